@@ -1,0 +1,55 @@
+"""kerascale: large-scale training on Keras 3 and TensorFlow.
+
+Importing it does not import TensorFlow; a name that needs TensorFlow does.
+"""
+
+import importlib
+import pathlib
+from typing import Any
+
+from kerascale._version import __version__
+
+# In a bare checkout `recipes/` and `data/` stand beside this folder; an
+# installed package has them inside it (package_dir in setup.cfg).
+_checkout = pathlib.Path(__file__).resolve().parent.parent
+if (_checkout / "recipes" / "mlp.py").is_file():
+    __path__.append(str(_checkout))
+
+# Public name -> module that has it. None: the name is a module itself.
+_PUBLIC: dict[str, str | None] = {
+    "Model": "kerascale.engine.model",
+    "NonFiniteError": "kerascale.errors",
+    "RefusedError": "kerascale.errors",
+    "Run": "kerascale.runs",
+    "TrainingConfig": "kerascale.config",
+    "callbacks": None,
+    "config": None,
+    "datasets": None,
+    "export_saved_model": "kerascale.serving",
+    "layers": None,
+    "load_recipe": "kerascale.registry",
+    "load_run": "kerascale.runs",
+    "models": None,
+    "optimizers": None,
+    "recipe_names": "kerascale.registry",
+    "scale": "kerascale.engine.model",
+    "strategies": None,
+    "train": "kerascale.training",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'kerascale' has no attribute {name!r}")
+    module = _PUBLIC[name]
+    if module is None:
+        return importlib.import_module(f"kerascale.{name}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,0 +1,5 @@
+"""The step engine: what one optimizer step does, on any number of replicas."""
+
+from kerascale.engine.model import Model, scale
+
+__all__ = ["Model", "scale"]

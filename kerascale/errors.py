@@ -1,0 +1,41 @@
+"""What kerascale raises, and the exit code that the command line gives to each."""
+
+from collections.abc import Iterable
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_REFUSED = 2
+
+
+class RefusedError(ValueError):
+    """Bad input, refused before the first step.
+
+    It carries every problem that was found, not only the first one, so that
+    somebody can mend them all in one go. The command line exits with 2.
+
+    Args:
+        problems: One message, or one message for each problem. Each says what
+            was expected, what was received and what to do.
+        heading: What was refused. Printed above the problems if there are
+            several of them.
+    """
+
+    def __init__(
+        self, problems: str | Iterable[str], *, heading: str = "Refused"
+    ) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.heading = heading
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        if len(self.problems) == 1:
+            return self.problems[0]
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        return f"{self.heading}: {len(self.problems)} problems{lines}"
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss became NaN or infinite during training. The run has failed.
+
+    The command line exits with 1; what was saved before is still finite.
+    """

@@ -1,0 +1,1 @@
+"""Layers that the models share and Keras does not have."""

@@ -1,0 +1,1 @@
+"""Keras models: the four architectures, to subclass, compile and fit."""
