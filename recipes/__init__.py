@@ -1,0 +1,1 @@
+"""Recipes: one file adds one. `kerascale recipes` lists them."""

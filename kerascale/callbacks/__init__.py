@@ -1,0 +1,8 @@
+"""Keras callbacks, one file each."""
+
+from kerascale.callbacks.non_finite import FailOnNonFinite
+from kerascale.callbacks.progress import Progress
+from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.standard import standard_callbacks
+
+__all__ = ["FailOnNonFinite", "MetricsRecord", "Progress", "standard_callbacks"]

@@ -1,1 +1,10 @@
 """Keras models: the four architectures, to subclass, compile and fit."""
+
+from kerascale.models.causal_transformer import CausalTransformer
+from kerascale.models.classifier import Classifier
+from kerascale.models.cnn import CNN
+from kerascale.models.mlp import MLP
+from kerascale.models.rnn import RNN
+from kerascale.models.transformer import Transformer
+
+__all__ = ["CNN", "MLP", "RNN", "CausalTransformer", "Classifier", "Transformer"]

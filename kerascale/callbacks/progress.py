@@ -1,0 +1,114 @@
+"""Progress for the person who watches: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import Any
+
+import keras
+import tqdm
+
+from kerascale.console import duration, is_terminal, say
+
+# Piped output gets a line at the end of each epoch, and in between when an epoch
+# takes longer than this.
+_LINE_SECONDS = 30.0
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows epoch, loss, metrics, examples per second and the time that is left.
+
+    It writes to standard error: on a terminal one bar over the whole run, which
+    redraws itself; elsewhere one plain line per epoch, or every 30 s. Use
+    `fit(verbose=0)` with it.
+
+    Args:
+        examples_per_epoch: Examples in one pass.
+        steps_per_epoch: Batches in one pass.
+    """
+
+    def __init__(self, examples_per_epoch: int, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.examples_per_epoch = examples_per_epoch
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._epochs = self.params["epochs"]
+        self._examples = 0
+        self._training_seconds = 0.0
+        self._first_step_seconds: float | None = None
+        self._began = self._last_line = time.monotonic()
+        self._bar = None
+        if is_terminal():
+            self._bar = tqdm.tqdm(
+                total=self._epochs * self.examples_per_epoch,
+                unit=" examples",
+                unit_scale=True,
+                file=sys.stderr,
+                dynamic_ncols=True,
+                mininterval=0.2,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, "
+                "{remaining} left{postfix}",
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+        self._epoch_began = time.monotonic()
+        self._trained: float | None = None
+        if self._bar is not None:
+            self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        if self._first_step_seconds is None:
+            # Tracing and compiling: no part of the speed.
+            self._first_step_seconds = now - self._epoch_began
+        share = (batch + 1) / self.steps_per_epoch
+        done = self._epoch * self.examples_per_epoch + round(
+            share * self.examples_per_epoch
+        )
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+            if now - self._last_line >= 1.0:
+                self._last_line = now
+                self._bar.set_postfix_str(_values(logs), refresh=False)
+        elif now - self._last_line >= _LINE_SECONDS:
+            self._line(f"{share:4.0%}", logs, done, now)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if getattr(self, "_trained", 0.0) is None:
+            self._trained = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.set_postfix_str(_values(logs), refresh=True)
+        else:
+            self._line("", logs, (epoch + 1) * self.examples_per_epoch, now)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _line(
+        self, share: str, logs: dict[str, Any] | None, done: int, now: float
+    ) -> None:
+        self._last_line = now
+        first = self._first_step_seconds or 0.0
+        seconds = max(now - self._began - first, 1e-9)
+        rate = done / seconds
+        left = (self._epochs * self.examples_per_epoch - done) / rate
+        width = len(str(self._epochs))
+        say(
+            f"epoch {self._epoch + 1:>{width}}/{self._epochs} {share}"
+            f"{_values(logs)}  {rate:,.0f} examples/s, {duration(left)} left"
+        )
+
+
+def _values(logs: dict[str, Any] | None) -> str:
+    # The loss first, then what it was trained for, then validation.
+    logs = dict(sorted((logs or {}).items(), key=lambda item: _rank(item[0])))
+    return "".join(f"  {name} {float(value):.4f}" for name, value in logs.items())
+
+
+def _rank(name: str) -> tuple[bool, bool, str]:
+    return (name.startswith("val_"), name.removeprefix("val_") != "loss", name)

@@ -1,0 +1,68 @@
+"""The callbacks that every run has, in the order in which they must run."""
+
+import pathlib
+
+import keras
+
+from kerascale.callbacks.non_finite import FailOnNonFinite
+from kerascale.callbacks.progress import Progress
+from kerascale.callbacks.records import MetricsRecord
+
+BEST_WEIGHTS = "best.weights.h5"
+LAST_WEIGHTS = "last.weights.h5"
+
+
+def standard_callbacks(
+    folder: pathlib.Path,
+    *,
+    examples_per_epoch: int,
+    steps_per_epoch: int,
+    has_validation: bool,
+    early_stopping_patience: int | None,
+    history_name: str,
+    metrics_name: str,
+    checkpoints_name: str,
+    tensorboard_name: str,
+) -> list[keras.callbacks.Callback]:
+    """Plain Keras callbacks, in a list that a user can print, extend or replace.
+
+    Args:
+        folder: The run folder.
+        examples_per_epoch: Examples in one pass.
+        steps_per_epoch: Batches in one pass.
+        has_validation: Whether the best weights are chosen by `val_loss`; else by
+            `loss`.
+        early_stopping_patience: Epochs without improvement before `fit` stops; or
+            None.
+        history_name: File for the history.
+        metrics_name: File for the records with times.
+        checkpoints_name: Folder for the best and the last weights.
+        tensorboard_name: Folder for TensorBoard.
+    """
+    monitor = "val_loss" if has_validation else "loss"
+    checkpoints = folder / checkpoints_name
+    callbacks: list[keras.callbacks.Callback] = [
+        # First: nothing below may save what is not finite.
+        FailOnNonFinite(),
+        keras.callbacks.ModelCheckpoint(
+            checkpoints / BEST_WEIGHTS,
+            monitor=monitor,
+            mode="min",
+            save_best_only=True,
+            save_weights_only=True,
+        ),
+        keras.callbacks.ModelCheckpoint(
+            checkpoints / LAST_WEIGHTS, save_weights_only=True
+        ),
+        keras.callbacks.CSVLogger(folder / history_name),
+        MetricsRecord(folder / metrics_name, examples_per_epoch),
+        keras.callbacks.TensorBoard(folder / tensorboard_name, write_graph=False),
+        Progress(examples_per_epoch, steps_per_epoch),
+    ]
+    if early_stopping_patience is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=monitor, mode="min", patience=early_stopping_patience
+            )
+        )
+    return callbacks

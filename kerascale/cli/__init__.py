@@ -1,0 +1,82 @@
+"""The command line: `kerascale COMMAND ...`, one module per command."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from kerascale._version import __version__
+from kerascale.fields import nearest
+from kerascale.console import say
+from kerascale.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_REFUSED,
+    NonFiniteError,
+    RefusedError,
+)
+
+# Command -> what it does. Each is a module of this package with `run(arguments)`.
+COMMANDS = {
+    "recipes": "list the recipes",
+    "show": "show a recipe: what it does, and every field of its configuration",
+    "train": "train a recipe into a run folder",
+    "evaluate": "evaluate a finished run on its held-out examples",
+    "predict": "predict classes for a file or a folder with a finished run",
+    "export": "write a run as a SavedModel for TF Serving",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Command-line arguments without the program's name; None: those
+            of this process.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 refused before the first step.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return EXIT_DONE if arguments else EXIT_REFUSED
+    if arguments[0] == "--version":
+        print(f"kerascale {__version__}")
+        return EXIT_DONE
+    command, *rest = arguments
+    if command not in COMMANDS:
+        say(
+            f"kerascale: no command has the name {command!r}."
+            f"{nearest(command, COMMANDS)} There are: {', '.join(COMMANDS)}."
+        )
+        return EXIT_REFUSED
+    # TensorFlow's notes about CPU features and absent GPUs are no news to a user;
+    # errors still come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    module = importlib.import_module(f"kerascale.cli.{command}")
+    try:
+        return module.run(rest) or EXIT_DONE
+    except RefusedError as error:
+        say(f"kerascale {command}: {error}")
+        return EXIT_REFUSED
+    except (NonFiniteError, RuntimeError) as error:
+        if os.environ.get("KERASCALE_TRACEBACK"):
+            raise
+        say(f"kerascale {command}: FAILED. {error}")
+        return EXIT_FAILED
+    except BrokenPipeError:  # `kerascale recipes | head`
+        sys.stdout = open(os.devnull, "w")
+        return EXIT_DONE
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: kerascale COMMAND ...\n\n"
+        "Trains Keras models: one result on any hardware.\n\n"
+        f"commands:\n{lines}\n\n"
+        "kerascale COMMAND --help documents a command, kerascale train RECIPE --help a "
+        "recipe."
+    )

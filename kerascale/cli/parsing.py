@@ -1,0 +1,165 @@
+"""Arguments of a command, read by tyro; every problem in them is named at once."""
+
+import contextlib
+import dataclasses
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from kerascale.fields import fields, from_dict, nearest, type_name
+from kerascale.errors import RefusedError
+
+T = TypeVar("T")
+
+# A flag that takes True or False reads the same in a file and on the command line.
+_MARKERS = (tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes)
+
+
+def parse(
+    command: type[T],
+    arguments: Sequence[str],
+    *,
+    program: str,
+    description: str | None = None,
+    default: T | None = None,
+) -> T:
+    """Fills a dataclass from command-line arguments.
+
+    Args:
+        command: A dataclass; its fields may be dataclasses whose fields become
+            flags of the same level.
+        arguments: The arguments.
+        program: Name shown in the help.
+        description: Text shown in the help; None: the dataclass's docstring.
+        default: Values of the flags that are not given.
+
+    Raises:
+        RefusedError: Naming every unknown flag and every value that cannot be read.
+        SystemExit: With code 0 after `--help`.
+    """
+    arguments = [_as_option(argument) for argument in arguments]
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(
+                command,
+                prog=program,
+                description=description,
+                args=arguments,
+                default=default,
+                config=_MARKERS,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+    problems = _diagnose(command, arguments)
+    raise RefusedError(
+        problems or messages.getvalue().strip(),
+        heading=f"wrong arguments ({program} --help documents them)",
+    )
+
+
+def _as_option(argument: str) -> str:
+    """`--batch_size` is the field's name, `--batch-size` its flag: both work."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _flags(command: type) -> dict[str, tuple[Any, type]]:
+    """Flag name, with underscores -> its type, and the dataclass that it is of."""
+    flags: dict[str, tuple[Any, type]] = {}
+    for name, (hint, _) in fields(command).items():
+        if dataclasses.is_dataclass(hint):
+            flags.update(_flags(hint))
+        else:
+            flags[name] = (hint, command)
+    return flags
+
+
+def _diagnose(command: type, arguments: Sequence[str]) -> list[str]:
+    """A message for each flag that is unknown or has a wrong value."""
+    flags = _flags(command)
+    problems = []
+    values: dict[type, dict[str, Any]] = {}
+    for flag, texts in _grouped(arguments):
+        name = flag.removeprefix("--").replace("-", "_")
+        if name not in flags:
+            problems.append(f"{flag}: no such flag.{_suggestion(name, flags)}")
+            continue
+        hint, owner = flags[name]
+        try:
+            values.setdefault(owner, {})[name] = _read(hint, texts)
+        except SystemExit:
+            received = " ".join(texts) if texts else "nothing"
+            problems.append(f"{flag}: expected {type_name(hint)}. Received: {received}")
+    for owner, read in values.items():
+        try:
+            from_dict(owner, read)
+        except RefusedError as error:
+            problems += error.problems
+    return problems
+
+
+def _suggestion(name: str, flags: Sequence[str]) -> str:
+    suggestion = nearest(name, [f"--{flag}" for flag in flags])
+    return suggestion.replace("_", "-")
+
+
+def _grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    groups: list[tuple[str, list[str]]] = []
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, equals, value = argument.partition("=")
+            groups.append((flag, [value] if equals else []))
+        elif groups:
+            groups[-1][1].append(argument)
+    return groups
+
+
+def _read(hint: Any, texts: list[str]) -> Any:
+    single = dataclasses.make_dataclass("Single", [("value", hint)])
+    with contextlib.redirect_stderr(io.StringIO()):
+        return tyro.cli(single, args=["--value", *texts], config=_MARKERS).value
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    return any(argument in ("-h", "--help") for argument in arguments)
+
+
+def positional(
+    arguments: Sequence[str], names: Sequence[str], *, program: str, usage: str
+) -> tuple[list[str], list[str]]:
+    """Takes the leading positional arguments off.
+
+    Args:
+        arguments: The arguments.
+        names: What each positional argument is, such as `RECIPE`.
+        program: Name shown in messages.
+        usage: The line that shows how to call it.
+
+    Returns:
+        The positional arguments, and the rest.
+
+    Raises:
+        RefusedError: If there are too few.
+        SystemExit: With code 0 if help was asked for in place of one.
+    """
+    given = list(arguments)
+    for i, name in enumerate(names):
+        if i < len(given) and not given[i].startswith("-"):
+            continue
+        if wants_help(given):
+            print(f"usage: {program} {usage}")
+            sys.exit(0)
+        raise RefusedError(
+            f"expected {name}. Received: {' '.join(given[:i]) or 'nothing'}. "
+            f"Usage: {program} {usage}"
+        )
+    return given[: len(names)], given[len(names) :]
+
+

@@ -1,0 +1,43 @@
+"""What a command ends with: a table for a person, or one JSON object."""
+
+import json
+from typing import Any
+
+from kerascale.console import say
+
+# Too long for a table; --json has them.
+_LONG = ("per_class", "confusion_matrix")
+
+
+def finish(result: dict[str, Any], *, as_json: bool, text: str) -> None:
+    """Prints the result: as the last line of standard output if JSON is wanted."""
+    say(text)
+    if as_json:
+        print(json.dumps(result), flush=True)
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+    """The metrics of a final evaluation, a line each, and the confusion matrix."""
+    lines = [
+        f"  {name:<12} {value:.4f}" if isinstance(value, float) else f"  {name:<12} {value}"
+        for name, value in metrics.items()
+        if name not in _LONG
+    ]
+    per_class = metrics.get("per_class")
+    if per_class:
+        lines += ["", *_confusion_lines(list(per_class), metrics["confusion_matrix"])]
+    return "\n".join(lines)
+
+
+def _confusion_lines(names: list[str], confusion: list[list[int]]) -> list[str]:
+    if len(names) > 20:
+        return [f"  (confusion matrix of {len(names)} classes: in evaluation.json)"]
+    cell = max(4, *(len(str(count)) + 1 for row in confusion for count in row))
+    side = max(len(name) for name in names)
+    head = "".join(f"{name[: cell - 1]:>{cell}}" for name in names)
+    lines = ["  confusion matrix (rows: true, columns: predicted)"]
+    lines.append(f"  {'':<{side}}{head}")
+    for name, row in zip(names, confusion, strict=True):
+        counts = "".join(f"{count or '.':>{cell}}" for count in row)
+        lines.append(f"  {name:<{side}}{counts}")
+    return lines

@@ -1,0 +1,100 @@
+"""`kerascale train RECIPE [--field value ...]`."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from kerascale.cli import parsing, quiet
+from kerascale.cli.results import finish, metrics_table
+from kerascale.console import duration
+from kerascale.fields import from_dict, read_file
+from kerascale.registry import load_recipe
+
+_USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Flags of `train` itself. What concerns the model belongs into a Config."""
+
+    run_dir: str | None = None
+    """The run folder, new or empty. Default: runs/RECIPE/N."""
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"] = (
+        "auto"
+    )
+    """Where to train. This version: one device."""
+    config: str | None = None
+    """A run's config.json, or a JSON file of fields: their values become defaults."""
+    init_from: str | None = None
+    """Start from the weights of this run folder, .keras or .weights.h5 file."""
+    init_partial: bool = False
+    """Start from those weights of --init-from that match, and list the others."""
+    json: bool = False
+    """Print the result as one JSON object, the last line of standard output."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    (name,), rest = parsing.positional(
+        arguments, ["RECIPE"], program="kerascale train", usage=_USAGE
+    )
+    recipe = load_recipe(name)
+    options, config = _parse(recipe, rest)
+    began = time.monotonic()
+
+    quiet.import_tensorflow()
+    from kerascale import strategies, training
+
+    result = training.train(
+        recipe,
+        config,
+        strategy=options.strategy,
+        run_dir=options.run_dir,
+        init_from=options.init_from,
+        init_partial=options.init_partial,
+    )
+    seconds = time.monotonic() - began
+    summary = {
+        "recipe": recipe.name,
+        "run_dir": str(result.path),
+        "metrics": result.metrics,
+        "seconds": round(seconds, 3),
+        "strategy": strategies.name_of(result.model.distribute_strategy),
+    }
+    text = (
+        f"\n{recipe.name}: evaluated on the {result.metrics.get('split')} examples\n"
+        f"{metrics_table(result.metrics)}\n\n"
+        f"Done in {duration(seconds)}. The run is in {result.path}\n"
+        f"Export it:  kerascale export {result.path} served/{recipe.name}"
+    )
+    finish(summary, as_json=options.json, text=text)
+
+
+def _parse(recipe, arguments: Sequence[str]):
+    program = f"kerascale train {recipe.name}"
+    file = _value_of(arguments, "--config")
+    values = {} if file is None else read_file(file)
+    defaults = from_dict(recipe.Config, values)
+    command = dataclasses.make_dataclass(
+        "Train",
+        [("options", Options), ("fields", recipe.Config)],
+    )
+    parsed = parsing.parse(
+        command,
+        arguments,
+        program=program,
+        description=recipe.doc.strip(),
+        default=command(Options(config=file), defaults),
+    )
+    return parsed.options, parsed.fields
+
+
+def _value_of(arguments: Sequence[str], flag: str) -> str | None:
+    """A flag's value, wanted before all flags can be read."""
+    for i, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == flag:
+            if equals:
+                return value
+            return arguments[i + 1] if i + 1 < len(arguments) else None
+    return None

@@ -1,0 +1,157 @@
+"""`Datasets`: what a recipe's `make_datasets` returns."""
+
+import dataclasses
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets.info import DataInfo
+from kerascale.errors import RefusedError
+
+
+class Source(Protocol):
+    """One split in batches. `Batches` is one; `Stream` wraps a `tf.data.Dataset`."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def num_examples(self) -> int: ...
+
+    def dataset(self, epochs: int = 1, start_step: int = 0) -> tf.data.Dataset: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Datasets:
+    """The three splits of a data set, and what is known of it.
+
+    Args:
+        info: Shapes, class names, sizes.
+        train: Batches to train on.
+        validation: Batches that early stopping and the choice of the best weights
+            see; or None.
+        test: Held-out batches for the final evaluation; or None.
+        vectorizer: The layer that made ids out of strings, to be put in front of
+            the trained model when it is served; or None.
+        mean: Mean of the training features: a scalar for images, else one number
+            per feature; or None where there is nothing to normalise.
+        variance: Variance of the training features, like `mean`.
+    """
+
+    info: DataInfo
+    train: Source
+    validation: Source | None = None
+    test: Source | None = None
+    vectorizer: keras.layers.Layer | None = None
+    mean: np.ndarray | None = None
+    variance: np.ndarray | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.train.steps_per_epoch
+
+    def normalization(self) -> keras.layers.Normalization | None:
+        """A layer that gives the training features mean 0 and variance 1."""
+        if self.mean is None:
+            return None
+        axis = -1 if self.mean.ndim else None
+        return keras.layers.Normalization(
+            axis=axis, mean=self.mean, variance=self.variance, name="normalization"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A user's own `tf.data.Dataset` of batches (x, y), as one split.
+
+    Its order is the user's own: shuffle it with a seed, or the run cannot be
+    repeated.
+
+    Args:
+        batches: A finite dataset of known cardinality.
+        batch_size: Examples in a batch.
+    """
+
+    batches: tf.data.Dataset
+    batch_size: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return int(self.batches.cardinality())
+
+    @property
+    def num_examples(self) -> int:
+        return self.steps_per_epoch * self.batch_size
+
+    def dataset(self, epochs: int = 1, start_step: int = 0) -> tf.data.Dataset:
+        return self.batches.repeat(epochs).skip(start_step)
+
+
+def from_tf_data(
+    train: tf.data.Dataset,
+    validation: tf.data.Dataset | None = None,
+    test: tf.data.Dataset | None = None,
+    *,
+    class_names: tuple[str, ...] = (),
+    name: str = "tf.data",
+) -> Datasets:
+    """Datasets out of a user's own `tf.data` pipelines.
+
+    Args:
+        train: Batches (x, y). It must be finite and of known cardinality.
+        validation: Like `train`; or None.
+        test: Like `train`; or None.
+        class_names: The name of each class, by label index.
+        name: What to call the data in reports.
+
+    Raises:
+        RefusedError: Naming each dataset that is empty, infinite or of unknown
+            cardinality.
+    """
+    given = {"train": train, "validation": validation, "test": test}
+    streams: dict[str, Stream | None] = {}
+    problems = []
+    for split, batches in given.items():
+        streams[split] = None
+        if batches is None:
+            continue
+        cardinality = int(batches.cardinality())
+        if cardinality < 1:
+            what = {0: "empty", -1: "infinite", -2: "of unknown cardinality"}
+            problems.append(
+                f"{split}: expected a finite, non-empty tf.data.Dataset of known "
+                f"cardinality. Received: one that is {what[cardinality]}. Apply "
+                "tf.data.experimental.assert_cardinality(number_of_batches), or "
+                ".take(number_of_batches)"
+            )
+        else:
+            streams[split] = Stream(batches, _batch_size(batches))
+    if problems:
+        raise RefusedError(problems, heading=name)
+    info = DataInfo(
+        name=name,
+        kind=None,
+        input_shape=_input_shape(train.element_spec),
+        class_names=tuple(class_names),
+        num_examples={s: v.num_examples for s, v in streams.items() if v is not None},
+    )
+    return Datasets(info, **streams)
+
+
+def _batch_size(batches: tf.data.Dataset) -> int:
+    static = tf.nest.flatten(batches.element_spec)[0].shape[0]
+    if static is not None:
+        return static
+    return int(tf.shape(tf.nest.flatten(next(iter(batches)))[0])[0])
+
+
+def _input_shape(element_spec: Any) -> tuple[int | None, ...]:
+    features = element_spec[0] if isinstance(element_spec, tuple) else element_spec
+    if isinstance(features, tf.TensorSpec):
+        return tuple(features.shape[1:])
+    return ()

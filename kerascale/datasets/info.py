@@ -1,0 +1,69 @@
+"""What is known of a data set beside its examples; it is written into the run."""
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from kerascale.datasets.raw import Kind, RawData, Split
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """A data set without its examples.
+
+    Args:
+        name: What the user called it.
+        kind: `image`, `vector`, `text` or `corpus`; None for a user's `tf.data`.
+        input_shape: Shape of one example as the model's core takes it; None is a
+            free dimension.
+        class_names: The name of each class, by label index.
+        feature_names: Columns of a table, in order.
+        num_examples: Split -> examples (of a corpus: windows).
+        vocabulary_size: Ids of a text, padding and unknown included.
+        fingerprint: sha256 of all examples and labels.
+    """
+
+    name: str
+    kind: Kind | None
+    input_shape: tuple[int | None, ...]
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...] = ()
+    num_examples: dict[str, int] = dataclasses.field(default_factory=dict)
+    vocabulary_size: int | None = None
+    fingerprint: str | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "DataInfo":
+        tuples = ("input_shape", "class_names", "feature_names")
+        return cls(**{k: tuple(v) if k in tuples else v for k, v in values.items()})
+
+
+def fingerprint(raw: RawData) -> str:
+    """sha256 over all splits, examples and labels."""
+    digest = hashlib.sha256()
+    for split in (raw.train, raw.validation, raw.test):
+        if split is not None:
+            _add_split(digest, split)
+    return digest.hexdigest()
+
+
+def _add_split(digest: Any, split: Split) -> None:
+    features, labels = split.features, split.labels
+    digest.update(repr((features.shape, features.dtype.kind)).encode())
+    if features.dtype == object:
+        for text in features:
+            # The length keeps ("ab", "c") and ("a", "bc") apart.
+            encoded = text.encode()
+            digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    else:
+        digest.update(np.ascontiguousarray(features).data)
+    digest.update(np.ascontiguousarray(labels).data)

@@ -1,0 +1,138 @@
+"""Batches as a pure function of (seed, epoch, step)."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets import order
+
+# Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
+Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """The batches of one split, each computed from its place alone.
+
+    Batch `step` of epoch `epoch` depends on nothing but (seed, epoch, step): a run
+    can begin at any step at no cost, and every process can compute any part of
+    the same global batch.
+
+    Args:
+        gather: Gives the batch for example indices in a given epoch.
+        num_examples: Examples in the split, at least 1.
+        batch_size: Examples in a global batch; the last one of an epoch may have
+            fewer.
+        seed: Decides the order.
+        shuffle: Whether each epoch has an order of its own; without it, examples
+            come in the order of their indices.
+    """
+
+    gather: Gather
+    num_examples: int
+    batch_size: int
+    seed: int
+    shuffle: bool
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass, the last partial one included."""
+        return -(-self.num_examples // self.batch_size)
+
+    def indices(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Which examples batch `step` (from 0) of `epoch` (from 0) holds.
+
+        Returns:
+            int64 of shape (batch,).
+        """
+        first = step * self.batch_size
+        last = tf.minimum(first + self.batch_size, self.num_examples)
+        positions = tf.range(first, last, dtype=tf.int64)
+        if not self.shuffle:
+            return positions
+        return order.shuffled(
+            positions, seed=self.seed, epoch=epoch, num_examples=self.num_examples
+        )
+
+    def dataset(self, epochs: int = 1, start_step: int = 0) -> tf.data.Dataset:
+        """The batches from a step of the whole run to its end.
+
+        Args:
+            epochs: Passes over the data that the run has.
+            start_step: The step to begin at, counted over all epochs.
+
+        Returns:
+            A dataset of (x, y) with a free batch dimension. For `model.fit`, give
+            `steps_per_epoch` as well.
+        """
+
+        def batch(global_step: tf.Tensor) -> tuple[Any, Any]:
+            epoch = global_step // self.steps_per_epoch
+            step = global_step % self.steps_per_epoch
+            return self.gather(self.indices(epoch, step), epoch)
+
+        options = tf.data.Options()
+        options.deterministic = True
+        # A batch is one gather: tf.data's own threads cost more than they save.
+        options.autotune.enabled = False
+        stop = epochs * self.steps_per_epoch
+        return (
+            tf.data.Dataset.range(start_step, stop)
+            .map(batch, num_parallel_calls=2, deterministic=True)
+            .prefetch(4)
+            .with_options(options)
+        )
+
+
+def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:
+    """Batches out of arrays that are in memory, by one gather for each array.
+
+    Args:
+        features: Of shape (examples, ...).
+        labels: Of shape (examples, ...).
+    """
+    # Captured by the function below as inputs, not copied into its graph.
+    with tf.device("CPU"):
+        all_x = tf.constant(features)
+        all_y = tf.constant(labels)
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        del epoch
+        return tf.gather(all_x, indices), tf.gather(all_y, indices)
+
+    return gather
+
+
+def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
+    """Windows of a long text: `length` tokens and, as labels, each one's successor.
+
+    Window `i` begins at token `i * length`. With `shift`, all windows of an epoch
+    begin 0 to `length - 1` tokens later, by a number that epochs cycle through, so
+    that each token is seen at many places of a window.
+
+    Args:
+        tokens: int32 of shape (tokens,), at least `length + 1` of them.
+        length: Tokens in a window.
+        shift: Whether epochs have windows of their own.
+    """
+    with tf.device("CPU"):
+        all_tokens = tf.constant(tokens)
+    # Coprime with no regard to `length`: 0.618 of it spreads the first few epochs.
+    stride = max(1, int(length * 0.618)) if shift else 0
+    last_start = len(tokens) - length - 1
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        starts = indices * length + (epoch * stride) % length
+        starts = tf.minimum(starts, last_start)
+        window = tf.gather(all_tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64))
+        return window[:, :-1], window[:, 1:]
+
+    return gather
+
+
+def num_windows(tokens: np.ndarray, length: int) -> int:
+    """Windows of `length` tokens with a successor each in `tokens`."""
+    return (len(tokens) - 1) // length

@@ -1,0 +1,63 @@
+"""From a data set's name to its examples in memory."""
+
+import pathlib
+
+from kerascale.datasets.raw import RawData
+from kerascale.errors import RefusedError
+from kerascale.fields import nearest
+
+EMBEDDED = ("digits", "python_reference")
+PREFIXES = ("tfds", "csv", "npz", "images", "text")
+
+
+def read(
+    name: str,
+    *,
+    label: str | None = None,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+) -> RawData:
+    """Reads a data set into memory.
+
+    Args:
+        name: `digits`, `python_reference`, `tfds:NAME`, `csv:PATH`, `npz:PATH`,
+            `images:FOLDER` or `text:PATH`.
+        label: Label column of a CSV file.
+        num_classes: Number of classes, where the data does not say.
+        image_size: Height and width in pixels to resize images to; or None.
+
+    Raises:
+        RefusedError: If the name is unknown, or the data is not as expected.
+    """
+    prefix, colon, rest = name.partition(":")
+    if name not in EMBEDDED and not (colon and prefix in PREFIXES and rest):
+        known = [*EMBEDDED, *(f"{prefix}:" for prefix in PREFIXES)]
+        raise RefusedError(
+            "dataset: expected digits, python_reference, tfds:NAME, csv:PATH, "
+            "npz:PATH, images:FOLDER or text:PATH. "
+            f"Received: {name!r}.{nearest(name, known)}"
+        )
+    # Imported here: tensorflow-datasets alone takes a second.
+    if name in EMBEDDED:
+        from kerascale.datasets.sources import embedded
+
+        return getattr(embedded, name)()
+    if prefix == "tfds":
+        from kerascale.datasets.sources import tfds_source
+
+        return tfds_source.load_tfds(rest, image_size)
+    if prefix == "csv":
+        from kerascale.datasets.sources import csv_source
+
+        return csv_source.load_csv(rest, label, num_classes)
+    if prefix == "npz":
+        from kerascale.datasets.sources import npz_source
+
+        return npz_source.load_npz(rest, num_classes)
+    if prefix == "images":
+        from kerascale.datasets.sources import images_source
+
+        return images_source.load_images(rest, image_size)
+    from kerascale.datasets.sources import text_file
+
+    return text_file.load_text(pathlib.Path(rest))

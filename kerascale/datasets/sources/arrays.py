@@ -1,0 +1,180 @@
+"""NumPy arrays as a data set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kerascale.datasets.raw import RawData, Split
+from kerascale.datasets.sources.checks import (
+    Problems,
+    check_class_count,
+    check_features,
+    check_labels,
+    check_num_classes,
+    listing,
+)
+from kerascale.errors import RefusedError
+
+
+class Part(NamedTuple):
+    """The arrays of one split, and what the user calls them."""
+
+    x_name: str
+    x: Any
+    y_name: str
+    y: Any
+
+
+def from_numpy(
+    x: Any,
+    y: Any,
+    *,
+    validation: tuple[Any, Any] | None = None,
+    test: tuple[Any, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+    num_classes: int | None = None,
+    name: str = "arrays",
+) -> RawData:
+    """Makes a data set of arrays that are in memory already.
+
+    Args:
+        x: Numbers of shape (examples, features), (examples, time, features),
+            (examples, height, width) in an integer dtype (gray images) or
+            (examples, height, width, channels); or a sequence of `str`. Integer
+            pixels are in 0..255.
+        y: Integer class indices of shape (examples,) or (examples, 1).
+        validation: `(x, y)` for early stopping, in the same form.
+        test: `(x, y)` for the final evaluation, in the same form.
+        class_names: A name for each class index.
+        num_classes: Labels must be below it. Default: one more than the largest
+            label in `y`, or the number of `class_names`.
+        name: What to call the data in messages.
+
+    Returns:
+        The data, checked. `uint8` and `float32` arrays are not copied.
+
+    Raises:
+        RefusedError: With every bad shape, label and value.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).normal(size=(8, 4))
+    >>> from_numpy(x, np.arange(8) % 2).class_names
+    ('0', '1')
+    """
+    parts = {"train": Part("x", x, "y", y)}
+    for split, pair in (("validation", validation), ("test", test)):
+        if pair is None:
+            continue
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise RefusedError(
+                f"Expected {split}=(x, y). Received: {type(pair).__name__}."
+            )
+        parts[split] = Part(f"{split}[0]", pair[0], f"{split}[1]", pair[1])
+    return assemble(name, parts, class_names=class_names, num_classes=num_classes)
+
+
+def to_array(value: Any, place: str, problems: Problems) -> np.ndarray | None:
+    """`value` as an array, or None with the problem noted."""
+    try:
+        if isinstance(value, list | tuple) and value and isinstance(value[0], str):
+            # NumPy's own string dtype gives every text the room of the longest.
+            return np.array(value, dtype=object)
+        return np.asarray(value)
+    except ValueError as error:
+        problems.add(
+            f"Expected {place} to be an array whose rows are equally long. Received: "
+            f"{type(value).__name__} ({error})."
+        )
+        return None
+
+
+def assemble(
+    name: str,
+    parts: Mapping[str, Part],
+    *,
+    class_names: Sequence[str] | None = None,
+    num_classes: int | None = None,
+) -> RawData:
+    """Checks the arrays of all splits and makes a data set of them.
+
+    Args:
+        name: What the user calls the data.
+        parts: The arrays of `train` and perhaps of `validation` and `test`.
+        class_names: A name for each class index.
+        num_classes: Labels must be below it.
+
+    Raises:
+        RefusedError: With every problem of every split.
+    """
+    check_num_classes(num_classes)
+    problems = Problems(f"{name} cannot be used")
+    if class_names is not None:
+        class_names = tuple(str(class_name) for class_name in class_names)
+        if len(set(class_names)) < len(class_names):
+            problems.add(f"Expected distinct class names. Received: {class_names}.")
+        if num_classes not in (None, len(class_names)):
+            problems.add(
+                f"Expected num_classes={num_classes} class names. Received: "
+                f"{len(class_names)}: {listing(class_names)}. Leave one of them out."
+            )
+        num_classes = len(class_names)
+    splits: dict[str, Split] = {}
+    kind = None
+    for split, part in parts.items():
+        x = to_array(part.x, part.x_name, problems)
+        y = to_array(part.y, part.y_name, problems)
+        if x is None or y is None:
+            continue
+        checked = check_features(x, part.x_name, problems)
+        labels = check_labels(y, part.y_name, num_classes, problems)
+        if x.ndim and y.ndim and len(x) != len(y):
+            problems.add(
+                f"Expected one label for each example. Received: {len(x)} in "
+                f"{part.x_name} and {len(y)} in {part.y_name}. Remove the surplus."
+            )
+        if checked is None or labels is None:
+            continue
+        splits[split] = Split(checked[1], labels)
+        if split == "train":
+            kind = checked[0]
+            num_classes = num_classes or _count_classes(part, labels, problems)
+        elif "train" in splits:
+            _check_same_form(parts, splits, split, problems)
+    problems.raise_if_any()
+    train = splits["train"]
+    check_class_count(f"{name}, {parts['train'].y_name}", len(np.unique(train.labels)))
+    return RawData(
+        name=name,
+        kind=kind,
+        class_names=class_names or tuple(str(i) for i in range(num_classes)),
+        train=train,
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+    )
+
+
+def _count_classes(part: Part, labels: np.ndarray, problems: Problems) -> int | None:
+    """Class count from the labels; identifiers as labels are noted as a problem."""
+    count = int(labels.max(initial=0)) + 1
+    if count <= max(1000, len(labels)):
+        return count
+    problems.add(
+        "Expected labels that count from 0, as num_classes is not given. Received: "
+        f"{part.y_name}[{int(labels.argmax())}] = {count - 1} among {len(labels)} "
+        f"examples. Pass np.unique({part.y_name}, return_inverse=True)[1]."
+    )
+    return None
+
+
+def _check_same_form(
+    parts: Mapping[str, Part], splits: Mapping[str, Split], split: str, problems
+) -> None:
+    train, other = splits["train"].features, splits[split].features
+    if (train.shape[1:], train.dtype) != (other.shape[1:], other.dtype):
+        problems.add(
+            f"Expected examples like those in {parts['train'].x_name}: shape "
+            f"{train.shape[1:]}, {train.dtype}. Received: {parts[split].x_name} with "
+            f"shape {other.shape[1:]}, {other.dtype}. Prepare both in the same way."
+        )

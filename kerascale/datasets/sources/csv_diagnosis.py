@@ -1,0 +1,239 @@
+"""Says what is wrong with a CSV file, after the fast reader has given up on it.
+
+Two passes over the file, neither of which keeps a row: the first decides what each
+column should hold, the second names the cells that do not hold it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from itertools import islice
+
+import numpy as np
+
+from kerascale.datasets.sources.checks import (
+    Problems,
+    label_out_of_range,
+    listing,
+)
+from kerascale.datasets.sources.csv_rows import (
+    line_of_cell,
+    parse_number,
+    read_rows,
+)
+
+# The words that pandas takes for a column of booleans.
+BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def diagnose(
+    path: str,
+    names: tuple[str, ...],
+    roles: Mapping[str, str],
+    num_classes: int | None = None,
+) -> None:
+    """Refuses a CSV file with what is wrong in it; returns if nothing is.
+
+    Args:
+        path: The file. Its header has been checked.
+        names: The column names, in order.
+        roles: What each column should hold: `feature` (numbers or text, as most of
+            its cells), `number`, `text`, `label` or `ignored`.
+        num_classes: Labels are whole numbers below it. None: whatever there is.
+
+    Raises:
+        RefusedError: With line and column of each fault.
+    """
+    columns = [_Column(name, roles[name]) for name in names]
+    for line, cells in islice(read_rows(path), 1, None):
+        if len(cells) == len(columns):
+            for column, cell in zip(columns, cells, strict=True):
+                column.count(cell, line)
+    problems = Problems(f"{path} cannot be used")
+    _decide_features(path, columns, problems)
+    for column in columns:
+        if column.role == "label":
+            _decide_label(path, column, num_classes, problems)
+    _name_cells(path, columns, num_classes, problems)
+    problems.raise_if_any()
+
+
+def label_fault(
+    place: str, cell: str, numeric: bool, num_classes: int | None
+) -> str | None:
+    """What is wrong with one label, or None.
+
+    Args:
+        place: File, line and column.
+        cell: The label.
+        numeric: Whether most labels of the column are numbers.
+        num_classes: Labels are whole numbers below it. None: whatever there is.
+    """
+    number, whole = parse_number(cell), whole_number(cell)
+    if not cell.strip() or (number is not None and np.isnan(number)):
+        expected = "a label"
+    elif num_classes is not None:
+        if whole is not None and 0 <= whole < num_classes:
+            return None
+        return label_out_of_range(place, cell.strip(), num_classes)
+    elif numeric and whole is None:
+        expected = "a whole number, as most labels are"
+    elif number is not None and np.isinf(number):
+        expected = "the name of a class"
+    else:
+        return None
+    return _cell_problem(place, expected, cell)
+
+
+def whole_number(cell: str) -> int | None:
+    """The whole number in a cell, such as `3` or `3.0`, or None."""
+    number = parse_number(cell)
+    if number is None or not np.isfinite(number) or number % 1:
+        return None
+    try:
+        return int(cell)  # exact where a float is not
+    except ValueError:
+        return int(number)
+
+
+@dataclasses.dataclass
+class _Column:
+    """What was counted in a column, and what it should hold in the end."""
+
+    name: str
+    role: str
+    num_filled: int = 0
+    num_numbers: int = 0
+    num_booleans: int = 0
+    num_fractions: int = 0
+    text_seen: str = ""
+    fraction_seen: str = ""
+
+    def count(self, cell: str, line: int) -> None:
+        number = parse_number(cell)
+        if number is not None:
+            self.num_numbers += 1
+            if number % 1 and np.isfinite(number):
+                self.num_fractions += 1
+                self.fraction_seen = self.fraction_seen or f"{cell!r} on line {line}"
+        elif cell.strip():
+            self.num_booleans += cell in BOOLEANS
+            self.text_seen = self.text_seen or f"{cell[:40]!r} on line {line}"
+        else:
+            return
+        self.num_filled += 1
+
+    def is_mostly(self, count: int) -> bool:
+        return count * 2 > self.num_filled
+
+
+def _decide_features(path: str, columns: list[_Column], problems: Problems) -> None:
+    undecided = [column for column in columns if column.role == "feature"]
+    for column in columns:
+        if column.role != "ignored" and column.num_filled == 0:
+            problems.add(
+                f"{path}, column {column.name!r}: expected values. Received: no value "
+                "on any line. Fill or remove the column."
+            )
+            column.role = "ignored"
+        elif column.role in ("feature", "number"):
+            if column.num_booleans == column.num_filled:
+                column.role = "boolean"
+            elif column.role == "number" or column.is_mostly(column.num_numbers):
+                column.role = "number"
+            else:
+                column.role = "text"
+    texts = [column for column in undecided if column.role == "text"]
+    if texts and len(undecided) > 1:
+        shown = [f"{column.name!r} ({column.text_seen})" for column in texts[:5]]
+        problems.add(
+            f"{path}: expected numbers in every column, or one column of text and no "
+            f"other. Received: text in {len(texts)} of {len(undecided)} columns: "
+            f"{', '.join(shown)}{', ...' if len(texts) > 5 else ''}. Write the text as "
+            "numbers, or remove columns."
+        )
+        for column in texts:
+            column.role = "ignored"
+
+
+def _decide_label(
+    path: str, column: _Column, num_classes: int | None, problems: Problems
+) -> None:
+    if column.is_mostly(column.num_fractions):
+        problems.add(
+            f"{path}, column {column.name!r}: expected classes as labels: names or "
+            f"whole numbers. Received: fractions, such as {column.fraction_seen}. "
+            "Regression is not supported; sort the values into classes."
+        )
+        column.role = "ignored"
+    elif num_classes is not None or column.is_mostly(column.num_numbers):
+        column.role = "label number"
+
+
+def _name_cells(
+    path: str, columns: list[_Column], num_classes: int | None, problems: Problems
+) -> None:
+    for line, cells in islice(read_rows(path), 1, None):
+        if len(cells) != len(columns):
+            problems.add(_ragged(path, line, len(cells), columns))
+            continue
+        if not any(cell.strip() for cell in cells):
+            problems.add(
+                f"{path}, line {line}: expected values. Received: empty cells only. "
+                "Remove the line."
+            )
+            continue
+        for index, (column, cell) in enumerate(zip(columns, cells, strict=True)):
+            if column.role == "ignored":
+                continue
+            if column.role == "number":
+                number = parse_number(cell)
+                if number is not None and -_LARGEST <= number <= _LARGEST:
+                    continue
+            place = f"{path}, line {line_of_cell(line, cells, index)}"
+            place += f", column {column.name!r}"
+            if column.role.startswith("label"):
+                numeric = column.role == "label number"
+                fault = label_fault(place, cell, numeric, num_classes)
+            else:
+                fault = _feature_fault(place, cell, column.role)
+            if fault is not None:
+                problems.add(fault)
+
+
+def _feature_fault(place: str, cell: str, role: str) -> str | None:
+    if role == "text":
+        if cell.strip():
+            return None
+        expected = "text"
+    elif role == "boolean":
+        if cell in BOOLEANS:
+            return None
+        expected = "True or False"
+    else:
+        number = parse_number(cell)
+        expected = "a number"
+        if number is not None:
+            with np.errstate(over="ignore"):
+                if np.isfinite(np.float32(number)):
+                    return None
+            expected = "a finite number in the range of float32"
+    return _cell_problem(place, expected, cell)
+
+
+def _cell_problem(place: str, expected: str, cell: str) -> str:
+    shown = repr(cell if len(cell) <= 60 else f"{cell[:60]}...") if cell else "nothing"
+    return (
+        f"{place}: expected {expected}. Received: {shown}. Correct or remove the line."
+    )
+
+
+def _ragged(path: str, line: int, num_cells: int, columns: list[_Column]) -> str:
+    hint = "Fill the missing cells, or remove the line."
+    if num_cells > len(columns):
+        hint = "Put a text that contains a comma into double quotes."
+    names = listing(column.name for column in columns)
+    return (
+        f"{path}, line {line}: expected {len(columns)} cells ({names}). Received: "
+        f"{num_cells}. {hint}"
+    )

@@ -1,0 +1,143 @@
+"""Reads a CSV file line by line: slow, and exact about where a fault is."""
+
+import csv
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+from kerascale.datasets.sources.checks import check_file, listing
+from kerascale.errors import RefusedError
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def read_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields the line on which each row starts, from 1, and the row's cells.
+
+    Lines without anything but white space are skipped, as pandas does.
+
+    Raises:
+        RefusedError: If a quote is never closed or the file is not UTF-8.
+    """
+    limit = csv.field_size_limit(sys.maxsize)
+    line = 1
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for cells in reader:
+                if len(cells) > 1 or (cells and (cells[0].strip() or not cells[0])):
+                    yield line, cells
+                line = reader.line_num + 1
+    except csv.Error as error:
+        raise RefusedError(
+            f"{path}, line {line}: expected cells that are quoted as CSV is, with "
+            f'quotes inside a quoted cell doubled (""). Received: {error}. Close or '
+            "double the quote in the row that starts there."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RefusedError(_undecodable(path)) from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def line_of_cell(line: int, cells: list[str], column: int) -> int:
+    """The line on which a cell starts, in a row that starts on `line`."""
+    return line + sum(len(_LINE_BREAK.findall(cell)) for cell in cells[:column])
+
+
+def read_header(path: str) -> tuple[tuple[str, ...], bool]:
+    """Reads the column names.
+
+    Returns:
+        The names, and whether the first row has as many cells as there are names:
+        pandas would take a first row that is too long as one with an index.
+
+    Raises:
+        RefusedError: If the file is missing, empty, has a header only, or its column
+            names are not usable.
+    """
+    check_file(path, "a CSV file")
+    rows = read_rows(path)
+    try:
+        header, first = next(rows, None), next(rows, None)
+    finally:
+        rows.close()
+    if header is None:
+        size = os.path.getsize(path)
+        raise RefusedError(
+            f"{path}: expected a header line and rows. Received: an empty file "
+            f"({size} bytes)."
+        )
+    names = tuple(name.strip() for name in header[1])
+    if len(names) == 1 and re.search(r"[;\t|]", names[0]):
+        raise RefusedError(
+            f"{path}, line {header[0]}: expected column names separated by commas. "
+            f"Received: {header[1][0]!r}. Write the file with commas."
+        )
+    if first is None:
+        raise RefusedError(
+            f"{path}: expected rows below the header. Received: a header only, with "
+            f"the columns {listing(names)}."
+        )
+    _check_names(path, header[0], names)
+    return names, len(first[1]) == len(names)
+
+
+def _check_names(path: str, line: int, names: tuple[str, ...]) -> None:
+    problems = []
+    empty = [str(i + 1) for i, name in enumerate(names) if not name]
+    if empty:
+        problems.append(
+            f"{path}, line {line}: expected a name for each column. Received: none for "
+            f"column {', '.join(empty)} of {len(names)}. If it is pandas' index, write "
+            "the file with index=False."
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        problems.append(
+            f"{path}, line {line}: expected distinct column names. Received: "
+            f"{listing(twice)} more than once.{header_hint(names)} Rename or remove "
+            "the columns."
+        )
+    if problems:
+        raise RefusedError(problems, heading=f"{path} cannot be read")
+
+
+def header_hint(names: tuple[str, ...]) -> str:
+    """What to say where the header looks like a row of data."""
+    if sum(parse_number(name) is not None for name in names) * 2 <= len(names):
+        return ""
+    return " The first line looks like data: put a line with column names above it."
+
+
+def parse_number(cell: str) -> float | None:
+    """The number in a cell as pandas reads it, or None; `nan` and `inf` are numbers."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    # Python alone reads 1_000 and digits of other scripts.
+    return number if cell.isascii() and "_" not in cell else None
+
+
+def _undecodable(path: str) -> str:
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # `start` counts from after a byte order mark where there is one.
+        start = error.start + len(content) - len(error.object)
+    else:
+        return f"{path}: expected UTF-8. Received: a file that changed meanwhile."
+    line = content.count(b"\n", 0, start) + 1
+    encoding = "latin-1"
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    return (
+        f"{path}, line {line}: expected UTF-8 text. Received: byte "
+        f"0x{content[start]:02x} at offset {start}. Convert the file, perhaps with "
+        f"iconv -f {encoding} -t utf-8."
+    )

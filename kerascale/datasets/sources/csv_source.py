@@ -1,0 +1,232 @@
+"""`csv:PATH`: a table in a CSV file."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from kerascale.datasets.raw import Kind, RawData, Split
+from kerascale.datasets.sources.checks import (
+    check_class_count,
+    check_num_classes,
+    listing,
+)
+from kerascale.datasets.sources.csv_diagnosis import (
+    diagnose,
+    label_fault,
+    whole_number,
+)
+from kerascale.datasets.sources.csv_rows import (
+    header_hint,
+    parse_number,
+    read_header,
+)
+from kerascale.errors import RefusedError
+from kerascale.fields import nearest
+
+
+def load_csv(
+    path: str | os.PathLike[str], label: str | None, num_classes: int | None = None
+) -> RawData:
+    """Loads a CSV file with one label column.
+
+    If one other column is there and holds text, the data is `text`. Otherwise all
+    other columns hold numbers (or True and False), and the data is `vector`. The
+    labels are names or whole numbers; whole numbers are sorted as numbers.
+
+    Args:
+        path: The file: UTF-8, commas, a header line.
+        label: Name of the label column.
+        num_classes: If given, labels are 0 to `num_classes - 1`. Otherwise the
+            classes are the labels that occur.
+
+    Returns:
+        Data of kind `vector` (float32) or `text`, with `feature_names`.
+
+    Raises:
+        RefusedError: With line and column of everything that is wrong.
+
+    Example:
+
+    >>> data = load_csv("iris.csv", label="species")
+    """
+    path = os.fspath(path)
+    check_num_classes(num_classes)
+    names, fits = read_header(path)
+    if label is None:
+        raise RefusedError(
+            f"{path}: expected the name of the label column. Received: none. The "
+            f"columns are {listing(names)}.{header_hint(names)} Pass --label COLUMN."
+        )
+    if label not in names:
+        raise RefusedError(
+            f"{path}: expected a label column. Received: {label!r}, which is not among "
+            f"{listing(names)}.{nearest(label, names)}{header_hint(names)}"
+        )
+    columns = tuple(name for name in names if name != label)
+    if not columns:
+        raise RefusedError(
+            f"{path}: expected a column of features beside the label. Received: "
+            f"{label!r} only. Add columns."
+        )
+    frame = _read_frame(path, names, (label,)) if fits else None
+    labels = None if frame is None else _label_indices(frame[label], num_classes)
+    if labels is not None:
+        kind, features = "vector", _numbers(frame, columns)
+        if features is None and len(columns) == 1:
+            kind, features = "text", _texts(frame[columns[0]], told=False)
+    if labels is None or features is None:
+        roles = {**dict.fromkeys(columns, "feature"), label: "label"}
+        raise _refusal(path, names, roles, num_classes)
+    class_names, indices = labels
+    check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
+    return RawData(
+        name=f"csv:{path}",
+        kind=kind,
+        class_names=class_names,
+        train=Split(features, indices),
+        feature_names=columns,
+    )
+
+
+def read_features(
+    path: str | os.PathLike[str], kind: Kind, feature_names: Sequence[str]
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Reads the examples to predict: the columns of the training, by name.
+
+    Args:
+        path: The file: UTF-8, commas, a header line. Other columns may be there, in
+            any order.
+        kind: `vector` or `text`, as in training.
+        feature_names: `RawData.feature_names` of the training data.
+
+    Returns:
+        The features as `Split.features` has them, columns in the order of
+        `feature_names`; and the whole table, the other columns as text.
+
+    Raises:
+        RefusedError: With every column that is missing, or line and column of
+            everything that is wrong.
+    """
+    path = os.fspath(path)
+    if kind not in ("vector", "text"):
+        raise RefusedError(
+            f"Expected vector or text data for a CSV file. Received: {path!r} for a "
+            f"model that was trained on {kind} data. Pass that kind of data."
+        )
+    names, fits = read_header(path)
+    missing = [name for name in feature_names if name not in names]
+    if missing:
+        hint = nearest(missing[0], names) or header_hint(names)
+        raise RefusedError(
+            f"{path}: expected the columns of the training data. Received: none named "
+            f"{listing(missing)}; there are {listing(names)}.{hint}"
+        )
+    role = "number" if kind == "vector" else "text"
+    roles = dict.fromkeys(names, "ignored") | dict.fromkeys(feature_names, role)
+    as_text = [n for n in names if kind == "text" or roles[n] == "ignored"]
+    frame = _read_frame(path, names, as_text) if fits else None
+    features = None
+    if frame is not None:
+        if kind == "vector":
+            features = _numbers(frame, feature_names)
+        else:
+            features = _texts(frame[feature_names[0]], told=True)
+        if roles[names[-1]] == "ignored" and frame[names[-1]].isin(["", np.nan]).any():
+            # pandas pads a short row with empty cells, here in a column that nobody
+            # looks at; the cells before may be shifted.
+            diagnose(path, names, roles)
+    if features is None:
+        raise _refusal(path, names, roles)
+    return features, frame
+
+
+def _read_frame(
+    path: str, names: tuple[str, ...], as_text: Sequence[str]
+) -> pd.DataFrame | None:
+    """The table as pandas reads it, or None if pandas refuses it."""
+    try:
+        return pd.read_csv(
+            path,
+            names=list(names),
+            header=0,
+            dtype=dict.fromkeys(as_text, str),
+            # An empty cell is a fault, and NA may be the name of a class.
+            keep_default_na=False,
+            # In one piece: otherwise a column can change its type half way.
+            low_memory=False,
+            encoding="utf-8-sig",
+            # By content, not by the end of the name.
+            compression=None,
+        )
+    except ValueError:  # pandas' ParserError and UnicodeDecodeError are such
+        return None
+
+
+def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray | None:
+    """float32 (examples, columns), or None if a cell is not a finite number."""
+    features = np.empty((len(frame), len(columns)), dtype=np.float32)
+    for index, name in enumerate(columns):
+        column = frame[name]
+        if not pd.api.types.is_numeric_dtype(column):
+            # Also integers beyond 64 bits, which pandas leaves as objects.
+            column = pd.to_numeric(column.astype(str), errors="coerce")
+        with np.errstate(over="ignore"):
+            features[:, index] = column
+    return features if np.isfinite(features).all() else None
+
+
+def _texts(column: pd.Series, *, told: bool) -> np.ndarray | None:
+    """Object array of `str`, or None if this is no text, or a cell is empty.
+
+    Args:
+        column: The column.
+        told: It is text, even if its cells are numbers.
+    """
+    column = column.astype(str)
+    if (column.str.strip() == "").any():
+        return None
+    if not told:
+        numbers = pd.to_numeric(column, errors="coerce").notna()
+        if numbers.sum() * 2 > len(column):
+            return None
+    return column.to_numpy(dtype=object)
+
+
+def _label_indices(
+    column: pd.Series, num_classes: int | None
+) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """Class names and int64 indices, or None if a label is wrong."""
+    codes, uniques = pd.factorize(column.str.strip())
+    if (codes < 0).any():  # a short row, as pandas 2 reads it
+        return None
+    labels = [str(unique) for unique in uniques]
+    counts = np.bincount(codes, minlength=len(labels))
+    is_number = [parse_number(text) is not None for text in labels]
+    numeric = counts[is_number].sum() * 2 > len(column)
+    if any(label_fault("", text, numeric, num_classes) for text in labels):
+        return None
+    if num_classes is not None:
+        indices = [whole_number(text) for text in labels]
+        class_names = tuple(str(i) for i in range(num_classes))
+    else:
+        values = [whole_number(text) if numeric else text for text in labels]
+        distinct = sorted(set(values))
+        place = {value: index for index, value in enumerate(distinct)}
+        indices = [place[value] for value in values]
+        class_names = tuple(str(value) for value in distinct)
+    return class_names, np.array(indices, dtype=np.int64)[codes]
+
+
+def _refusal(
+    path: str,
+    names: tuple[str, ...],
+    roles: Mapping[str, str],
+    num_classes: int | None = None,
+) -> RefusedError:
+    diagnose(path, names, roles, num_classes)
+    return RefusedError(
+        f"{path}: expected a table that pandas can read. Received: one that it cannot, "
+        "for a reason that was not found. Write it again with DataFrame.to_csv."
+    )

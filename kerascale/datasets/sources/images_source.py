@@ -1,0 +1,285 @@
+"""`images:FOLDER`: image files, in one folder for each class."""
+
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from kerascale.datasets.raw import RawData, Split
+from kerascale.datasets.sources.checks import Problems, check_class_count, listing
+from kerascale.datasets.sources.image_files import (
+    Image,
+    available_bytes,
+    decode,
+)
+from kerascale.errors import RefusedError
+
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+_SPLIT_NAMES = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing", "eval"}
+)
+# Training needs room for more than the images.
+_SHARE_OF_MEMORY = 0.7
+
+
+def load_images(
+    directory: str | os.PathLike[str], image_size: int | None = None
+) -> RawData:
+    """Loads a folder that has one folder of images for each class.
+
+    The classes are the folders' names, sorted. Folders inside a class belong to it.
+    Hidden files are ignored; other files that are no images are counted and said.
+    The order is that of the sorted paths.
+
+    Args:
+        directory: The folder.
+        image_size: Height and width in pixels to resize every image to, without
+            regard to its proportions. None: the images have one size already.
+
+    Returns:
+        Data of kind `image`, uint8 (examples, height, width, channels). A GIF gives
+        its first frame.
+
+    Raises:
+        RefusedError: With every file that is damaged or differs from the others.
+
+    Example:
+
+    >>> data = load_images("flowers", image_size=96)
+    """
+    directory = os.fspath(directory)
+    _check_image_size(image_size)
+    if not os.path.isdir(directory):
+        kind = "is a file" if os.path.exists(directory) else "does not exist"
+        raise RefusedError(
+            "Expected a folder with one folder of images for each class. Received: "
+            f"{directory!r}, which {kind}. Check the path."
+        )
+    class_names = _class_names(directory)
+    files: list[str] = []
+    labels: list[int] = []
+    ignored: list[str] = []
+    problems = Problems(f"{directory} cannot be used")
+    for index, class_name in enumerate(class_names):
+        found, others = _walk(os.path.join(directory, class_name))
+        if not found:
+            problems.add(
+                f"{os.path.join(directory, class_name)}: expected images of a class "
+                f"({', '.join(EXTENSIONS)}). Received: none. Add some, or remove the "
+                "folder."
+            )
+        files += found
+        labels += [index] * len(found)
+        ignored += others
+    ignored += _files_beside_classes(directory)
+    problems.raise_if_any()
+    check_class_count(directory, len(class_names))
+    _say_ignored(directory, ignored)
+    size = None if image_size is None else (image_size, image_size)
+    images = _read_all(directory, files, size)
+    return RawData(
+        name=f"images:{directory}",
+        kind="image",
+        class_names=class_names,
+        train=Split(images, np.array(labels, dtype=np.int64)),
+    )
+
+
+def read_images(
+    path: str | os.PathLike[str], shape: Sequence[int]
+) -> tuple[np.ndarray, list[str]]:
+    """Reads images to predict, in the form that a model was trained on.
+
+    Args:
+        path: An image, or a folder of images, in folders of any depth.
+        shape: (height, width, channels) of the training. Images of another size are
+            resized, which is said; another number of channels is refused.
+
+    Returns:
+        uint8 (images, height, width, channels), and the files' paths, sorted.
+
+    Raises:
+        RefusedError: With every file that is damaged or has other channels.
+    """
+    path = os.fspath(path)
+    shape = tuple(shape)
+    if os.path.isdir(path):
+        files, ignored = _walk(path)
+        _say_ignored(path, ignored)
+    elif os.path.exists(path):
+        files = [path]
+    else:
+        raise RefusedError(
+            "Expected an image or a folder of images. Received: "
+            f"{path!r}, which does not exist. Check the path."
+        )
+    if not files:
+        raise RefusedError(
+            f"Expected images ({', '.join(EXTENSIONS)}). Received: {path!r}, a folder "
+            "without any."
+        )
+    return _read_all(path, files, shape[:2], shape[2]), files
+
+
+def _check_image_size(image_size: int | None) -> None:
+    if image_size is None:
+        return
+    if (
+        isinstance(image_size, bool)
+        or not isinstance(image_size, int)
+        or image_size < 1
+    ):
+        raise RefusedError(
+            "Expected image_size to be a positive number of pixels. Received: "
+            f"image_size={image_size!r}."
+        )
+
+
+def _class_names(directory: str) -> tuple[str, ...]:
+    names = sorted(
+        entry.name
+        for entry in os.scandir(directory)
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
+    if not names:
+        raise RefusedError(
+            f"{directory}: expected one folder of images for each class. Received: no "
+            "folder. Sort the images into folders that are named like their classes."
+        )
+    if {name.lower() for name in names} <= _SPLIT_NAMES:
+        raise RefusedError(
+            f"{directory}: expected one folder for each class. Received: "
+            f"{listing(names)}, which look like splits. Pass one of them, such as "
+            f"{os.path.join(directory, names[-1])}, or rename them."
+        )
+    return tuple(names)
+
+
+def _walk(directory: str) -> tuple[list[str], list[str]]:
+    """Image files and other files below a folder, sorted by path."""
+    files = []
+    for parent, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [os.path.join(parent, n) for n in names if not n.startswith(".")]
+    # By the parts of the path: "a/b" before "a-c", as a person lists folders.
+    files.sort(key=lambda file: pathlib.PurePath(file).parts)
+    images = [file for file in files if file.lower().endswith(EXTENSIONS)]
+    return images, [file for file in files if not file.lower().endswith(EXTENSIONS)]
+
+
+def _files_beside_classes(directory: str) -> list[str]:
+    return sorted(
+        entry.path
+        for entry in os.scandir(directory)
+        if not entry.is_dir() and not entry.name.startswith(".")
+    )
+
+
+def _say_ignored(directory: str, ignored: list[str]) -> None:
+    if ignored:
+        from kerascale.console import say
+
+        some = ", ".join(ignored[:3]) + (", ..." if len(ignored) > 3 else "")
+        say(
+            f"{directory}: {len(ignored)} files ignored ({some}); "
+            f"{', '.join(EXTENSIONS)} are read"
+        )
+
+
+def _read_all(
+    directory: str,
+    files: list[str],
+    size: tuple[int, int] | None,
+    channels: int | None = None,
+) -> np.ndarray:
+    """All images as one array; the threads write into it, so that it is there once."""
+    images: np.ndarray | None = None
+    first = 0
+    results: list[Image] = []
+    # The first image that can be read gives the shape of the array.
+    while images is None and first < len(files):
+        result = decode(files[first], size)
+        results.append(result)
+        if result.pixels is not None:
+            images = _allocate(directory, len(files), result.pixels.shape)
+            images[first] = result.pixels
+        first += 1
+
+    def read(index: int) -> Image:
+        result = decode(files[index], size)
+        if result.pixels is not None and result.pixels.shape == images.shape[1:]:
+            images[index] = result.pixels
+        return result._replace(pixels=None)
+
+    with ThreadPoolExecutor() as pool:
+        results += pool.map(read, range(first, len(files)))
+    problems = Problems(f"{directory} cannot be used")
+    for result in results:
+        if result.fault:
+            problems.add(result.fault)
+    shapes = {f: r.shape for f, r in zip(files, results, strict=True) if not r.fault}
+    _check_shapes(shapes, size is not None, channels, problems)
+    problems.raise_if_any()
+    if size is not None and channels is not None:
+        _say_resized(directory, shapes, size)
+    return images
+
+
+def _allocate(directory: str, num_images: int, shape: tuple[int, ...]) -> np.ndarray:
+    needed, room = num_images * int(np.prod(shape)), available_bytes()
+    if needed > room * _SHARE_OF_MEMORY:
+        raise RefusedError(
+            f"{directory}: expected images that fit in memory. Received: {num_images} "
+            f"images of shape {shape}, which need {needed / 2**30:.1f} GiB of "
+            f"{room / 2**30:.1f} GiB. Pass a smaller --image-size N, or fewer images."
+        )
+    return np.empty((num_images, *shape), dtype=np.uint8)
+
+
+def _check_shapes(
+    shapes: dict[str, tuple[int, int, int]],
+    resized: bool,
+    channels: int | None,
+    problems: Problems,
+) -> None:
+    """Notes the images whose channels, or size, differ from those of most others."""
+    if not shapes:
+        return
+    counts = Counter(shape[2] for shape in shapes.values())
+    usual = channels or max(counts, key=lambda c: (counts[c], c))
+    like = "in training" if channels else f"{counts[usual]} of {len(shapes)} images"
+    sizes = Counter(shape[:2] for shape in shapes.values())
+    size = max(sizes, key=lambda s: (sizes[s], s))
+    for file, shape in shapes.items():
+        if shape[2] not in (1, 3, 4):
+            problems.add(
+                f"{file}: expected 1, 3 or 4 channels. Received: shape {shape} (gray "
+                "with transparency?). Convert it to RGB or to gray."
+            )
+        elif shape[2] != usual:
+            problems.add(
+                f"{file}: expected {usual} channels, as {like}. Received: shape "
+                f"{shape}. Convert it to {_CHANNELS.get(usual, 'the same form')}."
+            )
+        elif not resized and shape[:2] != size:
+            problems.add(
+                f"{file}: expected height and width {size}, as {sizes[size]} of "
+                f"{len(shapes)} images. Received: shape {shape}. Pass --image-size N "
+                "to resize all images."
+            )
+
+
+_CHANNELS = {1: "gray", 3: "RGB", 4: "RGB with transparency"}
+
+
+def _say_resized(
+    directory: str, shapes: dict[str, tuple[int, int, int]], size: tuple[int, int]
+) -> None:
+    num_resized = sum(shape[:2] != size for shape in shapes.values())
+    if num_resized:
+        from kerascale.console import say
+
+        say(f"{directory}: {num_resized} images resized to {size} as in training")

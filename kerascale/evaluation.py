@@ -1,0 +1,116 @@
+"""The final numbers of a model on examples that training never saw."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerascale.datasets.bundle import Source
+
+
+def evaluate(
+    model: keras.Model, source: Source, class_names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Evaluates a compiled model on one split.
+
+    Args:
+        model: Gives probabilities.
+        source: The split.
+        class_names: The name of each class; empty for a language model.
+
+    Returns:
+        For classifiers: `loss`, `accuracy`, `precision`, `recall` and `f1` (means
+        over the classes, each class with the same weight), `per_class`, and
+        `confusion_matrix` (rows: true class, columns: predicted class). For
+        language models: `loss` in nats per token, `perplexity`, `accuracy`.
+    """
+    if class_names:
+        return _evaluate_classifier(model, source, class_names)
+    if len(model.output_shape) == 3:
+        return _evaluate_language_model(model, source)
+    values = model.evaluate(source.dataset(), verbose=0, return_dict=True)
+    return {name: float(value) for name, value in values.items()}
+
+
+def _evaluate_classifier(
+    model: keras.Model, source: Source, class_names: tuple[str, ...]
+) -> dict[str, Any]:
+    batches = source.dataset()
+    labels = np.concatenate([np.asarray(y).reshape(-1) for _, y in batches])
+    probabilities = model.predict(batches, verbose=0)
+    predicted = probabilities.argmax(axis=-1)
+    count = len(class_names)
+    confusion = np.bincount(labels * count + predicted, minlength=count**2)
+    confusion = confusion.reshape(count, count)
+    per_class = classification_report(confusion, class_names)
+    means = {
+        name: float(np.mean([row[name] for row in per_class.values()]))
+        for name in ("precision", "recall", "f1")
+    }
+    return {
+        "loss": _cross_entropy(probabilities, labels),
+        "accuracy": float(np.mean(predicted == labels)),
+        **means,
+        "examples": len(labels),
+        "per_class": per_class,
+        "confusion_matrix": confusion.tolist(),
+    }
+
+
+def classification_report(
+    confusion: np.ndarray, class_names: tuple[str, ...]
+) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of each class.
+
+    A class that was never predicted has precision 0, one without examples recall
+    0, as in scikit-learn's `zero_division=0`.
+
+    Args:
+        confusion: Counts of shape (classes, classes); rows are true classes.
+        class_names: The name of each class.
+
+    Returns:
+        Class name -> `precision`, `recall`, `f1`, `examples`.
+    """
+    right = np.diag(confusion).astype(float)
+    true = confusion.sum(axis=1)
+    predicted = confusion.sum(axis=0)
+    precision = np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0)
+    recall = np.divide(right, true, out=np.zeros_like(right), where=true > 0)
+    f1 = np.divide(
+        2 * right, true + predicted, out=np.zeros_like(right), where=true + predicted > 0
+    )
+    return {
+        name: {
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(f1[i]),
+            "examples": int(true[i]),
+        }
+        for i, name in enumerate(class_names)
+    }
+
+
+def _cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-likelihood in nats, without any regularisation term."""
+    taken = np.take_along_axis(probabilities, labels[..., None], axis=-1)
+    smallest = np.finfo(probabilities.dtype).tiny
+    return float(-np.log(np.maximum(taken, smallest), dtype=np.float64).mean())
+
+
+def _evaluate_language_model(model: keras.Model, source: Source) -> dict[str, Any]:
+    nats, right, tokens = 0.0, 0, 0
+    # Batch by batch: probabilities of a whole text would not fit in memory.
+    for x, y in source.dataset():
+        labels = np.asarray(y)
+        probabilities = np.asarray(model.predict_on_batch(x))
+        nats += _cross_entropy(probabilities, labels) * labels.size
+        right += int((probabilities.argmax(axis=-1) == labels).sum())
+        tokens += labels.size
+    loss = nats / tokens
+    return {
+        "loss": loss,
+        "perplexity": float(np.exp(loss)),
+        "accuracy": right / tokens,
+        "tokens": tokens,
+    }

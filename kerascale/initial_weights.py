@@ -1,0 +1,128 @@
+"""Fine-tuning: a model starts from the weights of another."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+import zipfile
+
+import h5py
+import keras
+
+from kerascale import runs
+from kerascale.console import say
+from kerascale.errors import RefusedError
+
+_EXPECTED = "init_from: expected a run folder, a .keras or a .weights.h5 file."
+# Where Keras keeps the weights inside a .keras file, which is a zip.
+_MEMBER = "model.weights.h5"
+_WAY_OUT = (
+    "Make the architectures equal, or pass --init-partial True to start from those "
+    "that match"
+)
+
+
+def load(
+    model: keras.Model, source: str | os.PathLike, *, partial: bool = False
+) -> None:
+    """Copies weights into a built model, and says what was copied.
+
+    No class is loaded from the file: only arrays are read. The optimizer starts
+    anew.
+
+    Args:
+        model: A built model.
+        source: A run folder, a `.keras` file or a `.weights.h5` file.
+        partial: Whether to go on if some variables have no counterpart; they are
+            listed and keep their initial values.
+
+    Raises:
+        RefusedError: If the file cannot be read; or if a variable on either side
+            has no counterpart of the same shape, listing every one. The model is
+            then unchanged.
+    """
+    path = _file(pathlib.Path(source))
+    with tempfile.TemporaryDirectory() as temporary:
+        theirs = pathlib.Path(temporary) / "theirs.weights.h5"
+        ours = pathlib.Path(temporary) / "ours.weights.h5"
+        _extract(path, theirs)
+        model.save_weights(ours)
+        copied, problems = _merge(theirs, ours)
+        if problems and not (partial and copied):
+            problems = [f"{problem}. {_WAY_OUT}" for problem in problems[:1]] + [
+                *problems[1:]
+            ]
+            raise RefusedError(problems, heading=f"init_from {source}")
+        model.load_weights(ours)
+    say(f"initial weights: {copied} variables from {source}")
+    for problem in problems:
+        say(f"  left as they are: {problem}")
+
+
+def _file(path: pathlib.Path) -> pathlib.Path:
+    if path.is_dir():
+        path = path / runs.MODEL
+    if not path.is_file():
+        raise RefusedError(f"{_EXPECTED} Received: {path}, which is no file.")
+    if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
+        raise RefusedError(f"{_EXPECTED} Received: {path}.")
+    return path
+
+
+def _extract(path: pathlib.Path, destination: pathlib.Path) -> None:
+    try:
+        if path.suffix == ".keras":
+            with (
+                zipfile.ZipFile(path) as archive,
+                archive.open(_MEMBER) as member,
+                destination.open("wb") as file,
+            ):
+                shutil.copyfileobj(member, file)
+        else:
+            shutil.copyfile(path, destination)
+        with h5py.File(destination):
+            pass
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise RefusedError(f"{_EXPECTED} Received: {path} ({error}).") from error
+
+
+def _merge(theirs: pathlib.Path, ours: pathlib.Path) -> tuple[int, list[str]]:
+    """Writes what matches of `theirs` into `ours`.
+
+    Returns:
+        The number of variables written, and a message for each that has no match.
+    """
+    copied, problems = 0, []
+    with h5py.File(theirs) as source, h5py.File(ours, "r+") as target:
+        given, wanted = _variables(source), _variables(target)
+        for name, variable in wanted.items():
+            if name not in given:
+                problems.append(
+                    f"{name}: expected an array of shape {variable.shape}. Received: "
+                    "none"
+                )
+            elif given[name].shape != variable.shape:
+                problems.append(
+                    f"{name}: expected shape {variable.shape}. Received: "
+                    f"{given[name].shape}"
+                )
+            else:
+                variable[...] = given[name][...]
+                copied += 1
+        problems += [
+            f"{name}: not in the model. Received: an array of shape {array.shape}"
+            for name, array in given.items()
+            if name not in wanted
+        ]
+    return copied, problems
+
+
+def _variables(file: h5py.File) -> dict[str, h5py.Dataset]:
+    found = {}
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer/"):
+            found[name] = item
+
+    file.visititems(visit)
+    return found

@@ -1,0 +1,180 @@
+"""Self-attention with one fused projection."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerascale.layers._arguments import flag, fraction, positive_int
+from kerascale.layers._common import Shape, at_least_float32, require_rank
+from kerascale.layers._kernels import KernelOptions
+from kerascale.layers.dropout import Dropout
+
+# Finite, so that a row with every position masked gives no NaN. float32 at least is
+# what it is used in; its exponential is exactly zero beside any score.
+_MASKED = -1e30
+
+
+def head_size(width: int | None, num_heads: int) -> int:
+    """Width of one attention head. Refuses a width that the heads do not divide."""
+    if width is None or width % num_heads:
+        raise ValueError(
+            "`num_heads` must divide `width`, the size of a token's vector. "
+            f"Received: num_heads={num_heads} and width={width}."
+        )
+    return width // num_heads
+
+
+@keras.saving.register_keras_serializable(package="kerascale")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head scaled dot-product attention of a sequence to itself.
+
+    It computes what `keras.layers.MultiHeadAttention(num_heads, width // num_heads)`
+    computes for `layer(x, x)` ([Vaswani et al., 2017](
+    https://arxiv.org/abs/1706.03762), section 3.2), with one matrix product for
+    query, key and value instead of three. The softmax is done in float32 at least.
+
+    Args:
+        num_heads: Positive integer, a divisor of the inputs' width.
+        causal: Boolean. Whether a position sees only itself and earlier ones.
+        dropout: Float, the fraction of attention weights that are dropped.
+        kernel_initializer: Initializer of the kernels; of query, key and value
+            separately.
+        kernel_regularizer: Regularizer of the kernels, or `None`.
+        kernel_constraint: Constraint of the kernels, or `None`.
+        **kwargs: `name`, `dtype` and the other arguments of a `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, length, width)`.
+        mask: Boolean tensor of shape `(batch, length)`, `False` at padding, which
+            nothing then attends to. A position that may see nothing at all gets the
+            output bias. Defaults to the Keras mask of the inputs, if they have one.
+        training: Boolean, whether to drop attention weights.
+
+    Returns:
+        Float tensor of shape `(batch, length, width)`.
+
+    Raises:
+        ValueError: For a bad argument, an input that is no sequence of vectors, or
+            a width that `num_heads` does not divide.
+
+    Example:
+
+    >>> layer = kerascale.layers.SelfAttention(4, causal=True)
+    >>> layer(np.zeros((2, 10, 32), "float32")).shape
+    (2, 10, 32)
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        *,
+        causal: bool = False,
+        dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = positive_int("num_heads", num_heads)
+        self.causal = flag("causal", causal)
+        self.dropout = fraction("dropout", dropout)
+        self.kernels = KernelOptions.resolve(
+            kernel_initializer, kernel_regularizer, kernel_constraint
+        )
+        self.weights_dropout = Dropout(
+            self.dropout, dtype=self.dtype_policy, name="weights_dropout"
+        )
+        self.supports_masking = True
+
+    def build(self, input_shape: Shape) -> None:
+        require_rank("SelfAttention", input_shape, 3, "(batch, length, width)")
+        width = input_shape[-1]
+        self.head_size = head_size(width, self.num_heads)
+        fused = self.kernels.arguments()
+        fused["kernel_initializer"] = SideBySide(fused["kernel_initializer"], 3)
+        self.query_key_value = keras.layers.Dense(
+            3 * width, dtype=self.dtype_policy, name="query_key_value", **fused
+        )
+        self.query_key_value.build(input_shape)
+        self.attention_output = keras.layers.Dense(
+            width,
+            dtype=self.dtype_policy,
+            name="attention_output",
+            **self.kernels.arguments(),
+        )
+        self.attention_output.build(input_shape)
+
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        length = ops.shape(inputs)[1]
+        heads = (-1, length, 3, self.num_heads, self.head_size)
+        fused = ops.reshape(self.query_key_value(inputs), heads)
+        # Each (batch, heads, length, head_size).
+        query, key, value = ops.unstack(ops.transpose(fused, (2, 0, 3, 1, 4)), 3)
+        # Scaled before the product: float16 ends at 65504.
+        query = query * self.head_size**-0.5
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+        scores = ops.cast(scores, at_least_float32(self.compute_dtype))
+        visible = self._visible(length, mask)
+        if visible is None:
+            weights = ops.softmax(scores)
+        else:
+            weights = ops.softmax(ops.where(visible, scores, _MASKED))
+            # A row with nothing visible has equal weights so far, not zero ones.
+            weights = ops.where(visible, weights, 0.0)
+        weights = ops.cast(weights, self.compute_dtype)
+        weights = self.weights_dropout(weights, training=training)
+        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        mixed = ops.reshape(mixed, (-1, length, self.num_heads * self.head_size))
+        return self.attention_output(mixed)
+
+    def _visible(self, length: Any, mask: Any) -> Any:
+        """What may be seen, broadcastable to `(batch, heads, query, key)`."""
+        visible = None
+        if self.causal:
+            position = ops.arange(length)
+            visible = ops.expand_dims(position, 1) >= ops.expand_dims(position, 0)
+        if mask is not None:
+            require_rank("The mask of SelfAttention", mask.shape, 2, "(batch, length)")
+            mask = ops.expand_dims(ops.cast(mask, "bool"), (1, 2))
+            visible = mask if visible is None else ops.logical_and(visible, mask)
+        return visible
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "causal": self.causal,
+            "dropout": self.dropout,
+            **self.kernels.get_config(),
+        }
+
+
+@keras.saving.register_keras_serializable(package="kerascale")
+class SideBySide(keras.initializers.Initializer):
+    """Several kernels beside each other in one, each initialized by itself.
+
+    Glorot's and He's initializers take the scale from the kernel's shape: on the
+    fused kernel they would start the projections too small.
+    """
+
+    def __init__(self, initializer: Any, num_kernels: int) -> None:
+        self.initializer = keras.initializers.get(initializer)
+        self.num_kernels = num_kernels
+
+    def __call__(self, shape: Shape, dtype: Any = None) -> Any:
+        part = (*shape[:-1], shape[-1] // self.num_kernels)
+        parts = [
+            self.initializer.clone()(part, dtype=dtype) for _ in range(self.num_kernels)
+        ]
+        return ops.concatenate(parts, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "initializer": keras.initializers.serialize(self.initializer),
+            "num_kernels": self.num_kernels,
+        }

@@ -1,0 +1,192 @@
+"""What every model here shares: its options, its inputs and its head."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerascale.engine.model import Model
+from kerascale.layers import Dropout
+from kerascale.layers._arguments import fraction, keras_object, positive_int
+from kerascale.layers._common import (
+    Shape,
+    at_least_float32,
+    build_in_turn,
+    require_rank,
+)
+from kerascale.layers._kernels import KernelOptions
+
+
+class Classifier(Model):
+    """Abstract: a `kerascale.Model` whose last layers give class probabilities.
+
+    A subclass makes its layers in `__init__`, ends it with `self._make_head()`,
+    builds them in `build` and calls them in `call`.
+
+    Args:
+        num_classes: Positive integer, number of values that the model returns.
+        dropout: Float, the fraction of values that are dropped during training.
+        kernel_initializer: Initializer of the kernels: an object, a name or a
+            configuration. Each kernel gets a copy of it; do not give it a seed, or
+            kernels of one shape start equal. Recurrent kernels stay orthogonal, and
+            embeddings normal.
+        kernel_regularizer: Regularizer of the kernels, recurrent ones too, or
+            `None`. Biases, embeddings and normalization have none.
+        kernel_constraint: Constraint of the same kernels, or `None`.
+        normalization: A Keras layer for the inputs, before anything else and in
+            their own shape: `keras.layers.Rescaling(1 / 255)`, or a
+            `keras.layers.Normalization` that has its mean and variance.
+        classifier_activation: Activation of the output, as in
+            `keras.applications`. `None` gives logits. It is computed in float32
+            under mixed precision.
+        **kwargs: `name`, `dtype` and the other arguments of a `keras.Model`.
+
+    Raises:
+        ValueError: For a bad argument.
+
+    Example:
+
+    ```python
+    class Linear(kerascale.models.Classifier):
+        def __init__(self, num_classes, **kwargs):
+            super().__init__(num_classes, **kwargs)
+            self._make_head()
+
+        def build(self, input_shape):
+            self._build_head(self._build_normalization(input_shape))
+
+        def call(self, inputs, training=None):
+            return self._head(self._normalize(inputs))
+    ```
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        normalization: keras.layers.Layer | dict[str, Any] | None = None,
+        classifier_activation: Any = "softmax",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_classes = positive_int("num_classes", num_classes)
+        self.dropout = fraction("dropout", dropout)
+        self.kernels = KernelOptions.resolve(
+            kernel_initializer, kernel_regularizer, kernel_constraint
+        )
+        self.normalization = keras_object(
+            "normalization",
+            normalization,
+            _deserialize_layer,
+            keras.layers.Layer | None,
+            "`None` or a `keras.layers.Layer`",
+        )
+        self.classifier_activation = keras_object(
+            "classifier_activation",
+            classifier_activation,
+            keras.activations.get,
+            None,
+            "`None` or an activation",
+        )
+        softmax = self.classifier_activation is keras.activations.softmax
+        if softmax and self.num_classes == 1:
+            raise ValueError(
+                "A softmax over one class is always 1. Received: num_classes=1 and "
+                'classifier_activation="softmax". Use num_classes=2, or '
+                'classifier_activation="sigmoid".'
+            )
+
+    def _make_dropout(self, name: str) -> Dropout:
+        return Dropout(self.dropout, dtype=self.dtype_policy, name=name)
+
+    def _make_dense(self, units: int, name: str, **kwargs: Any) -> keras.layers.Dense:
+        options = self.kernels.arguments()
+        return keras.layers.Dense(
+            units, dtype=self.dtype_policy, name=name, **options, **kwargs
+        )
+
+    def _make_head(self) -> None:
+        self.logits = self._make_dense(self.num_classes, "logits")
+        # A layer of its own, and the last thing that happens: Keras finds the
+        # logits behind it, and with them the exact loss of a large logit.
+        self.predictions = keras.layers.Activation(
+            self.classifier_activation,
+            dtype=at_least_float32(self.compute_dtype),
+            name="predictions",
+        )
+
+    def _build_head(self, shape: Shape) -> None:
+        build_in_turn([self.logits, self.predictions], shape)
+
+    def _head(self, features: Any) -> Any:
+        return self.predictions(self.logits(features))
+
+    def _build_normalization(
+        self, input_shape: Shape, free_axes: tuple[int, ...] = ()
+    ) -> Shape:
+        """Sets the input specification. Returns the shape after normalization."""
+        shape = self._set_input_spec(input_shape, free_axes)
+        layers = [] if self.normalization is None else [self.normalization]
+        return build_in_turn(layers, shape)
+
+    def _set_input_spec(
+        self, input_shape: Shape, free_axes: tuple[int, ...] = ()
+    ) -> Shape:
+        """Holds later inputs to this shape, but for the batch and `free_axes`."""
+        is_shape = isinstance(input_shape, tuple | list) and all(
+            size is None or isinstance(size, int) for size in input_shape
+        )
+        if not is_shape or len(input_shape) < 2:
+            raise ValueError(
+                f"{type(self).__name__} expects one tensor, a batch of examples with "
+                f"at least one dimension each. Received: input_shape={input_shape}."
+            )
+        shape = (None, *input_shape[1:])
+        free = [None if axis in free_axes else size for axis, size in enumerate(shape)]
+        self.input_spec = keras.InputSpec(shape=tuple(free))
+        return shape
+
+    def _build_token_ids(self, input_shape: Shape) -> Shape:
+        """The same for token ids: any number of them."""
+        shape = self._set_input_spec(input_shape, free_axes=(1,))
+        require_rank(type(self).__name__, shape, 2, "(batch, length), token ids,")
+        return shape
+
+    def _refuse_for_token_ids(self, **arguments: Any) -> None:
+        """Refuses arguments that are for numbers only."""
+        for name, value in {"normalization": self.normalization, **arguments}.items():
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` is for inputs that are numbers, not token ids. "
+                    f"Received: {name}={value!r}. Leave it out."
+                )
+
+    def _normalize(self, inputs: Any) -> Any:
+        if not keras.backend.is_float_dtype(inputs.dtype):
+            # Not to half precision yet: it cannot hold every pixel or price.
+            inputs = ops.cast(inputs, at_least_float32(self.compute_dtype))
+        if self.normalization is not None:
+            inputs = self.normalization(inputs)
+        return ops.cast(inputs, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "dropout": self.dropout,
+            **self.kernels.get_config(),
+            "normalization": keras.saving.serialize_keras_object(self.normalization),
+            "classifier_activation": keras.activations.serialize(
+                self.classifier_activation
+            ),
+        }
+
+
+def _deserialize_layer(value: Any) -> Any:
+    if isinstance(value, dict):
+        return keras.saving.deserialize_keras_object(value)
+    return value

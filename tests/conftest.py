@@ -1,0 +1,62 @@
+"""Shared by all tests: quiet TensorFlow, a cache folder of the session's own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """The user's cache folder is neither read nor written by a test."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("KERASCALE_CACHE_DIR")
+    os.environ["KERASCALE_CACHE_DIR"] = str(folder)
+    yield
+    if before is None:
+        del os.environ["KERASCALE_CACHE_DIR"]
+    else:
+        os.environ["KERASCALE_CACHE_DIR"] = before
+
+
+@pytest.fixture
+def run_python():
+    """Runs Python code in a process of its own; fails with its output."""
+
+    def run(code, *arguments, cwd=None, env=None, check=True):
+        finished = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            timeout=300,
+            check=False,
+        )
+        if check:
+            assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished
+
+    return run
+
+
+@pytest.fixture
+def kerascale(tmp_path):
+    """Runs the command line as a user does, in an empty folder."""
+
+    def run(*arguments, cwd=tmp_path, env=None, timeout=300):
+        return subprocess.run(
+            [sys.executable, "-m", "kerascale", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,120 @@
+"""A batch is a pure function of (seed, epoch, step)."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerascale.datasets import pipeline, splits
+from kerascale.datasets.raw import Split
+from kerascale.errors import RefusedError
+
+
+def _batches(num_examples=10, batch_size=4, seed=0, shuffle=True):
+    features = np.arange(num_examples, dtype=np.float32)[:, None]
+    labels = np.arange(num_examples, dtype=np.int64)
+    return pipeline.Batches(
+        pipeline.gather_arrays(features, labels),
+        num_examples=num_examples,
+        batch_size=batch_size,
+        seed=seed,
+        shuffle=shuffle,
+    )
+
+
+def _labels(dataset):
+    return [y.numpy().tolist() for _, y in dataset]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    num_examples=st.integers(1, 40),
+    batch_size=st.integers(1, 50),
+    seed=st.integers(0, 2**63 - 1),
+    data=st.data(),
+)
+def test_any_start_step_continues_the_same_batches(
+    num_examples, batch_size, seed, data
+):
+    batches = _batches(num_examples, batch_size, seed)
+    epochs = 3
+    total = epochs * batches.steps_per_epoch
+    start = data.draw(st.integers(0, total))
+    whole = _labels(batches.dataset(epochs))
+    assert len(whole) == total
+    assert _labels(batches.dataset(epochs, start_step=start)) == whole[start:]
+
+
+@settings(max_examples=20, deadline=None)
+@given(num_examples=st.integers(1, 60), batch_size=st.integers(1, 70))
+def test_each_epoch_has_every_example_once(num_examples, batch_size):
+    batches = _batches(num_examples, batch_size)
+    labels = _labels(batches.dataset(2))
+    per_epoch = batches.steps_per_epoch
+    for epoch in (labels[:per_epoch], labels[per_epoch:]):
+        assert sorted(sum(epoch, [])) == list(range(num_examples))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    batches = _batches(100, 100)
+    first, second = _labels(batches.dataset(2))
+    assert first != second
+    assert _labels(_batches(100, 100, seed=1).dataset(1))[0] != first
+    assert _labels(_batches(100, 100).dataset(1))[0] == first
+
+
+def test_unshuffled_examples_keep_their_order():
+    batches = _batches(10, 4, shuffle=False)
+    assert _labels(batches.dataset()) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_features_and_labels_stay_together():
+    for x, y in _batches(50, 7).dataset(2):
+        np.testing.assert_array_equal(x.numpy()[:, 0], y.numpy())
+
+
+@settings(max_examples=20, deadline=None)
+@given(length=st.integers(1, 9), extra=st.integers(1, 50), epoch=st.integers(0, 5))
+def test_windows_are_followed_by_their_next_token(length, extra, epoch):
+    tokens = np.arange(length + extra, dtype=np.int32)
+    count = pipeline.num_windows(tokens, length)
+    gather = pipeline.gather_windows(tokens, length, shift=True)
+    x, y = gather(np.arange(count, dtype=np.int64), np.int64(epoch))
+    assert x.shape == y.shape == (count, length)
+    np.testing.assert_array_equal(y, x + 1)
+
+
+def test_unshifted_windows_cover_the_text_once():
+    tokens = np.arange(21, dtype=np.int32)
+    x, _ = pipeline.gather_windows(tokens, 5, shift=False)(np.arange(4), np.int64(3))
+    np.testing.assert_array_equal(x.numpy().reshape(-1), tokens[:20])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=20, max_size=200),
+    fraction=st.floats(0.1, 0.5),
+)
+def test_split_off_is_stratified_and_loses_nothing(labels, fraction):
+    labels = np.array(labels, dtype=np.int64)
+    split = Split(np.arange(len(labels))[:, None], labels)
+    kept, taken = splits.split_off(split, fraction, salt=1)
+    together = np.concatenate([kept.features, taken.features])[:, 0]
+    assert sorted(together) == list(range(len(labels)))
+    np.testing.assert_array_equal(labels[taken.features[:, 0]], taken.labels)
+    for label in range(4):
+        expected = fraction * (labels == label).sum()
+        assert abs((taken.labels == label).sum() - expected) <= 1.001
+
+
+def test_split_off_is_the_same_for_every_run():
+    split = Split(np.arange(30)[:, None], np.arange(30) % 3)
+    first = splits.split_off(split, 0.2, salt=1)[1].features
+    np.testing.assert_array_equal(first, splits.split_off(split, 0.2, salt=1)[1].features)
+    assert (first != splits.split_off(split, 0.2, salt=2)[1].features).any()
+
+
+def test_split_off_refuses_an_empty_part():
+    split = Split(np.zeros((3, 1)), np.zeros(3, dtype=np.int64))
+    with pytest.raises(RefusedError, match="enough examples to hold back 0.1 of them"):
+        splits.split_off(split, 0.1, salt=1)
