@@ -100,8 +100,6 @@ class TrainingConfig:
     steps_per_execution: PositiveInt = 1
     """Updates in one call of the compiled function. More is faster; progress and
     the NaN guard look only between calls."""
-    jit_compile: bool = False
-    """Compile the step with XLA."""
 
     def __post_init__(self) -> None:
         problems = check(self)
@@ -150,11 +148,14 @@ class ImageConfig(TrainingConfig):
 
 __all__ = [
     "ImageConfig",
+    "Initializer",
     "Limits",
     "NonNegativeFloat",
     "NonNegativeInt",
+    "Optimizer",
     "PositiveFloat",
     "PositiveInt",
+    "Schedule",
     "Seed",
     "Share",
     "TrainingConfig",

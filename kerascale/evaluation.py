@@ -6,27 +6,27 @@ import keras
 import numpy as np
 
 from kerascale.datasets.bundle import Source
+from kerascale.datasets.info import DataInfo
 
 
-def evaluate(
-    model: keras.Model, source: Source, class_names: tuple[str, ...]
-) -> dict[str, Any]:
+def evaluate(model: keras.Model, source: Source, info: DataInfo) -> dict[str, Any]:
     """Evaluates a compiled model on one split.
 
     Args:
         model: Gives probabilities.
         source: The split.
-        class_names: The name of each class; empty for a language model.
+        info: What is known of the data.
 
     Returns:
         For classifiers: `loss`, `accuracy`, `precision`, `recall` and `f1` (means
         over the classes, each class with the same weight), `per_class`, and
         `confusion_matrix` (rows: true class, columns: predicted class). For
-        language models: `loss` in nats per token, `perplexity`, `accuracy`.
+        language models: `loss` in nats per token, `perplexity`, `accuracy`. For a
+        user's own `tf.data` without class names: what `model.evaluate` gives.
     """
-    if class_names:
-        return _evaluate_classifier(model, source, class_names)
-    if len(model.output_shape) == 3:
+    if info.class_names:
+        return _evaluate_classifier(model, source, info.class_names)
+    if info.kind == "corpus":
         return _evaluate_language_model(model, source)
     values = model.evaluate(source.dataset(), verbose=0, return_dict=True)
     return {name: float(value) for name, value in values.items()}
@@ -75,10 +75,15 @@ def classification_report(
     right = np.diag(confusion).astype(float)
     true = confusion.sum(axis=1)
     predicted = confusion.sum(axis=0)
-    precision = np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0)
+    precision = np.divide(
+        right, predicted, out=np.zeros_like(right), where=predicted > 0
+    )
     recall = np.divide(right, true, out=np.zeros_like(right), where=true > 0)
     f1 = np.divide(
-        2 * right, true + predicted, out=np.zeros_like(right), where=true + predicted > 0
+        2 * right,
+        true + predicted,
+        out=np.zeros_like(right),
+        where=true + predicted > 0,
     )
     return {
         name: {

@@ -168,6 +168,9 @@ def compile_classifier(
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=config.steps_per_execution,
-        jit_compile=config.jit_compile,
+        # Keras would refuse XLA anyway where op determinism is on.
+        jit_compile=False,
     )
+    # With its state in place, saving and loading skip nothing.
+    model.optimizer.build(model.trainable_variables)
     return model

@@ -17,8 +17,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from kerascale.fields import nearest
 from kerascale.errors import RefusedError
+from kerascale.fields import nearest
 
 ENTRY_POINT_GROUP = "kerascale.recipes"
 _OWN_PACKAGE = "kerascale.recipes"

@@ -11,8 +11,8 @@ from typing import Any
 import filelock
 
 from kerascale._version import __version__
-from kerascale.fields import from_dict, to_dict
 from kerascale.errors import RefusedError
+from kerascale.fields import from_dict, to_dict
 
 CONFIG = "config.json"
 HISTORY = "history.csv"
@@ -206,7 +206,6 @@ def load_run(path: str | os.PathLike) -> Run:
         RefusedError: If it is no finished run's folder.
     """
     import keras
-    import pandas
 
     from kerascale import datasets, layers, models, optimizers, registry
 
@@ -220,7 +219,7 @@ def load_run(path: str | os.PathLike) -> Run:
         vectorizer = None
         if (path / VECTORIZER).exists():
             vectorizer = keras.saving.load_model(path / VECTORIZER).layers[-1]
-        history = pandas.read_csv(path / HISTORY, float_precision="round_trip")
+        history = _read_history(path / HISTORY)
     except (OSError, ValueError) as error:
         raise RefusedError(
             f"run: expected the folder of a finished run. Received: {path} ({error})."
@@ -230,8 +229,17 @@ def load_run(path: str | os.PathLike) -> Run:
         config=from_dict(recipe.Config, content["fields"]),
         recipe=content["recipe"],
         info=datasets.DataInfo.from_json(content["data"]),
-        history=history.to_dict("list"),
+        history=history,
         metrics=metrics,
         path=path,
         vectorizer=vectorizer,
     )
+
+
+def _read_history(path: pathlib.Path) -> dict[str, list[float]]:
+    import pandas
+
+    if not path.exists() or path.stat().st_size == 0:  # A run of no epochs.
+        return {}
+    table = pandas.read_csv(path, float_precision="round_trip")
+    return table.drop(columns="epoch").to_dict("list")

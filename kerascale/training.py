@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from kerascale import initial_weights, runs, strategies
-from kerascale.callbacks import standard_callbacks
+from kerascale.callbacks import SetEpoch, standard_callbacks
 from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.console import duration, say
 from kerascale.datasets import Datasets
@@ -65,25 +65,27 @@ def train(
     config = recipe.Config() if config is None else config
     _refuse_other_backends()
     _refuse_other_config(recipe, config)
-    _make_deterministic(getattr(config, "seed", 0))
+    tf.config.experimental.enable_op_determinism()
+    _seed(config)
     strategy = strategies.get(strategy)
     datasets = make_datasets(recipe, config)
     say(_describe(datasets))
+    # Again: what reading the data drew must not decide the weights.
+    _seed(config)
     with strategy.scope():
         model = make_model(recipe, config, datasets)
         if init_from is not None:
             initial_weights.load(model, init_from, partial=init_partial)
     say(f"model: {model.name}, {model.count_params():,} parameters")
     with runs.RunFolder(run_dir, recipe.name) as folder:
-        folder.write_config(
-            recipe, config, datasets.info, strategies.name_of(strategy)
-        )
+        folder.write_config(recipe, config, datasets.info, strategies.name_of(strategy))
         say(f"run folder: {folder.path}")
         all_callbacks = [
             *_standard_callbacks(folder, config, datasets),
             *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
             *(callbacks or ()),
         ]
+        _seed(config)
         began = time.monotonic()
         history = _fit(model, config, datasets, all_callbacks)
         say(f"trained for {duration(time.monotonic() - began)}")
@@ -133,7 +135,10 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
             problems.append("a compiled model. Call model.compile(...)")
     if problems:
         raise RefusedError(
-            [f"recipe {recipe.name}: expected make_model to return {p}" for p in problems]
+            [
+                f"recipe {recipe.name}: expected make_model to return {p}"
+                for p in problems
+            ]
         )
     return model
 
@@ -156,10 +161,9 @@ def _refuse_other_config(recipe: Recipe, config: Any) -> None:
         )
 
 
-def _make_deterministic(seed: int) -> None:
-    # Keras takes 32 bits of seed for Python's and NumPy's generators.
-    keras.utils.set_random_seed(seed % 2**32)
-    tf.config.experimental.enable_op_determinism()
+def _seed(config: Any) -> None:
+    # Keras takes 32 bits of seed, for Python's and NumPy's generators.
+    keras.utils.set_random_seed(getattr(config, "seed", 0) % 2**32)
 
 
 def _describe(datasets: Datasets) -> str:
@@ -191,14 +195,14 @@ def _fit(
     datasets: Datasets,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, list[float]]:
-    epochs = getattr(config, "epochs", 1)
+    set_epoch = SetEpoch()
     validation = datasets.validation
     history = model.fit(
-        datasets.train.dataset(epochs),
-        steps_per_epoch=datasets.steps_per_epoch,
-        epochs=epochs,
+        datasets.train.epoch_dataset(set_epoch.epoch),
+        epochs=getattr(config, "epochs", 1),
         validation_data=None if validation is None else validation.dataset(),
-        callbacks=list(callbacks),
+        callbacks=[set_epoch, *callbacks],
+        shuffle=False,  # The dataset has shuffled already.
         verbose=0,
     )
     return history.history
@@ -214,7 +218,7 @@ def _final_evaluation(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
     for split in ("test", "validation"):
         source = getattr(datasets, split)
         if source is not None:
-            return {"split": split, **evaluate(model, source, datasets.info.class_names)}
+            return {"split": split, **evaluate(model, source, datasets.info)}
     return {}
 
 
@@ -231,5 +235,3 @@ def _save(
         vectorizer.save(folder.path / runs.VECTORIZER)
     # Last: its presence says that the run has finished.
     folder.write_json(runs.EVALUATION, metrics)
-
-

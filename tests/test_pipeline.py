@@ -1,10 +1,13 @@
 """A batch is a pure function of (seed, epoch, step)."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kerascale.callbacks import SetEpoch
 from kerascale.datasets import pipeline, splits
 from kerascale.datasets.raw import Split
 from kerascale.errors import RefusedError
@@ -52,7 +55,9 @@ def test_each_epoch_has_every_example_once(num_examples, batch_size):
     labels = _labels(batches.dataset(2))
     per_epoch = batches.steps_per_epoch
     for epoch in (labels[:per_epoch], labels[per_epoch:]):
-        assert sorted(sum(epoch, [])) == list(range(num_examples))
+        assert sorted(label for batch in epoch for label in batch) == list(
+            range(num_examples)
+        )
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
@@ -110,11 +115,62 @@ def test_split_off_is_stratified_and_loses_nothing(labels, fraction):
 def test_split_off_is_the_same_for_every_run():
     split = Split(np.arange(30)[:, None], np.arange(30) % 3)
     first = splits.split_off(split, 0.2, salt=1)[1].features
-    np.testing.assert_array_equal(first, splits.split_off(split, 0.2, salt=1)[1].features)
+    np.testing.assert_array_equal(
+        first, splits.split_off(split, 0.2, salt=1)[1].features
+    )
     assert (first != splits.split_off(split, 0.2, salt=2)[1].features).any()
 
 
 def test_split_off_refuses_an_empty_part():
     split = Split(np.zeros((3, 1)), np.zeros(3, dtype=np.int64))
-    with pytest.raises(RefusedError, match="enough examples to hold back 0.1 of them"):
+    with pytest.raises(
+        RefusedError, match=r"enough examples to hold back 0\.1 of them"
+    ):
         splits.split_off(split, 0.1, salt=1)
+
+
+def test_an_epoch_is_read_when_its_iteration_begins():
+    batches = _batches(10, 4)
+    epoch = tf.Variable(0, dtype=tf.int64)
+    dataset = batches.epoch_dataset(epoch)
+    assert int(dataset.cardinality()) == 3
+    seen = []
+    for number in range(3):
+        epoch.assign(number)
+        seen += _labels(dataset)
+    assert seen == _labels(batches.dataset(3))
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2, 3, 100])
+def test_fit_sees_every_example_once_an_epoch(steps_per_execution):
+    """Also where steps_per_execution does not divide the epoch."""
+    batches = _batches(10, 4)
+    set_epoch = SetEpoch()
+
+    class Sum(keras.Model):
+        """Adds up the labels that `fit` gives it."""
+
+        def __init__(self):
+            super().__init__()
+            self.total = self.add_weight(shape=(), initializer="zeros", trainable=False)
+            self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            return x
+
+        def train_step(self, data):
+            self.total.assign_add(keras.ops.sum(keras.ops.cast(data[1], "float32")))
+            self.steps.assign_add(1.0)
+            return {"total": self.total.value}
+
+    model = Sum()
+    model.compile(loss="mse", steps_per_execution=steps_per_execution)
+    model.fit(
+        batches.epoch_dataset(set_epoch.epoch),
+        epochs=3,
+        callbacks=[set_epoch],
+        shuffle=False,
+        verbose=0,
+    )
+    assert float(model.total) == 3 * sum(range(10))
+    assert float(model.steps) == 3 * 3

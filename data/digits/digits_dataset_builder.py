@@ -2,6 +2,7 @@
 
 import importlib.resources
 from collections.abc import Iterator
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import pandas as pd
@@ -11,28 +12,29 @@ CLASS_NAMES = tuple(str(digit) for digit in range(10))
 IMAGE_SHAPE = (8, 8, 1)
 
 
-def csv_file() -> importlib.resources.abc.Traversable:
+def csv_file() -> Traversable:
     """The raw file beside this module, in a checkout as in an installed package."""
     return importlib.resources.files(__package__).joinpath("digits.csv")
 
 
 # Not registered by name: somebody's own data set may be called `digits` too.
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Handwritten digits, 8x8 pixels of 0..16, from `digits.csv` beside this file.
+    """Handwritten digits, 8x8 pixels of 0..16, from `digits.csv`.
 
     Example:
 
     ```python
     builder = Builder(data_dir="somewhere")
     builder.download_and_prepare()
-    builder.as_dataset(split="train")
+    train = builder.as_dataset(split="train")
     ```
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "1,347 images to train on, 450 to test with."}
-
-    # TFDS guesses it from the module's name; a checkout has `data/` elsewhere.
+    RELEASE_NOTES = {  # noqa: RUF012 (TFDS' own way to declare it)
+        "1.0.0": "1,347 images to train on, 450 to test with."
+    }
+    # TFDS guesses it from the module's name; in a checkout `data/` is elsewhere.
     pkg_dir_path = tfds.core.Path(__file__).parent
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -48,7 +50,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             supervised_keys=("image", "label"),
             homepage="https://doi.org/10.24432/C50P49",
             license="CC BY 4.0",
-            # The stored order is the order of the CSV file's rows.
+            # The stored order is the order of the rows in the CSV file.
             disable_shuffling=True,
         )
 
@@ -66,12 +68,12 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(
         self, table: pd.DataFrame
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        labels = table["label"].to_numpy()
-        pixels = table.filter(like="pixel_").to_numpy("uint8")
-        # A PIL image is encoded by PIL. An array would be encoded by TensorFlow,
-        # which starts its runtime; after that no strategy can configure it.
-        to_image = tfds.core.lazy_imports.PIL_Image.fromarray
+        images = table.filter(like="pixel_").to_numpy("uint8")
+        images = images.reshape(-1, *IMAGE_SHAPE[:2])
+        # PIL encodes a PIL image. TensorFlow would encode an array, and so start
+        # its runtime: too early for strategies that have to configure it first.
+        to_pil = tfds.core.lazy_imports.PIL_Image.fromarray
         for index, (image, label) in enumerate(
-            zip(pixels.reshape(-1, 8, 8), labels, strict=True)
+            zip(images, table["label"], strict=True)
         ):
-            yield index, {"image": to_image(image), "label": int(label)}
+            yield index, {"image": to_pil(image), "label": int(label)}

@@ -3,6 +3,13 @@
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.set_epoch import SetEpoch
 from kerascale.callbacks.standard import standard_callbacks
 
-__all__ = ["FailOnNonFinite", "MetricsRecord", "Progress", "standard_callbacks"]
+__all__ = [
+    "FailOnNonFinite",
+    "MetricsRecord",
+    "Progress",
+    "SetEpoch",
+    "standard_callbacks",
+]

@@ -57,7 +57,9 @@ class Progress(keras.callbacks.Callback):
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         now = time.monotonic()
         if self._first_step_seconds is None:
             # Tracing and compiling: no part of the speed.

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from kerascale._version import __version__
-from kerascale.fields import nearest
 from kerascale.console import say
 from kerascale.errors import (
     EXIT_DONE,
@@ -15,6 +14,7 @@ from kerascale.errors import (
     NonFiniteError,
     RefusedError,
 )
+from kerascale.fields import nearest
 
 # Command -> what it does. Each is a module of this package with `run(arguments)`.
 COMMANDS = {

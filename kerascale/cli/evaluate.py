@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> None:
         raise RefusedError(f"split: {finished.info.name} has no {options.split} split.")
     metrics = {
         "split": options.split,
-        **evaluation.evaluate(finished.model, source, datasets.info.class_names),
+        **evaluation.evaluate(finished.model, source, datasets.info),
     }
     summary = {
         "recipe": recipe.name,

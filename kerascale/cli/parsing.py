@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import tyro
 
-from kerascale.fields import fields, from_dict, nearest, type_name
 from kerascale.errors import RefusedError
+from kerascale.fields import fields, from_dict, nearest, type_name
 
 T = TypeVar("T")
 
@@ -161,5 +161,3 @@ def positional(
             f"Usage: {program} {usage}"
         )
     return given[: len(names)], given[len(names) :]
-
-

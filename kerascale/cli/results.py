@@ -19,7 +19,9 @@ def finish(result: dict[str, Any], *, as_json: bool, text: str) -> None:
 def metrics_table(metrics: dict[str, Any]) -> str:
     """The metrics of a final evaluation, a line each, and the confusion matrix."""
     lines = [
-        f"  {name:<12} {value:.4f}" if isinstance(value, float) else f"  {name:<12} {value}"
+        f"  {name:<12} {value:.4f}"
+        if isinstance(value, float)
+        else f"  {name:<12} {value}"
         for name, value in metrics.items()
         if name not in _LONG
     ]

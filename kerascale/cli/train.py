@@ -20,9 +20,9 @@ class Options:
 
     run_dir: str | None = None
     """The run folder, new or empty. Default: runs/RECIPE/N."""
-    strategy: Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"] = (
-        "auto"
-    )
+    strategy: Literal[
+        "auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"
+    ] = "auto"
     """Where to train. This version: one device."""
     config: str | None = None
     """A run's config.json, or a JSON file of fields: their values become defaults."""

@@ -23,7 +23,9 @@ class Source(Protocol):
     @property
     def num_examples(self) -> int: ...
 
-    def dataset(self, epochs: int = 1, start_step: int = 0) -> tf.data.Dataset: ...
+    def dataset(self) -> tf.data.Dataset: ...
+
+    def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +90,12 @@ class Stream:
     def num_examples(self) -> int:
         return self.steps_per_epoch * self.batch_size
 
-    def dataset(self, epochs: int = 1, start_step: int = 0) -> tf.data.Dataset:
-        return self.batches.repeat(epochs).skip(start_step)
+    def dataset(self) -> tf.data.Dataset:
+        return self.batches
+
+    def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset:
+        del epoch  # The user's pipeline has an order of its own.
+        return self.batches
 
 
 def from_tf_data(

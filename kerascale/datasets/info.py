@@ -20,6 +20,8 @@ class DataInfo:
             free dimension.
         class_names: The name of each class, by label index.
         feature_names: Columns of a table, in order.
+        dtype: dtype of images: the network saw pixels in 0..255 (uint8) or numbers
+            (float32).
         num_examples: Split -> examples (of a corpus: windows).
         vocabulary_size: Ids of a text, padding and unknown included.
         fingerprint: sha256 of all examples and labels.
@@ -30,6 +32,7 @@ class DataInfo:
     input_shape: tuple[int | None, ...]
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...] = ()
+    dtype: str | None = None
     num_examples: dict[str, int] = dataclasses.field(default_factory=dict)
     vocabulary_size: int | None = None
     fingerprint: str | None = None

@@ -17,6 +17,7 @@ from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
 from kerascale.errors import RefusedError
 
+
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
     """The data that a recipe's configuration names, in batches.
 
@@ -107,6 +108,7 @@ def prepare(
         input_shape=(None,) if raw.kind == "text" else tuple(shape),
         class_names=raw.class_names,
         feature_names=raw.feature_names,
+        dtype=str(raw.train.features.dtype) if raw.kind == "image" else None,
         num_examples={k: len(split) for k, split in named.items()},
         vocabulary_size=vocabulary_size,
         fingerprint=fingerprint(raw),

@@ -57,31 +57,50 @@ class Batches:
             positions, seed=self.seed, epoch=epoch, num_examples=self.num_examples
         )
 
+    def batch(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
+        """Batch `step` (from 0) of `epoch` (from 0)."""
+        return self.gather(self.indices(epoch, step), epoch)
+
     def dataset(self, epochs: int = 1, start_step: int = 0) -> tf.data.Dataset:
-        """The batches from a step of the whole run to its end.
+        """The batches of several epochs, one after the other.
 
         Args:
-            epochs: Passes over the data that the run has.
-            start_step: The step to begin at, counted over all epochs.
+            epochs: Passes over the data.
+            start_step: The batch to begin at, counted over all epochs.
 
         Returns:
-            A dataset of (x, y) with a free batch dimension. For `model.fit`, give
-            `steps_per_epoch` as well.
+            A dataset of (x, y) with a free batch dimension.
         """
+        stop = epochs * self.steps_per_epoch
+        steps = tf.data.Dataset.range(start_step, stop)
+        return self._mapped(
+            steps.map(lambda s: (s // self.steps_per_epoch, s % self.steps_per_epoch))
+        )
 
-        def batch(global_step: tf.Tensor) -> tuple[Any, Any]:
-            epoch = global_step // self.steps_per_epoch
-            step = global_step % self.steps_per_epoch
-            return self.gather(self.indices(epoch, step), epoch)
+    def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset:
+        """The batches of one epoch, which is read when iteration begins.
 
+        `model.fit` iterates a dataset once per epoch. So each epoch ends where it
+        should, whatever `steps_per_execution` is; a dataset of all epochs with
+        `steps_per_epoch` would be read beyond an epoch's end.
+
+        Args:
+            epoch: int64 scalar; see `kerascale.callbacks.SetEpoch`.
+        """
+        now = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
+        steps = now.flat_map(
+            lambda e: tf.data.Dataset.range(self.steps_per_epoch).map(lambda s: (e, s))
+        )
+        known = tf.data.experimental.assert_cardinality(self.steps_per_epoch)
+        return self._mapped(steps.apply(known))
+
+    def _mapped(self, steps: tf.data.Dataset) -> tf.data.Dataset:
         options = tf.data.Options()
         options.deterministic = True
-        # A batch is one gather: tf.data's own threads cost more than they save.
+        # A batch is one gather: tf.data's own tuning costs more than it saves.
         options.autotune.enabled = False
-        stop = epochs * self.steps_per_epoch
         return (
-            tf.data.Dataset.range(start_step, stop)
-            .map(batch, num_parallel_calls=2, deterministic=True)
+            steps.map(self.batch, num_parallel_calls=2, deterministic=True)
             .prefetch(4)
             .with_options(options)
         )
@@ -120,14 +139,16 @@ def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
     """
     with tf.device("CPU"):
         all_tokens = tf.constant(tokens)
-    # Coprime with no regard to `length`: 0.618 of it spreads the first few epochs.
+    # The golden ratio spreads the shifts of any number of epochs evenly.
     stride = max(1, int(length * 0.618)) if shift else 0
     last_start = len(tokens) - length - 1
 
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         starts = indices * length + (epoch * stride) % length
         starts = tf.minimum(starts, last_start)
-        window = tf.gather(all_tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64))
+        window = tf.gather(
+            all_tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64)
+        )
         return window[:, :-1], window[:, 1:]
 
     return gather

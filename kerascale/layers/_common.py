@@ -1,8 +1,11 @@
 """Small helpers of layers and models."""
 
+import contextlib
 from collections.abc import Iterable
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 Shape = tuple[int | None, ...]
 
@@ -14,6 +17,18 @@ def build_in_turn(layers: Iterable[keras.layers.Layer], shape: Shape) -> Shape:
             layer.build(shape)
         shape = layer.compute_output_shape(shape)
     return shape
+
+
+def outside_of_graphs() -> contextlib.AbstractContextManager[Any]:
+    """Makes tensors eagerly, also while a train step is being traced.
+
+    `keras.layers.Normalization` makes tensors of its mean and variance when it is
+    built. Keras builds a model at the first `fit`, inside the train step's graph, and
+    no other graph could use them: "The tensor ... is out of scope".
+    """
+    if keras.backend.backend() == "tensorflow":
+        return tf.init_scope()
+    return contextlib.nullcontext()
 
 
 def at_least_float32(dtype: str) -> str:

@@ -118,9 +118,9 @@ class SelfAttention(keras.layers.Layer):
         scores = ops.cast(scores, at_least_float32(self.compute_dtype))
         visible = self._visible(length, mask)
         if visible is None:
-            weights = ops.softmax(scores)
+            weights = _softmax(scores)
         else:
-            weights = ops.softmax(ops.where(visible, scores, _MASKED))
+            weights = _softmax(ops.where(visible, scores, _MASKED))
             # A row with nothing visible has equal weights so far, not zero ones.
             weights = ops.where(visible, weights, 0.0)
         weights = ops.cast(weights, self.compute_dtype)
@@ -152,6 +152,11 @@ class SelfAttention(keras.layers.Layer):
             "dropout": self.dropout,
             **self.kernels.get_config(),
         }
+
+
+def _softmax(scores: Any) -> Any:
+    # Keras warns of a softmax over one value, which here is a sequence of one token.
+    return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
 
 
 @keras.saving.register_keras_serializable(package="kerascale")

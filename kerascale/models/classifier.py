@@ -12,6 +12,7 @@ from kerascale.layers._common import (
     Shape,
     at_least_float32,
     build_in_turn,
+    outside_of_graphs,
     require_rank,
 )
 from kerascale.layers._kernels import KernelOptions
@@ -35,7 +36,8 @@ class Classifier(Model):
         kernel_constraint: Constraint of the same kernels, or `None`.
         normalization: A Keras layer for the inputs, before anything else and in
             their own shape: `keras.layers.Rescaling(1 / 255)`, or a
-            `keras.layers.Normalization` that has its mean and variance.
+            `keras.layers.Normalization` that has its mean and variance. Under mixed
+            precision give it `dtype="float32"` if its inputs need the digits.
         classifier_activation: Activation of the output, as in
             `keras.applications`. `None` gives logits. It is computed in float32
             under mixed precision.
@@ -73,6 +75,9 @@ class Classifier(Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # Keras would round the inputs to half precision before the normalization
+        # sees them. Every layer still casts what it gets.
+        self.autocast = False
         self.num_classes = positive_int("num_classes", num_classes)
         self.dropout = fraction("dropout", dropout)
         self.kernels = KernelOptions.resolve(
@@ -130,8 +135,10 @@ class Classifier(Model):
     ) -> Shape:
         """Sets the input specification. Returns the shape after normalization."""
         shape = self._set_input_spec(input_shape, free_axes)
-        layers = [] if self.normalization is None else [self.normalization]
-        return build_in_turn(layers, shape)
+        if self.normalization is None:
+            return shape
+        with outside_of_graphs():
+            return build_in_turn([self.normalization], shape)
 
     def _set_input_spec(
         self, input_shape: Shape, free_axes: tuple[int, ...] = ()
@@ -167,7 +174,6 @@ class Classifier(Model):
 
     def _normalize(self, inputs: Any) -> Any:
         if not keras.backend.is_float_dtype(inputs.dtype):
-            # Not to half precision yet: it cannot hold every pixel or price.
             inputs = ops.cast(inputs, at_least_float32(self.compute_dtype))
         if self.normalization is not None:
             inputs = self.normalization(inputs)

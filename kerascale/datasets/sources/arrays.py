@@ -139,7 +139,7 @@ def assemble(
         splits[split] = Split(checked[1], labels)
         if split == "train":
             kind = checked[0]
-            num_classes = num_classes or _count_classes(part, labels, problems)
+            num_classes = num_classes or int(labels.max(initial=0)) + 1
         elif "train" in splits:
             _check_same_form(parts, splits, split, problems)
     problems.raise_if_any()
@@ -153,19 +153,6 @@ def assemble(
         validation=splits.get("validation"),
         test=splits.get("test"),
     )
-
-
-def _count_classes(part: Part, labels: np.ndarray, problems: Problems) -> int | None:
-    """Class count from the labels; identifiers as labels are noted as a problem."""
-    count = int(labels.max(initial=0)) + 1
-    if count <= max(1000, len(labels)):
-        return count
-    problems.add(
-        "Expected labels that count from 0, as num_classes is not given. Received: "
-        f"{part.y_name}[{int(labels.argmax())}] = {count - 1} among {len(labels)} "
-        f"examples. Pass np.unique({part.y_name}, return_inverse=True)[1]."
-    )
-    return None
 
 
 def _check_same_form(

@@ -69,7 +69,7 @@ def listing(names: Iterable[object]) -> str:
 
 
 def check_file(path: str, expected: str) -> None:
-    """Refuses a path that is missing or a folder.
+    """Refuses a path that is missing, a folder, or may not be read.
 
     Args:
         path: The path that the user gave.
@@ -80,7 +80,12 @@ def check_file(path: str, expected: str) -> None:
     """
     path = os.fspath(path)
     if os.path.isfile(path):
-        return
+        if os.access(path, os.R_OK):
+            return
+        raise RefusedError(
+            f"Expected {expected}. Received: {path!r}, which may not be read. Change "
+            "its permissions."
+        )
     if os.path.isdir(path):
         raise RefusedError(
             f"Expected {expected}. Received: {path!r}, which is a folder. Name a "
@@ -113,10 +118,10 @@ def check_num_classes(num_classes: int | None) -> None:
         )
 
 
-def label_out_of_range(place: str, value: object, num_classes: int) -> str:
-    """What to say about a label outside `0..num_classes - 1`."""
+def label_out_of_range(value: object, num_classes: int) -> str:
+    """What to say, after the place, about a label outside `0..num_classes - 1`."""
     return (
-        f"{place}: expected a label in 0..{num_classes - 1}. Received: {value}. "
+        f"expected a label in 0..{num_classes - 1}. Received: {value}. "
         "Correct the label, or num_classes."
     )
 
@@ -138,7 +143,8 @@ def check_labels(
     Args:
         labels: What the user gave.
         place: What the user calls it, such as `y_train`.
-        num_classes: Labels must be below. None: any label from 0 upward.
+        num_classes: Labels must be below it. None: there are as many classes as the
+            largest label says; identifiers are refused.
         problems: Where to note what is wrong.
     """
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -163,10 +169,17 @@ def check_labels(
     if labels.dtype.kind == "b":
         labels = labels.astype(np.int64)
     limit = int(labels.max(initial=0)) + 1 if num_classes is None else num_classes
+    if num_classes is None and limit > max(1000, len(labels)):
+        problems.add(
+            "Expected labels that count from 0, as num_classes is not given. Received: "
+            f"{place}[{int(labels.argmax())}] = {limit - 1} among {len(labels)} "
+            f"examples. Pass np.unique({place}, return_inverse=True)[1]."
+        )
+        return None
     # Compared before the cast: a uint64 above 2**63 would come out negative.
     bad = np.flatnonzero((labels < 0) | (labels >= limit))
     problems.add_at(
-        bad, lambda i: label_out_of_range(f"{place}[{i}]", labels[i], limit)
+        bad, lambda i: f"{place}[{i}]: {label_out_of_range(labels[i], limit)}"
     )
     return None if len(bad) else labels.astype(np.int64)
 

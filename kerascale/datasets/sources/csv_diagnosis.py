@@ -6,7 +6,7 @@ column should hold, the second names the cells that do not hold it.
 
 import dataclasses
 from collections.abc import Mapping
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 
@@ -45,10 +45,7 @@ def diagnose(
         RefusedError: With line and column of each fault.
     """
     columns = [_Column(name, roles[name]) for name in names]
-    for line, cells in islice(read_rows(path), 1, None):
-        if len(cells) == len(columns):
-            for column, cell in zip(columns, cells, strict=True):
-                column.count(cell, line)
+    _count_cells(path, columns)
     problems = Problems(f"{path} cannot be used")
     _decide_features(path, columns, problems)
     for column in columns:
@@ -58,13 +55,10 @@ def diagnose(
     problems.raise_if_any()
 
 
-def label_fault(
-    place: str, cell: str, numeric: bool, num_classes: int | None
-) -> str | None:
-    """What is wrong with one label, or None.
+def label_fault(cell: str, numeric: bool, num_classes: int | None) -> str | None:
+    """What is wrong with one label, to be said after its place, or None.
 
     Args:
-        place: File, line and column.
         cell: The label.
         numeric: Whether most labels of the column are numbers.
         num_classes: Labels are whole numbers below it. None: whatever there is.
@@ -75,14 +69,14 @@ def label_fault(
     elif num_classes is not None:
         if whole is not None and 0 <= whole < num_classes:
             return None
-        return label_out_of_range(place, cell.strip(), num_classes)
+        return label_out_of_range(cell.strip(), num_classes)
     elif numeric and whole is None:
         expected = "a whole number, as most labels are"
     elif number is not None and np.isinf(number):
         expected = "the name of a class"
     else:
         return None
-    return _cell_problem(place, expected, cell)
+    return _fault(expected, cell)
 
 
 def whole_number(cell: str) -> int | None:
@@ -127,10 +121,44 @@ class _Column:
         return count * 2 > self.num_filled
 
 
+def _count_cells(path: str, columns: list[_Column]) -> None:
+    are_features = [column.role in ("feature", "number") for column in columns]
+    others = [(i, column) for i, column in enumerate(columns) if not are_features[i]]
+    num_clean = 0
+    for line, cells in islice(read_rows(path), 1, None):
+        if len(cells) != len(columns):
+            continue
+        if _all_numbers(list(compress(cells, are_features))):
+            num_clean += 1
+            for index, column in others:
+                column.count(cells[index], line)
+        else:
+            for column, cell in zip(columns, cells, strict=True):
+                column.count(cell, line)
+    for column in compress(columns, are_features):
+        column.num_numbers += num_clean
+        column.num_filled += num_clean
+
+
+def _all_numbers(cells: list[str]) -> bool:
+    """Whether all cells are numbers in float32's range: a fast way past clean rows."""
+    try:
+        numbers = list(map(float, cells))
+    except ValueError:
+        return False
+    text = "".join(cells)
+    if "_" in text or not text.isascii():  # see parse_number
+        return False
+    # A NaN may hide from max, never from the sum.
+    return max(map(abs, numbers), default=1.0) <= _LARGEST and sum(numbers) * 0 == 0
+
+
 def _decide_features(path: str, columns: list[_Column], problems: Problems) -> None:
     undecided = [column for column in columns if column.role == "feature"]
+    # Where no row fits the header, the columns are not to blame.
+    any_filled = any(column.num_filled for column in columns)
     for column in columns:
-        if column.role != "ignored" and column.num_filled == 0:
+        if column.role != "ignored" and any_filled and column.num_filled == 0:
             problems.add(
                 f"{path}, column {column.name!r}: expected values. Received: no value "
                 "on any line. Fill or remove the column."
@@ -173,6 +201,7 @@ def _decide_label(
 def _name_cells(
     path: str, columns: list[_Column], num_classes: int | None, problems: Problems
 ) -> None:
+    are_features = [column.role == "number" for column in columns]
     for line, cells in islice(read_rows(path), 1, None):
         if len(cells) != len(columns):
             problems.add(_ragged(path, line, len(cells), columns))
@@ -183,25 +212,21 @@ def _name_cells(
                 "Remove the line."
             )
             continue
+        clean = _all_numbers(list(compress(cells, are_features)))
         for index, (column, cell) in enumerate(zip(columns, cells, strict=True)):
-            if column.role == "ignored":
+            if column.role == "ignored" or (clean and are_features[index]):
                 continue
-            if column.role == "number":
-                number = parse_number(cell)
-                if number is not None and -_LARGEST <= number <= _LARGEST:
-                    continue
-            place = f"{path}, line {line_of_cell(line, cells, index)}"
-            place += f", column {column.name!r}"
             if column.role.startswith("label"):
                 numeric = column.role == "label number"
-                fault = label_fault(place, cell, numeric, num_classes)
+                fault = label_fault(cell, numeric, num_classes)
             else:
-                fault = _feature_fault(place, cell, column.role)
+                fault = _feature_fault(cell, column.role)
             if fault is not None:
-                problems.add(fault)
+                place = f"line {line_of_cell(line, cells, index)}"
+                problems.add(f"{path}, {place}, column {column.name!r}: {fault}")
 
 
-def _feature_fault(place: str, cell: str, role: str) -> str | None:
+def _feature_fault(cell: str, role: str) -> str | None:
     if role == "text":
         if cell.strip():
             return None
@@ -218,14 +243,12 @@ def _feature_fault(place: str, cell: str, role: str) -> str | None:
                 if np.isfinite(np.float32(number)):
                     return None
             expected = "a finite number in the range of float32"
-    return _cell_problem(place, expected, cell)
+    return _fault(expected, cell)
 
 
-def _cell_problem(place: str, expected: str, cell: str) -> str:
+def _fault(expected: str, cell: str) -> str:
     shown = repr(cell if len(cell) <= 60 else f"{cell[:60]}...") if cell else "nothing"
-    return (
-        f"{place}: expected {expected}. Received: {shown}. Correct or remove the line."
-    )
+    return f"expected {expected}. Received: {shown}. Correct or remove the line."
 
 
 def _ragged(path: str, line: int, num_cells: int, columns: list[_Column]) -> str:

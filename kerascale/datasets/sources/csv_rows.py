@@ -16,7 +16,8 @@ _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 def read_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     """Yields the line on which each row starts, from 1, and the row's cells.
 
-    Lines without anything but white space are skipped, as pandas does.
+    Empty lines are skipped, except where the header has one cell: there they are
+    rows with an empty cell.
 
     Raises:
         RefusedError: If a quote is never closed or the file is not UTF-8.
@@ -26,9 +27,13 @@ def read_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
+            width = 0
             for cells in reader:
-                if len(cells) > 1 or (cells and (cells[0].strip() or not cells[0])):
+                width = width or len(cells)
+                if cells:
                     yield line, cells
+                elif width == 1:
+                    yield line, [""]
                 line = reader.line_num + 1
     except csv.Error as error:
         raise RefusedError(
@@ -70,10 +75,15 @@ def read_header(path: str) -> tuple[tuple[str, ...], bool]:
             f"{path}: expected a header line and rows. Received: an empty file "
             f"({size} bytes)."
         )
+    if header[0] > 1:
+        raise RefusedError(
+            f"{path}, line 1: expected the column names. Received: an empty line. "
+            "Remove it."
+        )
     names = tuple(name.strip() for name in header[1])
     if len(names) == 1 and re.search(r"[;\t|]", names[0]):
         raise RefusedError(
-            f"{path}, line {header[0]}: expected column names separated by commas. "
+            f"{path}, line 1: expected column names separated by commas. "
             f"Received: {header[1][0]!r}. Write the file with commas."
         )
     if first is None:
@@ -81,23 +91,23 @@ def read_header(path: str) -> tuple[tuple[str, ...], bool]:
             f"{path}: expected rows below the header. Received: a header only, with "
             f"the columns {listing(names)}."
         )
-    _check_names(path, header[0], names)
+    _check_names(path, names)
     return names, len(first[1]) == len(names)
 
 
-def _check_names(path: str, line: int, names: tuple[str, ...]) -> None:
+def _check_names(path: str, names: tuple[str, ...]) -> None:
     problems = []
     empty = [str(i + 1) for i, name in enumerate(names) if not name]
     if empty:
         problems.append(
-            f"{path}, line {line}: expected a name for each column. Received: none for "
+            f"{path}, line 1: expected a name for each column. Received: none for "
             f"column {', '.join(empty)} of {len(names)}. If it is pandas' index, write "
             "the file with index=False."
         )
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
         problems.append(
-            f"{path}, line {line}: expected distinct column names. Received: "
+            f"{path}, line 1: expected distinct column names. Received: "
             f"{listing(twice)} more than once.{header_hint(names)} Rename or remove "
             "the columns."
         )
@@ -132,12 +142,12 @@ def _undecodable(path: str) -> str:
         start = error.start + len(content) - len(error.object)
     else:
         return f"{path}: expected UTF-8. Received: a file that changed meanwhile."
-    line = content.count(b"\n", 0, start) + 1
+    line = len(re.findall(rb"\r\n|\r|\n", content[:start])) + 1
     encoding = "latin-1"
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
     return (
         f"{path}, line {line}: expected UTF-8 text. Received: byte "
-        f"0x{content[start]:02x} at offset {start}. Convert the file, perhaps with "
-        f"iconv -f {encoding} -t utf-8."
+        f"0x{content[start]:02x} at offset {start}, counted from 0. Convert the "
+        f"file, perhaps with iconv -f {encoding} -t utf-8."
     )

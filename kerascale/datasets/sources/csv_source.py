@@ -156,6 +156,8 @@ def _read_frame(
             keep_default_na=False,
             # In one piece: otherwise a column can change its type half way.
             low_memory=False,
+            # An empty line among texts would be skipped, and rows miscounted.
+            skip_blank_lines=len(names) > 1,
             encoding="utf-8-sig",
             # By content, not by the end of the name.
             compression=None,
@@ -205,7 +207,7 @@ def _label_indices(
     counts = np.bincount(codes, minlength=len(labels))
     is_number = [parse_number(text) is not None for text in labels]
     numeric = counts[is_number].sum() * 2 > len(column)
-    if any(label_fault("", text, numeric, num_classes) for text in labels):
+    if any(label_fault(text, numeric, num_classes) for text in labels):
         return None
     if num_classes is not None:
         indices = [whole_number(text) for text in labels]

@@ -282,4 +282,7 @@ def _say_resized(
     if num_resized:
         from kerascale.console import say
 
-        say(f"{directory}: {num_resized} images resized to {size} as in training")
+        say(
+            f"{directory}: {num_resized} of {len(shapes)} images resized to {size}, as "
+            "in training"
+        )

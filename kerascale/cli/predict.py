@@ -1,0 +1,54 @@
+"""`kerascale predict RUN --input FILE --output FILE`."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+from kerascale.cli import parsing, quiet
+from kerascale.cli.results import finish
+from kerascale.errors import RefusedError
+
+_USAGE = "RUN --input FILE|FOLDER --output FILE.csv [--json True]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Predict classes (or continue prompts) with a finished run."""
+
+    input: str
+    """CSV or .npz file, folder of images, or for a language model a text file."""
+    output: str
+    """CSV file to write: class, probability, and one column per class."""
+    json: bool = False
+    """Print the result as one JSON object, the last line of standard output."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    (path,), rest = parsing.positional(
+        arguments, ["RUN"], program="kerascale predict", usage=_USAGE
+    )
+    options = parsing.parse(Options, rest, program="kerascale predict RUN")
+    output = pathlib.Path(options.output)
+    if not output.parent.is_dir() or output.is_dir():
+        raise RefusedError(
+            "--output: expected a file in a folder that exists. Received: "
+            f"{options.output}."
+        )
+    quiet.import_tensorflow()
+    from kerascale import prediction, runs
+
+    predictions = prediction.predict(runs.load_run(path), options.input)
+    temporary = output.with_name(f".{output.name}.tmp")
+    try:
+        predictions.to_csv(temporary, index=False)
+        os.replace(temporary, output)
+    except OSError as error:
+        raise RefusedError(
+            f"--output: {options.output} cannot be written ({error.strerror})."
+        ) from error
+    finish(
+        {"run_dir": path, "output": str(output), "examples": len(predictions)},
+        as_json=options.json,
+        text=f"Wrote {len(predictions):,} predictions to {output}",
+    )

@@ -1,0 +1,108 @@
+"""kerascale's own cache folder, and how to prepare something in it once."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+
+import filelock
+import platformdirs
+
+from kerascale.console import say
+from kerascale.errors import RefusedError
+
+_ENVIRONMENT_VARIABLE = "KERASCALE_CACHE_DIR"
+_SILENT_WAIT_SECONDS = 3.0
+
+
+def cache_dir() -> pathlib.Path:
+    """The folder for what kerascale prepares once and reads often.
+
+    `KERASCALE_CACHE_DIR` if it is set, else the user's cache folder. Everything in
+    it can be deleted at any time: it is prepared again.
+    """
+    chosen = os.environ.get(_ENVIRONMENT_VARIABLE)
+    if chosen:
+        return pathlib.Path(chosen).expanduser().absolute()
+    return pathlib.Path(platformdirs.user_cache_dir("kerascale"))
+
+
+@contextlib.contextmanager
+def lock(name: str) -> Iterator[None]:
+    """Lets one process at a time in, among all that share the cache folder.
+
+    The operating system frees the lock when its process dies, so a kill leaves
+    nothing to clean up.
+
+    Args:
+        name: What is locked. Two locks of the same name exclude each other.
+
+    Raises:
+        RefusedError: The cache folder cannot be written.
+    """
+    path = cache_dir() / f"{name.replace('/', '-').replace(':', '-')}.lock"
+    file_lock = filelock.FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file_lock.acquire(timeout=_SILENT_WAIT_SECONDS)
+        except filelock.Timeout:
+            say(f"waiting for another process that holds {path}")
+            file_lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise _not_writable(error) from error
+    try:
+        yield
+    finally:
+        file_lock.release()
+
+
+def prepare_once(
+    name: str, make: Callable[[pathlib.Path], None], *, again: bool = False
+) -> pathlib.Path:
+    """A folder in the cache, made by the first process that asks for it.
+
+    It appears under its name when it is complete. What a killed process left is
+    removed by the next one.
+
+    Args:
+        name: The folder's name. It has to change when the content would.
+        make: Fills the empty folder that it is given.
+        again: Make it even if it is there, because it turned out to be damaged.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        RefusedError: The cache folder cannot be written.
+    """
+    folder = cache_dir() / name
+    if folder.is_dir() and not again:
+        return folder
+    partial = folder.with_name(f"{name}.partial")
+    with lock(name):
+        if folder.is_dir() and not again:
+            return folder
+        try:
+            for leftover in (partial, folder):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+            partial.mkdir()
+            make(partial)
+            partial.rename(folder)
+        except OSError as error:
+            raise _not_writable(error) from error
+    return folder
+
+
+def _not_writable(error: OSError | NotImplementedError) -> RefusedError:
+    number = getattr(error, "errno", None)
+    reason = errno.errorcode.get(number, type(error).__name__)
+    detail = getattr(error, "strerror", None) or error
+    return RefusedError(
+        "A cache folder that can be written was expected, to prepare data in once. "
+        f"Received: {cache_dir()} ({reason}: {detail}). Set {_ENVIRONMENT_VARIABLE} "
+        "to a folder on a local disk with room in it."
+    )

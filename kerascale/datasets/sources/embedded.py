@@ -1,0 +1,150 @@
+"""Data that every installation has: `digits` and `python_reference`."""
+
+import hashlib
+import pathlib
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from kerascale.datasets import cache
+from kerascale.datasets.raw import RawData, Split
+from kerascale.datasets.sources.tfds_examples import quiet_tfds, read_array_records
+from kerascale.errors import RefusedError
+
+_NO_LABELS = np.zeros(0, dtype=np.int64)
+# Of all characters, in `python_reference`: the validation part, and the test part.
+_HELD_OUT_FRACTION = 0.05
+# Shorter paragraphs, such as "Added in version 3.8.", are not text of a topic's own.
+_MIN_SHARED_CHARACTERS = 40
+
+
+def digits() -> RawData:
+    """1,797 handwritten digits of 8x8 pixels; `data/digits/README.md` has the source.
+
+    The first call on a machine prepares them in kerascale's cache folder, with the
+    TFDS builder in `kerascale.data.digits`. Nothing is downloaded, and TensorFlow's
+    runtime is not started.
+
+    Returns:
+        Data of kind `image`: uint8 (examples, 8, 8, 1) with values in 0..16, 1,347
+        examples to train on and 450 for the test.
+
+    Raises:
+        RefusedError: If the cache folder cannot be written.
+    """
+    from kerascale.data.digits import digits_dataset_builder as module
+
+    content = hashlib.sha256(module.csv_file().read_bytes()).hexdigest()
+    # A changed file, or builder, gets a folder of its own.
+    name = f"digits-{module.Builder.VERSION}-{content[:16]}"
+
+    def prepare(folder: pathlib.Path) -> None:
+        with quiet_tfds():
+            builder = module.Builder(data_dir=folder, file_format="array_record")
+            builder.download_and_prepare()
+
+    def read_splits(folder: pathlib.Path) -> dict[str, Split]:
+        with quiet_tfds():
+            builder = module.Builder(data_dir=folder, file_format="array_record")
+            return {
+                split: read_array_records(builder, split, "image", "label")
+                for split in ("train", "test")
+            }
+
+    folder = cache.prepare_once(name, prepare)
+    try:
+        splits = read_splits(folder)
+    except Exception:
+        # The files are damaged, as a power cut leaves them: whatever a reader makes
+        # of that, they can be made again. If it is something else, it shows now.
+        splits = read_splits(cache.prepare_once(name, prepare, again=True))
+    return RawData(
+        name="digits", kind="image", class_names=module.CLASS_NAMES, **splits
+    )
+
+
+def python_reference() -> RawData:
+    """The Python reference that the running CPython carries for `help()`.
+
+    About half a million characters of English and code, from `pydoc_data.topics`
+    (PSF licence). It differs from one Python version to the next; `corpus_sha256`
+    says which one a result belongs to.
+
+    A part holds whole topics. Topics that share a paragraph are kept together,
+    because the reference repeats itself: no paragraph of the test part occurs in
+    the training part.
+
+    Returns:
+        Data of kind `corpus`: 90 % of the characters to train on, and just under
+        5 % each for validation and test.
+
+    Raises:
+        RefusedError: If this Python has no `pydoc_data`.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise RefusedError(
+            "dataset: expected a Python with its own reference in pydoc_data.topics. "
+            f"Received: one without it ({error}). Install the whole standard library, "
+            "or use text:PATH."
+        ) from error
+    parts = _assign_topics(topics)
+    return RawData(
+        name="python_reference",
+        kind="corpus",
+        class_names=(),
+        **{part: _corpus(topics, names) for part, names in parts.items()},
+    )
+
+
+def corpus_sha256(raw: RawData) -> str:
+    """sha256 of a corpus: of the sha256 of its three parts, in order.
+
+    Args:
+        raw: Data of kind `corpus`, with validation and test parts.
+    """
+    digest = hashlib.sha256()
+    for split in (raw.train, raw.validation, raw.test):
+        text = split.features[0] if split else ""
+        digest.update(hashlib.sha256(text.encode()).digest())
+    return digest.hexdigest()
+
+
+def _corpus(topics: Mapping[str, str], names: list[str]) -> Split:
+    text = "\n\n".join(topics[name].strip() + "\n" for name in sorted(names))
+    return Split(np.array([text], dtype=object), _NO_LABELS)
+
+
+def _assign_topics(topics: Mapping[str, str]) -> dict[str, list[str]]:
+    """Which topics go into which part: by a hash of the name, not by a generator."""
+    room = _HELD_OUT_FRACTION * sum(len(text) for text in topics.values())
+    left = {"test": room, "validation": room}
+    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    for family in sorted(
+        _families(topics), key=lambda names: hashlib.sha256(names[0].encode()).digest()
+    ):
+        size = sum(len(topics[name]) for name in family)
+        part = next((part for part in left if size <= left[part]), "train")
+        if part in left:
+            left[part] -= size
+        parts[part] += family
+    return parts
+
+
+def _families(topics: Mapping[str, str]) -> list[list[str]]:
+    """Topics, sorted, grouped with those that they share a paragraph with."""
+    family_of = {name: [name] for name in sorted(topics)}
+    seen: dict[str, str] = {}
+    for name in sorted(topics):
+        for paragraph in re.split(r"\n\s*\n", topics[name]):
+            words = " ".join(paragraph.split())
+            if len(words) < _MIN_SHARED_CHARACTERS:
+                continue
+            family = family_of[seen.setdefault(words, name)]
+            if family is not family_of[name]:
+                family += family_of[name]
+                for member in family_of[name]:
+                    family_of[member] = family
+    return sorted({id(f): sorted(f) for f in family_of.values()}.values())

@@ -1,0 +1,51 @@
+"""Convolutional network that classifies images.
+
+Command: kerascale train cnn
+Result: test accuracy 0.98 (mean of seeds 0, 1 and 2; margin 0.01)
+Time: 40 s on 2 CPU cores
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+import kerascale as ks
+from kerascale.config import PositiveInt, Share
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ks.config.ImageConfig):
+    """Fields of the recipe `cnn`."""
+
+    filters: tuple[PositiveInt, ...] = (32, 64)
+    """Filters of each stage; the image is halved between stages."""
+    blocks_per_stage: PositiveInt = 1
+    """Convolution blocks in each stage."""
+    residual: bool = False
+    """Residual blocks with batch normalisation instead of plain convolutions."""
+    dense_units: PositiveInt | None = 128
+    """Width of the dense layer before the classes; None: no such layer."""
+    dropout: Share = 0.3
+    """Share of activations set to zero in training."""
+    epochs: ks.config.NonNegativeInt = 20
+    """Passes over the training data."""
+
+
+def make_datasets(config: Config) -> ks.datasets.Datasets:
+    return ks.datasets.from_config(config, kinds=("image",))
+
+
+def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
+    model = ks.models.CNN(
+        datasets.info.num_classes,
+        filters=config.filters,
+        blocks_per_stage=config.blocks_per_stage,
+        residual=config.residual,
+        dense_units=config.dense_units,
+        normalization=datasets.normalization(),
+        **ks.optimizers.layer_options(config),
+    )
+    model.build((None, *datasets.info.input_shape))
+    return ks.optimizers.compile_classifier(model, config, datasets.steps_per_epoch)

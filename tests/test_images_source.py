@@ -1,0 +1,263 @@
+"""A folder of images becomes one array, or a message that names every odd file."""
+
+import base64
+import os
+import re
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerascale.datasets.sources import images_source
+from kerascale.datasets.sources.image_files import available_bytes, decode
+from kerascale.datasets.sources.images_source import load_images, read_images
+from kerascale.errors import RefusedError
+
+# Two frames of 3 x 4 pixels; in the first one the first row is white.
+GIF = base64.b64decode(
+    "R0lGODdhBAADAIEAAP///wAAAAAAAAAAACwAAAAABAADAAAICwABCAQQoKDBggEBACH5BAEAAAIALAAAAA"
+    "AEAAMAgf///wAAAAAAAAAAAAgNAAMIDCCgoAAACAEEBAA7"
+)
+
+
+def pixels(seed: int, shape=(6, 8, 3)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def write(path, image: np.ndarray | bytes) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(image, np.ndarray):
+        jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+        encode = tf.io.encode_jpeg if jpeg else tf.io.encode_png
+        image = encode(image).numpy()
+    path.write_bytes(image)
+    return str(path)
+
+
+def bmp(colour_table: np.ndarray, indices: np.ndarray) -> bytes:
+    """A BMP of 8 bits per pixel; the width must be a multiple of 4."""
+    height, width = indices.shape
+    table = np.c_[colour_table, np.zeros(256, np.uint8)].astype(np.uint8).tobytes()
+    start = 54 + len(table)
+    header = struct.pack("<2sIII", b"BM", start + indices.size, 0, start)
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 0, 0, 0, 0, 256, 0)
+    return header + info + table + indices[::-1].tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of three and two PNG images."""
+    for i in range(3):
+        write(tmp_path / "cat" / f"{i}.png", pixels(i))
+    for i in range(2):
+        write(tmp_path / "dog" / "deep" / f"{i}.PNG", pixels(10 + i))
+    return tmp_path
+
+
+def refusal(folder, *args) -> list[str]:
+    with pytest.raises(RefusedError, match=re.escape(str(folder))) as caught:
+        load_images(str(folder), *args)
+    return caught.value.problems
+
+
+def test_folders_are_classes(folder, capsys):
+    write(folder / ".git" / "a.png", b"")
+    write(folder / "cat" / ".DS_Store", b"x")
+    write(folder / "cat" / ".cache" / "a.png", b"x")
+    data = load_images(str(folder))
+    assert (data.kind, data.name) == ("image", f"images:{folder}")
+    assert data.class_names == ("cat", "dog")
+    expected = [pixels(i) for i in (0, 1, 2, 10, 11)]
+    np.testing.assert_array_equal(data.train.features, expected)
+    assert data.train.features.dtype == np.uint8
+    assert data.train.labels.dtype == np.int64
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1]
+    assert capsys.readouterr().err == ""
+
+
+def test_every_format(tmp_path):
+    first = np.zeros((3, 4, 3), np.uint8)
+    first[0] = 255
+    write(tmp_path / "a" / "0.gif", GIF)
+    write(tmp_path / "b" / "1.png", first)
+    write(tmp_path / "b" / "2.jpeg", first)
+    features = load_images(tmp_path).train.features
+    np.testing.assert_array_equal(features[0], first)
+    np.testing.assert_array_equal(features[1], first)
+    assert np.abs(features[2].astype(int) - first).max() < 64
+    ramp = np.repeat(np.arange(256)[:, None], 3, axis=1)
+    gray = pixels(0, (3, 4))
+    path = write(tmp_path / "gray.bmp", bmp(ramp, gray))
+    np.testing.assert_array_equal(read_images(path, (3, 4, 1))[0][0, ..., 0], gray)
+
+
+def test_other_files_are_counted_and_said(folder, capsys):
+    write(folder / "cat" / "notes.txt", b"x")
+    write(folder / "dog" / "scan.tif", b"x")
+    write(folder / "README.md", b"x")
+    assert len(load_images(folder).train) == 5
+    said = capsys.readouterr().err
+    assert f"{folder}: 3 files ignored (" in said
+    assert "notes.txt" in said
+    assert ".png are read" in said
+
+
+def test_resizing(folder):
+    write(folder / "cat" / "large.jpg", pixels(20, (50, 40, 3)))
+    assert load_images(folder, 4).train.features.shape == (6, 4, 4, 3)
+    # A size that is there already is left alone, bit for bit.
+    write(folder / "dog" / "square.png", pixels(21, (4, 4, 3)))
+    features = load_images(folder, 4).train.features
+    np.testing.assert_array_equal(features[-1], pixels(21, (4, 4, 3)))
+    averages = features[:3].mean(axis=(1, 2, 3))
+    expected = [pixels(i).mean() for i in range(3)]
+    np.testing.assert_allclose(averages, expected, atol=12)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".gif"])
+def test_truncated_anywhere(tmp_path, suffix):
+    """TensorFlow must refuse it; a partly gray image would be trained on."""
+    content = {
+        ".bmp": bmp(np.repeat(np.arange(256)[:, None], 3, axis=1), pixels(0, (6, 8))),
+        # Without the second frame, which is not read.
+        ".gif": GIF[: GIF.index(b"\x21\xf9") + 1],
+    }.get(suffix)
+    path = tmp_path / f"image{suffix}"
+    if content is None:
+        content = open(write(path, pixels(0, (16, 16, 3))), "rb").read()
+    path.write_bytes(content)
+    assert decode(str(path), None).fault == ""
+    # All that a GIF has after its last pixel is the end mark.
+    last = len(content) - (2 if suffix == ".gif" else 1)
+    for size in {0, 1, 2, 3, 20, len(content) // 3, len(content) // 2, last}:
+        path.write_bytes(content[:size])
+        fault = decode(str(path), None).fault
+        assert fault.startswith(f"{path}: expected an image. Received: "), size
+
+
+def test_a_flipped_bit_in_a_png(tmp_path):
+    path = tmp_path / "image.png"
+    content = open(write(path, pixels(0)), "rb").read()
+    for place in range(8, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        assert "a damaged or truncated file (" in decode(str(path), None).fault, place
+
+
+def test_every_damaged_file_is_named(folder):
+    whole = open(folder / "cat" / "0.png", "rb").read()
+    write(folder / "cat" / "half.png", whole[: len(whole) // 2])
+    write(folder / "cat" / "empty.jpg", b"")
+    write(folder / "dog" / "text.jpg", b"this is not an image at all")
+    palette = write(
+        folder / "dog" / "palette.bmp",
+        bmp(pixels(1, (256, 3)).astype(np.uint8), pixels(0, (6, 8))),
+    )
+    (folder / "dog" / "gone.png").symlink_to(folder / "nowhere")
+    problems = refusal(folder)
+    assert len(problems) == 5
+    found = "\n".join(problems)
+    assert re.search(r"half.png: .* a damaged or truncated file \(Invalid PNG", found)
+    assert re.search(r"empty.jpg: .* an empty file. Replace or remove it.", found)
+    assert re.search(r"text.jpg: .* a file that is no JPEG, PNG, GIF or BMP", found)
+    assert re.search(r"gone.png: cannot be read \(No such file", found)
+    assert f"{palette}: expected an image. Received: a BMP with a table of col" in found
+    assert "__wrapped__" not in found
+
+
+def test_no_readable_image(tmp_path):
+    for i in range(25):
+        write(tmp_path / f"class{i % 2}" / f"{i:02}.png", b"no")
+    problems = refusal(tmp_path)
+    assert len(problems) == 21
+    assert problems[-1] == "and 5 more"
+
+
+def test_odd_channels_are_named(folder):
+    odd = write(folder / "cat" / "0.png", pixels(0, (6, 8, 1)))
+    alpha = write(folder / "dog" / "x.png", pixels(0, (6, 8, 4)))
+    assert refusal(folder, 4) == [
+        f"{odd}: expected 3 channels, as 4 of 6 images. Received: shape (6, 8, 1). "
+        "Convert it to RGB.",
+        f"{alpha}: expected 3 channels, as 4 of 6 images. Received: shape (6, 8, 4). "
+        "Convert it to RGB.",
+    ]
+
+
+def test_gray_with_transparency(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / name / "1.png", pixels(0, (6, 8, 2)))
+    problems = refusal(tmp_path)
+    assert len(problems) == 2
+    assert "expected 1, 3 or 4 channels. Received: shape (6, 8, 2) (gray" in problems[0]
+
+
+def test_odd_sizes_are_named(folder):
+    # The first file of all is the odd one.
+    odd = write(folder / "cat" / "0.png", pixels(0, (6, 9, 3)))
+    assert refusal(folder) == [
+        f"{odd}: expected height and width (6, 8), as 4 of 5 images. Received: shape "
+        "(6, 9, 3). Pass --image-size N to resize all images."
+    ]
+
+
+def test_folders_that_are_refused(tmp_path):
+    with pytest.raises(RefusedError, match=r"which does not exist. Check the path"):
+        load_images(tmp_path / "missing")
+    path = write(tmp_path / "flat" / "1.png", pixels(0))
+    with pytest.raises(RefusedError, match=r"which is a file. Check the path"):
+        load_images(path)
+    with pytest.raises(
+        RefusedError, match=r"one folder of images for each class.*no fol"
+    ):
+        load_images(tmp_path / "flat")
+    with pytest.raises(RefusedError, match=r"at least 2 classes. Received: 1"):
+        load_images(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "third").mkdir()
+    with pytest.raises(RefusedError, match="2 problems") as caught:
+        load_images(tmp_path)
+    assert "other: expected images of a class (.bmp, .gif" in caught.value.problems[0]
+    for name in ("train", "Test"):
+        write(tmp_path / "splits" / name / "cat" / "1.png", pixels(0))
+    with pytest.raises(
+        RefusedError, match=r"'Test', 'train', which look like splits. Pass .*train,"
+    ):
+        load_images(tmp_path / "splits")
+    for size in (0, -1, True, 2.5):
+        with pytest.raises(RefusedError, match=f"Received: image_size={size}"):
+            load_images(tmp_path, size)
+
+
+def test_too_large_for_memory(folder, monkeypatch):
+    assert 2**20 < available_bytes() < 2**50
+    monkeypatch.setattr(images_source, "available_bytes", lambda: 500)
+    with pytest.raises(
+        RefusedError, match=r"fit in memory. Received: 5 images of shape \(6, 8, 3\)"
+    ):
+        load_images(folder)
+    assert len(load_images(folder, 2).train) == 5
+
+
+def test_images_for_a_prediction(folder, capsys):
+    features, files = read_images(folder, (6, 8, 3))
+    assert features.shape == (5, 6, 8, 3)
+    assert files == sorted(files)
+    assert files[0] == os.path.join(folder, "cat", "0.png")
+    np.testing.assert_array_equal(features[3], pixels(10))
+    assert capsys.readouterr().err == ""
+    features, files = read_images(files[0], (3, 4, 3))
+    assert features.shape == (1, 3, 4, 3)
+    assert "1 of 1 images resized to (3, 4), as in training" in capsys.readouterr().err
+    with pytest.raises(RefusedError, match="expected 1 channels, as in training"):
+        read_images(folder, (6, 8, 1))
+    with pytest.raises(RefusedError, match=r"no.png', which does not exist"):
+        read_images(folder / "no.png", (6, 8, 3))
+    (folder / "empty").mkdir()
+    with pytest.raises(RefusedError, match="empty', a folder without any"):
+        read_images(folder / "empty", (6, 8, 3))
+    write(folder / "cat" / "1.png", b"no")
+    with pytest.raises(RefusedError, match=r"1.png: expected an image"):
+        read_images(folder, (6, 8, 3))

@@ -1,0 +1,311 @@
+"""What `train` promises: repeatability, the best weights, safe folders."""
+
+import json
+import math
+
+import filelock
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerascale as ks
+from kerascale import runs
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return ks.load_recipe("mlp")
+
+
+@pytest.fixture(scope="module")
+def run(recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training") / "run"
+    return ks.train(recipe, recipe.Config(epochs=4, units=(16,)), run_dir=folder)
+
+
+def test_python_in_five_lines(run):
+    assert run.metrics["split"] == "test"
+    assert len(run.history["val_loss"]) == 4
+    assert run.path.is_dir()
+
+
+def test_loaded_run_equals_the_trained_one(run):
+    loaded = ks.load_run(run.path)
+    assert loaded.config == run.config
+    assert loaded.metrics == run.metrics
+    assert loaded.info == run.info
+    assert loaded.history == run.history
+    x = np.random.default_rng(0).integers(0, 17, (5, 8, 8, 1)).astype("uint8")
+    np.testing.assert_array_equal(
+        loaded.model.predict(x, verbose=0), run.model.predict(x, verbose=0)
+    )
+
+
+def test_the_model_has_the_best_weights_by_validation_loss(recipe, tmp_path):
+    # So fast a rate that the last epoch is not the best one.
+    config = recipe.Config(
+        epochs=8, units=(64,), learning_rate=0.3, schedule="constant", dropout=0.0
+    )
+    run = ks.train(recipe, config, run_dir=tmp_path / "run")
+    losses = run.history["val_loss"]
+    assert min(losses) < losses[-1]
+    validation = recipe.make_datasets(config).validation.dataset()
+    assert run.model.evaluate(validation, verbose=0)[0] == pytest.approx(
+        min(losses), rel=1e-5
+    )
+
+
+def test_early_stopping(recipe, tmp_path):
+    config = recipe.Config(
+        epochs=50, learning_rate=0.3, schedule="constant", early_stopping_patience=2
+    )
+    run = ks.train(recipe, config, run_dir=tmp_path / "run")
+    losses = run.history["val_loss"]
+    assert len(losses) < 50
+    assert int(np.argmin(losses)) == len(losses) - 3
+
+
+def test_no_epochs_leave_an_untrained_run(recipe, tmp_path):
+    run = ks.train(recipe, recipe.Config(epochs=0), run_dir=tmp_path / "run")
+    assert run.history == {}
+    assert run.metrics["loss"] > 1
+    assert ks.load_run(run.path).history == {}
+
+
+@pytest.mark.parametrize("steps_per_execution", [7, 1000])
+def test_steps_per_execution_changes_no_weight(
+    recipe, run, tmp_path, steps_per_execution
+):
+    config = recipe.Config(
+        epochs=4, units=(16,), steps_per_execution=steps_per_execution
+    )
+    other = ks.train(recipe, config, run_dir=tmp_path / "run")
+    for ours, theirs in zip(run.model.weights, other.model.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_augmentation_and_every_option_train(recipe, tmp_path):
+    config = recipe.Config(
+        epochs=2,
+        augment_shift=0.1,
+        augment_rotation=10.0,
+        augment_zoom=0.1,
+        augment_contrast=0.1,
+        optimizer="nesterov",
+        schedule="inverse_time",
+        warmup_epochs=1.0,
+        initializer="he_normal",
+        l1=1e-5,
+        l2=1e-4,
+        weight_clip=0.25,
+        global_clipnorm=1.0,
+    )
+    run = ks.train(recipe, config, run_dir=tmp_path / "run")
+    assert run.history["loss"][1] < run.history["loss"][0]
+    kernels = [w.numpy() for w in run.model.weights if w.path.endswith("kernel")]
+    assert kernels
+    assert all(np.abs(kernel).max() <= 0.25 for kernel in kernels)
+
+
+def test_user_callbacks_are_called(recipe, tmp_path):
+    seen = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((epoch, sorted(logs)))
+
+    config = recipe.Config(epochs=2)
+    ks.train(recipe, config, run_dir=tmp_path / "run", callbacks=[Count()])
+    names = ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert seen == [(0, names), (1, names)]
+
+
+def test_tensorboard_and_records_can_be_read(run):
+    files = list((run.path / "tensorboard").rglob("events.*"))
+    assert {file.parent.name for file in files} == {"train", "validation"}
+    steps = [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").open()]
+    per_epoch = math.ceil(run.info.num_examples["train"] / run.config.batch_size)
+    assert steps == [per_epoch * (i + 1) for i in range(4)]
+
+
+def test_run_folder_refuses_what_is_not_empty(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(ks.RefusedError, match=r"new or empty folder.*mine\.txt"):
+        runs.RunFolder(tmp_path, "mlp")
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
+def test_run_folder_is_held(tmp_path):
+    with (
+        runs.RunFolder(tmp_path / "run", "mlp"),
+        pytest.raises(ks.RefusedError, match="held by another run"),
+    ):
+        runs.RunFolder(tmp_path / "run", "mlp")
+
+
+def test_a_lock_of_a_killed_run_does_not_block(tmp_path):
+    (tmp_path / ".lock").touch()
+    with runs.RunFolder(tmp_path, "mlp") as folder:
+        assert folder.path == tmp_path
+    assert isinstance(folder._lock, filelock.BaseFileLock)
+
+
+def test_run_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ks.RefusedError, match="folder that can be written"):
+        runs.RunFolder(tmp_path / "file" / "run", "mlp")
+
+
+def test_strategies_are_refused_with_the_way_out():
+    with pytest.raises(ks.RefusedError, match=r"one device.*Received: mirrored"):
+        ks.strategies.get("mirrored")
+    with pytest.raises(ks.RefusedError, match=r"expected auto, .*Received: 'mirored'"):
+        ks.strategies.get("mirored")
+    assert ks.strategies.get("one_device").num_replicas_in_sync == 1
+
+
+def test_auto_says_what_it_chose_and_why(capsys):
+    ks.strategies.get("auto")
+    assert "strategy: one_device (auto: " in capsys.readouterr().err
+
+
+def test_config_of_another_recipe_is_refused(recipe):
+    with pytest.raises(ks.RefusedError, match="expected mlp's Config"):
+        ks.train(recipe, ks.TrainingConfig())
+
+
+# Fine-tuning ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["run folder", ".keras", ".weights.h5"])
+def test_init_from_starts_where_the_other_ended(recipe, run, tmp_path, kind):
+    source = {
+        "run folder": run.path,
+        ".keras": run.path / "model.keras",
+        ".weights.h5": run.path / "checkpoints" / "best.weights.h5",
+    }[kind]
+    config = recipe.Config(epochs=0, units=(16,), seed=9)
+    tuned = ks.train(recipe, config, run_dir=tmp_path / "run", init_from=source)
+    assert tuned.metrics == run.metrics
+
+
+def test_init_from_lists_every_mismatch_and_changes_nothing(recipe, run, tmp_path):
+    config = recipe.Config(epochs=0, units=(8,))
+    with pytest.raises(ks.RefusedError) as refused:
+        ks.train(recipe, config, run_dir=tmp_path / "run", init_from=run.path)
+    problems = refused.value.problems
+    assert len(problems) == 3  # The hidden kernel and bias, the last kernel.
+    assert any("expected shape (8, 10). Received: (16, 10)" in p for p in problems)
+    assert "--init-partial True" in problems[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_init_partial_says_what_it_left(recipe, run, tmp_path, capsys):
+    """Fine-tuning to other classes: the new head starts anew."""
+    x = np.random.default_rng(0).integers(0, 17, (60, 8, 8, 1)).astype("uint8")
+    mine = _recipe_with(
+        lambda c: ks.datasets.from_arrays(x, np.arange(60) % 3, c), tmp_path
+    )
+    tuned = ks.train(
+        mine,
+        mine.Config(epochs=0, units=(16,)),
+        run_dir=tmp_path / "run",
+        init_from=run.path,
+        init_partial=True,
+    )
+    text = capsys.readouterr().err
+    assert text.count("left as they are") == 2
+    assert "expected shape (16, 3). Received: (16, 10)" in text
+    np.testing.assert_array_equal(tuned.model.weights[0], run.model.weights[0])
+
+
+def test_init_from_a_file_that_is_no_model(recipe, tmp_path):
+    path = tmp_path / "bad.keras"
+    path.write_bytes(b"no zip")
+    with pytest.raises(ks.RefusedError, match=r"expected a run folder.*bad\.keras"):
+        ks.train(recipe, recipe.Config(epochs=0), init_from=path)
+
+
+# tf.data and arrays from Python ----------------------------------------------
+
+
+def _recipe_with(make_datasets, tmp_path):
+    import types
+
+    module = types.ModuleType("mine")
+    module.__file__ = "mine.py"
+    module.Config = ks.load_recipe("mlp").Config
+    module.make_datasets = make_datasets
+    module.make_model = ks.load_recipe("mlp").make_model
+    return module
+
+
+def test_arrays_from_python(tmp_path):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, 5)).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    recipe = _recipe_with(lambda c: ks.datasets.from_arrays(x, y, c), tmp_path)
+    run = ks.train(recipe, recipe.Config(epochs=20), run_dir=tmp_path / "run")
+    assert run.metrics["accuracy"] > 0.9
+    assert run.info.class_names == ("0", "1")
+
+
+def test_tf_data_from_python(tmp_path):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(256, 5)).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    recipe = _recipe_with(
+        lambda c: ks.datasets.from_tf_data(data, data, class_names=("no", "yes")),
+        tmp_path,
+    )
+    run = ks.train(recipe, recipe.Config(epochs=20), run_dir=tmp_path / "run")
+    assert run.metrics["split"] == "validation"
+    assert run.metrics["accuracy"] > 0.9
+
+
+def test_tf_data_that_cannot_be_counted_is_refused():
+    data = tf.data.Dataset.range(4).map(lambda i: (i, i)).batch(2)
+    problems = {
+        "train": data.repeat(),
+        "validation": data.filter(lambda x, y: True),
+        "test": data.take(0),
+    }
+    with pytest.raises(ks.RefusedError) as refused:
+        ks.datasets.from_tf_data(**problems)
+    text = "\n".join(refused.value.problems)
+    for what in ("infinite", "unknown cardinality", "empty"):
+        assert what in text
+
+
+def test_make_datasets_must_return_datasets(tmp_path):
+    recipe = _recipe_with(lambda c: [1, 2], tmp_path)
+    with pytest.raises(ks.RefusedError, match=r"Received: an object of type list"):
+        ks.train(recipe, recipe.Config())
+
+
+def test_make_model_must_build_and_compile(tmp_path):
+    recipe = _recipe_with(
+        ks.load_recipe("mlp").make_datasets,
+        tmp_path,
+    )
+    recipe.make_model = lambda config: ks.models.MLP(10)
+    with pytest.raises(ks.RefusedError) as refused:
+        ks.train(recipe, recipe.Config())
+    assert "a built model" in refused.value.problems[0]
+    assert "a compiled model" in refused.value.problems[1]
+
+
+def test_a_run_does_not_depend_on_what_the_process_did_before(tmp_path, run_python):
+    """The first run of a process reads and imports more than the second."""
+    code = """
+import sys
+import kerascale as ks
+recipe = ks.load_recipe("mlp")
+for name in ("first", "second"):
+    ks.train(recipe, recipe.Config(epochs=1), run_dir=f"{sys.argv[1]}/{name}")
+"""
+    run_python(code, tmp_path)
+    histories = [tmp_path / name / "history.csv" for name in ("first", "second")]
+    assert histories[0].read_bytes() == histories[1].read_bytes()
