@@ -1,8 +1,8 @@
 """Convolutional network that classifies images.
 
 Command: kerascale train cnn
-Result: test accuracy 0.98 (mean of seeds 0, 1 and 2; margin 0.01)
-Time: 40 s on 2 CPU cores
+Result: test accuracy 0.989 (mean of seeds 0, 1 and 2; margin 0.01)
+Time: 12 s on 2 CPU cores
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Causal Transformer that predicts the next character of a text.
 
 Command: kerascale train language_model
-Result: test loss 1.5 nats per character (seed 0; margin 0.1)
-Time: 4 min on 2 CPU cores
+Result: test loss 1.45 nats per character (seed 0; margin 0.1)
+Time: 2 min on 2 CPU cores
 """
 
 from __future__ import annotations

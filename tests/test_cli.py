@@ -214,7 +214,7 @@ def test_progress_bar_on_a_terminal(tmp_path):
     def read(fd):
         data = os.read(fd, 65536)
         output.extend(data)
-        return b""
+        return data
 
     os.chdir(tmp_path)
     try:
