@@ -9,7 +9,12 @@ import sys
 
 def say(text: str) -> None:
     """Prints one message for the person who watches the run."""
-    print(text, file=sys.stderr, flush=True)
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is not None:  # There may be a bar, which must not be written over.
+        tqdm.tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def is_terminal() -> bool:

@@ -1,7 +1,7 @@
 """Multi-layer perceptron that classifies images or table rows.
 
 Command: kerascale train mlp
-Result: test accuracy 0.976 (mean of seeds 0, 1 and 2; margin 0.01)
+Result: test accuracy 0.975 (mean of seeds 0, 1 and 2; margin 0.01)
 Time: 10 s on 2 CPU cores
 """
 
@@ -12,7 +12,7 @@ import dataclasses
 import keras
 
 import kerascale as ks
-from kerascale.config import PositiveInt, Share
+from kerascale.config import PositiveFloat, PositiveInt, Share
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,10 @@ class Config(ks.config.ImageConfig):
 
     units: tuple[PositiveInt, ...] = (128,)
     """Width of each hidden layer."""
+    learning_rate: PositiveFloat = 2e-3
+    """Learning rate at its highest, before any decay."""
+    decay_rate: PositiveFloat = 0.85
+    """Factor of exponential_decay, or b of inverse_time's a / (1 + b t)."""
     dropout: Share = 0.2
     """Share of activations set to zero in training."""
 

@@ -1,5 +1,6 @@
 """Progress for the person who watches: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from typing import Any
@@ -33,10 +34,10 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._epochs = self.params["epochs"]
-        self._examples = 0
-        self._training_seconds = 0.0
-        self._first_step_seconds: float | None = None
         self._began = self._last_line = time.monotonic()
+        # Tracing, compiling and validating: no part of the speed.
+        self._first_step_seconds: float | None = None
+        self._validation_seconds = 0.0
         self._bar = None
         if is_terminal():
             self._bar = tqdm.tqdm(
@@ -44,16 +45,15 @@ class Progress(keras.callbacks.Callback):
                 unit=" examples",
                 unit_scale=True,
                 file=sys.stderr,
-                dynamic_ncols=True,
+                **_width(),
                 mininterval=0.2,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, "
+                bar_format="{desc} {percentage:3.0f}%|{bar:12}| {rate_fmt}, "
                 "{remaining} left{postfix}",
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
         self._epoch_began = time.monotonic()
-        self._trained: float | None = None
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
 
@@ -62,7 +62,6 @@ class Progress(keras.callbacks.Callback):
     ) -> None:
         now = time.monotonic()
         if self._first_step_seconds is None:
-            # Tracing and compiling: no part of the speed.
             self._first_step_seconds = now - self._epoch_began
         share = (batch + 1) / self.steps_per_epoch
         done = self._epoch * self.examples_per_epoch + round(
@@ -77,13 +76,16 @@ class Progress(keras.callbacks.Callback):
             self._line(f"{share:4.0%}", logs, done, now)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if getattr(self, "_trained", 0.0) is None:
-            self._trained = time.monotonic()
+        self._validation_began = time.monotonic()
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._validation_seconds += time.monotonic() - self._validation_began
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         now = time.monotonic()
         if self._bar is not None:
             self._bar.set_postfix_str(_values(logs), refresh=True)
+            self._last_line = now
         else:
             self._line("", logs, (epoch + 1) * self.examples_per_epoch, now)
 
@@ -95,15 +97,20 @@ class Progress(keras.callbacks.Callback):
         self, share: str, logs: dict[str, Any] | None, done: int, now: float
     ) -> None:
         self._last_line = now
-        first = self._first_step_seconds or 0.0
-        seconds = max(now - self._began - first, 1e-9)
-        rate = done / seconds
-        left = (self._epochs * self.examples_per_epoch - done) / rate
+        elapsed = now - self._began - (self._first_step_seconds or 0.0)
+        rate = done / max(elapsed - self._validation_seconds, 1e-9)
+        left = (self._epochs * self.examples_per_epoch - done) * elapsed / done
         width = len(str(self._epochs))
         say(
             f"epoch {self._epoch + 1:>{width}}/{self._epochs} {share}"
             f"{_values(logs)}  {rate:,.0f} examples/s, {duration(left)} left"
         )
+
+
+def _width() -> dict[str, Any]:
+    # Some terminals say that they have no columns; tqdm would print nothing.
+    has_columns = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    return {"dynamic_ncols": True} if has_columns else {"ncols": 100}
 
 
 def _values(logs: dict[str, Any] | None) -> str:

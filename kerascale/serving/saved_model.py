@@ -14,6 +14,11 @@ from kerascale.errors import RefusedError
 from kerascale.runs import Run
 
 _TOLERANCE = 1e-5
+_LOOKUPS = (
+    keras.layers.TextVectorization,
+    keras.layers.StringLookup,
+    keras.layers.IntegerLookup,
+)
 _BATCH_SIZES = (1, 7)
 
 
@@ -143,10 +148,26 @@ def _serving_function(
 
 def _write(model: keras.Model, function: Any, folder: pathlib.Path) -> None:
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    # Variables are found by the endpoints; tables are not. The whole model is not
+    # tracked: Keras would trace each layer with a float32 input of its own making,
+    # which a layer for token ids refuses.
+    for layer in _lookup_layers(model):
+        archive.track(layer)
     for name in ("serving_default", "serve"):
         archive.add_endpoint(name, function)
     archive.write_out(folder, verbose=False)
+
+
+def _lookup_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    if isinstance(layer, _LOOKUPS):
+        return [layer]
+    return [found for child in _children(layer) for found in _lookup_layers(child)]
+
+
+def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    if isinstance(layer, keras.Model):
+        return layer.layers
+    return [v for v in vars(layer).values() if isinstance(v, keras.layers.Layer)]
 
 
 def _made_up_examples(spec: tf.TensorSpec) -> np.ndarray:
