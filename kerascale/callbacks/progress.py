@@ -110,7 +110,7 @@ class Progress(keras.callbacks.Callback):
 def _width() -> dict[str, Any]:
     # Some terminals say that they have no columns; tqdm would print nothing.
     has_columns = os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    return {"dynamic_ncols": True} if has_columns else {"ncols": 100}
+    return {"dynamic_ncols": True} if has_columns else {"ncols": 100, "nrows": 20}
 
 
 def _values(logs: dict[str, Any] | None) -> str:
