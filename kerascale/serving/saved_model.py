@@ -130,7 +130,7 @@ def _check_input(spec: tf.TensorSpec) -> tf.TensorSpec:
 def _serving_function(
     model: keras.Model, spec: tf.TensorSpec, output_name: str
 ) -> tf.types.experimental.PolymorphicFunction:
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec], autograph=False)
     def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
         y = model(x, training=False)
         if not tf.is_tensor(y):

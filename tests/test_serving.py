@@ -1,0 +1,144 @@
+"""What is exported is what was trained, and a server never sees half of it."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerascale as ks
+from kerascale.serving import saved_model
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(hidden))
+
+
+def test_versions_are_numbered_upward(model, tmp_path):
+    (tmp_path / "not-a-version").mkdir()
+    assert ks.export_saved_model(model, tmp_path).name == "1"
+    (tmp_path / "7").mkdir()
+    assert ks.export_saved_model(model, tmp_path).name == "8"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "1",
+        "7",
+        "8",
+        "not-a-version",
+    ]
+    # A server runs as another user.
+    assert (tmp_path / "8").stat().st_mode & 0o055 == 0o055
+
+
+def test_concurrent_exports_get_versions_of_their_own(model, tmp_path):
+    versions = []
+    threads = [
+        threading.Thread(
+            target=lambda: versions.append(ks.export_saved_model(model, tmp_path))
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(v.name for v in versions) == ["1", "2", "3"]
+    assert all((v / "saved_model.pb").exists() for v in versions)
+
+
+def test_names_and_free_batch_dimension(model, tmp_path):
+    version = ks.export_saved_model(
+        model,
+        tmp_path,
+        input_signature=tf.TensorSpec((None, 4), tf.float32, name="measurements"),
+        output_name="scores",
+    )
+    serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype("float32")
+    for size in (1, 7):
+        answer = serve(measurements=tf.constant(x[:size]))["scores"]
+        np.testing.assert_allclose(answer, model(x[:size]), atol=1e-6)
+
+
+def test_saved_model_cli_shows_the_names(model, tmp_path):
+    version = ks.export_saved_model(model, tmp_path)
+    shown = subprocess.run(
+        [
+            os.path.join(os.path.dirname(sys.executable), "saved_model_cli"),
+            "show", "--dir", version, "--tag_set", "serve",
+            "--signature_def", "serving_default",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout  # fmt: skip
+    assert "inputs['features']" in shown
+    assert "outputs['probabilities']" in shown
+    assert "shape: (-1, 4)" in shown
+    assert "tensorflow/serving/predict" in shown
+
+
+def test_an_export_that_answers_otherwise_is_not_committed(
+    model, tmp_path, monkeypatch
+):
+    write = saved_model._write
+
+    def write_other_weights(model, function, folder):
+        before = model.get_weights()
+        model.set_weights([w + 1 for w in before])
+        write(model, function, folder)
+        model.set_weights(before)
+
+    monkeypatch.setattr(saved_model, "_write", write_other_weights)
+    with pytest.raises(RuntimeError, match="does not answer as the trained one"):
+        ks.export_saved_model(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_that_cannot_be_exported_are_refused(tmp_path):
+    inputs = [keras.Input((2,)), keras.Input((2,))]
+    two = keras.Model(inputs, keras.layers.Add()(inputs))
+    with pytest.raises(ks.RefusedError, match="expected one input"):
+        ks.export_saved_model(two, tmp_path / "a")
+    one = keras.Input((2,))
+    pair = keras.Model(one, [one, keras.layers.Dense(1)(one)])
+    with pytest.raises(ks.RefusedError, match="expected one output tensor"):
+        ks.export_saved_model(pair, tmp_path / "b")
+    with pytest.raises(ks.RefusedError, match=r"expected a built keras\.Model"):
+        ks.export_saved_model(keras.Sequential([keras.layers.Dense(1)]), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_destination_that_cannot_be_written(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ks.RefusedError, match="folder that can be written"):
+        ks.export_saved_model(model, tmp_path / "file" / "served")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_subclassed_models(tmp_path, dtype):
+    keras.utils.set_random_seed(0)
+    if dtype == "float32":
+        model = ks.models.RNN(3, units=(4,))
+        x = np.random.default_rng(0).normal(size=(7, 5, 2)).astype("float32")
+        name = "features"
+    else:
+        model = ks.models.Transformer(3, vocabulary_size=9, max_length=6, width=8)
+        x = np.random.default_rng(0).integers(1, 9, (7, 6)).astype("int32")
+        name = "tokens"
+    model.build((None, None, *x.shape[2:]))
+    version = ks.export_saved_model(model, tmp_path)
+    serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+    # Batch and sequence are free.
+    for batch, steps in ((1, 2), (7, 5)):
+        part = x[:batch, :steps]
+        answer = serve(**{name: tf.constant(part)})["probabilities"]
+        np.testing.assert_allclose(answer, model(part), atol=1e-6)
