@@ -39,7 +39,7 @@ def table(tmp_path_factory):
 def test_a_table_of_numbers(recipe, table, tmp_path):
     recipe = ks.load_recipe(recipe)
     config = recipe.Config(
-        dataset=f"csv:{table}", label="name", epochs=20, early_stopping_patience=5
+        dataset=f"csv:{table}", label="name", epochs=20, batch_size=8
     )
     run = ks.train(recipe, config, run_dir=tmp_path / "run")
     assert run.info.class_names == ("iris", "rose", "tulip")
