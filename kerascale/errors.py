@@ -5,6 +5,8 @@ from collections.abc import Iterable
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
+# What a shell reports for a process that SIGINT ended.
+EXIT_INTERRUPTED = 130
 
 
 class RefusedError(ValueError):

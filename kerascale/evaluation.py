@@ -35,9 +35,12 @@ def evaluate(model: keras.Model, source: Source, info: DataInfo) -> dict[str, An
 def _evaluate_classifier(
     model: keras.Model, source: Source, class_names: tuple[str, ...]
 ) -> dict[str, Any]:
-    batches = source.dataset()
-    labels = np.concatenate([np.asarray(y).reshape(-1) for _, y in batches])
-    probabilities = model.predict(batches, verbose=0)
+    # One pass: a user's own data set may shuffle anew in each.
+    labels_seen, outputs = [], []
+    for x, y in source.dataset():
+        labels_seen.append(np.asarray(y).reshape(-1))
+        outputs.append(np.asarray(model.predict_on_batch(x)))
+    labels, probabilities = np.concatenate(labels_seen), np.concatenate(outputs)
     predicted = probabilities.argmax(axis=-1)
     count = len(class_names)
     confusion = np.bincount(labels * count + predicted, minlength=count**2)

@@ -39,13 +39,17 @@ class Limits:
         too_high = (self.below is not None and value >= self.below) or (
             self.at_most is not None and value > self.at_most
         )
-        if too_low or too_high or not math.isfinite(value):
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # An integer with hundreds of digits.
+            finite = False
+        if too_low or too_high or not finite:
             return f"expected {self}. Received: {value!r}"
         return None
 
     def __str__(self) -> str:
         parts = [
-            f"{sign} {limit:g}"
+            f"{sign} {limit}"
             for sign, limit in (
                 (">", self.above),
                 (">=", self.at_least),
@@ -57,8 +61,9 @@ class Limits:
         return "a finite number " + " and ".join(parts)
 
 
-PositiveInt = Annotated[int, Limits(at_least=1)]
-NonNegativeInt = Annotated[int, Limits(at_least=0)]
+# TensorFlow counts steps and sizes in 64 bits, shapes and most kernels in 32.
+PositiveInt = Annotated[int, Limits(at_least=1, below=2**31)]
+NonNegativeInt = Annotated[int, Limits(at_least=0, below=2**31)]
 PositiveFloat = Annotated[float, Limits(above=0)]
 NonNegativeFloat = Annotated[float, Limits(at_least=0)]
 Share = Annotated[float, Limits(at_least=0, below=1)]
@@ -205,7 +210,10 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def read_file(path: str | pathlib.Path) -> dict[str, Any]:
-    """The fields in a JSON file: a run's `config.json`, or the fields alone.
+    """A JSON file: a run's `config.json`, or the fields alone.
+
+    Returns:
+        The run's content; of a file of fields, `{"fields": ...}`.
 
     Raises:
         RefusedError: If the file is missing or is not a JSON object.
@@ -217,17 +225,18 @@ def read_file(path: str | pathlib.Path) -> dict[str, Any]:
             f"--config: expected a readable JSON file. Received: {path} "
             f"({error.strerror})."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RefusedError(
             f"--config: expected JSON. Received: {path} ({error})."
         ) from error
-    values = content.get("fields", content) if isinstance(content, dict) else None
-    if not isinstance(values, dict):
+    if isinstance(content, dict) and "fields" not in content:
+        content = {"fields": content}
+    if not isinstance(content, dict) or not isinstance(content["fields"], dict):
         raise RefusedError(
             "--config: expected a JSON object of fields, or a run's config.json. "
-            f"Received: {path}, which holds a {type(content).__name__}."
+            f"Received: {path}, which holds something else."
         )
-    return values
+    return content
 
 
 def field_docs(config_type: type) -> dict[str, str]:

@@ -17,9 +17,18 @@ _EXPECTED = "init_from: expected a run folder, a .keras or a .weights.h5 file."
 # Where Keras keeps the weights inside a .keras file, which is a zip.
 _MEMBER = "model.weights.h5"
 _WAY_OUT = (
-    "Make the architectures equal, or pass --init-partial True to start from those "
+    "Make the architectures equal, or pass --init-partial to start from those "
     "that match"
 )
+
+
+def check(source: str | os.PathLike) -> None:
+    """Refuses what `load` could not read, before anything else is done.
+
+    Raises:
+        RefusedError: If `source` is neither a run folder nor a file of weights.
+    """
+    _file(pathlib.Path(source))
 
 
 def load(

@@ -105,8 +105,9 @@ def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:
 def _continue(run: Run, prompt: str) -> str:
     """Characters drawn from the model's own probabilities, the same at each call."""
     vocabulary = run.vectorizer.get_vocabulary()
-    window = run.config.max_length
-    generator = np.random.default_rng(run.config.seed)
+    window = run.whole_number("max_length", at_least=1)
+    seed = run.whole_number("seed", at_least=0, default=0)
+    generator = np.random.default_rng(seed)
     ids = text.encode(run.vectorizer, np.array([prompt], dtype=object))[0].tolist()
     drawn = []
     for _ in range(_CONTINUATION_TOKENS):

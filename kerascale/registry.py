@@ -1,13 +1,8 @@
-"""Recipes by name: ours, those of installed packages, a dotted name, or a file.
+"""Recipes by name: ours, those of installed packages, a dotted name, or a file."""
 
-Listing them executes nothing: names and first lines are read from the sources.
-"""
-
-import ast
 import dataclasses
 import importlib
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import pathlib
 import re
@@ -17,11 +12,9 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from kerascale import offers
 from kerascale.errors import RefusedError
-from kerascale.fields import nearest
 
-ENTRY_POINT_GROUP = "kerascale.recipes"
-_OWN_PACKAGE = "kerascale.recipes"
 _REQUIRED = ("Config", "make_datasets", "make_model")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
@@ -66,12 +59,13 @@ class Recipe:
 
 
 def recipe_names() -> dict[str, str]:
-    """Every recipe that can be loaded by name.
+    """Every recipe that has a name. None is imported, nor is the package it is in.
 
     Returns:
-        Name -> first line of its docstring, ours first, each group sorted.
+        Name -> first line of its docstring, ours first, each group sorted. An entry
+        point that leads to no recipe is there, too, with the reason in brackets.
     """
-    return {name: _first_line(path) for name, (path, _) in _find_all().items()}
+    return offers.first_lines()
 
 
 def load_recipe(name: str | Recipe | types.ModuleType) -> Recipe:
@@ -105,55 +99,7 @@ def load_recipe(name: str | Recipe | types.ModuleType) -> Recipe:
             "recipe: expected a name such as mlp, a dotted module name, or a path "
             f"that ends in .py. Received: {name!r}."
         )
-    found = _find_all()
-    if name not in found:
-        raise RefusedError(
-            f"recipe: no recipe has the name {name!r}.{nearest(name, found)} "
-            f"There are: {', '.join(found)}."
-        )
-    _, dotted = found[name]
-    return _load_dotted(dotted, source=name)
-
-
-def _find_all() -> dict[str, tuple[pathlib.Path, str]]:
-    """Name -> (file, dotted name). Ours come first and cannot be replaced."""
-    found = _modules_of(_OWN_PACKAGE)
-    third_party = {}
-    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        if entry_point.value == _OWN_PACKAGE:
-            continue
-        modules = _modules_of(entry_point.value, entry_point.name)
-        third_party.update({k: v for k, v in modules.items() if k not in found})
-    return found | dict(sorted(third_party.items()))
-
-
-def _modules_of(
-    package: str, module_name: str | None = None
-) -> dict[str, tuple[pathlib.Path, str]]:
-    """The recipe files of a package; or the one file that `package` turns out to be."""
-    try:
-        spec = importlib.util.find_spec(package)
-    except ImportError:
-        spec = None
-    if spec is None:
-        return {}
-    if spec.submodule_search_locations is None:
-        name = module_name or package.rpartition(".")[2]
-        return {name: (pathlib.Path(spec.origin), package)}
-    return {
-        path.stem: (path, f"{package}.{path.stem}")
-        for folder in spec.submodule_search_locations
-        for path in sorted(pathlib.Path(folder).glob("*.py"))
-        if not path.stem.startswith("_")
-    }
-
-
-def _first_line(path: pathlib.Path) -> str:
-    try:
-        doc = ast.get_docstring(ast.parse(path.read_bytes()))
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"(cannot be read: {error})"
-    return doc.splitlines()[0] if doc else "(no docstring)"
+    return _load_dotted(offers.module_of(name), source=name)
 
 
 def _load_dotted(dotted: str, *, source: str) -> Recipe:
@@ -181,16 +127,36 @@ def _load_file(name: str) -> Recipe:
             f"recipe: expected a path to a Python file. Received: {name!r}, which is "
             "not a file."
         )
+    path = path.resolve()
+    stat = path.stat()
+    # One file is one module: an object of its Config is known when it comes back.
+    key = (str(path), stat.st_mtime_ns, stat.st_size)
+    if key not in _loaded_files:
+        _loaded_files[key] = _execute(path)
+    return _loaded_files[key]
+
+
+_loaded_files: dict[tuple[str, int, int], Recipe] = {}
+
+
+def _execute(path: pathlib.Path) -> Recipe:
     # A name of its own: a file called random.py must not hide another module.
-    place = zlib.crc32(str(path.resolve()).encode())
+    place = zlib.crc32(str(path).encode())
     module_name = f"kerascale_file_{place:08x}.{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path.resolve())
+    spec = importlib.util.spec_from_file_location(module_name, path)
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(module_name)
     with _SlowModulesLater():
         # Dataclasses and Keras' serialisation look their module up by name.
         sys.modules[module_name] = module
-        spec.loader.exec_module(module)
-    return _checked(Recipe(path.stem, str(path.resolve()), module))
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            if before is not None:
+                sys.modules[module_name] = before
+            raise
+    return _checked(Recipe(path.stem, str(path), module))
 
 
 def _last_name(module: types.ModuleType) -> str:

@@ -1,200 +1,153 @@
-"""A run and its folder: what training leaves behind, and how it is loaded again."""
+"""A finished run: what training leaves behind, and how it is loaded again.
 
-import dataclasses
-import json
+`keras.saving.load_model` loads its `model.keras` after `import kerascale.models,
+kerascale.optimizers`, which register the classes that the file names, and its
+`vectorizer.keras` after `import kerascale.datasets`.
+"""
+
+import functools
 import os
 import pathlib
-import platform
-import subprocess
 from typing import Any
 
-import filelock
-
-from kerascale._version import __version__
+from kerascale import registry, run_files
 from kerascale.errors import RefusedError
 from kerascale.fields import from_dict, to_dict
+from kerascale.run_files import (
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATION,
+    HISTORY,
+    METRICS,
+    MODEL,
+    TENSORBOARD,
+    VECTORIZER,
+    read_json,
+)
+from kerascale.run_folder import RunFolder
 
-CONFIG = "config.json"
-HISTORY = "history.csv"
-METRICS = "metrics.jsonl"
-EVALUATION = "evaluation.json"
-MODEL = "model.keras"
-VECTORIZER = "vectorizer.keras"
-CHECKPOINTS = "checkpoints"
-TENSORBOARD = "tensorboard"
-_LOCK = ".lock"
+__all__ = [
+    "CHECKPOINTS",
+    "CONFIG",
+    "EVALUATION",
+    "HISTORY",
+    "METRICS",
+    "MODEL",
+    "TENSORBOARD",
+    "VECTORIZER",
+    "Run",
+    "RunFolder",
+    "load_run",
+    "read_json",
+]
 
 
-@dataclasses.dataclass
 class Run:
     """A finished run: the trained model and all that belongs to it.
 
     Args:
         model: The trained core: it takes numbers.
-        config: The recipe's configuration.
         recipe: The recipe's source, as `load_recipe` takes it.
         info: What is known of its data (`kerascale.datasets.DataInfo`).
         history: Metric -> one value per epoch.
         metrics: The final evaluation on the held-out examples.
         path: The run folder.
+        config: The recipe's configuration; None: it is made of `fields` when it is
+            asked for.
+        fields: The configuration as plain values, which need no recipe; None: those
+            of `config`.
         vectorizer: The layer from strings to the ids that `model` takes; or None.
     """
 
-    model: Any
-    config: Any
-    recipe: str
-    info: Any
-    history: dict[str, list[float]]
-    metrics: dict[str, Any]
-    path: pathlib.Path
-    vectorizer: Any = None
+    def __init__(
+        self,
+        *,
+        model: Any,
+        recipe: str,
+        info: Any,
+        history: dict[str, list[float]],
+        metrics: dict[str, Any],
+        path: pathlib.Path,
+        config: Any = None,
+        fields: dict[str, Any] | None = None,
+        vectorizer: Any = None,
+    ) -> None:
+        self.model = model
+        self.recipe = recipe
+        self.info = info
+        self.history = history
+        self.metrics = metrics
+        self.path = path
+        if config is not None:
+            self.config = config
+        self.fields = to_dict(config) if fields is None else fields
+        self.vectorizer = vectorizer
+
+    def __repr__(self) -> str:
+        return f"Run(recipe={self.recipe!r}, path={str(self.path)!r})"
+
+    @functools.cached_property
+    def config(self) -> Any:
+        """The recipe's configuration. A run that was loaded needs its recipe for it.
+
+        Raises:
+            RefusedError: If the recipe cannot be loaded, or has other fields now.
+        """
+        try:
+            recipe = registry.load_recipe(self.recipe)
+        except Exception as error:  # Whatever somebody's recipe raises.
+            raise RefusedError(
+                f"run: the configuration of {self.path} needs its recipe, "
+                f"{self.recipe!r}, which cannot be loaded ({run_files.brief(error)}). "
+                "Bring it back to where it was, or install its package."
+            ) from error
+        return from_dict(recipe.Config, self.fields)
+
+    def whole_number(
+        self, field: str, *, at_least: int, default: int | None = None
+    ) -> int:
+        """A field of the configuration, for which the recipe is not needed.
+
+        Args:
+            field: The field's name.
+            at_least: The smallest value that it can have.
+            default: Its value if there is no such field.
+
+        Raises:
+            RefusedError: If it is not a whole number, or too small.
+        """
+        value = self.fields.get(field, default)
+        if type(value) is not int or value < at_least:
+            raise RefusedError(
+                f"run: {self.path / CONFIG}: expected the field {field}, an integer "
+                f">= {at_least}. Received: {value!r:.80}."
+            )
+        return value
 
     @property
     def serving_model(self) -> Any:
-        """The model with its preprocessing in front: what is exported."""
+        """The model with its preprocessing in front: what is exported.
+
+        A language model reads the first `max_length` characters of a text, and
+        answers for these. For the character after a longer text, send its last
+        `max_length` characters.
+        """
         if self.vectorizer is None:
             return self.model
         import keras
 
         texts = keras.Input((), dtype="string", name="text")
-        return keras.Model(texts, self.model(self.vectorizer(texts)), name="serving")
-
-
-class RunFolder:
-    """A new run folder, held by this process until it is closed.
-
-    Args:
-        path: The folder; it must be new or empty. None: `runs/RECIPE/N`, with the
-            first free number.
-        recipe_name: The recipe's name.
-
-    Raises:
-        RefusedError: If the folder holds something, is held by another process, or
-            cannot be written.
-    """
-
-    def __init__(self, path: str | os.PathLike | None, recipe_name: str) -> None:
-        try:
-            if path is None:
-                self.path = _new_numbered(pathlib.Path("runs") / recipe_name)
-            else:
-                self.path = pathlib.Path(path)
-                self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = filelock.FileLock(self.path / _LOCK)
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise RefusedError(
-                f"run_dir: {self.path} is held by another run that is going on. "
-                "Name another folder with --run-dir."
-            ) from error
-        except OSError as error:
-            raise RefusedError(
-                f"run_dir: expected a folder that can be written. Received: "
-                f"{error.filename or path} ({error.strerror}). Name another folder "
-                "with --run-dir."
-            ) from error
-        found = sorted(p.name for p in self.path.iterdir() if p.name != _LOCK)
-        if found:
-            self.close()
-            raise RefusedError(
-                f"run_dir: expected a new or empty folder. Received: {self.path}, "
-                f"which holds {', '.join(found[:5])}. Name another folder with "
-                "--run-dir."
-            )
-        (self.path / CHECKPOINTS).mkdir()
-
-    def close(self) -> None:
-        """Lets other processes have the folder."""
-        self._lock.release()
-        (self.path / _LOCK).unlink(missing_ok=True)
-
-    def __enter__(self) -> "RunFolder":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Writes a file that is either whole or absent."""
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self.path / name)
-
-    def write_config(self, recipe: Any, config: Any, info: Any, strategy: str) -> None:
-        """Writes what the run is, before its first step."""
-        self.write_json(
-            CONFIG,
-            {
-                "recipe": recipe.source,
-                "fields": to_dict(config),
-                "strategy": strategy,
-                "data": info.to_json(),
-                "versions": _versions(),
-                "git_revision": _git_revision(),
-            },
-        )
-
-
-def _new_numbered(parent: pathlib.Path) -> pathlib.Path:
-    parent.mkdir(parents=True, exist_ok=True)
-    number = 1 + max(
-        (int(p.name) for p in parent.iterdir() if p.name.isdecimal()), default=0
-    )
-    while True:
-        try:
-            (parent / str(number)).mkdir()
-            return parent / str(number)
-        except FileExistsError:  # Another process took the number just now.
-            number += 1
-
-
-def _versions() -> dict[str, str]:
-    import keras
-    import tensorflow as tf
-
-    return {
-        "kerascale": __version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _git_revision() -> str | None:
-    """The revision of the folder that the run was started in, if it has one."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
-
-
-def read_json(path: str | os.PathLike, name: str) -> dict[str, Any]:
-    """A JSON file of a run folder.
-
-    Raises:
-        RefusedError: If `path` is no run folder, or the file is damaged.
-    """
-    file = pathlib.Path(path) / name
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RefusedError(
-            f"run: expected the folder of a finished run. Received: {path}, which has "
-            f"no readable {name} ({error.strerror})."
-        ) from error
-    except ValueError as error:
-        raise RefusedError(f"run: {file} is damaged ({error}).") from error
+        ids = self.vectorizer(texts)
+        if self.info.kind == "corpus" and "max_length" in self.fields:
+            ids = ids[:, : self.whole_number("max_length", at_least=1)]
+        return keras.Model(texts, self.model(ids), name="serving")
 
 
 def load_run(path: str | os.PathLike) -> Run:
     """Loads a finished run.
+
+    Its recipe is needed for the run's `config`, and for the model if it is made of
+    classes that the recipe's file registers. Without it all else works.
 
     Args:
         path: The run folder.
@@ -203,32 +156,23 @@ def load_run(path: str | os.PathLike) -> Run:
         The run: model, configuration, history and metrics.
 
     Raises:
-        RefusedError: If it is no finished run's folder.
+        RefusedError: If it is no finished run's folder, or a file of it is damaged.
     """
-    import keras
-
-    from kerascale import datasets, layers, models, optimizers, registry
-
-    del layers, models, optimizers  # Registers their classes with Keras.
     path = pathlib.Path(path)
-    content = read_json(path, CONFIG)
+    content = run_files.read_config(path)
     metrics = read_json(path, EVALUATION)
-    recipe = registry.load_recipe(content["recipe"])
-    try:
-        model = keras.saving.load_model(path / MODEL)
-        vectorizer = None
-        if (path / VECTORIZER).exists():
-            vectorizer = keras.saving.load_model(path / VECTORIZER).layers[-1]
-        history = _read_history(path / HISTORY)
-    except (OSError, ValueError) as error:
-        raise RefusedError(
-            f"run: expected the folder of a finished run. Received: {path} ({error})."
-        ) from error
+    history = run_files.read_history(path / HISTORY)
+    info = run_files.read_info(path, content["data"])
+    recipe_error = _import_recipe(content["recipe"])
+    model = run_files.load_model(path / MODEL, recipe_error)
+    vectorizer = None
+    if info.kind in ("text", "corpus"):
+        vectorizer = run_files.load_vectorizer(path / VECTORIZER)
     return Run(
         model=model,
-        config=from_dict(recipe.Config, content["fields"]),
         recipe=content["recipe"],
-        info=datasets.DataInfo.from_json(content["data"]),
+        fields=content["fields"],
+        info=info,
         history=history,
         metrics=metrics,
         path=path,
@@ -236,10 +180,10 @@ def load_run(path: str | os.PathLike) -> Run:
     )
 
 
-def _read_history(path: pathlib.Path) -> dict[str, list[float]]:
-    import pandas
-
-    if not path.exists() or path.stat().st_size == 0:  # A run of no epochs.
-        return {}
-    table = pandas.read_csv(path, float_precision="round_trip")
-    return table.drop(columns="epoch").to_dict("list")
+def _import_recipe(source: str) -> Exception | None:
+    """Imports a recipe for the classes that it registers; returns what went wrong."""
+    try:
+        registry.load_recipe(source)
+    except Exception as error:  # Told if the recipe turns out to be needed.
+        return error
+    return None

@@ -44,9 +44,12 @@ def get(
         )
     if strategy not in ("auto", "one_device"):
         raise _more_than_one(strategy)
+    current = tf.distribute.get_strategy()
+    if current.num_replicas_in_sync > 1:
+        raise _more_than_one(f"the scope of {type(current).__name__}")
     if strategy == "auto":
         say(f"strategy: one_device ({_reason()})")
-    return tf.distribute.get_strategy()
+    return current
 
 
 def name_of(strategy: tf.distribute.Strategy) -> str:

@@ -1,6 +1,5 @@
 """`train`: a recipe, trained with `model.fit`, into a run folder."""
 
-import inspect
 import os
 import time
 import types
@@ -11,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from kerascale import initial_weights, runs, strategies
+from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import SetEpoch, standard_callbacks
 from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.console import duration, say
@@ -65,6 +65,10 @@ def train(
     config = recipe.Config() if config is None else config
     _refuse_other_backends()
     _refuse_other_config(recipe, config)
+    # What can be refused without the data, before it is read.
+    runs.RunFolder.check(run_dir, recipe.name)
+    if init_from is not None:
+        initial_weights.check(init_from)
     tf.config.experimental.enable_op_determinism()
     _seed(config)
     strategy = strategies.get(strategy)
@@ -77,14 +81,21 @@ def train(
         if init_from is not None:
             initial_weights.load(model, init_from, partial=init_partial)
     say(f"model: {model.name}, {model.count_params():,} parameters")
+    callbacks = [
+        *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
+        *(callbacks or ()),
+    ]
     with runs.RunFolder(run_dir, recipe.name) as folder:
-        folder.write_config(recipe, config, datasets.info, strategies.name_of(strategy))
+        folder.write_config(
+            recipe,
+            config,
+            datasets.info,
+            strategies.name_of(strategy),
+            init_from=init_from,
+            init_partial=init_partial,
+        )
         say(f"run folder: {folder.path}")
-        all_callbacks = [
-            *_standard_callbacks(folder, config, datasets),
-            *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
-            *(callbacks or ()),
-        ]
+        all_callbacks = [*_standard_callbacks(folder, config, datasets), *callbacks]
         _seed(config)
         began = time.monotonic()
         history = _fit(model, config, datasets, all_callbacks)
@@ -102,45 +113,6 @@ def train(
         path=folder.path,
         vectorizer=datasets.vectorizer,
     )
-
-
-def make_datasets(recipe: Recipe, config: Any) -> Datasets:
-    """The recipe's data, checked."""
-    datasets = recipe.make_datasets(config)
-    if not isinstance(datasets, Datasets):
-        raise RefusedError(
-            f"recipe {recipe.name}: expected make_datasets to return "
-            "kerascale.datasets.Datasets. Received: an object of type "
-            f"{type(datasets).__name__}. Wrap it with kerascale.datasets.from_tf_data "
-            "or from_arrays."
-        )
-    return datasets
-
-
-def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
-    """The recipe's model, checked to be built and compiled.
-
-    A recipe whose model does not depend on the data may take `config` alone.
-    """
-    parameters = inspect.signature(recipe.make_model).parameters
-    arguments = (config, datasets)[: max(1, len(parameters))]
-    model = recipe.make_model(*arguments)
-    problems = []
-    if not isinstance(model, keras.Model):
-        problems.append(f"a keras.Model. Received: {type(model).__name__}")
-    else:
-        if not model.built:
-            problems.append("a built model. Call model.build(input_shape)")
-        if not model.compiled:
-            problems.append("a compiled model. Call model.compile(...)")
-    if problems:
-        raise RefusedError(
-            [
-                f"recipe {recipe.name}: expected make_model to return {p}"
-                for p in problems
-            ]
-        )
-    return model
 
 
 def _refuse_other_backends() -> None:
@@ -170,7 +142,9 @@ def _describe(datasets: Datasets) -> str:
     info = datasets.info
     sizes = ", ".join(f"{count:,} {name}" for name, count in info.num_examples.items())
     classes = f", {info.num_classes} classes" if info.class_names else ""
-    return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}"
+    # A text differs between Python versions, a file may change under its name.
+    sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
+    return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"
 
 
 def _standard_callbacks(
@@ -218,7 +192,8 @@ def _final_evaluation(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
     for split in ("test", "validation"):
         source = getattr(datasets, split)
         if source is not None:
-            return {"split": split, **evaluate(model, source, datasets.info)}
+            values = evaluate(model, source.for_evaluation(), datasets.info)
+            return {"split": split, **values}
     return {}
 
 

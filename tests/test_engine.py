@@ -69,7 +69,11 @@ def test_functional_construction_is_redirected():
         def call(self, x):
             return x
 
+    with pytest.raises(ks.RefusedError, match=r"Received: Later\(inputs, outputs\)"):
+        Later(inputs=inputs, outputs=keras.layers.Dense(1)(inputs))
+    # And no class was changed by the attempt.
     assert Later()(np.zeros((1, 2))).shape == (1, 2)
+    assert ks.models.MLP(3)(np.zeros((1, 2))).shape == (1, 3)
 
 
 def test_several_replicas_are_refused(run_python):

@@ -82,6 +82,9 @@ def test_wheel(wheel, tmp_path):
         "kerascale/data/digits/README.md",
     ):
         assert name in names
+    metadata = f"kerascale-{_version()}.dist-info/entry_points.txt"
+    entry_points = (tmp_path / "site" / metadata).read_text()
+    assert "[kerascale.recipes]\nkerascale = kerascale.recipes\n" in entry_points
     folders = {name.split("/")[0] for name in names}
     assert folders == {"kerascale", f"kerascale-{_version()}.dist-info"}
     _run_without_the_editable_install(tmp_path / "site", tmp_path)
@@ -110,4 +113,8 @@ def test_every_package_is_listed():
     assert listed == found
     assert setup["options.entry_points"]["console_scripts"].strip() == (
         "kerascale = kerascale.cli:main"
+    )
+    # Other packages add theirs to this group: see the README.
+    assert setup["options.entry_points"]["kerascale.recipes"].strip() == (
+        "kerascale = kerascale.recipes"
     )

@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 import kerascale
 from kerascale.data.digits import digits_dataset_builder
 from kerascale.datasets import cache
+from kerascale.datasets.info import fingerprint
 from kerascale.datasets.sources import embedded, tfds_source
 from kerascale.datasets.sources.tfds_examples import quiet_tfds
 from kerascale.errors import RefusedError
@@ -257,8 +258,11 @@ def test_python_reference():
 
 
 def test_python_reference_is_deterministic(run_python):
-    expected = embedded.corpus_sha256(embedded.python_reference())
-    code = EMBEDDED_ALONE + "print(embedded.corpus_sha256(embedded.python_reference()))"
+    expected = fingerprint(embedded.python_reference())
+    code = EMBEDDED_ALONE + (
+        "from kerascale.datasets.info import fingerprint\n"
+        "print(fingerprint(embedded.python_reference()))"
+    )
     finished = run_python(code, env={"PYTHONHASHSEED": "12345"})
     assert finished.stdout.strip() == expected
     assert re.fullmatch("[0-9a-f]{64}", expected)

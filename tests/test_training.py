@@ -1,9 +1,11 @@
 """What `train` promises: repeatability, the best weights, safe folders."""
 
+import hashlib
 import json
 import math
+import subprocess
+import sys
 
-import filelock
 import keras
 import numpy as np
 import pytest
@@ -145,10 +147,23 @@ def test_run_folder_is_held(tmp_path):
 
 
 def test_a_lock_of_a_killed_run_does_not_block(tmp_path):
-    (tmp_path / ".lock").touch()
-    with runs.RunFolder(tmp_path, "mlp") as folder:
-        assert folder.path == tmp_path
-    assert isinstance(folder._lock, filelock.BaseFileLock)
+    """The message names what the killed run left, not a holder."""
+    code = (
+        "import sys, time; from kerascale.run_folder import RunFolder\n"
+        "folder = RunFolder(sys.argv[1], 'mlp'); print('held', flush=True)\n"
+        "time.sleep(60)"
+    )
+    path = tmp_path / "run"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ks.RefusedError, match="held by another run"):
+        runs.RunFolder(path, "mlp")
+    holder.kill()
+    holder.communicate()
+    with pytest.raises(ks.RefusedError, match=r"which holds checkpoints"):
+        runs.RunFolder(path, "mlp")
 
 
 def test_run_folder_that_cannot_be_written(tmp_path):
@@ -197,7 +212,7 @@ def test_init_from_lists_every_mismatch_and_changes_nothing(recipe, run, tmp_pat
     problems = refused.value.problems
     assert len(problems) == 3  # The hidden kernel and bias, the last kernel.
     assert any("expected shape (8, 10). Received: (16, 10)" in p for p in problems)
-    assert "--init-partial True" in problems[0]
+    assert "--init-partial" in problems[0]
     assert not (tmp_path / "run").exists()
 
 
@@ -218,6 +233,36 @@ def test_init_partial_says_what_it_left(recipe, run, tmp_path, capsys):
     assert text.count("left as they are") == 2
     assert "expected shape (16, 3). Received: (16, 10)" in text
     np.testing.assert_array_equal(tuned.model.weights[0], run.model.weights[0])
+
+
+def test_a_fine_tuned_run_records_what_it_started_from(recipe, run, tmp_path):
+    config = recipe.Config(epochs=0, units=(16,))
+    tuned = ks.train(recipe, config, run_dir=tmp_path / "run", init_from=run.path)
+    content = json.loads((tuned.path / "config.json").read_text())
+    expected = hashlib.sha256((run.path / "model.keras").read_bytes()).hexdigest()
+    assert content["init_from"] == str(run.path)
+    assert content["init_sha256"] == expected
+
+
+def test_what_needs_no_data_is_refused_before_it_is_read(recipe, tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    config = recipe.Config(dataset="csv:is-read-later.csv", label="y")
+    with pytest.raises(ks.RefusedError, match="new or empty folder"):
+        ks.train(recipe, config, run_dir=tmp_path)
+    with pytest.raises(ks.RefusedError, match="which is no file"):
+        ks.train(recipe, config, init_from=tmp_path / "none.keras")
+
+
+def test_callbacks_that_refuse_leave_no_run_folder(tmp_path):
+    recipe = _recipe_with(ks.load_recipe("mlp").make_datasets, tmp_path)
+
+    def make_callbacks(config):
+        raise ks.RefusedError("no callbacks today")
+
+    recipe.make_callbacks = make_callbacks
+    with pytest.raises(ks.RefusedError, match="no callbacks today"):
+        ks.train(recipe, recipe.Config(), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_init_from_a_file_that_is_no_model(recipe, tmp_path):
@@ -309,3 +354,138 @@ for name in ("first", "second"):
     run_python(code, tmp_path)
     histories = [tmp_path / name / "history.csv" for name in ("first", "second")]
     assert histories[0].read_bytes() == histories[1].read_bytes()
+
+
+# What a review found ----------------------------------------------------------
+
+
+def test_a_test_split_that_shuffles_is_evaluated_right(tmp_path):
+    """Labels and predictions come from one pass."""
+    x = np.random.default_rng(0).normal(size=(256, 5)).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    data = tf.data.Dataset.from_tensor_slices((x, y))
+    shuffled = data.shuffle(256).batch(32)
+    recipe = _recipe_with(
+        lambda c: ks.datasets.from_tf_data(
+            data.batch(32), test=shuffled, class_names=("no", "yes")
+        ),
+        tmp_path,
+    )
+    run = ks.train(recipe, recipe.Config(epochs=20), run_dir=tmp_path / "run")
+    assert run.metrics["accuracy"] > 0.9
+
+
+def test_a_feature_that_is_constant_in_training_stays_harmless(tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(200, 3)).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    x[:, 2] = 7.0
+    rare = x[:50].copy()
+    rare[:, 2] = 8.0
+    recipe = _recipe_with(
+        lambda c: ks.datasets.from_arrays(x, y, c, test=(rare, y[:50])), tmp_path
+    )
+    run = ks.train(recipe, recipe.Config(epochs=20), run_dir=tmp_path / "run")
+    assert "constant in the training examples: feature 2" in capsys.readouterr().err
+    assert run.metrics["accuracy"] > 0.8
+
+
+def _linear(activation, classes):
+    def make_model(config, datasets):
+        model = keras.Sequential(
+            [
+                keras.Input(datasets.info.input_shape),
+                keras.layers.Flatten(),
+                keras.layers.Dense(classes, activation=activation),
+            ]
+        )
+        return ks.optimizers.compile_classifier(model, config, 1)
+
+    return make_model
+
+
+@pytest.mark.parametrize(
+    ("activation", "classes", "message"),
+    [
+        (None, 10, "expected probabilities, which sum to 1"),
+        ("sigmoid", 10, "expected probabilities, which sum to 1"),
+        ("sigmoid", 1, r"an output of shape \(batch, 10\)"),
+    ],
+)
+def test_models_without_probabilities_are_refused(
+    tmp_path, activation, classes, message
+):
+    recipe = _recipe_with(ks.load_recipe("mlp").make_datasets, tmp_path)
+    recipe.make_model = _linear(activation, classes)
+    with pytest.raises(ks.RefusedError, match=message):
+        ks.train(recipe, recipe.Config(), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plain_keras_model_of_a_recipe_is_scaled(tmp_path):
+    from kerascale.engine.model import Engine
+
+    recipe = _recipe_with(ks.load_recipe("mlp").make_datasets, tmp_path)
+    recipe.make_model = _linear("softmax", 10)
+    run = ks.train(recipe, recipe.Config(epochs=0), run_dir=tmp_path / "run")
+    assert isinstance(run.model, Engine)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"label": "y"}, "label: expected only with csv: data"),
+        ({"num_classes": 5}, "num_classes: expected 10, as digits has"),
+    ],
+)
+def test_fields_that_cannot_apply_are_refused(recipe, values, message):
+    with pytest.raises(ks.RefusedError, match=message):
+        ks.train(recipe, recipe.Config(**values))
+
+
+def test_image_fields_are_refused_for_tables(recipe, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n2,y\n" * 20)
+    config = recipe.Config(
+        dataset=f"csv:{tmp_path / 't.csv'}", label="b", augment_shift=0.2, image_size=9
+    )
+    with pytest.raises(ks.RefusedError) as refused:
+        ks.train(recipe, config)
+    assert [p.partition(":")[0] for p in refused.value.problems] == [
+        "image_size",
+        "augment_shift",
+    ]
+
+
+def test_what_a_model_cannot_be_is_refused_not_thrown():
+    recipe = ks.load_recipe("transformer")
+    with pytest.raises(ks.RefusedError, match=r"recipe transformer: .*patch"):
+        ks.train(recipe, recipe.Config(patch_size=3))
+
+
+def test_evaluation_of_the_training_split_is_not_augmented(recipe):
+    plain = recipe.make_datasets(recipe.Config()).train.for_evaluation()
+    augmented = recipe.make_datasets(recipe.Config(augment_shift=0.5)).train
+    for ours, theirs in zip(
+        augmented.for_evaluation().dataset(), plain.dataset(), strict=True
+    ):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+
+
+def test_data_that_does_not_fit_in_memory_is_refused(recipe, monkeypatch):
+    from kerascale.datasets import memory
+
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000)
+    with pytest.raises(ks.RefusedError, match=r"digits: expected data that fits"):
+        ks.train(recipe)
+
+
+def test_moments_in_parts_equal_those_of_the_whole(monkeypatch):
+    from kerascale.datasets import memory
+
+    features = np.random.default_rng(0).normal(3, 2, (101, 4, 5)).astype("float32")
+    monkeypatch.setattr(memory, "_PART_BYTES", 500)
+    for per_feature, axes in ((True, (0, 1)), (False, None)):
+        mean, variance = memory.moments(features, per_feature=per_feature)
+        np.testing.assert_allclose(mean, features.mean(axes, dtype="float64"))
+        np.testing.assert_allclose(variance, features.var(axes, dtype="float64"))

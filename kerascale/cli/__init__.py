@@ -10,6 +10,7 @@ from kerascale.console import say
 from kerascale.errors import (
     EXIT_DONE,
     EXIT_FAILED,
+    EXIT_INTERRUPTED,
     EXIT_REFUSED,
     NonFiniteError,
     RefusedError,
@@ -60,14 +61,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RefusedError as error:
         say(f"kerascale {command}: {error}")
         return EXIT_REFUSED
-    except (NonFiniteError, RuntimeError) as error:
-        if os.environ.get("KERASCALE_TRACEBACK"):
-            raise
-        say(f"kerascale {command}: FAILED. {error}")
-        return EXIT_FAILED
+    except KeyboardInterrupt:
+        say(f"\nkerascale {command}: stopped by Ctrl-C.")
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # `kerascale recipes | head`
         sys.stdout = open(os.devnull, "w")
         return EXIT_DONE
+    except Exception as error:
+        if os.environ.get("KERASCALE_TRACEBACK") or not _is_failure(error):
+            raise
+        say(f"kerascale {command}: FAILED. {error}")
+        return EXIT_FAILED
+
+
+def _is_failure(error: Exception) -> bool:
+    """Whether an error tells of the run or the machine, rather than of a bug."""
+    tensorflow = sys.modules.get("tensorflow")
+    # Out of memory, a broken record, a lost device.
+    from_tensorflow = tensorflow is not None and isinstance(
+        error, tensorflow.errors.OpError
+    )
+    return from_tensorflow or isinstance(
+        error, NonFiniteError | RuntimeError | OSError | MemoryError
+    )
 
 
 def _usage() -> str:

@@ -9,7 +9,7 @@ from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.errors import RefusedError
 
-_USAGE = "RUN [--split test|validation|train] [--json True]"
+_USAGE = "RUN [--split test|validation|train] [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,18 +30,18 @@ def run(arguments: Sequence[str]) -> None:
     began = time.monotonic()
 
     quiet.import_tensorflow()
-    from kerascale import evaluation, registry, runs, strategies, training
+    from kerascale import assembly, evaluation, registry, runs, strategies
 
     finished = runs.load_run(path)
     recipe = registry.load_recipe(finished.recipe)
-    datasets = training.make_datasets(recipe, finished.config)
+    datasets = assembly.make_datasets(recipe, finished.config)
     _refuse_other_data(finished.info, datasets.info)
     source = getattr(datasets, options.split)
     if source is None:
         raise RefusedError(f"split: {finished.info.name} has no {options.split} split.")
     metrics = {
         "split": options.split,
-        **evaluation.evaluate(finished.model, source, datasets.info),
+        **evaluation.evaluate(finished.model, source.for_evaluation(), datasets.info),
     }
     summary = {
         "recipe": recipe.name,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 
-_USAGE = "RUN DEST [--json True]"
+_USAGE = "RUN DEST [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import tyro
 
 from kerascale.errors import RefusedError
-from kerascale.fields import fields, from_dict, nearest, type_name
+from kerascale.fields import fields, from_dict, nearest, to_dict, type_name
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def parse(
         RefusedError: Naming every unknown flag and every value that cannot be read.
         SystemExit: With code 0 after `--help`.
     """
-    arguments = [_as_option(argument) for argument in arguments]
+    arguments = _spelled_out(command, arguments)
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
@@ -55,19 +55,24 @@ def parse(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-    problems = _diagnose(command, arguments)
+    problems = _diagnose(command, arguments, default)
     raise RefusedError(
         problems or messages.getvalue().strip(),
         heading=f"wrong arguments ({program} --help documents them)",
     )
 
 
-def _as_option(argument: str) -> str:
-    """`--batch_size` is the field's name, `--batch-size` its flag: both work."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
+def _spelled_out(command: type, arguments: Sequence[str]) -> list[str]:
+    """Every flag with dashes, and `True` behind a flag that stands for itself."""
+    flags = _flags(command)
+    spelled: list[str] = []
+    for flag, values in _grouped(arguments):
+        name = flag.removeprefix("--").replace("-", "_")
+        if flag.startswith("--"):
+            flag = flag.replace("_", "-")
+        is_switch = name in flags and flags[name][0] is bool
+        spelled += [flag, *(values or (["True"] if is_switch else []))]
+    return spelled
 
 
 def _flags(command: type) -> dict[str, tuple[Any, type]]:
@@ -81,13 +86,16 @@ def _flags(command: type) -> dict[str, tuple[Any, type]]:
     return flags
 
 
-def _diagnose(command: type, arguments: Sequence[str]) -> list[str]:
+def _diagnose(command: type, arguments: Sequence[str], default: Any) -> list[str]:
     """A message for each flag that is unknown or has a wrong value."""
     flags = _flags(command)
     problems = []
     values: dict[type, dict[str, Any]] = {}
     for flag, texts in _grouped(arguments):
         name = flag.removeprefix("--").replace("-", "_")
+        if not flag.startswith("--"):
+            problems.append(f"expected a flag, such as --json. Received: {flag}")
+            continue
         if name not in flags:
             problems.append(f"{flag}: no such flag.{_suggestion(name, flags)}")
             continue
@@ -99,10 +107,18 @@ def _diagnose(command: type, arguments: Sequence[str]) -> list[str]:
             problems.append(f"{flag}: expected {type_name(hint)}. Received: {received}")
     for owner, read in values.items():
         try:
-            from_dict(owner, read)
+            from_dict(owner, {**_defaults(default, owner), **read})
         except RefusedError as error:
             problems += error.problems
     return problems
+
+
+def _defaults(default: Any, owner: type) -> dict[str, Any]:
+    """The values that the flags of one dataclass have if they are not given."""
+    if default is None:
+        return {}
+    parts = [default, *(getattr(default, name) for name in fields(type(default)))]
+    return next((to_dict(part) for part in parts if type(part) is owner), {})
 
 
 def _suggestion(name: str, flags: Sequence[str]) -> str:
@@ -116,8 +132,10 @@ def _grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
         if argument.startswith("--"):
             flag, equals, value = argument.partition("=")
             groups.append((flag, [value] if equals else []))
-        elif groups:
+        elif groups and groups[-1][0].startswith("--"):
             groups[-1][1].append(argument)
+        else:
+            groups.append((argument, []))
     return groups
 
 

@@ -9,7 +9,7 @@ from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.errors import RefusedError
 
-_USAGE = "RUN --input FILE|FOLDER --output FILE.csv [--json True]"
+_USAGE = "RUN --input FILE|FOLDER --output FILE.csv [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ def run(arguments: Sequence[str]) -> None:
         raise RefusedError(
             f"--output: {options.output} cannot be written ({error.strerror})."
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
     finish(
         {"run_dir": path, "output": str(output), "examples": len(predictions)},
         as_json=options.json,

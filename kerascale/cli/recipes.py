@@ -1,22 +1,25 @@
 """`kerascale recipes`: lists the recipes; nothing is executed."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
-from kerascale.errors import RefusedError
+from kerascale.cli import parsing
 from kerascale.registry import recipe_names
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """List the recipes; none is executed."""
+
+    json: bool = False
+    """Print one JSON object: name -> first line."""
+
+
 def run(arguments: Sequence[str]) -> None:
-    if list(arguments) not in ([], ["--json"]):
-        if "--help" in arguments or "-h" in arguments:
-            print("usage: kerascale recipes [--json]\n\nLists the recipes.")
-            return
-        raise RefusedError(
-            f"expected no arguments, or --json. Received: {' '.join(arguments)}"
-        )
+    as_json = parsing.parse(Options, arguments, program="kerascale recipes").json
     found = recipe_names()
-    if arguments:
+    if as_json:
         print(json.dumps(found))
         return
     width = max(map(len, found))

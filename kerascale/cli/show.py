@@ -1,28 +1,29 @@
 """`kerascale show RECIPE`: what it does, and every field of its configuration."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
 from kerascale.cli import parsing
-from kerascale.errors import RefusedError
 from kerascale.fields import field_docs, fields, to_dict, type_name
 from kerascale.registry import load_recipe
 
 _USAGE = "RECIPE [--json]"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Show what a recipe does, and every field of its configuration."""
+
+    json: bool = False
+    """Print one JSON object."""
+
+
 def run(arguments: Sequence[str]) -> None:
     (name,), rest = parsing.positional(
         arguments, ["RECIPE"], program="kerascale show", usage=_USAGE
     )
-    if parsing.wants_help(rest):
-        print(f"usage: kerascale show {_USAGE}")
-        return
-    if rest not in ([], ["--json"]):
-        raise RefusedError(
-            f"expected nothing more, or --json. Received: {' '.join(rest)}. "
-            f"Usage: kerascale show {_USAGE}"
-        )
+    options = parsing.parse(Options, rest, program="kerascale show RECIPE")
     recipe = load_recipe(name)
     docs = field_docs(recipe.Config)
     described = {
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str]) -> None:
             strict=True,
         )
     }
-    if rest:
+    if options.json:
         content = {"recipe": recipe.name, "doc": recipe.doc, "fields": described}
         print(json.dumps(content))
         return

@@ -1,15 +1,17 @@
 """`kerascale train RECIPE [--field value ...]`."""
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.console import duration
+from kerascale.errors import RefusedError
 from kerascale.fields import from_dict, read_file
-from kerascale.registry import load_recipe
+from kerascale.registry import Recipe, load_recipe
 
 _USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
 
@@ -70,11 +72,18 @@ def run(arguments: Sequence[str]) -> None:
     finish(summary, as_json=options.json, text=text)
 
 
-def _parse(recipe, arguments: Sequence[str]):
+def _parse(recipe: Recipe, arguments: Sequence[str]) -> tuple[Options, Any]:
     program = f"kerascale train {recipe.name}"
-    file = _value_of(arguments, "--config")
-    values = {} if file is None else read_file(file)
-    defaults = from_dict(recipe.Config, values)
+    path = _value_of(arguments, "--config")
+    file = {"fields": {}} if path is None else read_file(path)
+    _refuse_other_recipe(recipe, file.get("recipe"), path)
+    defaults = from_dict(recipe.Config, file["fields"])
+    # A run that was fine-tuned is repeated from the same weights.
+    options = Options(
+        config=path,
+        init_from=file.get("init_from"),
+        init_partial=file.get("init_partial", False),
+    )
     command = dataclasses.make_dataclass(
         "Train",
         [("options", Options), ("fields", recipe.Config)],
@@ -84,9 +93,21 @@ def _parse(recipe, arguments: Sequence[str]):
         arguments,
         program=program,
         description=recipe.doc.strip(),
-        default=command(Options(config=file), defaults),
+        default=command(options, defaults),
     )
     return parsed.options, parsed.fields
+
+
+def _refuse_other_recipe(recipe: Recipe, source: str | None, path: str | None) -> None:
+    if source is None:  # A file of fields alone.
+        return
+    name = pathlib.PurePath(source).stem if source.endswith(".py") else source
+    if name.rpartition(".")[2] != recipe.name:
+        raise RefusedError(
+            f"--config: expected the configuration of a run of {recipe.name}. "
+            f"Received: {path}, which is of {source}. Train that recipe, or pass a "
+            "file with the fields alone."
+        )
 
 
 def _value_of(arguments: Sequence[str], flag: str) -> str | None:

@@ -27,6 +27,8 @@ class Source(Protocol):
 
     def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset: ...
 
+    def for_evaluation(self) -> "Source": ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Datasets:
@@ -96,6 +98,9 @@ class Stream:
     def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset:
         del epoch  # The user's pipeline has an order of its own.
         return self.batches
+
+    def for_evaluation(self) -> "Stream":
+        return self
 
 
 def from_tf_data(

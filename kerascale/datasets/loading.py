@@ -1,5 +1,6 @@
 """From a data set's name, or from arrays, to batches that are ready for `fit`."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.config import TrainingConfig
-from kerascale.datasets import pipeline, splits, text
+from kerascale.console import say
+from kerascale.datasets import memory, pipeline, splits, text
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo, fingerprint
@@ -16,6 +18,18 @@ from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
 from kerascale.errors import RefusedError
+
+_FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
+    (
+        "image_size",
+        "augment_shift",
+        "augment_rotation",
+        "augment_zoom",
+        "augment_contrast",
+    ): ("image",),
+    ("vocabulary_size", "embedding_dim"): ("text",),
+    ("max_length",): ("text", "corpus"),
+}
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -36,6 +50,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
     )
+    _refuse_inapplicable(raw, config)
     return prepare(raw, config, kinds=kinds)
 
 
@@ -85,6 +100,7 @@ def prepare(
             f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
             f"{raw.name}, which is {raw.kind} data. Take another recipe or data set."
         )
+    memory.refuse_what_does_not_fit(raw)
     if raw.kind == "corpus":
         return _prepare_corpus(raw, config)
     train, validation, test = _three_splits(raw, config.validation_fraction)
@@ -100,7 +116,7 @@ def prepare(
         named = {k: _encoded(vectorizer, split) for k, split in named.items()}
     elif raw.kind == "image" and getattr(config, "image_size", None):
         named = {k: _resized(split, config.image_size) for k, split in named.items()}
-    mean, variance = _moments(raw.kind, named["train"].features)
+    mean, variance = _moments(raw, named["train"].features)
     shape = named["train"].features.shape[1:]
     info = DataInfo(
         name=raw.name,
@@ -148,22 +164,58 @@ def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
 
 
 def _resized(split: Split, size: int) -> Split:
-    if split.features.shape[1:3] == (size, size):
+    images = split.features
+    if images.shape[1:3] == (size, size):
         return split
-    resized = tf.image.resize(split.features, (size, size), antialias=True).numpy()
-    if split.features.dtype == np.uint8:
-        resized = np.clip(np.rint(resized), 0, 255)
-    return Split(resized.astype(split.features.dtype), split.labels)
+    resized = np.empty((len(images), size, size, images.shape[3]), images.dtype)
+    for part in memory.parts(images):
+        values = tf.image.resize(images[part], (size, size), antialias=True).numpy()
+        if images.dtype == np.uint8:
+            values = np.clip(np.rint(values), 0, 255)
+        resized[part] = values
+    return Split(resized, split.labels)
 
 
-def _moments(kind: Kind, features: np.ndarray) -> tuple[Any, Any]:
+def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:
     """Mean and variance, in float64: over all pixels, or for each feature."""
-    if kind == "text":
+    if raw.kind == "text":
         return None, None
-    axes = None if kind == "image" else tuple(range(features.ndim - 1))
-    mean = features.mean(axis=axes, dtype=np.float64)
-    variance = features.var(axis=axes, dtype=np.float64)
-    return np.asarray(mean), np.asarray(variance)
+    mean, variance = memory.moments(features, per_feature=raw.kind == "vector")
+    # A feature that never changes in training has no scale: divided by its tiny
+    # deviation, another value in production would swamp all others.
+    constant = variance <= 1e-12 * np.maximum(1.0, mean**2)
+    if raw.kind == "vector" and constant.any():
+        numbers = np.flatnonzero(constant)
+        names = [raw.feature_names[i] if raw.feature_names else str(i) for i in numbers]
+        say(f"constant in the training examples: feature {', '.join(names[:20])}")
+    return mean, np.where(constant, 1.0, variance)
+
+
+def _refuse_inapplicable(raw: RawData, config: Any) -> None:
+    """A field that was set and cannot have an effect is a mistake worth a word."""
+    problems = []
+    for names, kinds in _FIELDS_OF_KINDS.items():
+        for name in names:
+            value = getattr(config, name, None)
+            default = getattr(type(config), name, None)
+            if raw.kind not in kinds and value != default:
+                problems.append(
+                    f"{name}: expected only with {' or '.join(kinds)} data. Received: "
+                    f"{value!r} with {raw.name}, which is {raw.kind} data. Leave it out"
+                )
+    if config.label is not None and not raw.name.startswith("csv:"):
+        problems.append(
+            f"label: expected only with csv: data. Received: {config.label!r} with "
+            f"{raw.name}. Leave it out"
+        )
+    found = len(raw.class_names)
+    if config.num_classes is not None and config.num_classes != found:
+        problems.append(
+            f"num_classes: expected {found}, as {raw.name} has. Received: "
+            f"{config.num_classes}. Leave it out"
+        )
+    if problems:
+        raise RefusedError(problems, heading=raw.name)
 
 
 def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
@@ -180,13 +232,7 @@ def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
         images, labels = batches.gather(indices, epoch)
         return augmentation(images, indices, epoch, config.seed), labels
 
-    return pipeline.Batches(
-        gather,
-        num_examples=batches.num_examples,
-        batch_size=batches.batch_size,
-        seed=batches.seed,
-        shuffle=batches.shuffle,
-    )
+    return dataclasses.replace(batches, gather=gather, plain_gather=batches.gather)
 
 
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
@@ -204,12 +250,15 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
                 "lower max_length"
             )
             continue
+        plain = pipeline.gather_windows(tokens, max_length, shift=False)
+        shifted = pipeline.gather_windows(tokens, max_length, shift=True)
         batches[name] = pipeline.Batches(
-            pipeline.gather_windows(tokens, max_length, shift=name == "train"),
+            shifted if name == "train" else plain,
             num_examples=sizes[name],
             batch_size=config.batch_size,
             seed=config.seed,
             shuffle=name == "train",
+            plain_gather=plain,
         )
     if problems:
         raise RefusedError(problems, heading=raw.name)

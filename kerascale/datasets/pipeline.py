@@ -29,6 +29,8 @@ class Batches:
         seed: Decides the order.
         shuffle: Whether each epoch has an order of its own; without it, examples
             come in the order of their indices.
+        plain_gather: Like `gather`, without what training adds to the examples
+            (augmentation, shifted windows); None: the same.
     """
 
     gather: Gather
@@ -36,6 +38,14 @@ class Batches:
     batch_size: int
     seed: int
     shuffle: bool
+    plain_gather: Gather | None = None
+
+    def for_evaluation(self) -> "Batches":
+        """The same examples as they are, in their own order."""
+        gather = self.plain_gather or self.gather
+        return dataclasses.replace(
+            self, gather=gather, shuffle=False, plain_gather=None
+        )
 
     @property
     def steps_per_epoch(self) -> int:

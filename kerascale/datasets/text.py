@@ -1,17 +1,57 @@
 """Text to token ids: done once in the data, and put in front of the model to serve."""
 
 import collections
-import re
-import string
+from collections.abc import Iterator
+from typing import TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.errors import RefusedError
+
+Token = TypeVar("Token", str, bytes)
+
 # Ids 0 and 1 of Keras' TextVectorization: padding, and unknown tokens.
 NUM_SPECIAL_TOKENS = 2
 
-_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]")
+# Texts that are in TensorFlow's memory at once.
+_BATCH = 1024
+# RE2: white space of all scripts, with tabs, line ends and other control characters.
+_SPACE = r"[\p{Z}\p{Cc}]+"
+# ASCII punctuation, with symbols such as $ and ^; and what else Unicode calls so.
+_PUNCTUATION = r"[[:punct:]\p{P}]"
+# Capitals that tf.strings.lower treats otherwise in a Turkish or Lithuanian locale.
+# A server's locale is not the one of the training.
+_LOCALE_DEPENDENT = ("\u0130", "\u00cc", "\u00cd", "\u0128", "\u012e")
+
+
+@keras.saving.register_keras_serializable(package="kerascale")
+def standardize_words(texts: tf.Tensor) -> tf.Tensor:
+    """Lower-cases texts, strips punctuation and makes all white space a blank.
+
+    Apostrophes and hyphens go without a gap, as any punctuation: "Don't" becomes
+    "dont". Emoji, and symbols outside ASCII such as the euro sign, stay.
+
+    Args:
+        texts: Strings in UTF-8.
+
+    Returns:
+        Strings of the same shape, the same in each locale.
+    """
+    texts = tf.strings.regex_replace(texts, _SPACE, " ")
+    # Before lower-casing, where a Greek sigma depends on what stands behind it.
+    texts = tf.strings.regex_replace(texts, _PUNCTUATION, "")
+    texts = tf.strings.lower(texts)  # ASCII: an I is an i in each locale.
+    for capital in _LOCALE_DEPENDENT:
+        texts = tf.strings.regex_replace(texts, capital, capital.lower())
+    return tf.strings.lower(texts, encoding="utf-8")
+
+
+@keras.saving.register_keras_serializable(package="kerascale")
+def standardize_characters(texts: tf.Tensor) -> tf.Tensor:
+    """Replaces NUL, which Keras cannot keep in a vocabulary, by U+FFFD."""
+    return tf.strings.regex_replace(texts, r"\x00", "\ufffd")
 
 
 def word_vectorizer(
@@ -25,16 +65,36 @@ def word_vectorizer(
         max_length: Words beyond it are cut off.
 
     Returns:
-        A layer from strings (batch,) to int64 ids (batch, longest in the batch).
+        A layer from strings (batch,) to int64 ids (batch, max_length).
+
+    Raises:
+        RefusedError: If `vocabulary_size` has no room for a word, or no text has one.
     """
-    counts: collections.Counter[str] = collections.Counter()
-    for text in texts:
-        counts.update(_PUNCTUATION.sub("", text.lower()).split())
+    if vocabulary_size <= NUM_SPECIAL_TOKENS:
+        raise RefusedError(
+            f"vocabulary_size: expected at least {NUM_SPECIAL_TOKENS + 1}: padding, "
+            f"unknown words, and one word. Received: {vocabulary_size}. Raise it."
+        )
+    counts: collections.Counter[bytes] = collections.Counter()
+    for batch in _batches(texts):
+        with tf.device("CPU"):
+            words = tf.strings.split(standardize_words(batch))
+        counts.update(words.flat_values.numpy().tolist())
+    if not counts:
+        shown = f", such as {str(texts[0])[:40]!r}" if len(texts) else ""
+        raise RefusedError(
+            "dataset: expected words in the training texts. Received: "
+            f"{len(texts)} texts of nothing but punctuation and white space{shown}. "
+            "Take other data."
+        )
     return keras.layers.TextVectorization(
-        standardize="lower_and_strip_punctuation",
+        standardize=standardize_words,
         split="whitespace",
         output_sequence_length=max_length,
-        vocabulary=_most_frequent(counts, vocabulary_size - NUM_SPECIAL_TOKENS),
+        vocabulary=[
+            word.decode()
+            for word in _most_frequent(counts, vocabulary_size - NUM_SPECIAL_TOKENS)
+        ],
         name="words",
     )
 
@@ -42,19 +102,29 @@ def word_vectorizer(
 def character_vectorizer(text: str) -> keras.layers.TextVectorization:
     """Every character that occurs in `text`, as one id each.
 
+    A character is a Unicode code point, as in `str`. NUL counts as U+FFFD.
+
     Returns:
         A layer from strings (batch,) to int64 ids (batch, longest in the batch).
+
+    Raises:
+        RefusedError: If `text` is empty.
     """
-    counts = collections.Counter(text)
+    if not text:
+        raise RefusedError(
+            "dataset: expected characters in the training text. Received: an empty "
+            "text. Take other data."
+        )
+    counts = collections.Counter(text.replace("\0", "\ufffd"))
     return keras.layers.TextVectorization(
-        standardize=None,
+        standardize=standardize_characters,
         split="character",
         vocabulary=_most_frequent(counts, len(counts)),
         name="characters",
     )
 
 
-def _most_frequent(counts: collections.Counter[str], limit: int) -> list[str]:
+def _most_frequent(counts: collections.Counter[Token], limit: int) -> list[Token]:
     # Ties are broken by the token, so that the vocabulary is the same everywhere.
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [token for token, _ in ranked[:limit]]
@@ -65,16 +135,31 @@ def encode(vectorizer: keras.layers.Layer, texts: np.ndarray) -> np.ndarray:
 
     Args:
         vectorizer: From `word_vectorizer` or `character_vectorizer`.
-        texts: Object array of `str`, shape (examples,).
+        texts: Array of `str`, shape (examples,).
 
     Returns:
-        int32 of shape (examples, longest).
+        int32 of shape (examples, longest). There is at least one column of words,
+        also if no text has any.
     """
-    with tf.device("CPU"):
-        ids = vectorizer(tf.constant(texts.astype(object)))
-    return np.asarray(ids, dtype=np.int32)
+    encoded = [np.zeros((0, 0), np.int32)]
+    for batch in _batches(texts):
+        with tf.device("CPU"):
+            ids = np.asarray(vectorizer(batch))
+        used = np.flatnonzero(ids.any(axis=0))
+        # No wider than the layer's answer, which has no column for no characters.
+        width = min(ids.shape[1], used[-1] + 1 if used.size else 1)
+        encoded.append(ids[:, :width].astype(np.int32))
+    padded = np.zeros((len(texts), max(ids.shape[1] for ids in encoded)), np.int32)
+    start = 0
+    for ids in encoded:
+        padded[start : start + len(ids), : ids.shape[1]] = ids
+        start += len(ids)
+    return padded
 
 
-def describe(vectorizer: keras.layers.TextVectorization) -> int:
-    """The number of ids: the vocabulary with padding and unknown."""
-    return vectorizer.vocabulary_size()
+def _batches(texts: np.ndarray) -> Iterator[tf.Tensor]:
+    for start in range(0, len(texts), _BATCH):
+        batch = texts[start : start + _BATCH].astype(object)
+        with tf.device("CPU"):
+            strings = tf.constant(batch, tf.string)
+        yield strings

@@ -43,18 +43,17 @@ class Model(Engine, keras.Model):
     ```
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
-        # Keras would rewrite `cls.__bases__` for a functional model, and with
-        # them every later subclass.
-        functional = len(args) == 2 or "outputs" in kwargs
-        if cls is Model and functional:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Keras takes these arguments for a functional model, and would rewrite the
+        # bases of this class, and with them every later subclass.
+        if len(args) >= 2 or {"inputs", "outputs"} & set(kwargs):
             raise RefusedError(
                 "kerascale.Model is for subclassing. Expected: a functional model "
                 "built with Keras and then scaled. Received: "
-                "kerascale.Model(inputs, outputs). Write "
+                f"{type(self).__name__}(inputs, outputs). Write "
                 "kerascale.scale(keras.Model(inputs, outputs))."
             )
-        return super().__new__(cls, *args, **kwargs)
+        super().__init__(*args, **kwargs)
 
 
 # Class of a plain model -> the same class with the engine in front of it.

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 from typing import Any
 
 import keras
@@ -20,6 +21,8 @@ _LOOKUPS = (
     keras.layers.IntegerLookup,
 )
 _BATCH_SIZES = (1, 7)
+_WRITING = "writing-"
+_STALE_SECONDS = 3600
 
 
 def export_saved_model(
@@ -69,11 +72,13 @@ def export_saved_model(
     if examples is None:
         examples = _made_up_examples(spec)
     base = pathlib.Path(destination)
+    is_new = not base.exists()
     try:
         base.mkdir(parents=True, exist_ok=True)
+        _sweep(base)
         # Same filesystem, so that the rename is atomic; not a number, so that no
         # server loads it.
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix="writing-", dir=base))
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=base))
     except OSError as error:
         raise RefusedError(
             "destination: expected a folder that can be written. Received: "
@@ -82,11 +87,28 @@ def export_saved_model(
     try:
         _write(model, function, temporary)
         _verify(model, examples, spec.name, output_name, temporary)
-        temporary.chmod(0o755)  # mkdtemp's folders are closed to a server's user.
+        _open_to_servers(temporary)
         return _commit(temporary, base)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        if is_new and not any(base.iterdir()):
+            base.rmdir()
         raise
+
+
+def _sweep(base: pathlib.Path) -> None:
+    """Removes what an export that was killed has left."""
+    for left in base.glob(f"{_WRITING}*"):
+        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _open_to_servers(folder: pathlib.Path) -> None:
+    """Gives the folder the mode that the umask gives to all others."""
+    umask = os.umask(0)
+    os.umask(umask)
+    # Only this folder was made for us alone, by mkdtemp.
+    folder.chmod(0o777 & ~umask)
 
 
 def _built_signature(model: keras.Model) -> tf.TensorSpec:
@@ -100,6 +122,8 @@ def _built_signature(model: keras.Model) -> tf.TensorSpec:
         shapes, dtypes = model.input_shape, [x.dtype for x in model.inputs]
     else:
         shapes = (model.get_build_config() or {}).get("input_shape")
+        if isinstance(model.input_spec, keras.InputSpec) and model.input_spec.shape:
+            shapes = model.input_spec.shape  # Knows which dimensions are free.
         reads_ids = getattr(model, "vocabulary_size", None) is not None
         dtypes = ["int32" if reads_ids else "float32"]
     if not isinstance(shapes, (tuple, list)) or not all(

@@ -68,8 +68,8 @@ def python_reference() -> RawData:
     """The Python reference that the running CPython carries for `help()`.
 
     About half a million characters of English and code, from `pydoc_data.topics`
-    (PSF licence). It differs from one Python version to the next; `corpus_sha256`
-    says which one a result belongs to.
+    (PSF licence). It differs from one Python version to the next; the fingerprint
+    that a run prints and records says which one a result belongs to.
 
     A part holds whole topics. Topics that share a paragraph are kept together,
     because the reference repeats itself: no paragraph of the test part occurs in
@@ -97,19 +97,6 @@ def python_reference() -> RawData:
         class_names=(),
         **{part: _corpus(topics, names) for part, names in parts.items()},
     )
-
-
-def corpus_sha256(raw: RawData) -> str:
-    """sha256 of a corpus: of the sha256 of its three parts, in order.
-
-    Args:
-        raw: Data of kind `corpus`, with validation and test parts.
-    """
-    digest = hashlib.sha256()
-    for split in (raw.train, raw.validation, raw.test):
-        text = split.features[0] if split else ""
-        digest.update(hashlib.sha256(text.encode()).digest())
-    return digest.hexdigest()
 
 
 def _corpus(topics: Mapping[str, str], names: list[str]) -> Split:
