@@ -41,9 +41,8 @@ class RunFolder:
         self._lock = None
         try:
             self.path = self._make_folder(path, recipe_name)
-            lock = filelock.FileLock(self.path / _LOCK)
-            lock.acquire(timeout=0)
-            self._lock = lock
+            self._lock = filelock.FileLock(self.path / _LOCK)
+            self._lock.acquire(timeout=0)
             _refuse_content(self.path)
             (self.path / CHECKPOINTS).mkdir()
         except filelock.Timeout as error:
@@ -85,11 +84,10 @@ class RunFolder:
 
     def close(self) -> None:
         """Lets other processes have the folder."""
-        if self._lock is not None:
+        if self._lock is not None and self._lock.is_locked:
             # While it is held: after the release the file may be another's lock.
             (self.path / _LOCK).unlink(missing_ok=True)
             self._lock.release()
-            self._lock = None
 
     def discard(self) -> None:
         """Closes the folder, and removes it if nothing was trained in it.

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -60,3 +61,36 @@ def kerascale(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    """The recipe `mlp`, the quickest."""
+    import kerascale
+
+    return kerascale.load_recipe("mlp")
+
+
+@pytest.fixture(scope="module")
+def run(recipe, tmp_path_factory):
+    """A small finished run of it."""
+    import kerascale
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    config = recipe.Config(epochs=4, units=(16,))
+    return kerascale.train(recipe, config, run_dir=folder)
+
+
+@pytest.fixture
+def recipe_with(recipe):
+    """Makes a recipe module as `mlp` is, with other data."""
+
+    def make(make_datasets):
+        module = types.ModuleType("mine")
+        module.__file__ = "mine.py"
+        module.Config = recipe.Config
+        module.make_datasets = make_datasets
+        module.make_model = recipe.make_model
+        return module
+
+    return make

@@ -275,7 +275,7 @@ def test_a_vectorizer_that_is_none(language_model, tmp_path, damage):
         ks.load_run(folder)
 
 
-def test_a_saved_model_loads_in_keras_after_one_import(trained, run_python):
+def test_a_saved_model_loads_in_keras_after_two_imports(trained, run_python):
     run_python(
         "import sys, kerascale.models, kerascale.optimizers, keras\n"
         "model = keras.saving.load_model(sys.argv[1])\n"
