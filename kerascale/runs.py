@@ -1,8 +1,7 @@
 """A finished run: what training leaves behind, and how it is loaded again.
 
-`keras.saving.load_model` loads its `model.keras` after `import kerascale.models,
-kerascale.optimizers`, which register the classes that the file names, and its
-`vectorizer.keras` after `import kerascale.datasets`.
+After `import kerascale.models`, `keras.saving.load_model` loads its `model.keras` and
+`vectorizer.keras` too.
 """
 
 import functools

@@ -1,5 +1,8 @@
 """Keras models: the four architectures, to subclass, compile and fit."""
 
+# `import kerascale.models` is enough to load a run's files with plain Keras: their
+# schedules, constraints and text functions are registered by these.
+from kerascale import datasets, optimizers  # noqa: F401
 from kerascale.models.causal_transformer import CausalTransformer
 from kerascale.models.classifier import Classifier
 from kerascale.models.cnn import CNN
