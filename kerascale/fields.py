@@ -153,7 +153,7 @@ def type_name(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
-        return f"a sequence, each {type_name(typing.get_args(hint)[0])}"
+        return f"a tuple, each {type_name(typing.get_args(hint)[0])}"
     if type(None) in typing.get_args(hint):
         rest = [option for option in typing.get_args(hint) if option is not type(None)]
         return " or ".join([*map(type_name, rest), "None"])

@@ -5,11 +5,13 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+from typing import Any
 
 import h5py
 import keras
 
 from kerascale import runs
+from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.console import say
 from kerascale.errors import RefusedError
 
@@ -22,13 +24,39 @@ _WAY_OUT = (
 )
 
 
-def check(source: str | os.PathLike) -> None:
-    """Refuses what `load` could not read, before anything else is done.
+def find(source: str | os.PathLike) -> pathlib.Path:
+    """The file that `load` reads, found before anything else is done.
+
+    Args:
+        source: A run folder, a `.keras` file or a `.weights.h5` file.
 
     Raises:
-        RefusedError: If `source` is neither a run folder nor a file of weights.
+        RefusedError: If it is none of them.
     """
-    _file(pathlib.Path(source))
+    return _file(pathlib.Path(source))
+
+
+def refuse_other_vocabulary(vectorizer: Any, source: str | os.PathLike) -> None:
+    """Refuses a run whose ids stand for other words than those of `vectorizer`.
+
+    Raises:
+        RefusedError: If they differ.
+    """
+    file = find(source)
+    # Beside a run's model.keras, or above its checkpoints.
+    places = (file.parent / runs.VECTORIZER, file.parent.parent / runs.VECTORIZER)
+    path = next((place for place in places if place.is_file()), None)
+    if vectorizer is None or path is None:
+        return
+    theirs = keras.saving.load_model(path).layers[-1].get_vocabulary()
+    ours = vectorizer.get_vocabulary()
+    if ours != theirs:
+        same = sum(a == b for a, b in zip(ours, theirs, strict=False))
+        raise RefusedError(
+            f"init_from: expected a run with the vocabulary of this data. Received: "
+            f"{source}, of which {same} of {len(theirs)} ids mean the same here. Its "
+            "weights would belong to other words; train on its data first."
+        )
 
 
 def load(
@@ -70,7 +98,10 @@ def load(
 
 def _file(path: pathlib.Path) -> pathlib.Path:
     if path.is_dir():
-        path = path / runs.MODEL
+        best = path / runs.CHECKPOINTS / BEST_WEIGHTS
+        # A run that was stopped has no model, but the best weights so far.
+        stopped = best.is_file() and not (path / runs.MODEL).is_file()
+        path = best if stopped else path / runs.MODEL
     if not path.is_file():
         raise RefusedError(f"{_EXPECTED} Received: {path}, which is no file.")
     if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):

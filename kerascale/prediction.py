@@ -72,12 +72,12 @@ def _read(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, list[str]
     elif info.kind == "image":
         features, paths = images_source.read_images(path, shape)
         columns["path"] = paths
-    elif path.suffix.lower() == ".csv":
+    elif path.suffix.lower() == ".csv" and info.feature_names:
         features, _ = csv_source.read_features(path, info.kind, info.feature_names)
     else:
         raise RefusedError(
-            "--input: expected a .csv or .npz file for a model that was trained on "
-            f"{info.kind} data. Received: {path}."
+            f"--input: expected {'a .csv or' if info.feature_names else 'an'} .npz "
+            f"file, as this model was trained on {info.name}. Received: {path}."
         )
     if info.kind == "text":
         features = text.encode(run.vectorizer, features)

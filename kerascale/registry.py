@@ -170,7 +170,8 @@ def _checked(recipe: Recipe) -> Recipe:
             f"recipe {recipe.name}: expected a module with {', '.join(_REQUIRED)}. "
             f"Received: {recipe.module.__file__}, which lacks {', '.join(missing)}."
         )
-    if not dataclasses.is_dataclass(recipe.Config):
+    # A subclass of a dataclass passes for one, and its own fields would be ignored.
+    if "__dataclass_fields__" not in getattr(recipe.Config, "__dict__", {}):
         raise RefusedError(
             f"recipe {recipe.name}: expected Config to be a dataclass. Received: "
             f"{recipe.Config!r}. Subclass kerascale.TrainingConfig and decorate it "

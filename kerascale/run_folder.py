@@ -14,7 +14,7 @@ import filelock
 from kerascale._version import __version__
 from kerascale.errors import RefusedError
 from kerascale.fields import to_dict
-from kerascale.run_files import CHECKPOINTS, CONFIG, MODEL
+from kerascale.run_files import CHECKPOINTS, CONFIG
 
 _LOCK = ".lock"
 _WAY_OUT = "Name another folder with --run-dir."
@@ -140,8 +140,8 @@ class RunFolder:
             config: Its configuration.
             info: What is known of its data.
             strategy: The strategy's name.
-            init_from: What the initial weights were read from; its sha256 is
-                written too. None: the weights are drawn.
+            init_from: The file that the initial weights were read from; its sha256
+                is written too. None: the weights are drawn.
             init_partial: Whether some variables could stay as they were drawn.
 
         Raises:
@@ -239,7 +239,6 @@ def _unwritable(path: Any, reason: str | None) -> RefusedError:
 
 def _sha256(init_from: str | os.PathLike) -> str:
     path = pathlib.Path(init_from)
-    path = path / MODEL if path.is_dir() else path
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -29,6 +29,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
     init_from: str | os.PathLike | None = None,
     init_partial: bool = False,
+    datasets: Datasets | None = None,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -45,6 +46,8 @@ def train(
             model starts from.
         init_partial: Whether variables that `init_from` lacks, or has in another
             shape, may keep their initial values; each is listed.
+        datasets: Data from Python, in place of the recipe's own: what
+            `kerascale.datasets.from_arrays` or `from_tf_data` returns.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -68,17 +71,19 @@ def train(
     # What can be refused without the data, before it is read.
     runs.RunFolder.check(run_dir, recipe.name)
     if init_from is not None:
-        initial_weights.check(init_from)
+        init_from = initial_weights.find(init_from)
     tf.config.experimental.enable_op_determinism()
     _seed(config)
     strategy = strategies.get(strategy)
-    datasets = make_datasets(recipe, config)
+    if datasets is None:
+        datasets = make_datasets(recipe, config)
     say(_describe(datasets))
     # Again: what reading the data drew must not decide the weights.
     _seed(config)
     with strategy.scope():
         model = make_model(recipe, config, datasets)
         if init_from is not None:
+            initial_weights.refuse_other_vocabulary(datasets.vectorizer, init_from)
             initial_weights.load(model, init_from, partial=init_partial)
     say(f"model: {model.name}, {model.count_params():,} parameters")
     callbacks = [
@@ -100,7 +105,7 @@ def train(
         began = time.monotonic()
         history = _fit(model, config, datasets, all_callbacks)
         say(f"trained for {duration(time.monotonic() - began)}")
-        _take_best_weights(model, folder)
+        _take_best_weights(model, folder, history, config)
         metrics = _final_evaluation(model, datasets)
         _save(model, datasets, folder, metrics)
     return runs.Run(
@@ -182,10 +187,24 @@ def _fit(
     return history.history
 
 
-def _take_best_weights(model: keras.Model, folder: runs.RunFolder) -> None:
+def _take_best_weights(
+    model: keras.Model,
+    folder: runs.RunFolder,
+    history: dict[str, list[float]],
+    config: Any,
+) -> None:
     best = folder.path / runs.CHECKPOINTS / BEST_WEIGHTS
-    if best.exists():  # With epochs=0 there is none.
-        model.load_weights(best)
+    if not best.exists():  # With epochs=0 there is none.
+        return
+    model.load_weights(best)
+    monitor = "val_loss" if "val_loss" in history else "loss"
+    losses = history[monitor]
+    planned = getattr(config, "epochs", len(losses))
+    early = (
+        f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
+    )
+    epoch = 1 + losses.index(min(losses))
+    say(f"{early}best weights by {monitor}: those of epoch {epoch}")
 
 
 def _final_evaluation(model: keras.Model, datasets: Datasets) -> dict[str, Any]:

@@ -10,6 +10,14 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of XLA first: `train` turns op determinism on, which nothing turns off.
+
+    Where it is on, Keras does not compile by XLA.
+    """
+    items.sort(key=lambda item: item.path.name != "test_models.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """The user's cache folder is neither read nor written by a test."""

@@ -172,3 +172,34 @@ def test_evaluation_of_the_training_split_is_not_augmented(recipe):
     ):
         np.testing.assert_array_equal(ours[0], theirs[0])
         np.testing.assert_array_equal(ours[1], theirs[1])
+
+
+def test_datasets_can_be_given_to_train(recipe, tmp_path):
+    x = np.random.default_rng(0).normal(size=(300, 5)).astype("float32")
+    config = recipe.Config(epochs=2)
+    data = ks.datasets.from_arrays(x, (x[:, 0] > 0).astype("int64"), config)
+    run = ks.train(recipe, config, datasets=data, run_dir=tmp_path / "run")
+    assert run.info.name == "arrays"
+
+
+def test_gray_floats_get_a_hint():
+    x = np.zeros((20, 8, 8), dtype="float32")
+    raw = ks.datasets.RawData(
+        name="npz:x.npz",
+        kind="vector",
+        class_names=("a", "b"),
+        train=ks.datasets.Split(x, np.arange(20) % 2),
+    )
+    with pytest.raises(ks.RefusedError, match=r"add a channel: x\[\.\.\., None\]"):
+        ks.datasets.prepare(raw, ks.TrainingConfig(), kinds=("image",))
+
+
+def test_what_is_no_tf_data_is_refused():
+    with pytest.raises(ks.RefusedError, match=r"Received: an object of type list"):
+        ks.datasets.from_tf_data([1, 2])
+
+
+def test_images_that_grow_beyond_memory_are_refused():
+    recipe = ks.load_recipe("cnn")
+    with pytest.raises(ks.RefusedError, match=r"digits: expected data that fits"):
+        ks.train(recipe, recipe.Config(image_size=20_000))

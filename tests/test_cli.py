@@ -117,7 +117,16 @@ def ks_field_docs(name):
             ["predict", "nowhere", "--input", "x.csv", "--output", "y.csv"],
             ["folder of a finished run", "nowhere"],
         ),
-        (["predict", "nowhere"], ["--input", "--output"]),
+        (
+            ["predict", "nowhere"],
+            ["--input: expected, and not given", "--output: expected, and not given"],
+        ),
+        (
+            ["predict", "nowhere", "--input", "x.csv"],
+            ["--output: expected, and not given"],
+        ),
+        (["train", "mlp", "--dataset", "x.csv"], ["Did you mean csv:x.csv?"]),
+        (["train", "mlp", "--json", "maybe"], ["--json: expected True or False"]),
     ],
     ids=lambda value: " ".join(value)[:60],
 )
@@ -178,6 +187,19 @@ def test_train_evaluate_predict_export_and_repeat(kerascale, tmp_path):
     assert _last_json(again)["version"] == "2"
     assert sorted(os.listdir(tmp_path / "served/mlp")) == ["1", "2"]
 
+    labels = json.loads(
+        (tmp_path / "served/mlp/1/assets.extra/labels.json").read_text()
+    )
+    assert labels == [str(digit) for digit in range(10)]
+
+    (tmp_path / "mine.csv").write_text("precious")
+    refused = kerascale(
+        "predict", "runs/mlp/1", "--input", "mine.csv", "--output", "mine.csv"
+    )
+    assert refused.returncode == 2
+    assert "expected a new file" in refused.stderr
+    assert (tmp_path / "mine.csv").read_text() == "precious"
+
     repeated = _last_json(
         kerascale(
             "train", "mlp", "--config", "runs/mlp/1/config.json", "--json", "True"
@@ -231,6 +253,6 @@ def test_progress_bar_on_a_terminal(tmp_path):
     text = output.decode()
     assert "\r" in text
     assert "epoch 3/3" in text
-    assert "100%" in text
+    assert text.count("  val_loss ") == 3
     assert "examples/s" in text
     assert "left" in text

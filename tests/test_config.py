@@ -38,7 +38,7 @@ class Config(config.ImageConfig):
         ({"learning_rate": 10**400}, r"learning_rate: expected a finite number"),
         ({"batch_size": 10**20}, r"batch_size: .* < 2147483648"),
         ({"units": (64, 0)}, r"units: .* >= 1 .*Received: 0"),
-        ({"units": [64]}, r"units: expected a sequence, each an integer"),
+        ({"units": [64]}, r"units: expected a tuple, each an integer"),
         ({"patch_size": 0}, r"patch_size: .* >= 1"),
         ({"clipnorm": 1.0, "clipvalue": 1.0}, r"at most one kind of gradient"),
         ({"max_norm": 1.0, "weight_clip": 1.0}, r"at most one constraint"),

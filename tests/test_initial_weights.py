@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_a_fine_tuned_run_records_what_it_started_from(recipe, run, tmp_path):
     tuned = ks.train(recipe, config, run_dir=tmp_path / "run", init_from=run.path)
     content = json.loads((tuned.path / "config.json").read_text())
     expected = hashlib.sha256((run.path / "model.keras").read_bytes()).hexdigest()
-    assert content["init_from"] == str(run.path)
+    assert content["init_from"] == str(run.path / "model.keras")
     assert content["init_sha256"] == expected
 
 
@@ -63,3 +64,29 @@ def test_init_from_a_file_that_is_no_model(recipe, tmp_path):
     path.write_bytes(b"no zip")
     with pytest.raises(ks.RefusedError, match=r"expected a run folder.*bad\.keras"):
         ks.train(recipe, recipe.Config(epochs=0), init_from=path)
+
+
+def test_a_run_that_was_stopped_has_its_best_weights(recipe, run, tmp_path):
+    stopped = tmp_path / "stopped"
+    shutil.copytree(run.path, stopped)
+    (stopped / "model.keras").unlink()
+    config = recipe.Config(epochs=0, units=(16,))
+    tuned = ks.train(recipe, config, run_dir=tmp_path / "run", init_from=stopped)
+    assert tuned.metrics == run.metrics
+
+
+def test_weights_of_another_vocabulary_are_refused(tmp_path):
+    recipe = ks.load_recipe("rnn")
+
+    def train(words, **arguments):
+        texts = [f"{words[i % 2]} {i}" for i in range(40)]
+        config = recipe.Config(epochs=0, vocabulary_size=4)
+        labels = np.arange(40) % 2
+        data = ks.datasets.from_arrays(texts, labels, config)
+        return ks.train(recipe, config, datasets=data, **arguments)
+
+    first = train(["cat", "dog"], run_dir=tmp_path / "first")
+    train(["cat", "dog"], run_dir=tmp_path / "same", init_from=first.path)
+    with pytest.raises(ks.RefusedError, match="ids mean the same here"):
+        train(["red", "blue"], run_dir=tmp_path / "other", init_from=first.path)
+    assert not (tmp_path / "other").exists()

@@ -429,7 +429,7 @@ def test_config_records_the_initial_weights(trained, tmp_path):
     recipe = ks.load_recipe("mlp")
     model = trained.path / "model.keras"
     sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
-    for number, source in enumerate((None, trained.path, str(model))):
+    for number, source in enumerate((None, model, str(model))):
         with RunFolder(tmp_path / str(number), "mlp") as folder:
             folder.write_config(
                 recipe,

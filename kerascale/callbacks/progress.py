@@ -18,9 +18,9 @@ _LINE_SECONDS = 30.0
 class Progress(keras.callbacks.Callback):
     """Shows epoch, loss, metrics, examples per second and the time that is left.
 
-    It writes to standard error: on a terminal one bar over the whole run, which
-    redraws itself; elsewhere one plain line per epoch, or every 30 s. Use
-    `fit(verbose=0)` with it.
+    It writes to standard error one plain line per epoch; on a terminal also a bar
+    over the whole run, which redraws itself below them, elsewhere a line every 30 s
+    in an epoch that takes longer. Use `fit(verbose=0)` with it.
 
     Args:
         examples_per_epoch: Examples in one pass.
@@ -71,7 +71,9 @@ class Progress(keras.callbacks.Callback):
             self._bar.update(done - self._bar.n)
             if now - self._last_line >= 1.0:
                 self._last_line = now
-                self._bar.set_postfix_str(_values(logs), refresh=False)
+                loss = (logs or {}).get("loss")
+                if loss is not None:
+                    self._bar.set_postfix_str(f"loss {float(loss):.4f}", refresh=False)
         elif now - self._last_line >= _LINE_SECONDS:
             self._line(f"{share:4.0%}", logs, done, now)
 
@@ -83,11 +85,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         now = time.monotonic()
-        if self._bar is not None:
-            self._bar.set_postfix_str(_values(logs), refresh=True)
-            self._last_line = now
-        else:
-            self._line("", logs, (epoch + 1) * self.examples_per_epoch, now)
+        self._line("", logs, (epoch + 1) * self.examples_per_epoch, now)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._bar is not None:
@@ -108,9 +106,11 @@ class Progress(keras.callbacks.Callback):
 
 
 def _width() -> dict[str, Any]:
-    # Some terminals say that they have no columns; tqdm would print nothing.
-    has_columns = os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    return {"dynamic_ncols": True} if has_columns else {"ncols": 100, "nrows": 20}
+    # Some terminals say that they have no columns or lines; tqdm would show nothing.
+    size = os.get_terminal_size(sys.stderr.fileno())
+    if size.columns and size.lines:
+        return {"dynamic_ncols": True}
+    return {"ncols": size.columns or 100, "nrows": size.lines or 20}
 
 
 def _values(logs: dict[str, Any] | None) -> str:

@@ -23,6 +23,8 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
+    if parsing.wants_help(arguments):
+        parsing.parse(Options, ["--help"], program="kerascale evaluate RUN")
     (path,), rest = parsing.positional(
         arguments, ["RUN"], program="kerascale evaluate", usage=_USAGE
     )

@@ -1,6 +1,8 @@
 """`kerascale export RUN DEST`: a SavedModel for TF Serving."""
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Sequence
 
 from kerascale.cli import parsing, quiet
@@ -19,6 +21,8 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
+    if parsing.wants_help(arguments):
+        parsing.parse(Options, ["--help"], program="kerascale export RUN DEST")
     (path, destination), rest = parsing.positional(
         arguments, ["RUN", "DEST"], program="kerascale export", usage=_USAGE
     )
@@ -28,13 +32,16 @@ def run(arguments: Sequence[str]) -> None:
     from kerascale import runs, serving
 
     version = serving.export_saved_model(runs.load_run(path), destination)
+    quoted = shlex.quote(str(version))
+    base = version.parent.resolve()
+    name = re.sub(r"\W", "_", base.name)
     finish(
         {"run_dir": path, "version": version.name, "path": str(version)},
         as_json=options.json,
         text=(
             f"Exported {version}\n"
-            f"Look at it:  saved_model_cli show --dir {version} --all\n"
+            f"Look at it:  saved_model_cli show --all --dir {quoted}\n"
             f"Serve it:    tensorflow_model_server --rest_api_port=8501 "
-            f"--model_name=model --model_base_path=$(realpath {destination})"
+            f"--model_name={name} --model_base_path={shlex.quote(str(base))}"
         ),
     )

@@ -71,7 +71,9 @@ def _spelled_out(command: type, arguments: Sequence[str]) -> list[str]:
         if flag.startswith("--"):
             flag = flag.replace("_", "-")
         is_switch = name in flags and flags[name][0] is bool
-        spelled += [flag, *(values or (["True"] if is_switch else []))]
+        if is_switch:
+            values = [value.capitalize() for value in values] or ["True"]
+        spelled += [flag, *values]
     return spelled
 
 
@@ -105,12 +107,26 @@ def _diagnose(command: type, arguments: Sequence[str], default: Any) -> list[str
         except SystemExit:
             received = " ".join(texts) if texts else "nothing"
             problems.append(f"{flag}: expected {type_name(hint)}. Received: {received}")
-    for owner, read in values.items():
+    for owner in {owner for _, owner in flags.values()}:
+        read = values.get(owner, {})
+        missing = _required(owner) - set(read)
+        if missing and default is None:
+            problems += [f"--{name}: expected, and not given" for name in missing]
+            continue
         try:
             from_dict(owner, {**_defaults(default, owner), **read})
         except RefusedError as error:
             problems += error.problems
     return problems
+
+
+def _required(owner: type) -> set[str]:
+    none = dataclasses.MISSING
+    return {
+        field.name.replace("_", "-")
+        for field in dataclasses.fields(owner)
+        if field.default is none and field.default_factory is none
+    }
 
 
 def _defaults(default: Any, owner: type) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
+    if parsing.wants_help(arguments):
+        parsing.parse(Options, ["--help"], program="kerascale predict RUN")
     (path,), rest = parsing.positional(
         arguments, ["RUN"], program="kerascale predict", usage=_USAGE
     )
@@ -34,6 +36,11 @@ def run(arguments: Sequence[str]) -> None:
         raise RefusedError(
             "--output: expected a file in a folder that exists. Received: "
             f"{options.output}."
+        )
+    if output.exists():
+        raise RefusedError(
+            f"--output: expected a new file. Received: {options.output}, which is "
+            "there. Name another file, or remove it."
         )
     quiet.import_tensorflow()
     from kerascale import prediction, runs

@@ -35,6 +35,7 @@ def _confusion_lines(names: list[str], confusion: list[list[int]]) -> list[str]:
     if len(names) > 20:
         return [f"  (confusion matrix of {len(names)} classes: in evaluation.json)"]
     cell = max(4, *(len(str(count)) + 1 for row in confusion for count in row))
+    cell = max(cell, min(14, 1 + max(len(name) for name in names)))
     side = max(len(name) for name in names)
     head = "".join(f"{name[: cell - 1]:>{cell}}" for name in names)
     lines = ["  confusion matrix (rows: true, columns: predicted)"]

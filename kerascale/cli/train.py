@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -67,7 +68,8 @@ def run(arguments: Sequence[str]) -> None:
         f"\n{recipe.name}: evaluated on the {result.metrics.get('split')} examples\n"
         f"{metrics_table(result.metrics)}\n\n"
         f"Done in {duration(seconds)}. The run is in {result.path}\n"
-        f"Export it:  kerascale export {result.path} served/{recipe.name}"
+        f"Export it:  kerascale export {shlex.quote(str(result.path))} "
+        f"served/{recipe.name}"
     )
     finish(summary, as_json=options.json, text=text)
 
@@ -86,7 +88,7 @@ def _parse(recipe: Recipe, arguments: Sequence[str]) -> tuple[Options, Any]:
     )
     command = dataclasses.make_dataclass(
         "Train",
-        [("options", Options), ("fields", recipe.Config)],
+        [("run", Options), ("recipe", recipe.Config)],
     )
     parsed = parsing.parse(
         command,
@@ -95,7 +97,7 @@ def _parse(recipe: Recipe, arguments: Sequence[str]) -> tuple[Options, Any]:
         description=recipe.doc.strip(),
         default=command(options, defaults),
     )
-    return parsed.options, parsed.fields
+    return parsed.run, parsed.recipe
 
 
 def _refuse_other_recipe(recipe: Recipe, source: str | None, path: str | None) -> None:

@@ -131,6 +131,12 @@ def from_tf_data(
         streams[split] = None
         if batches is None:
             continue
+        if not isinstance(batches, tf.data.Dataset):
+            problems.append(
+                f"{split}: expected a tf.data.Dataset of batches (x, y). Received: an "
+                f"object of type {type(batches).__name__}"
+            )
+            continue
         cardinality = int(batches.cardinality())
         if cardinality < 1:
             what = {0: "empty", -1: "infinite", -2: "of unknown cardinality"}

@@ -96,11 +96,14 @@ def prepare(
     See `from_config` for the arguments and errors.
     """
     if kinds is not None and raw.kind not in kinds:
+        way_out = "Take another recipe or data set"
+        if raw.kind == "vector" and raw.train.features.ndim == 3:
+            way_out += ", or if these are gray images, add a channel: x[..., None]"
         raise RefusedError(
             f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
-            f"{raw.name}, which is {raw.kind} data. Take another recipe or data set."
+            f"{raw.name}, which is {raw.kind} data. {way_out}."
         )
-    memory.refuse_what_does_not_fit(raw)
+    memory.refuse_what_does_not_fit(raw, getattr(config, "image_size", None))
     if raw.kind == "corpus":
         return _prepare_corpus(raw, config)
     train, validation, test = _three_splits(raw, config.validation_fraction)

@@ -14,14 +14,21 @@ _MORE_COPIES = 2
 _PART_BYTES = 32 * 2**20
 
 
-def refuse_what_does_not_fit(raw: RawData) -> None:
+def refuse_what_does_not_fit(raw: RawData, image_size: int | None = None) -> None:
     """Refuses data that training would not have the memory for.
+
+    Args:
+        raw: The data.
+        image_size: Height and width to which its images are to be resized.
 
     Raises:
         RefusedError: Naming what is needed and what there is.
     """
     splits = [raw.train, raw.validation, raw.test]
     needed = _MORE_COPIES * sum(s.features.nbytes for s in splits if s is not None)
+    if raw.kind == "image" and image_size:
+        height, width = raw.train.features.shape[1:3]
+        needed = needed * image_size**2 // (height * width)
     room = available_bytes()
     if needed > room:
         raise RefusedError(

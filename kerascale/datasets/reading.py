@@ -1,5 +1,6 @@
 """From a data set's name to its examples in memory."""
 
+import os
 import pathlib
 
 from kerascale.datasets.raw import RawData
@@ -31,12 +32,18 @@ def read(
     """
     prefix, colon, rest = name.partition(":")
     if name not in EMBEDDED and not (colon and prefix in PREFIXES and rest):
-        known = [*EMBEDDED, *(f"{prefix}:" for prefix in PREFIXES)]
+        suffix = pathlib.PurePath(name).suffix.lower()
+        if suffix in (".csv", ".npz"):
+            hint = f" Did you mean {suffix[1:]}:{name}?"
+        else:
+            known = [*EMBEDDED, *(f"{prefix}:" for prefix in PREFIXES)]
+            hint = nearest(name, known)
         raise RefusedError(
             "dataset: expected digits, python_reference, tfds:NAME, csv:PATH, "
-            "npz:PATH, images:FOLDER or text:PATH. "
-            f"Received: {name!r}.{nearest(name, known)}"
+            f"npz:PATH, images:FOLDER or text:PATH. Received: {name!r}.{hint}"
         )
+    if prefix != "tfds":
+        rest = os.path.expanduser(rest)  # A shell leaves the ~ of csv:~/x.csv alone.
     # Imported here: tensorflow-datasets alone takes a second.
     if name in EMBEDDED:
         from kerascale.datasets.sources import embedded

@@ -1,5 +1,6 @@
 """A SavedModel for TF Serving: numbered versions, named tensors, verified."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -37,7 +38,8 @@ def export_saved_model(
     The signatures `serving_default` and `serve` have a named input and output, with
     free batch and sequence dimensions. The version is written under a name that no
     server looks at, loaded again and compared with the model, and only then renamed
-    to its number.
+    to its number. A run's class names, or its vocabulary, stand beside the graph in
+    `assets.extra/labels.json`, in the order of the output.
 
     Args:
         model: A run, whose preprocessing is put in front of its model; or a built
@@ -63,7 +65,9 @@ def export_saved_model(
     ```
     """
     examples = None
+    labels: list[str] = []
     if isinstance(model, Run):
+        labels = _labels(model)
         if model.info.kind in ("text", "corpus"):
             examples = np.array(["one two", "a", "", "The end."] * 2, dtype=object)
         model = model.serving_model
@@ -86,6 +90,7 @@ def export_saved_model(
         ) from error
     try:
         _write(model, function, temporary)
+        _write_labels(labels, temporary)
         _verify(model, examples, spec.name, output_name, temporary)
         _open_to_servers(temporary)
         return _commit(temporary, base)
@@ -180,6 +185,22 @@ def _write(model: keras.Model, function: Any, folder: pathlib.Path) -> None:
     for name in ("serving_default", "serve"):
         archive.add_endpoint(name, function)
     archive.write_out(folder, verbose=False)
+
+
+def _labels(run: Run) -> list[str]:
+    """What each place of the output's last dimension stands for."""
+    if run.info.kind == "corpus":
+        return run.vectorizer.get_vocabulary()
+    return list(run.info.class_names)
+
+
+def _write_labels(labels: list[str], folder: pathlib.Path) -> None:
+    if labels:
+        # Where TF Serving keeps what is no part of the graph.
+        extra = folder / "assets.extra"
+        extra.mkdir(exist_ok=True)
+        text = json.dumps(labels, ensure_ascii=False, indent=0)
+        (extra / "labels.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _lookup_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
