@@ -3,6 +3,7 @@
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.set_epoch import SetEpoch
 from kerascale.callbacks.standard import standard_callbacks
 
@@ -10,6 +11,7 @@ __all__ = [
     "FailOnNonFinite",
     "MetricsRecord",
     "Progress",
+    "SaveWeights",
     "SetEpoch",
     "standard_callbacks",
 ]

@@ -7,6 +7,7 @@ import keras
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.save_weights import SaveWeights
 
 BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"
@@ -44,16 +45,8 @@ def standard_callbacks(
     callbacks: list[keras.callbacks.Callback] = [
         # First: nothing below may save what is not finite.
         FailOnNonFinite(),
-        keras.callbacks.ModelCheckpoint(
-            checkpoints / BEST_WEIGHTS,
-            monitor=monitor,
-            mode="min",
-            save_best_only=True,
-            save_weights_only=True,
-        ),
-        keras.callbacks.ModelCheckpoint(
-            checkpoints / LAST_WEIGHTS, save_weights_only=True
-        ),
+        SaveWeights(checkpoints / BEST_WEIGHTS, monitor),
+        SaveWeights(checkpoints / LAST_WEIGHTS),
         keras.callbacks.CSVLogger(folder / history_name),
         MetricsRecord(folder / metrics_name, examples_per_epoch),
         keras.callbacks.TensorBoard(folder / tensorboard_name, write_graph=False),
