@@ -1,7 +1,7 @@
 """Convolutional network that classifies images.
 
 Command: kerascale train cnn
-Result: test accuracy 0.989 (mean of seeds 0, 1 and 2; margin 0.01)
+Result: test accuracy 0.990 (mean of seeds 0, 1 and 2; margin 0.01)
 Time: 12 s on 2 CPU cores
 """
 

@@ -1,7 +1,7 @@
 """Transformer encoder that classifies texts, sequences, or images by patches.
 
 Command: kerascale train transformer
-Result: test accuracy 0.983 (mean of seeds 0, 1 and 2; margin 0.01)
+Result: test accuracy 0.984 (mean of seeds 0, 1 and 2; margin 0.01)
 Time: 30 s on 2 CPU cores
 """
 
