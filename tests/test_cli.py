@@ -256,3 +256,15 @@ def test_progress_bar_on_a_terminal(tmp_path):
     assert text.count("  val_loss ") == 3
     assert "examples/s" in text
     assert "left" in text
+
+
+def test_a_repeated_run_says_that_the_data_has_changed(kerascale, tmp_path):
+    rows = "".join(f"{i},{i % 2}\n" for i in range(40))
+    table = tmp_path / "table.csv"
+    table.write_text("x,label\n" + rows)
+    arguments = ("--dataset", "csv:table.csv", "--label", "label", "--epochs", "1")
+    assert kerascale("train", "mlp", *arguments).returncode == 0
+    again = ("train", "mlp", "--config", "runs/mlp/1/config.json")
+    assert "has changed since" not in kerascale(*again).stderr
+    table.write_text("x,label\n9,1\n" + rows)
+    assert "csv:table.csv has changed since" in kerascale(*again).stderr

@@ -71,6 +71,9 @@ def run(arguments: Sequence[str]) -> None:
         f"Export it:  kerascale export {shlex.quote(str(result.path))} "
         f"served/{recipe.name}"
     )
+    text += _note_on_data(
+        options.config, getattr(config, "dataset", ""), result.info.fingerprint
+    )
     finish(summary, as_json=options.json, text=text)
 
 
@@ -110,6 +113,20 @@ def _refuse_other_recipe(recipe: Recipe, source: str | None, path: str | None) -
             f"Received: {path}, which is of {source}. Train that recipe, or pass a "
             "file with the fields alone."
         )
+
+
+def _note_on_data(path: str | None, dataset: str, sha256: str | None) -> str:
+    """Says so if a run was repeated on data that has changed under its name."""
+    if path is None:
+        return ""
+    file = read_file(path)
+    before = (file.get("data") or {}).get("fingerprint")
+    if before in (None, sha256) or file["fields"].get("dataset") != dataset:
+        return ""
+    return (
+        f"\nNote: {dataset} has changed since {path} was written (sha256 {before[:12]} "
+        f"then, {str(sha256)[:12]} now): this is no repetition of that run."
+    )
 
 
 def _value_of(arguments: Sequence[str], flag: str) -> str | None:
