@@ -33,7 +33,17 @@ def find(source: str | os.PathLike) -> pathlib.Path:
     Raises:
         RefusedError: If it is none of them.
     """
-    return _file(pathlib.Path(source))
+    path = pathlib.Path(source)
+    if path.is_dir():
+        best = path / runs.CHECKPOINTS / BEST_WEIGHTS
+        # A run that was stopped has no model, but the best weights so far.
+        stopped = best.is_file() and not (path / runs.MODEL).is_file()
+        path = best if stopped else path / runs.MODEL
+    if not path.is_file():
+        raise RefusedError(f"{_EXPECTED} Received: {path}, which is no file.")
+    if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
+        raise RefusedError(f"{_EXPECTED} Received: {path}.")
+    return path
 
 
 def refuse_other_vocabulary(vectorizer: Any, source: str | os.PathLike) -> None:
@@ -42,11 +52,13 @@ def refuse_other_vocabulary(vectorizer: Any, source: str | os.PathLike) -> None:
     Raises:
         RefusedError: If they differ.
     """
+    if vectorizer is None:
+        return
     file = find(source)
     # Beside a run's model.keras, or above its checkpoints.
     places = (file.parent / runs.VECTORIZER, file.parent.parent / runs.VECTORIZER)
     path = next((place for place in places if place.is_file()), None)
-    if vectorizer is None or path is None:
+    if path is None:
         return
     theirs = keras.saving.load_model(path).layers[-1].get_vocabulary()
     ours = vectorizer.get_vocabulary()
@@ -78,7 +90,7 @@ def load(
             has no counterpart of the same shape, listing every one. The model is
             then unchanged.
     """
-    path = _file(pathlib.Path(source))
+    path = find(source)
     with tempfile.TemporaryDirectory() as temporary:
         theirs = pathlib.Path(temporary) / "theirs.weights.h5"
         ours = pathlib.Path(temporary) / "ours.weights.h5"
@@ -86,27 +98,12 @@ def load(
         model.save_weights(ours)
         copied, problems = _merge(theirs, ours)
         if problems and not (partial and copied):
-            problems = [f"{problem}. {_WAY_OUT}" for problem in problems[:1]] + [
-                *problems[1:]
-            ]
+            problems[0] += f". {_WAY_OUT}"
             raise RefusedError(problems, heading=f"init_from {source}")
         model.load_weights(ours)
     say(f"initial weights: {copied} variables from {source}")
     for problem in problems:
         say(f"  left as they are: {problem}")
-
-
-def _file(path: pathlib.Path) -> pathlib.Path:
-    if path.is_dir():
-        best = path / runs.CHECKPOINTS / BEST_WEIGHTS
-        # A run that was stopped has no model, but the best weights so far.
-        stopped = best.is_file() and not (path / runs.MODEL).is_file()
-        path = best if stopped else path / runs.MODEL
-    if not path.is_file():
-        raise RefusedError(f"{_EXPECTED} Received: {path}, which is no file.")
-    if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
-        raise RefusedError(f"{_EXPECTED} Received: {path}.")
-    return path
 
 
 def _extract(path: pathlib.Path, destination: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Progress for the person who watches: a bar on a terminal, plain lines elsewhere."""
+"""Progress for the person who watches: a line per epoch, a bar on a terminal."""
 
 import os
 import sys

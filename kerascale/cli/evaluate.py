@@ -23,10 +23,8 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
-    if parsing.wants_help(arguments):
-        parsing.parse(Options, ["--help"], program="kerascale evaluate RUN")
     (path,), rest = parsing.positional(
-        arguments, ["RUN"], program="kerascale evaluate", usage=_USAGE
+        arguments, ["RUN"], program="kerascale evaluate", usage=_USAGE, options=Options
     )
     options = parsing.parse(Options, rest, program="kerascale evaluate RUN")
     began = time.monotonic()

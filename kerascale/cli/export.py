@@ -21,10 +21,12 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
-    if parsing.wants_help(arguments):
-        parsing.parse(Options, ["--help"], program="kerascale export RUN DEST")
     (path, destination), rest = parsing.positional(
-        arguments, ["RUN", "DEST"], program="kerascale export", usage=_USAGE
+        arguments,
+        ["RUN", "DEST"],
+        program="kerascale export",
+        usage=_USAGE,
+        options=Options,
     )
     options = parsing.parse(Options, rest, program="kerascale export RUN DEST")
 

@@ -107,11 +107,14 @@ def _diagnose(command: type, arguments: Sequence[str], default: Any) -> list[str
         except SystemExit:
             received = " ".join(texts) if texts else "nothing"
             problems.append(f"{flag}: expected {type_name(hint)}. Received: {received}")
-    for owner in {owner for _, owner in flags.values()}:
+    for owner in dict.fromkeys(owner for _, owner in flags.values()):
         read = values.get(owner, {})
-        missing = _required(owner) - set(read)
+        missing = [name for name in _required(owner) if name not in read]
         if missing and default is None:
-            problems += [f"--{name}: expected, and not given" for name in missing]
+            problems += [
+                f"--{name.replace('_', '-')}: expected, and not given"
+                for name in missing
+            ]
             continue
         try:
             from_dict(owner, {**_defaults(default, owner), **read})
@@ -120,13 +123,13 @@ def _diagnose(command: type, arguments: Sequence[str], default: Any) -> list[str
     return problems
 
 
-def _required(owner: type) -> set[str]:
+def _required(owner: type) -> list[str]:
     none = dataclasses.MISSING
-    return {
-        field.name.replace("_", "-")
+    return [
+        field.name
         for field in dataclasses.fields(owner)
         if field.default is none and field.default_factory is none
-    }
+    ]
 
 
 def _defaults(default: Any, owner: type) -> dict[str, Any]:
@@ -166,7 +169,12 @@ def wants_help(arguments: Sequence[str]) -> bool:
 
 
 def positional(
-    arguments: Sequence[str], names: Sequence[str], *, program: str, usage: str
+    arguments: Sequence[str],
+    names: Sequence[str],
+    *,
+    program: str,
+    usage: str,
+    options: type | None = None,
 ) -> tuple[list[str], list[str]]:
     """Takes the leading positional arguments off.
 
@@ -175,15 +183,19 @@ def positional(
         names: What each positional argument is, such as `RECIPE`.
         program: Name shown in messages.
         usage: The line that shows how to call it.
+        options: The dataclass of the flags behind them, which help documents; None:
+            the flags depend on the positional arguments.
 
     Returns:
         The positional arguments, and the rest.
 
     Raises:
         RefusedError: If there are too few.
-        SystemExit: With code 0 if help was asked for in place of one.
+        SystemExit: With code 0 if help was asked for.
     """
     given = list(arguments)
+    if options is not None and wants_help(given):
+        parse(options, ["--help"], program=" ".join([program, *names]))
     for i, name in enumerate(names):
         if i < len(given) and not given[i].startswith("-"):
             continue

@@ -25,10 +25,8 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
-    if parsing.wants_help(arguments):
-        parsing.parse(Options, ["--help"], program="kerascale predict RUN")
     (path,), rest = parsing.positional(
-        arguments, ["RUN"], program="kerascale predict", usage=_USAGE
+        arguments, ["RUN"], program="kerascale predict", usage=_USAGE, options=Options
     )
     options = parsing.parse(Options, rest, program="kerascale predict RUN")
     output = pathlib.Path(options.output)

@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> None:
         arguments, ["RECIPE"], program="kerascale train", usage=_USAGE
     )
     recipe = load_recipe(name)
-    options, config = _parse(recipe, rest)
+    options, config, file = _parse(recipe, rest)
     began = time.monotonic()
 
     quiet.import_tensorflow()
@@ -71,13 +71,14 @@ def run(arguments: Sequence[str]) -> None:
         f"Export it:  kerascale export {shlex.quote(str(result.path))} "
         f"served/{recipe.name}"
     )
-    text += _note_on_data(
-        options.config, getattr(config, "dataset", ""), result.info.fingerprint
-    )
+    text += _note_on_data(file, getattr(config, "dataset", ""), result.info.fingerprint)
     finish(summary, as_json=options.json, text=text)
 
 
-def _parse(recipe: Recipe, arguments: Sequence[str]) -> tuple[Options, Any]:
+def _parse(
+    recipe: Recipe, arguments: Sequence[str]
+) -> tuple[Options, Any, dict[str, Any]]:
+    """The flags of `train`, the recipe's configuration, and the file of --config."""
     program = f"kerascale train {recipe.name}"
     path = _value_of(arguments, "--config")
     file = {"fields": {}} if path is None else read_file(path)
@@ -100,7 +101,7 @@ def _parse(recipe: Recipe, arguments: Sequence[str]) -> tuple[Options, Any]:
         description=recipe.doc.strip(),
         default=command(options, defaults),
     )
-    return parsed.run, parsed.recipe
+    return parsed.run, parsed.recipe, file
 
 
 def _refuse_other_recipe(recipe: Recipe, source: str | None, path: str | None) -> None:
@@ -115,17 +116,14 @@ def _refuse_other_recipe(recipe: Recipe, source: str | None, path: str | None) -
         )
 
 
-def _note_on_data(path: str | None, dataset: str, sha256: str | None) -> str:
+def _note_on_data(file: dict[str, Any], dataset: str, sha256: str | None) -> str:
     """Says so if a run was repeated on data that has changed under its name."""
-    if path is None:
-        return ""
-    file = read_file(path)
     before = (file.get("data") or {}).get("fingerprint")
     if before in (None, sha256) or file["fields"].get("dataset") != dataset:
         return ""
     return (
-        f"\nNote: {dataset} has changed since {path} was written (sha256 {before[:12]} "
-        f"then, {str(sha256)[:12]} now): this is no repetition of that run."
+        f"\nNote: {dataset} has changed since that run (sha256 {before[:12]} then, "
+        f"{str(sha256)[:12]} now): this is no repetition of it."
     )
 
 

@@ -253,10 +253,11 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
                 "lower max_length"
             )
             continue
-        plain = pipeline.gather_windows(tokens, max_length, shift=False)
-        shifted = pipeline.gather_windows(tokens, max_length, shift=True)
+        gather = plain = pipeline.gather_windows(tokens, max_length, shift=False)
+        if name == "train":
+            gather = pipeline.gather_windows(tokens, max_length, shift=True)
         batches[name] = pipeline.Batches(
-            shifted if name == "train" else plain,
+            gather,
             num_examples=sizes[name],
             batch_size=config.batch_size,
             seed=config.seed,
