@@ -35,6 +35,7 @@ _PUBLIC: dict[str, str | None] = {
     "scale": "kerascale.engine.model",
     "strategies": None,
     "train": "kerascale.training",
+    "verify": "kerascale.verification",
 }
 
 __all__ = ["__version__", *_PUBLIC]

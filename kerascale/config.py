@@ -97,9 +97,17 @@ class TrainingConfig:
     early_stopping_patience: PositiveInt | None = None
     """Epochs without a better validation loss after which training stops."""
 
+    gradient_accumulation_steps: PositiveInt = 1
+    """Micro-batches whose gradients make one update, of batch_size examples in all.
+    Those that are left at an epoch's end count for the next update."""
     steps_per_execution: PositiveInt = 1
-    """Updates in one call of the compiled function. More is faster; progress and
+    """Batches in one call of the compiled function. More is faster; progress and
     the NaN guard look only between calls."""
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Examples in a global micro-batch: what the data comes in."""
+        return self.batch_size // self.gradient_accumulation_steps
 
     def __post_init__(self) -> None:
         problems = check(self)
@@ -125,6 +133,12 @@ class TrainingConfig:
             problems.append(
                 "max_norm and weight_clip: expected at most one constraint on the "
                 "weights. Received: both. Keep one of them"
+            )
+        if self.batch_size % self.gradient_accumulation_steps:
+            problems.append(
+                "batch_size: expected a multiple of gradient_accumulation_steps. "
+                f"Received: batch_size={self.batch_size}, "
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
             )
         return problems
 

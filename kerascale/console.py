@@ -4,11 +4,51 @@ Everything goes to standard error, so that standard output holds results alone
 (`--json`).
 """
 
+import os
+import pathlib
 import sys
+
+# A worker that is not the chief has nothing to add to what the chief says. What it
+# says goes into a log; before the log is known, into this list.
+_unsaid: list[str] | None = None
+_log: pathlib.Path | None = None
 
 
 def say(text: str) -> None:
     """Prints one message for the person who watches the run."""
+    if _unsaid is not None:
+        _keep(text)
+        return
+    say_everywhere(text)
+
+
+def hush() -> None:
+    """From now on `say` prints nothing: another process speaks for this one."""
+    global _unsaid
+    if _unsaid is None:
+        _unsaid = []
+
+
+def log_to(path: str | os.PathLike) -> None:
+    """Writes what was not said to a file, from the beginning."""
+    global _log
+    _log = pathlib.Path(path)
+    _log.parent.mkdir(parents=True, exist_ok=True)
+    lines, _unsaid[:] = list(_unsaid or ()), []
+    for line in lines:
+        _keep(line)
+
+
+def _keep(text: str) -> None:
+    if _log is None:
+        _unsaid.append(text)
+        return
+    with open(_log, "a", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+def say_everywhere(text: str) -> None:
+    """Like `say`, also from a worker whose other messages go into a log."""
     tqdm = sys.modules.get("tqdm")
     if tqdm is not None:  # There may be a bar, which must not be written over.
         tqdm.tqdm.write(text, file=sys.stderr)
@@ -18,8 +58,13 @@ def say(text: str) -> None:
 
 
 def is_terminal() -> bool:
-    """Whether a person watches: a progress bar may redraw its line."""
-    return sys.stderr.isatty()
+    """Whether a person watches: a progress bar may redraw its line.
+
+    KERASCALE_PROGRESS is `bar` where another process shows what this one writes on a
+    terminal, and `off` where nobody should see a bar.
+    """
+    progress = os.environ.get("KERASCALE_PROGRESS", "")
+    return progress == "bar" or (sys.stderr.isatty() and progress != "off")
 
 
 def duration(seconds: float) -> str:

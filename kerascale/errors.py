@@ -41,3 +41,28 @@ class NonFiniteError(ArithmeticError):
 
     The command line exits with 1; what was saved before is still finite.
     """
+
+
+class SaveFailedError(RuntimeError):
+    """A checkpoint could not be written. What was saved before is as it was.
+
+    Args:
+        step: The step that was to be saved.
+        number: The `errno` of the operating system, such as `errno.ENOSPC`; None if
+            there is none.
+        reason: What went wrong, and where.
+    """
+
+    def __init__(self, step: int, number: int | None, reason: str) -> None:
+        self.step = step
+        self.errno = number
+        self.reason = reason
+        cause = reason if number is None else f"errno {number}: {reason}"
+        super().__init__(
+            f"SAVE FAILED: expected to write the checkpoint of step {step}. "
+            f"Received: {cause}. Older checkpoints are as they were. Make room, or "
+            "make the folder writable; the next save starts from nothing."
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[int, int | None, str]]:
+        return type(self), (self.step, self.errno, self.reason)

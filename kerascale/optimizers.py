@@ -72,23 +72,24 @@ def make_schedule(
 
     Args:
         config: Its `learning_rate`, `schedule`, `decay_rate`, `decay_epochs`,
-            `warmup_epochs` and `epochs` are read.
-        steps_per_epoch: Updates in one pass over the training data.
+            `warmup_epochs`, `epochs` and `gradient_accumulation_steps` are read.
+        steps_per_epoch: Batches in one pass over the training data.
 
     Returns:
         A number for a constant rate, else a Keras schedule. A schedule counts
         updates, not batches.
     """
     schedules = keras.optimizers.schedules
-    warmup_steps = math.ceil(config.warmup_epochs * steps_per_epoch)
-    decay_steps = config.decay_epochs * steps_per_epoch
+    updates_per_epoch = steps_per_epoch / config.gradient_accumulation_steps
+    warmup_steps = math.ceil(config.warmup_epochs * updates_per_epoch)
+    decay_steps = config.decay_epochs * updates_per_epoch
     rate = float(config.learning_rate)
     if config.schedule == "exponential_decay":
         after = schedules.ExponentialDecay(rate, decay_steps, config.decay_rate)
     elif config.schedule == "inverse_time":
         after = schedules.InverseTimeDecay(rate, decay_steps, config.decay_rate)
     elif config.schedule == "cosine":
-        total = max(1, config.epochs * steps_per_epoch - warmup_steps)
+        total = max(1, int(config.epochs * updates_per_epoch) - warmup_steps)
         after = schedules.CosineDecay(rate, total)
     else:
         after = rate
@@ -102,7 +103,7 @@ def make_optimizer(
 
     Args:
         config: See `TrainingConfig`.
-        steps_per_epoch: Updates in one pass over the training data.
+        steps_per_epoch: Batches in one pass over the training data.
     """
     optimizers = keras.optimizers
     makers = {
@@ -116,7 +117,9 @@ def make_optimizer(
         "adam": lambda **kw: optimizers.Adam(**kw),
         "adamw": lambda **kw: optimizers.AdamW(weight_decay=config.weight_decay, **kw),
     }
+    micro_batches = config.gradient_accumulation_steps
     return makers[config.optimizer](
+        gradient_accumulation_steps=micro_batches if micro_batches > 1 else None,
         learning_rate=make_schedule(config, steps_per_epoch),
         clipnorm=config.clipnorm,
         global_clipnorm=config.global_clipnorm,
@@ -157,7 +160,7 @@ def compile_classifier(
     Args:
         model: Its output has the shape (batch, ..., classes).
         config: See `TrainingConfig`.
-        steps_per_epoch: Updates in one pass over the training data.
+        steps_per_epoch: Batches in one pass over the training data.
 
     Returns:
         The same model.

@@ -128,7 +128,7 @@ class RunFolder:
         recipe: Any,
         config: Any,
         info: Any,
-        strategy: str,
+        hardware: dict[str, Any],
         *,
         init_from: str | os.PathLike | None = None,
         init_partial: bool = False,
@@ -139,7 +139,7 @@ class RunFolder:
             recipe: The recipe.
             config: Its configuration.
             info: What is known of its data.
-            strategy: The strategy's name.
+            hardware: The strategy's name, and how many replicas and workers it has.
             init_from: The file that the initial weights were read from; its sha256
                 is written too. None: the weights are drawn.
             init_partial: Whether some variables could stay as they were drawn.
@@ -152,7 +152,7 @@ class RunFolder:
             {
                 "recipe": recipe.source,
                 "fields": to_dict(config),
-                "strategy": strategy,
+                **hardware,
                 "init_from": None if init_from is None else os.fspath(init_from),
                 "init_partial": init_partial,
                 "init_sha256": None if init_from is None else _sha256(init_from),

@@ -1,6 +1,8 @@
 """`train`: a recipe, trained with `model.fit`, into a run folder."""
 
+import contextlib
 import os
+import pathlib
 import time
 import types
 from collections.abc import Sequence
@@ -9,12 +11,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale import initial_weights, runs, strategies
+from kerascale import console, initial_weights, runs, strategies
 from kerascale.assembly import make_datasets, make_model
-from kerascale.callbacks import SetEpoch, standard_callbacks
+from kerascale.callbacks import standard_callbacks, worker_callbacks
 from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.console import duration, say
-from kerascale.datasets import Datasets
+from kerascale.datasets import Batches, Datasets
+from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
 from kerascale.evaluation import evaluate
 from kerascale.registry import Recipe, load_recipe
@@ -33,8 +36,11 @@ def train(
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
-    The same recipe, configuration and seed give the same history, to the last
-    digit, on the same type of machine.
+    The same recipe, configuration and seed give the same history: to the last digit
+    on the same strategy and type of machine, within rounding on any other.
+
+    On several workers every process calls it. The chief writes the run folder; what
+    another worker has to say goes into a file beside it.
 
     Args:
         recipe: A recipe, or what `load_recipe` takes.
@@ -68,13 +74,18 @@ def train(
     config = recipe.Config() if config is None else config
     _refuse_other_backends()
     _refuse_other_config(recipe, config)
+    strategy = strategies.get(strategy)
+    is_chief = replicas.is_chief(strategy)
+    if not is_chief:
+        console.hush()
     # What can be refused without the data, before it is read.
-    runs.RunFolder.check(run_dir, recipe.name)
+    agreement.from_chief(
+        strategy, lambda: runs.RunFolder.check(run_dir, recipe.name) or ""
+    )
     if init_from is not None:
         init_from = initial_weights.find(init_from)
     tf.config.experimental.enable_op_determinism()
     _seed(config)
-    strategy = strategies.get(strategy)
     if datasets is None:
         datasets = make_datasets(recipe, config)
     say(_describe(datasets))
@@ -90,24 +101,30 @@ def train(
         *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
         *(callbacks or ()),
     ]
-    with runs.RunFolder(run_dir, recipe.name) as folder:
-        folder.write_config(
-            recipe,
-            config,
-            datasets.info,
-            strategies.name_of(strategy),
-            init_from=init_from,
-            init_partial=init_partial,
-        )
-        say(f"run folder: {folder.path}")
-        all_callbacks = [*_standard_callbacks(folder, config, datasets), *callbacks]
+    with contextlib.ExitStack() as stack:
+        folder, path = _open_folder(stack, strategy, run_dir, recipe)
+        if folder is not None:
+            folder.write_config(
+                recipe,
+                config,
+                datasets.info,
+                strategies.describe(strategy),
+                init_from=init_from,
+                init_partial=init_partial,
+            )
+        say(f"run folder: {path}")
+        all_callbacks = [*_own_callbacks(folder, config, datasets), *callbacks]
         _seed(config)
         began = time.monotonic()
         history = _fit(model, config, datasets, all_callbacks)
         say(f"trained for {duration(time.monotonic() - began)}")
-        _take_best_weights(model, folder, history, config)
+        if folder is not None:
+            _take_best_weights(model, folder, history, config)
+        agreement.take_from_chief(strategy, model.variables)
         metrics = _final_evaluation(model, datasets)
-        _save(model, datasets, folder, metrics)
+        if folder is not None:
+            _save(model, datasets, folder, metrics)
+        agreement.wait_for_all(strategy)
     return runs.Run(
         model=model,
         config=config,
@@ -115,7 +132,7 @@ def train(
         info=datasets.info,
         history=history,
         metrics=metrics,
-        path=folder.path,
+        path=path,
         vectorizer=datasets.vectorizer,
     )
 
@@ -152,15 +169,39 @@ def _describe(datasets: Datasets) -> str:
     return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"
 
 
-def _standard_callbacks(
-    folder: runs.RunFolder, config: Any, datasets: Datasets
+def _open_folder(
+    stack: contextlib.ExitStack,
+    strategy: tf.distribute.Strategy,
+    run_dir: str | os.PathLike | None,
+    recipe: Recipe,
+) -> tuple[runs.RunFolder | None, pathlib.Path]:
+    """The run folder, for the chief; and its path, for every worker."""
+    folder = None
+
+    def make() -> str:
+        nonlocal folder
+        folder = stack.enter_context(runs.RunFolder(run_dir, recipe.name))
+        return str(folder.path)
+
+    path = pathlib.Path(agreement.from_chief(strategy, make))
+    if folder is None:
+        console.log_to(f"{path}.worker-{replicas.worker_index(strategy)}.log")
+    return folder, path
+
+
+def _own_callbacks(
+    folder: runs.RunFolder | None, config: Any, datasets: Datasets
 ) -> list[keras.callbacks.Callback]:
+    patience = getattr(config, "early_stopping_patience", None)
+    has_validation = datasets.validation is not None
+    if folder is None:
+        return worker_callbacks(has_validation, patience)
     return standard_callbacks(
         folder.path,
         examples_per_epoch=datasets.train.num_examples,
         steps_per_epoch=datasets.steps_per_epoch,
-        has_validation=datasets.validation is not None,
-        early_stopping_patience=getattr(config, "early_stopping_patience", None),
+        has_validation=has_validation,
+        early_stopping_patience=patience,
         history_name=runs.HISTORY,
         metrics_name=runs.METRICS,
         checkpoints_name=runs.CHECKPOINTS,
@@ -174,17 +215,20 @@ def _fit(
     datasets: Datasets,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, list[float]]:
-    set_epoch = SetEpoch()
     validation = datasets.validation
     history = model.fit(
-        datasets.train.epoch_dataset(set_epoch.epoch),
+        _batches(datasets.train),
         epochs=getattr(config, "epochs", 1),
-        validation_data=None if validation is None else validation.dataset(),
-        callbacks=[set_epoch, *callbacks],
-        shuffle=False,  # The dataset has shuffled already.
+        validation_data=None if validation is None else _batches(validation),
+        callbacks=list(callbacks),
         verbose=0,
     )
     return history.history
+
+
+def _batches(source: Any) -> Any:
+    """Batches that each worker can make its part of; or a user's own `tf.data`."""
+    return source if isinstance(source, Batches) else source.dataset()
 
 
 def _take_best_weights(

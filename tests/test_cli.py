@@ -105,7 +105,10 @@ def ks_field_docs(name):
         (["train", "mlp", "--config", "no.json"], ["readable JSON file", "no.json"]),
         (["train", "mlp", "stray"], ["expected a flag", "Received: stray"]),
         (["recipes", "--jsn"], ["--jsn: no such flag"]),
-        (["train", "mlp", "--strategy", "mirrored"], ["one device", "mirrored"]),
+        (
+            ["train", "mlp", "--strategy", "multi_worker_mirrored"],
+            ["no TF_CONFIG", "kerascale launch --workers N"],
+        ),
         (["train", "mlp", "--init-from", "no.keras"], ["no.keras", "no file"]),
         (
             ["train", "mlp", "--dataset", "python_reference"],
@@ -166,7 +169,8 @@ def test_train_evaluate_predict_export_and_repeat(kerascale, tmp_path):
     """The whole way, each command with what the one before it printed."""
     trained = kerascale("train", "mlp", "--epochs", "2", "--json")
     summary = _last_json(trained)
-    assert set(summary) == {"recipe", "run_dir", "metrics", "seconds", "strategy"}
+    hardware = {"strategy", "replicas", "workers"}
+    assert set(summary) == {"recipe", "run_dir", "metrics", "seconds", *hardware}
     assert len(trained.stdout.splitlines()) == 1
     assert summary["run_dir"] == "runs/mlp/1"
     lines = [line for line in trained.stderr.splitlines() if line.startswith("epoch")]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kerascale as ks
 
@@ -31,7 +32,7 @@ def test_scaled_model_trains_bit_for_bit_as_plain_keras(make):
         if scaled:
             assert ks.scale(model) is model
         model.compile("adam", "sparse_categorical_crossentropy")
-        model.fit(x, y, epochs=3, verbose=0)
+        model.fit(x, y, epochs=3, verbose=0, shuffle=False)
         return model.get_weights()
 
     for ours, theirs in zip(weights(True), weights(False), strict=True):
@@ -76,18 +77,77 @@ def test_functional_construction_is_redirected():
     assert ks.models.MLP(3)(np.zeros((1, 2))).shape == (1, 3)
 
 
-def test_several_replicas_are_refused(run_python):
-    run_python(
-        """
-import keras, numpy as np, pytest, tensorflow as tf
-import kerascale as ks
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-    model = ks.scale(keras.Sequential([keras.layers.Dense(1)]))
-    model.compile("sgd", "mse")
-with pytest.raises(ks.RefusedError, match="2 replicas of MirroredStrategy"):
-    model.fit(np.zeros((4, 2)), np.zeros((4, 1)), verbose=0)
-"""
+def test_arrays_are_shuffled_by_the_seed_alone():
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    y = np.arange(64) % 3
+
+    def weights(seed):
+        keras.utils.set_random_seed(0)
+        model = ks.scale(_functional())
+        model.compile("adam", "sparse_categorical_crossentropy")
+        keras.utils.set_random_seed(seed)
+        model.fit(x, y, epochs=2, verbose=0)
+        return np.concatenate([w.ravel() for w in model.get_weights()])
+
+    np.testing.assert_array_equal(weights(1), weights(1))
+    assert (weights(1) != weights(2)).any()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 50])
+def test_an_epoch_ends_where_it_should(steps):
+    seen = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(batch)
+
+    data = tf.data.Dataset.from_tensor_slices((np.ones((50, 4)), np.zeros(50)))
+    model = ks.scale(_functional())
+    model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=steps)
+    model.fit(
+        data.repeat().batch(5),
+        epochs=2,
+        steps_per_epoch=7,
+        verbose=0,
+        callbacks=[Count()],
     )
+    assert int(model.optimizer.iterations.numpy()) == 14
+    assert len(seen) == 2 * -(-7 // steps)
+
+
+def test_generators_train_on_one_device():
+    class Pairs(keras.utils.PyDataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, i):
+            return np.full((2, 4), i, "float32"), np.zeros(2)
+
+    model = ks.scale(_functional())
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(Pairs(), epochs=2, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 10
+
+
+def test_train_step_of_ones_own_may_update_twice_on_one_device():
+    class Twice(ks.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            for _ in range(2):
+                with tf.GradientTape() as tape:
+                    loss = self.compute_loss(y=data[1], y_pred=self(data[0]))
+                gradients = tape.gradient(loss, self.trainable_weights)
+                self.optimizer.apply(gradients, self.trainable_weights)
+            return {"mine": loss}
+
+    model = Twice()
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((8, 2)), np.ones((8, 1)), batch_size=4, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 4
+    assert "mine" in history.history

@@ -435,7 +435,7 @@ def test_config_records_the_initial_weights(trained, tmp_path):
                 recipe,
                 trained.config,
                 trained.info,
-                "one_device",
+                {"strategy": "one_device"},
                 init_from=source,
                 init_partial=source is not None,
             )
@@ -448,6 +448,6 @@ def test_config_records_the_initial_weights(trained, tmp_path):
         RunFolder(tmp_path / "run", "mlp") as folder,
     ):
         folder.write_config(
-            recipe, trained.config, trained.info, "x", init_from="gone.keras"
+            recipe, trained.config, trained.info, {}, init_from="gone.keras"
         )
     assert not (tmp_path / "run").exists()

@@ -159,19 +159,6 @@ def test_run_folder_that_cannot_be_written(tmp_path):
         runs.RunFolder(tmp_path / "file" / "run", "mlp")
 
 
-def test_strategies_are_refused_with_the_way_out():
-    with pytest.raises(ks.RefusedError, match=r"one device.*Received: mirrored"):
-        ks.strategies.get("mirrored")
-    with pytest.raises(ks.RefusedError, match=r"expected auto, .*Received: 'mirored'"):
-        ks.strategies.get("mirored")
-    assert ks.strategies.get("one_device").num_replicas_in_sync == 1
-
-
-def test_auto_says_what_it_chose_and_why(capsys):
-    ks.strategies.get("auto")
-    assert "strategy: one_device (auto: " in capsys.readouterr().err
-
-
 def test_config_of_another_recipe_is_refused(recipe):
     with pytest.raises(ks.RefusedError, match="expected mlp's Config"):
         ks.train(recipe, ks.TrainingConfig())

@@ -4,8 +4,8 @@ from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import MetricsRecord
 from kerascale.callbacks.save_weights import SaveWeights
-from kerascale.callbacks.set_epoch import SetEpoch
-from kerascale.callbacks.standard import standard_callbacks
+from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
+from kerascale.engine.feed import SetEpoch
 
 __all__ = [
     "FailOnNonFinite",
@@ -14,4 +14,5 @@ __all__ = [
     "SaveWeights",
     "SetEpoch",
     "standard_callbacks",
+    "worker_callbacks",
 ]

@@ -34,7 +34,7 @@ class FailOnNonFinite(keras.callbacks.Callback):
         value = (logs or {}).get(name)
         if value is None or math.isfinite(float(value)):
             return
-        step = int(self.model.optimizer.iterations)
+        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         raise NonFiniteError(
             f"The {name} became {float(value)} in epoch {self._epoch + 1}, {where} "
             f"(update {step}). Expected: a finite loss. Lower the learning rate, clip "

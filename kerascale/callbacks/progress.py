@@ -1,6 +1,7 @@
 """Progress for the person who watches: a line per epoch, a bar on a terminal."""
 
 import os
+import shutil
 import sys
 import time
 from typing import Any
@@ -107,7 +108,11 @@ class Progress(keras.callbacks.Callback):
 
 def _width() -> dict[str, Any]:
     # Some terminals say that they have no columns or lines; tqdm would show nothing.
-    size = os.get_terminal_size(sys.stderr.fileno())
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except OSError:  # Another process shows the bar, and says how wide it may be.
+        size = shutil.get_terminal_size()
+        return {"ncols": size.columns, "nrows": size.lines}
     if size.columns and size.lines:
         return {"dynamic_ncols": True}
     return {"ncols": size.columns or 100, "nrows": size.lines or 20}

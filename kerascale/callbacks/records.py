@@ -33,7 +33,7 @@ class MetricsRecord(keras.callbacks.Callback):
         training = (self._trained or now) - self._began
         record = {
             "epoch": epoch + 1,
-            "step": int(self.model.optimizer.iterations),
+            "step": int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)),
             "seconds": round(now - self._began, 4),
             "examples_per_second": round(self.examples_per_epoch / training, 1),
             "learning_rate": float(

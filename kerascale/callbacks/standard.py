@@ -40,7 +40,7 @@ def standard_callbacks(
         checkpoints_name: Folder for the best and the last weights.
         tensorboard_name: Folder for TensorBoard.
     """
-    monitor = "val_loss" if has_validation else "loss"
+    monitor = _monitor(has_validation)
     checkpoints = folder / checkpoints_name
     callbacks: list[keras.callbacks.Callback] = [
         # First: nothing below may save what is not finite.
@@ -52,10 +52,34 @@ def standard_callbacks(
         keras.callbacks.TensorBoard(folder / tensorboard_name, write_graph=False),
         Progress(examples_per_epoch, steps_per_epoch),
     ]
-    if early_stopping_patience is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor=monitor, mode="min", patience=early_stopping_patience
-            )
-        )
-    return callbacks
+    return [*callbacks, *_early_stopping(has_validation, early_stopping_patience)]
+
+
+def worker_callbacks(
+    has_validation: bool, early_stopping_patience: int | None
+) -> list[keras.callbacks.Callback]:
+    """Those of a worker that is not the chief: what decides, and nothing that writes.
+
+    Args:
+        has_validation: See `standard_callbacks`.
+        early_stopping_patience: See `standard_callbacks`.
+    """
+    return [
+        FailOnNonFinite(),
+        *_early_stopping(has_validation, early_stopping_patience),
+    ]
+
+
+def _monitor(has_validation: bool) -> str:
+    return "val_loss" if has_validation else "loss"
+
+
+def _early_stopping(
+    has_validation: bool, patience: int | None
+) -> list[keras.callbacks.Callback]:
+    if patience is None:
+        return []
+    monitor = _monitor(has_validation)
+    return [
+        keras.callbacks.EarlyStopping(monitor=monitor, mode="min", patience=patience)
+    ]

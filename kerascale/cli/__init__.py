@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from kerascale._version import __version__
-from kerascale.console import say
+from kerascale.console import say, say_everywhere
 from kerascale.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -22,6 +22,8 @@ COMMANDS = {
     "recipes": "list the recipes",
     "show": "show a recipe: what it does, and every field of its configuration",
     "train": "train a recipe into a run folder",
+    "launch": "run a command on several local worker processes",
+    "verify": "check that a recipe gives one result on any hardware",
     "evaluate": "evaluate a finished run on its held-out examples",
     "predict": "predict classes for a file or a folder with a finished run",
     "export": "write a run as a SavedModel for TF Serving",
@@ -59,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return module.run(rest) or EXIT_DONE
     except RefusedError as error:
-        say(f"kerascale {command}: {error}")
+        say_everywhere(f"kerascale {command}: {error}")
         return EXIT_REFUSED
     except KeyboardInterrupt:
-        say(f"\nkerascale {command}: stopped by Ctrl-C.")
+        say_everywhere(f"\nkerascale {command}: stopped by Ctrl-C.")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `kerascale recipes | head`
         sys.stdout = open(os.devnull, "w")
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("KERASCALE_TRACEBACK") or not _is_failure(error):
             raise
-        say(f"kerascale {command}: FAILED. {error}")
+        say_everywhere(f"kerascale {command}: FAILED. {error}")
         return EXIT_FAILED
 
 

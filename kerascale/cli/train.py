@@ -26,7 +26,9 @@ class Options:
     strategy: Literal[
         "auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"
     ] = "auto"
-    """Where to train. This version: one device."""
+    """Where to train. auto: what TF_CONFIG, the GPUs or the TPU of this host say."""
+    tpu: str | None = None
+    """Name or address of the TPU for --strategy tpu. Default: TPU_NAME."""
     config: str | None = None
     """A run's config.json, or a JSON file of fields: their values become defaults."""
     init_from: str | None = None
@@ -47,22 +49,26 @@ def run(arguments: Sequence[str]) -> None:
 
     quiet.import_tensorflow()
     from kerascale import strategies, training
+    from kerascale.engine import replicas
 
+    strategy = strategies.get(options.strategy, tpu=options.tpu)
     result = training.train(
         recipe,
         config,
-        strategy=options.strategy,
+        strategy=strategy,
         run_dir=options.run_dir,
         init_from=options.init_from,
         init_partial=options.init_partial,
     )
     seconds = time.monotonic() - began
+    if not replicas.is_chief(strategy):
+        return  # The chief says it for all.
     summary = {
         "recipe": recipe.name,
         "run_dir": str(result.path),
         "metrics": result.metrics,
         "seconds": round(seconds, 3),
-        "strategy": strategies.name_of(result.model.distribute_strategy),
+        **strategies.describe(strategy),
     }
     text = (
         f"\n{recipe.name}: evaluated on the {result.metrics.get('split')} examples\n"

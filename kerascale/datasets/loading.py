@@ -136,7 +136,7 @@ def prepare(
         name: pipeline.Batches(
             pipeline.gather_arrays(split.features, split.labels),
             num_examples=len(split),
-            batch_size=config.batch_size,
+            batch_size=config.micro_batch_size,
             seed=config.seed,
             shuffle=name == "train",
         )
@@ -259,7 +259,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
         batches[name] = pipeline.Batches(
             gather,
             num_examples=sizes[name],
-            batch_size=config.batch_size,
+            batch_size=config.micro_batch_size,
             seed=config.seed,
             shuffle=name == "train",
             plain_gather=plain,

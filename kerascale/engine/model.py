@@ -1,30 +1,320 @@
 """`kerascale.Model` and `kerascale.scale`: Keras models with our step engine."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from kerascale.engine import (
+    execution,
+    fitting,
+    metrics,
+    place,
+    prediction,
+    prepare,
+    private_keras,
+    replicas,
+)
 from kerascale.errors import RefusedError
 
 
-class Engine:
-    """The engine as a mix-in, put before a `keras.Model` class.
+class Engine(keras.Model):
+    """A `keras.Model` with the engine: what `Model` and `scale` have in common.
 
-    On one device it is plain Keras. It stands at Keras' own extension points, and
-    refuses what it cannot do right: training on more than one replica.
+    It stands at Keras' own extension points: `train_step`, `test_step`,
+    `compute_loss`, `get_metrics_result`, `make_train_function` and its kin.
     """
 
+    # ------------------------------------------------------------- one replica's
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """The forward and backward pass on one replica's slice of a batch.
+
+        To be overridden as in Keras: compute `self.compute_loss(...)`, take
+        gradients, and hand them to `self.optimizer.apply(...)` once, under no
+        condition. The engine reduces them over all replicas before it applies them.
+        `compute_loss` gives the mean over the slice: a metric fed with it takes the
+        number of examples as `sample_weight`.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            y_pred = private_keras.call(self, x, training=True)
+            loss = private_keras.compute_loss(
+                self, x, y, y_pred, sample_weight, training=True
+            )
+            self._track_loss(loss, x)
+            if self.optimizer is not None:
+                loss = self.optimizer.scale_loss(loss)
+        if self.trainable_weights:
+            gradients = tape.gradient(loss, self.trainable_weights)
+            self.optimizer.apply(gradients, self.trainable_weights)
+        return self._update_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The forward pass on one replica's slice of a batch, in inference mode."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = private_keras.call(self, x, training=False)
+        loss = private_keras.compute_loss(
+            self, x, y, y_pred, sample_weight, training=False
+        )
+        self._track_loss(loss, x)
+        return self._update_metrics(x, y, y_pred, sample_weight)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss, as Keras computes it; on several replicas, that of a slice.
+
+        To be overridden as in Keras, with a mean over the examples of `x`. The mean
+        of all slices, weighted by their examples, is the loss of the global batch.
+        """
+        here = place.current()
+        if here is None:
+            return super().compute_loss(x, y, y_pred, sample_weight, training=training)
+        losses = []
+        compiled = private_keras.compiled_loss(self)
+        if compiled is not None:
+            share = compiled(y, y_pred, sample_weight)
+            if share is not None:
+                # From a share of the whole to a mean over the slice.
+                factor = tf.math.divide_no_nan(
+                    tf.cast(here.size, share.dtype), tf.cast(here.count, share.dtype)
+                )
+                losses.append(share * factor)
+        losses += [_as_float(tf.reduce_sum(loss)) for loss in self.losses]
+        if not losses:
+            raise ValueError(
+                "No loss to compute. Provide a `loss` argument in `compile()`."
+            )
+        return keras.ops.sum(losses) if len(losses) > 1 else losses[0]
+
+    def _track_loss(self, loss: Any, x: Any) -> None:
+        tracker = private_keras.loss_tracker(self)
+        here = place.current()
+        if here is None:
+            rows = tf.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
+            tracker.update_state(loss, sample_weight=rows)
+            return
+        if loss.shape.rank:  # A loss without reduction: what is shown is its mean.
+            each = loss * here.share(loss.dtype)
+            each = tf.reduce_mean(tf.reshape(each, [tf.shape(each)[0], -1]), axis=1)
+            rows = here.row_weights(tf.shape(each)[0], each.dtype)
+            count = tf.cast(here.count, each.dtype)
+            loss = tf.math.divide_no_nan(tf.reduce_sum(each * rows), count)
+        tracker.update_state(loss, sample_weight=here.count)
+
+    def _update_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any
+    ) -> dict[str, Any]:
+        here = place.current()
+        if here is not None and here.filled:
+            rows = tf.shape(keras.tree.flatten(y_pred)[0])[0]
+            private_keras.update_compiled_metrics_by_row(
+                self,
+                y,
+                y_pred,
+                sample_weight,
+                here.row_weights(rows, tf.as_dtype(keras.config.floatx())),
+            )
+            return self.get_metrics_result()
+        with prepare.only_if_counted(self):
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    # -------------------------------------------------------------- all replicas
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Name -> value of every metric, over all replicas."""
+        in_replica = (
+            tf.distribute.has_strategy()
+            and not tf.distribute.in_cross_replica_context()
+        )
+        one = self.distribute_strategy.num_replicas_in_sync == 1
+        if one or in_replica or private_keras.in_stateless_scope():
+            return super().get_metrics_result()
+        return metrics.results(self, super().get_metrics_result)
+
     def make_train_function(self, force: bool = False) -> Any:
-        _refuse_replicas(self.distribute_strategy)
-        return super().make_train_function(force)
+        if self.train_function is None or force:
+            custom = type(self).train_step is not Engine.train_step
+            self.train_function = execution.train(self, custom)
+        return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
-        _refuse_replicas(self.distribute_strategy)
-        return super().make_test_function(force)
+        if self.test_function is None or force:
+            custom = type(self).test_step is not Engine.test_step
+            self.test_function = execution.test(self, custom)
+        return self.test_function
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        if not replicas.is_distributed(self.distribute_strategy):
+            return super().make_predict_function(force)
+        if self.predict_function is None or force:
+            self.predict_function = prediction.predict(self)
+        return self.predict_function
+
+    def _maybe_symbolic_build(
+        self, iterator: Any = None, data_batch: Any = None
+    ) -> None:
+        spec = data_batch
+        if iterator is not None:
+            spec = getattr(iterator.data_adapter, "batch_spec", None)
+        prepare.before_first_step(self, spec)
+
+    # ----------------------------------------------------- what a user calls
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit` does, with the same result on any hardware.
+
+        Every batch is a global one: `batch_size`, or a batch of a `tf.data.Dataset`,
+        is what all replicas share. On several workers each process is given all of
+        the data; it gathers only its own rows of arrays, and reads a `tf.data.Dataset`
+        as a whole to keep its rows. Arrays are shuffled in an order that Python's
+        seed decides.
+
+        Args: As in `keras.Model.fit`. `x` may also be batches of
+            `kerascale.datasets`.
+
+        Raises:
+            RefusedError: Before the first step, if on several replicas the result
+                could not be that of one device.
+        """
+        strategy = self.distribute_strategy
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = private_keras.split_validation(
+                (x, y, sample_weight), validation_split
+            )
+        data = fitting.training_feed(
+            strategy,
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps_per_epoch,
+            shuffle=shuffle,
+            class_weight=class_weight,
+        )
+        if validation_data is not None:
+            val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
+                validation_data
+            )
+            validation_data = fitting.training_feed(
+                strategy,
+                val_x,
+                val_y,
+                val_weight,
+                batch_size=validation_batch_size or batch_size,
+                steps=validation_steps,
+                shuffle=False,
+            )
+        return super().fit(
+            data,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=fitting.with_epoch(callbacks, data),
+            validation_data=validation_data,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Evaluates as `keras.Model.evaluate` does. All workers call it."""
+        if not kwargs:  # Within `fit`, Keras has a cached iterator.
+            x = fitting.training_feed(
+                self.distribute_strategy,
+                x,
+                y,
+                sample_weight,
+                batch_size=batch_size,
+                steps=steps,
+                shuffle=False,
+            )
+            y = sample_weight = batch_size = None
+        return super().evaluate(
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
+            **kwargs,
+        )
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Predicts as `keras.Model.predict` does, on the replicas of this process.
+
+        Each worker that calls it computes all predictions; none waits for another.
+        """
+        if replicas.is_distributed(self.distribute_strategy):
+            x = fitting.prediction_feed(self.distribute_strategy, x, batch_size, steps)
+            batch_size = None
+        return super().predict(
+            x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
+        )
+
+    def predict_on_batch(self, x: Any) -> Any:
+        if not replicas.is_distributed(self.distribute_strategy):
+            return super().predict_on_batch(x)
+        self.make_predict_function()
+        outputs = self.predict_function([prediction.cut(self, x)])
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
 
-class Model(Engine, keras.Model):
+# Compiled losses are built by it; a user's own may never ask for them.
+Engine.default_compute_loss = Engine.compute_loss
+
+
+def _as_float(tensor: tf.Tensor) -> tf.Tensor:
+    if tensor.dtype.is_floating:
+        return tensor
+    return tf.cast(tensor, keras.config.floatx())
+
+
+class Model(Engine):
     """A `keras.Model` to subclass, with the kerascale step engine.
 
     Use it as `keras.Model` is used for subclassing. For a functional model write
@@ -56,18 +346,20 @@ class Model(Engine, keras.Model):
         super().__init__(*args, **kwargs)
 
 
-# Class of a plain model -> the same class with the engine in front of it.
-_scaled_classes: dict[type, type] = {}
-
-
-def scale(model: keras.Model) -> keras.Model:
+def scale(
+    model: keras.Model, *, batch_statistics: Literal["global", "replica"] = "global"
+) -> keras.Model:
     """Gives the step engine to any Keras model, in place.
 
     The model keeps its layers, weights and compilation. Saved with `model.save`,
-    it loads in plain Keras.
+    it loads in plain Keras. On several replicas every `BatchNormalization` is set to
+    `synchronized=True`, which is said.
 
     Args:
         model: A Functional, Sequential or subclassed `keras.Model`.
+        batch_statistics: `global`: those of the global batch, as on one device;
+            `replica`: each replica's own, where `BatchNormalization` says so, with
+            which the result depends on the number of replicas.
 
     Returns:
         The same object.
@@ -86,28 +378,12 @@ def scale(model: keras.Model) -> keras.Model:
             "scale() expected a keras.Model. "
             f"Received: model={model!r} (of type {type(model).__name__})."
         )
-    if isinstance(model, Engine):
-        return model
-    plain = type(model)
-    if plain not in _scaled_classes:
-        # Keras writes a model's class name and module into the saved file: with
-        # the plain class's own, plain Keras can load it.
-        names = {
-            "__module__": plain.__module__,
-            "__qualname__": plain.__qualname__,
-            "__doc__": plain.__doc__,
-        }
-        _scaled_classes[plain] = type(plain.__name__, (Engine, plain), names)
-    model.__class__ = _scaled_classes[plain]
+    if batch_statistics not in ("global", "replica"):
+        raise RefusedError(
+            'batch_statistics: expected "global" or "replica". '
+            f"Received: {batch_statistics!r}."
+        )
+    # Behind the class's own methods: a user's train_step stays the user's.
+    private_keras.adopt_class(model, Engine, behind=True)
+    prepare.set_batch_statistics(model, batch_statistics)
     return model
-
-
-def _refuse_replicas(strategy: tf.distribute.Strategy) -> None:
-    if strategy.num_replicas_in_sync == 1:
-        return
-    raise RefusedError(
-        "This version trains on one device. Expected: one replica. Received: "
-        f"{strategy.num_replicas_in_sync} replicas of "
-        f"{type(strategy).__name__}. Create and fit the model outside the "
-        "strategy's scope."
-    )

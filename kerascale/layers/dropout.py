@@ -1,18 +1,30 @@
-"""Dropout: the one import point of every model here."""
+"""Dropout whose mask depends on an example's place in the global batch."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
+
+from kerascale.engine import place
+
+# Philox: TensorFlow's number for the algorithm, whose blocks hold four numbers and
+# can be computed from any place on. Salmon et al. 2011, "Parallel random numbers: as
+# easy as 1, 2, 3".
+_PHILOX = 1
+_PER_BLOCK = 4
 
 
 @keras.saving.register_keras_serializable(package="kerascale")
 class Dropout(keras.layers.Dropout):
-    """`keras.layers.Dropout`, under a name of ours.
+    """`keras.layers.Dropout`, with the same masks on any number of replicas.
 
-    Every model of this package draws its dropout here, so that what a mask depends
-    on is decided in one place.
+    The mask of an example is a function of the seed, how often the layer has drawn,
+    and the example's place in the global batch: N replicas drop what one device drops.
 
     Args:
         rate: Float between 0 and 1. Fraction of the values that are dropped.
-        noise_shape: Shape of the mask, as in Keras. Defaults to the input's.
+        noise_shape: Shape of the mask, as in Keras: a first entry of 1 means one mask
+            for all examples. Defaults to the input's.
         seed: Integer. Defaults to one drawn from Keras' global seed.
         **kwargs: `name`, `dtype` and the other arguments of a `keras.layers.Layer`.
 
@@ -25,3 +37,54 @@ class Dropout(keras.layers.Dropout):
     >>> layer = kerascale.layers.Dropout(0.5)
     >>> layer(np.ones((2, 3), "float32"), training=True)
     """
+
+    draws_by_place = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training or self.rate == 0 or keras.backend.backend() != "tensorflow":
+            return super().call(inputs, training=training)
+        if self.rate >= 1:
+            return tf.zeros_like(inputs)
+        seed, draw = tf.unstack(tf.cast(self.seed_generator.next(), tf.uint64))
+        shared = self.noise_shape is not None and self.noise_shape[0] == 1
+        here = None if shared else place.current()
+        offset = tf.zeros((), tf.int64) if here is None else here.offset
+        noise = _uniform_by_place(self._noise_shape_of(inputs), offset, seed, draw)
+        keep = tf.cast(noise >= self.rate, inputs.dtype)
+        return inputs * keep / tf.cast(1.0 - self.rate, inputs.dtype)
+
+    def _noise_shape_of(self, inputs: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(inputs)
+        if self.noise_shape is None:
+            return shape
+        given = [shape[i] if n is None else n for i, n in enumerate(self.noise_shape)]
+        if self.noise_shape[0] not in (None, 1):
+            given[0] = shape[0]  # The batch, of which this may be a slice.
+        return tf.stack(given)
+
+
+def _uniform_by_place(
+    shape: tf.Tensor, offset: tf.Tensor, seed: tf.Tensor, draw: tf.Tensor
+) -> tf.Tensor:
+    """Uniform numbers in [0, 1), float32, of which each row knows its place.
+
+    Args:
+        shape: int32; its first entry is that of examples.
+        offset: int64 scalar: the place of the first row in the global batch.
+        seed: uint64 scalar.
+        draw: uint64 scalar: which of the layer's draws this is.
+    """
+    width = tf.reduce_prod(shape[1:])
+    # Whole blocks for each row, so that a row begins at a known one.
+    blocks = (width + _PER_BLOCK - 1) // _PER_BLOCK
+    first = tf.cast(offset * tf.cast(blocks, tf.int64), tf.uint64)
+    bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=tf.stack([shape[0], blocks * _PER_BLOCK]),
+        key=seed[None],
+        counter=tf.stack([first, draw]),
+        alg=_PHILOX,
+        dtype=tf.uint32,
+    )
+    # TensorFlow's kernels and XLA make other floats of the same bits.
+    bits = tf.bitwise.right_shift(bits[:, :width], tf.constant(8, tf.uint32))
+    return tf.reshape(tf.cast(bits, tf.float32) * 2.0**-24, shape)

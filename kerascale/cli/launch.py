@@ -1,0 +1,94 @@
+"""`kerascale launch --workers N -- train RECIPE ...`."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from kerascale.cli import parsing
+from kerascale.errors import RefusedError
+from kerascale.fields import PositiveInt, check, nearest
+
+_USAGE = "--workers N [--devices-per-worker M] -- train RECIPE [--field value ...]"
+# What is worth running as several workers.
+_COMMANDS = ("train",)
+_DESCRIPTION = """\
+Run a command on several local worker processes, which train one model together.
+
+Example: kerascale launch --workers 2 -- train mlp --epochs 3
+
+What stands behind -- is the command, with its own flags. The first worker prints the
+result; the messages of all of them appear with the worker's name before them. When
+one fails, the others are stopped; Ctrl-C and SIGTERM are passed on to all.
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Flags of `launch` itself."""
+
+    workers: PositiveInt
+    """Number of worker processes."""
+    devices_per_worker: PositiveInt = 1
+    """Devices that each worker trains on: its own GPUs, or parts of the CPU."""
+
+    def __post_init__(self) -> None:
+        problems = check(self)
+        if problems:
+            raise RefusedError(problems, heading="launch")
+
+
+def run(arguments: Sequence[str]) -> int:
+    own, command = _split(list(arguments))
+    if parsing.wants_help(own):
+        _parse(["--help"])
+    if command is None:
+        raise RefusedError(
+            "expected -- between the flags of launch and the command. Received: "
+            f"{' '.join(own) or 'nothing'}. Usage: kerascale launch {_USAGE}"
+        )
+    problems = _command_problems(command)
+    try:
+        options = _parse(own)
+    except RefusedError as error:
+        problems = [*error.problems, *problems]
+    if problems:
+        raise RefusedError(
+            problems, heading="wrong arguments (kerascale launch --help documents them)"
+        )
+    if parsing.wants_help(command):
+        from kerascale import cli
+
+        return cli.main(command)
+
+    from kerascale.launch import launch
+
+    return launch(
+        [sys.executable, "-m", "kerascale", *command],
+        workers=options.workers,
+        devices_per_worker=options.devices_per_worker,
+    )
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """What stands before `--`, and what behind it; None if there is no `--`."""
+    if "--" not in arguments:
+        return arguments, None
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
+
+
+def _parse(arguments: Sequence[str]) -> Options:
+    return parsing.parse(
+        Options, arguments, program="kerascale launch", description=_DESCRIPTION
+    )
+
+
+def _command_problems(command: Sequence[str]) -> list[str]:
+    if command and command[0] in _COMMANDS:
+        return []
+    received = command[0] if command else "nothing"
+    suggestion = nearest(command[0], _COMMANDS) if command else ""
+    return [
+        f"behind --: expected a command that can be launched: {', '.join(_COMMANDS)}. "
+        f"Received: {received}.{suggestion}"
+    ]

@@ -1,0 +1,257 @@
+"""What `fit` reads: global batches, cut into a slice for each local replica."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets.pipeline import Batches
+from kerascale.engine import private_keras, replicas, slices
+
+
+class SetEpoch(keras.callbacks.Callback):
+    """Writes the epoch's number into a variable that a dataset reads.
+
+    Args:
+        epoch: int64 scalar, from 0: for `Batches.epoch_dataset`. None: a new one.
+    """
+
+    def __init__(self, epoch: tf.Variable | None = None) -> None:
+        super().__init__()
+        self.epoch = epoch_variable() if epoch is None else epoch
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch.assign(epoch)
+
+
+def epoch_variable() -> tf.Variable:
+    """The variable that `SetEpoch` writes."""
+    # The host's own: tf.data reads it there. And no replica's.
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
+
+
+class StepIterator:
+    """An iterator that knows how many steps of the epoch are left.
+
+    Args:
+        iterator: Over the elements of the feed.
+        steps_per_epoch: After that many `take` begins anew; None: unknown.
+        num_batches: How many there are in all; None: unknown.
+    """
+
+    def __init__(
+        self,
+        iterator: tf.data.Iterator,
+        steps_per_epoch: int | None,
+        num_batches: int | None,
+    ) -> None:
+        self.iterator = iterator
+        self.steps_per_epoch = steps_per_epoch
+        self._done = 0
+        self._left = num_batches
+
+    def take(self, steps: int) -> int | None:
+        """How many steps the next execution may run; None: until data ends."""
+        if self.steps_per_epoch is None:
+            return None
+        steps = min(steps, self.steps_per_epoch - self._done)
+        if self._left is not None:
+            steps = min(steps, self._left)
+            self._left -= steps
+        self._done = (self._done + steps) % self.steps_per_epoch
+        return steps
+
+    def __next__(self) -> Any:
+        return next(self.iterator)
+
+
+class _Steps(tf.distribute.DistributedDataset):
+    """Tells Keras that there is nothing left to distribute."""
+
+    def __init__(
+        self, dataset: tf.data.Dataset, steps: int | None, num_batches: int | None
+    ) -> None:
+        self._dataset = dataset
+        self._steps = steps
+        self._num_batches = num_batches
+
+    def __iter__(self) -> StepIterator:
+        return StepIterator(iter(self._dataset), self._steps, self._num_batches)
+
+    @property
+    def element_spec(self) -> Any:
+        return self._dataset.element_spec
+
+
+class Feed(private_keras.DataAdapter):
+    """Batches as Keras' `fit` takes them.
+
+    An element is the data of a batch where there is one replica; else a tuple with an
+    item for each local replica, each (data, int64 [size, offset, count]).
+
+    Args:
+        dataset: Of such elements.
+        element_spec: That of a global batch: (x,), (x, y) or (x, y, sample_weight).
+        num_batches: Batches in an epoch; None: unknown.
+        steps_per_epoch: Steps that `fit` was asked for; None: all batches.
+        epoch: Which epoch the dataset reads; None: it does not ask.
+    """
+
+    def __init__(
+        self,
+        dataset: tf.data.Dataset,
+        element_spec: Any,
+        num_batches: int | None,
+        steps_per_epoch: int | None = None,
+        epoch: tf.Variable | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_spec = element_spec
+        self.epoch = epoch
+        self._num_batches = num_batches
+        self._steps = steps_per_epoch or num_batches
+
+    def get_tf_dataset(self) -> Any:
+        return _Steps(self.dataset, self._steps, self._num_batches)
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._num_batches
+
+    @property
+    def batch_size(self) -> int | None:
+        return None
+
+    @property
+    def has_partial_batch(self) -> None:
+        return None
+
+    @property
+    def partial_batch_size(self) -> None:
+        return None
+
+
+def from_dataset(
+    dataset: tf.data.Dataset,
+    strategy: tf.distribute.Strategy,
+    *,
+    steps: int | None = None,
+    num_batches: int | None = None,
+    local: bool = False,
+) -> Feed:
+    """A feed out of a dataset of global batches.
+
+    Each process reads all of the dataset and keeps its rows.
+
+    Args:
+        dataset: Elements are batches (x,), (x, y) or (x, y, sample_weight), or x.
+        strategy: That of the model.
+        steps: `steps_per_epoch`; or None.
+        num_batches: Where the dataset itself does not know; or None.
+        local: Whether each process takes whole batches, cut for its own replicas.
+    """
+    cardinality = int(dataset.cardinality())
+    if cardinality >= 0:
+        num_batches = cardinality
+    spec = dataset.element_spec
+    count = strategy.num_replicas_in_sync
+    ids = replicas.local_ids(strategy)
+    if local:
+        count = len(ids)
+        ids = list(range(count))
+    if replicas.is_distributed(strategy):
+        static = slices.static_rows(strategy, _batch_size(spec)) if not local else None
+
+        def sliced(*batch: Any) -> Any:
+            # tf.data calls with what is in a tuple.
+            batch = batch if type(spec) is tuple else batch[0]
+            return slices.cut(batch, ids, count, static)
+
+        dataset = dataset.map(
+            sliced,
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        dataset = dataset.prefetch(2)
+    return Feed(dataset, spec, num_batches, steps)
+
+
+def from_batches(
+    batches: Batches,
+    strategy: tf.distribute.Strategy,
+    *,
+    steps: int | None = None,
+) -> Feed:
+    """A feed out of batches that are computed from their place.
+
+    Each process gathers the rows of its own slices only.
+    """
+    epoch = epoch_variable()
+    whole = batches.epoch_dataset(epoch)
+    if strategy.num_replicas_in_sync == 1 and not replicas.is_distributed(strategy):
+        return Feed(whole, whole.element_spec, batches.steps_per_epoch, steps, epoch)
+    ids = replicas.local_ids(strategy)
+    count = strategy.num_replicas_in_sync
+
+    static = slices.static_rows(strategy, batches.batch_size)
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        return tuple(
+            (batches.gather(rows, epoch), where)
+            for rows, where in slices.cut(indices, ids, count, static)
+        )
+
+    sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(epoch)
+    return Feed(sliced, whole.element_spec, batches.steps_per_epoch, steps, epoch)
+
+
+def from_arrays(
+    arrays: Any,
+    strategy: tf.distribute.Strategy,
+    *,
+    batch_size: int,
+    shuffle: bool = False,
+    seed: int = 0,
+    steps: int | None = None,
+) -> Feed:
+    """A feed out of arrays in memory, in an order of ours.
+
+    Args:
+        arrays: (x,), (x, y) or (x, y, sample_weight): nests of arrays.
+        strategy: That of the model.
+        batch_size: Rows of a global batch.
+        shuffle: Whether each epoch has an order of its own.
+        seed: Decides the order.
+        steps: `steps_per_epoch`; or None.
+    """
+    with tf.device("CPU"):
+        tensors = tf.nest.map_structure(_tensor, arrays)
+    num_examples = tf.nest.flatten(tensors)[0].shape[0]
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        del epoch
+        return tf.nest.map_structure(lambda t: tf.gather(t, indices), tensors)
+
+    batches = Batches(gather, num_examples, batch_size, seed=seed, shuffle=shuffle)
+    return from_batches(batches, strategy, steps=steps)
+
+
+def _batch_size(spec: Any) -> int | None:
+    shape = tf.nest.flatten(spec)[0].shape
+    return shape[0] if shape.rank else None
+
+
+def _tensor(array: Any) -> tf.Tensor:
+    if not tf.is_tensor(array):
+        array = np.asarray(array)  # A pandas column, say.
+        if array.dtype == object:
+            return tf.constant(array)
+    # As Keras' own adapter does.
+    floating = keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(array.dtype)
+    )
+    dtype = keras.config.floatx() if floating else array.dtype
+    return tf.cast(array, dtype) if floating else tf.constant(array)

@@ -1,0 +1,140 @@
+"""The data arguments of `fit`, `evaluate` and `predict`, as a feed."""
+
+import random
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.datasets.pipeline import Batches
+from kerascale.engine import agreement, feed, guards, pipelines, private_keras, replicas
+from kerascale.errors import RefusedError
+
+
+def training_feed(
+    strategy: tf.distribute.Strategy,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    shuffle: bool = True,
+    class_weight: dict[int, float] | None = None,
+) -> Any:
+    """What `fit` or `evaluate` should read.
+
+    Args:
+        strategy: That of the model.
+        x: As in `keras.Model.fit`; or `kerascale.datasets` batches.
+        y: As in `keras.Model.fit`.
+        sample_weight: As in `keras.Model.fit`.
+        batch_size: Rows of a global batch of arrays; None: 32.
+        steps: `steps_per_epoch`, `validation_steps` or `steps`.
+        shuffle: Whether arrays are shuffled.
+        class_weight: As in `keras.Model.fit`.
+
+    Returns:
+        A `Feed`; or an adapter of Keras' own, for a generator on one device.
+    """
+    distributed = replicas.is_distributed(strategy)
+    num_replicas = strategy.num_replicas_in_sync
+    if isinstance(x, private_keras.DataAdapter):
+        return x
+    if isinstance(x, Batches):
+        guards.check_batch_size(x.batch_size, num_replicas)
+        made = feed.from_batches(x, strategy, steps=steps)
+        pipelines.check_workers(strategy, made.num_batches, [x.seed, x.num_examples])
+        return made
+    if isinstance(x, tf.distribute.DistributedDataset):
+        raise RefusedError(
+            "data: expected a tf.data.Dataset of global batches. Received: one that "
+            "is distributed already. Pass the dataset itself: fit gives each replica "
+            "its rows."
+        )
+    # PyDataset and the like are asked for shuffling by Keras, arrays by us.
+    adapter = private_keras.adapter(
+        x=x,
+        y=y,
+        sample_weight=sample_weight,
+        batch_size=batch_size,
+        steps_per_epoch=steps,
+        shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+        class_weight=class_weight,
+    )
+    arrays = private_keras.arrays_of(adapter)
+    if arrays is not None:
+        data, batch_size = arrays
+        if not any(_is_sparse(t) for t in tf.nest.flatten(data)):
+            guards.check_batch_size(batch_size, num_replicas)
+            seed = random.randrange(2**31)
+            if distributed:
+                # That of the chief, for all.
+                seed = int(agreement.gather(strategy, [seed])[0, 0])
+            made = feed.from_arrays(
+                data,
+                strategy,
+                batch_size=batch_size,
+                shuffle=bool(shuffle),
+                seed=seed,
+                steps=steps,
+            )
+            pipelines.check_workers(strategy, made.num_batches, [])
+            return made
+    if isinstance(x, tf.data.Dataset):
+        dataset = adapter.get_tf_dataset()
+        pipelines.check(dataset, strategy)
+        return feed.from_dataset(dataset, strategy, steps=steps)
+    if not distributed:
+        return adapter
+    if replicas.num_workers(strategy) > 1:
+        raise RefusedError(
+            "data: expected a tf.data.Dataset or arrays: several workers must see the "
+            f"same batches in step. Received: {type(x).__name__}. Use "
+            "tf.data.Dataset.from_generator with "
+            "tf.data.experimental.assert_cardinality(number_of_batches)."
+        )
+    return feed.from_dataset(
+        adapter.get_tf_dataset(),
+        strategy,
+        steps=steps,
+        num_batches=adapter.num_batches,
+    )
+
+
+def prediction_feed(
+    strategy: tf.distribute.Strategy, x: Any, batch_size: int | None, steps: int | None
+) -> Any:
+    """What `predict` should read: each process takes all of it."""
+    adapter = private_keras.adapter(
+        x=x, batch_size=batch_size, steps_per_epoch=steps, shuffle=False
+    )
+    return feed.from_dataset(
+        adapter.get_tf_dataset(),
+        strategy,
+        steps=steps,
+        num_batches=adapter.num_batches,
+        local=True,
+    )
+
+
+def with_epoch(callbacks: Any, data: Any) -> Any:
+    """Callbacks, with the one that tells the feed its epoch."""
+    epoch = getattr(data, "epoch", None)
+    if epoch is None:
+        return callbacks
+    set_epoch = feed.SetEpoch(epoch)
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(set_epoch)
+        return callbacks
+    if callbacks is None:
+        callbacks = []
+    elif isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks]
+    return [set_epoch, *callbacks]
+
+
+def _is_sparse(tensor: Any) -> bool:
+    return isinstance(tensor, tf.SparseTensor | tf.RaggedTensor) or type(
+        tensor
+    ).__module__.startswith("scipy.sparse")

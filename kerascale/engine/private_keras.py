@@ -1,0 +1,427 @@
+"""Every use of a private name of Keras, each with the test that guards it.
+
+Keras' extension points are public methods, but some of what they hold is not. When a
+release of Keras moves one of these names, `tests/test_private_keras.py` fails and says
+what to do; nothing outside this file has to change.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.trainers import data_adapters
+from keras.src.trainers.data_adapters import array_slicing
+
+# `fit` takes an instance of it as it is: "Allow passing a custom data adapter".
+DataAdapter = data_adapters.data_adapter.DataAdapter
+
+# Whether Keras is tracing shapes, or reads variables through a mapping.
+in_stateless_scope = in_stateless_scope
+
+_phase = threading.local()
+
+
+def adapter(**arguments: Any) -> DataAdapter:
+    """What Keras makes of the data arguments of `fit`, checked by Keras.
+
+    Args:
+        **arguments: `x`, `y`, `sample_weight`, `batch_size`, `steps_per_epoch`,
+            `shuffle`, `class_weight`.
+    """
+    return data_adapters.get_data_adapter(**arguments)
+
+
+def arrays_of(adapter: DataAdapter) -> tuple[Any, int] | None:
+    """(x, y, sample_weight) and the batch size, if the data are arrays."""
+    if not isinstance(adapter, data_adapters.ArrayDataAdapter):
+        return None
+    return adapter._inputs, adapter._batch_size
+
+
+def split_validation(arrays: Any, share: float) -> tuple[Any, Any]:
+    """(x, y, sample_weight) in two: the last `share` of the rows is for validation."""
+    return array_slicing.train_validation_split(arrays, validation_split=share)
+
+
+def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
+    """The metric `loss` of a compiled model."""
+    return model._loss_tracker
+
+
+def compute_loss(model: keras.Model, *args: Any, training: bool, **kwargs: Any) -> Any:
+    """`model.compute_loss`, also if it was overridden without `training`."""
+    return model._compute_loss(*args, training=training, **kwargs)
+
+
+def call(model: keras.Model, x: Any, training: bool) -> Any:
+    """`model(x)`, with `training` if its `call` takes that."""
+    if model._call_has_training_arg:
+        return model(x, training=training)
+    return model(x)
+
+
+def compiled_loss(model: keras.Model) -> Callable[..., Any] | None:
+    """What adds up the compiled losses of all outputs; None without any."""
+    return model._compile_loss
+
+
+def wrap_losses(model: keras.Model, wrap: Callable[[Any], Any]) -> None:
+    """Puts a function of ours in the place of each compiled loss.
+
+    Args:
+        model: Compiled and built.
+        wrap: Takes a `keras.Loss`, returns a callable (y_true, y_pred,
+            sample_weight).
+    """
+    compiled = model._compile_loss
+    # It has none where `compute_loss` is a user's own, which does not use them.
+    if compiled is not None and compiled._flat_losses is not None:
+        compiled._flat_losses = [
+            entry._replace(loss=wrap(entry.loss))
+            if isinstance(entry.loss, keras.Loss)
+            else entry
+            for entry in compiled._flat_losses
+        ]
+
+
+def update_compiled_metrics(
+    model: keras.Model, y: Any, y_pred: Any, sample_weight: Any
+) -> None:
+    """Updates the metrics given to `compile`."""
+    if model._compile_metrics is not None:
+        model._compile_metrics.update_state(y, y_pred, sample_weight)
+
+
+def update_compiled_metrics_by_row(
+    model: keras.Model, y: Any, y_pred: Any, sample_weight: Any, rows: tf.Tensor
+) -> None:
+    """Like `update_compiled_metrics`, with a weight for each row.
+
+    Args:
+        model: Compiled and built.
+        y: Labels.
+        y_pred: Predictions.
+        sample_weight: For the metrics that are weighted; or None.
+        rows: Of shape (rows,).
+    """
+    compiled = model._compile_metrics
+    if compiled is None:
+        return
+    labels = compiled._flatten_y(y)
+    # Without their masks, which Keras' metrics regard only where there are weights.
+    outputs = [tf.identity(output) for output in compiled._flatten_y(y_pred)]
+    weights = [rows] * len(outputs)
+    for metric, label, output in zip(
+        compiled._flat_metrics, labels, outputs, strict=False
+    ):
+        if metric:
+            metric.update_state(label, output, sample_weight=rows)
+    if sample_weight is not None:
+        given = compiled._flatten_y(sample_weight)
+        given = given * len(outputs) if len(given) < len(outputs) else given
+        weights = [
+            tf.cast(weight, rows.dtype)
+            * tf.reshape(rows, [-1] + [1] * (weight.shape.rank - 1))
+            for weight in given
+        ]
+        outputs = compiled._flatten_y(y_pred)
+    for metric, label, output, weight in zip(
+        compiled._flat_weighted_metrics, labels, outputs, weights, strict=False
+    ):
+        if metric:
+            metric.update_state(label, output, sample_weight=weight)
+
+
+def build(model: keras.Model, batch: Any) -> None:
+    """Builds model, losses, metrics and optimizer from the shapes of a batch.
+
+    Args:
+        model: Compiled.
+        batch: (x, y, sample_weight) of `keras.KerasTensor`.
+    """
+    with model.distribute_strategy.scope():
+        model._symbolic_build(data_batch=batch)
+
+
+def is_built(model: keras.Model, default_compute_loss: Callable) -> bool:
+    """Whether `build` has nothing left to do.
+
+    Args:
+        model: Compiled.
+        default_compute_loss: The method that builds the compiled losses; a user's own
+            may never ask for them.
+    """
+    parts = [model._compile_metrics, model.optimizer]
+    if type(model).compute_loss is default_compute_loss:
+        parts.append(model._compile_loss)
+    return all(layer.built for layer in all_layers(model)) and all(
+        part is None or part.built for part in parts
+    )
+
+
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The model and every layer in it, however deep."""
+    return list(model._flatten_layers())
+
+
+def own_strategy(model: keras.Model) -> tf.distribute.Strategy | None:
+    """The strategy in whose scope the model was made; None: the default one."""
+    return model._distribute_strategy
+
+
+def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
+    """Gives an object's class another base, in place.
+
+    Keras writes a class's name and module into saved files: the new class has those
+    of the old one, so that plain Keras loads what was saved.
+
+    Args:
+        thing: The object.
+        added: Its methods come before those of the object's class.
+        behind: Whether they come after those instead, and before those of the bases
+            that both have.
+    """
+    plain = type(thing)
+    if issubclass(plain, added):
+        return thing
+    key = (added, plain, behind)
+    if key not in _adopted:
+        names = {
+            "__module__": plain.__module__,
+            "__qualname__": plain.__qualname__,
+            "__doc__": plain.__doc__,
+        }
+        bases = (plain, added) if behind else (added, plain)
+        _adopted[key] = type(plain.__name__, bases, names)
+    thing.__class__ = _adopted[key]
+    return thing
+
+
+_adopted: dict[tuple[type, type, bool], type] = {}
+
+
+# ---------------------------------------------------------------- the optimizer
+
+
+class Recorder:
+    """What a train step gave to its optimizer, kept until it has been reduced."""
+
+    def __init__(self) -> None:
+        self.gradients: list[Any] | None = None
+        self.variables: list[Any] = []
+        # Whether the loss was weighted by the slice's share already.
+        self.weighted = False
+        # dtype -> the slice's share of the batch; None where it is all of it.
+        self.share: Callable[[Any], tf.Tensor] | None = None
+
+
+class _Local(keras.optimizers.Optimizer):
+    """Applies a gradient that every replica has whole, on each replica by itself.
+
+    Keras' TensorFlow optimizers clip first and reduce after, and use `merge_call`,
+    which cannot stand under a condition. Replicas that start equal and apply the same
+    gradient stay equal without either.
+    """
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay is None:
+            return
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                rate = keras.ops.cast(self.learning_rate, variable.dtype)
+                decay = keras.ops.cast(self.weight_decay, variable.dtype)
+                self.assign_sub(variable, variable * decay * rate)
+
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        grads = self._clip_gradients(grads)
+        self._apply_weight_decay(trainable_variables)
+        self._backend_update_step(grads, trainable_variables, self.learning_rate)
+        if self.use_ema:
+            self._update_model_variables_moving_average(self._trainable_variables)
+            every = self.ema_overwrite_frequency
+            if every:
+                keras.ops.cond(
+                    (self.iterations + 1) % every == 0,
+                    lambda: self._overwrite_model_variables_with_average_value(
+                        self._trainable_variables
+                    ),
+                    lambda: None,
+                )
+
+    def _overwrite_model_variables_with_average_value(self, trainable_variables):
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            if average is not None:
+                variable.assign(average)
+
+    def _get_current_learning_rate(self):
+        rate = self._learning_rate
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            # Updates, not micro-batches.
+            return rate(self.iterations)
+        return super()._get_current_learning_rate()
+
+    def _tf_apply(self, grads, trainable_variables=None):
+        # Of LossScaleOptimizer: without its merge_call.
+        self._common_apply(grads, trainable_variables)
+
+
+class _Recording:
+    """Hands gradients to a recorder while a train step is traced."""
+
+    def apply(self, grads, trainable_variables=None):
+        recorder = getattr(_phase, "recorder", None)
+        if recorder is None:
+            return super().apply(grads, trainable_variables)
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        if recorder.gradients is not None:
+            raise ValueError(
+                "train_step: expected one optimizer.apply() per step. Received: a "
+                "second one. Its gradients would have to be computed after the "
+                "first update was reduced over all replicas."
+            )
+        recorder.gradients = list(grads)
+        recorder.variables = list(trainable_variables)
+        return None
+
+    def apply_gradients(self, grads_and_vars):
+        grads, variables = zip(*grads_and_vars, strict=True)
+        self.apply(grads, variables)
+        return self._iterations
+
+    def scale_loss(self, loss):
+        recorder = getattr(_phase, "recorder", None)
+        if recorder is not None and recorder.share is not None:
+            recorder.weighted = True
+            loss = loss * recorder.share(loss.dtype)
+        return super().scale_loss(loss)
+
+
+@contextlib.contextmanager
+def recording(recorder: Recorder) -> Iterator[Recorder]:
+    """Within it, `optimizer.apply` of a view hands gradients to `recorder`."""
+    _phase.recorder = recorder
+    try:
+        yield recorder
+    finally:
+        _phase.recorder = None
+
+
+def optimizer_view(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The same optimizer, with the same state, that applies on each replica alone.
+
+    The user's object keeps its class, and is saved as what it is.
+    """
+    plain = type(optimizer)
+    if plain not in _views:
+        # `_Local` comes after the user's class and before Keras' TensorFlow
+        # optimizer: what a class overrides itself (Nadam, Muon) stays.
+        bases = (_Recording, plain, _Local)
+        _views[plain] = type(plain.__name__, bases, {"__module__": plain.__module__})
+        if issubclass(plain, keras.optimizers.LossScaleOptimizer):
+            _views[plain]._tf_apply = _Local._tf_apply
+    view = object.__new__(_views[plain])
+    state = vars(optimizer)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        inner = optimizer_view(optimizer.inner_optimizer)
+        state = {**state, "inner_optimizer": inner}
+    elif isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        parts = [optimizer_view(part) for part in optimizer.optimizers]
+        state = {**state, "_inner_optimizers": parts}
+    # Past Keras' own __setattr__, which would track it.
+    object.__setattr__(view, "__dict__", state)
+    return view
+
+
+_views: dict[type, type] = {}
+
+
+def micro_batches(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Micro-batches so far: `iterations` times `gradient_accumulation_steps`."""
+    return innermost(optimizer)._iterations
+
+
+def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer in a `LossScaleOptimizer`; or itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def accumulators(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Sums of micro-batch gradients, one for each trainable variable."""
+    return innermost(optimizer)._accumulated_gradients
+
+
+def trainable_index(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
+) -> int:
+    """A variable's place among those that the optimizer was built with."""
+    return innermost(optimizer)._get_variable_index(variable)
+
+
+def prepare_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Gives a built optimizer the kinds of variables that replicas need.
+
+    The counter becomes one that each replica advances by itself: Keras' own would be
+    merged at each step. Accumulators hold a different sum on each replica, and read
+    outside of a step they give the sum over all: so a file saved from any number of
+    replicas is right for any other.
+    """
+    inner = innermost(optimizer)
+    for part in getattr(inner, "optimizers", ()):
+        prepare_optimizer(part)
+    with inner._distribution_strategy.scope():
+        counter = inner._iterations
+        if counter.value.aggregation != tf.VariableAggregation.NONE:
+            # Past Keras' own __setattr__, which would track it once more.
+            vars(inner)["_iterations"] = _replace(inner, counter, aggregation="none")
+        if inner.gradient_accumulation_steps:
+            for i, sums in enumerate(inner._accumulated_gradients):
+                if sums.value.synchronization != tf.VariableSynchronization.ON_READ:
+                    inner._accumulated_gradients[i] = _replace(
+                        inner, sums, aggregation="sum", synchronization="on_read"
+                    )
+
+
+def _replace(optimizer: Any, old: keras.Variable, **kind: str) -> keras.Variable:
+    with tf.init_scope():
+        new = keras.Variable(
+            old.numpy(), dtype=old.dtype, trainable=False, name=old.name, **kind
+        )
+    new._path = old.path
+    optimizer._variables[[v is old for v in optimizer._variables].index(True)] = new
+    return new
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Optimizers that a model holds beside the compiled one."""
+    return [
+        value
+        for value in vars(model).values()
+        if isinstance(value, keras.optimizers.Optimizer)
+        and value is not model.optimizer
+    ]
+
+
+# --------------------------------------------------------- batch normalisation
+
+
+class Moments:
+    """Put in front of `keras.layers.BatchNormalization`: moments of our own."""
+
+    def _moments(self, inputs: Any, mask: Any) -> Any:
+        ours = self.global_moments(inputs, mask, self._reduction_axes)
+        return super()._moments(inputs, mask) if ours is None else ours
+
+    def global_moments(
+        self, inputs: tf.Tensor, mask: Any, axes: Sequence[int]
+    ) -> tuple[tf.Tensor, tf.Tensor] | None:
+        raise NotImplementedError

@@ -1,0 +1,72 @@
+"""What a strategy is made of, and values of a kind for each of its replicas."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def local_ids(strategy: tf.distribute.Strategy) -> list[int]:
+    """The numbers, over all workers, of the replicas that this process has."""
+    ids: list[int] = []
+
+    def collect(context: Any) -> tf.Tensor:
+        ids.append(int(context.replica_id_in_sync_group))
+        return tf.zeros(())
+
+    strategy.experimental_distribute_values_from_function(collect)
+    return ids
+
+
+def is_distributed(strategy: tf.distribute.Strategy) -> bool:
+    """Whether it is another than the default strategy, which is none."""
+    with tf.Graph().as_default():  # A graph of its own is in no scope.
+        return strategy is not tf.distribute.get_strategy()
+
+
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    """Processes that take part."""
+    return strategy.num_replicas_in_sync // len(local_ids(strategy))
+
+
+def worker_index(strategy: tf.distribute.Strategy) -> int:
+    """This process among the workers, from 0."""
+    ids = local_ids(strategy)
+    return ids[0] // len(ids)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the files of a run."""
+    return worker_index(strategy) == 0
+
+
+def per_replica(
+    strategy: tf.distribute.Strategy, ids: Sequence[int], values: Sequence[Any]
+) -> Any:
+    """One value for each local replica, as an argument for `strategy.run`.
+
+    Args:
+        strategy: Not TensorFlow's default one.
+        ids: What `local_ids` gives.
+        values: Nests of tensors, one for each of `ids`.
+    """
+
+    def leaf(*parts: tf.Tensor) -> Any:
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: parts[ids.index(int(context.replica_id_in_sync_group))]
+        )
+
+    return tf.nest.map_structure(leaf, *values)
+
+
+def first(strategy: tf.distribute.Strategy, value: Any) -> Any:
+    """What the first local replica returned."""
+    return keras.tree.map_structure(
+        lambda v: strategy.experimental_local_results(v)[0], value
+    )
+
+
+def run(strategy: tf.distribute.Strategy, function: Callable, *args: Any) -> Any:
+    """`strategy.run`, which autograph would otherwise rewrite."""
+    return strategy.run(tf.autograph.experimental.do_not_convert(function), args=args)

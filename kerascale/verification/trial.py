@@ -1,0 +1,144 @@
+"""The training of one configuration, in a process of its own."""
+
+import pathlib
+import sys
+import traceback
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascale import strategies
+from kerascale.engine import private_keras
+from kerascale.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, RefusedError
+from kerascale.verification import faults, subjects, zero_gradients
+from kerascale.verification.jobs import Job
+from kerascale.verification.recording import Recorder
+from kerascale.verification.records import Record, Status
+from kerascale.verification.subjects import Subject
+
+_FIRST_LINES = 5
+
+
+def run(job_path: str, folder: str, strategy_name: str) -> int:
+    """Trains what a job says and records it.
+
+    Args:
+        job_path: The job's file.
+        folder: Where the record of this process goes.
+        strategy_name: As `kerascale.strategies.get` takes it.
+
+    Returns:
+        The exit code of the process.
+    """
+    record = Record(pathlib.Path(folder))
+    try:
+        status = _train(Job.read(job_path), record, strategy_name)
+        code = EXIT_DONE
+    except RefusedError as error:
+        status, code = Status("refused", str(error)), EXIT_REFUSED
+    except Exception as error:
+        traceback.print_exc()
+        sys.stderr.flush()
+        status, code = Status("failed", _first_lines(error)), EXIT_FAILED
+    record.write_status(status)
+    return code
+
+
+def _train(job: Job, record: Record, strategy_name: str) -> Status:
+    # Before anything of the user's: it decides the devices.
+    strategy = strategies.get(strategy_name)
+    # Layers take the policy, all else takes floatx.
+    keras.config.set_floatx(job.precision)
+    keras.config.set_dtype_policy(job.precision)
+    distributed = strategy.num_replicas_in_sync > 1
+    if job.plant is not None and distributed:
+        faults.plant(job.plant)
+    make = subjects.from_recipe if job.recipe is not None else subjects.from_function
+    subject = make(job, strategy)
+    if job.plant is not None:
+        faults.refuse_without_effect(job.plant, subject.model)
+    subject.model.fit(
+        subject.data,
+        epochs=1,
+        verbose=0,
+        callbacks=[Recorder(record, job.steps, strategy)],
+    )
+    if job.plant is not None and distributed:
+        faults.refuse_unused(job.plant)
+    record.write_predictions(_predictions(subject))
+    variables = tuple(v.path for v in subject.model.weights)
+    has_normalization = any(
+        isinstance(layer, keras.layers.BatchNormalization)
+        for layer in private_keras.all_layers(subject.model)
+    )
+    if not distributed:
+        record.write_gradients(_gradients(subject, has_normalization))
+    return Status(
+        "done",
+        variables=variables,
+        batch_sizes=tuple(subject.batch_sizes),
+        has_batch_normalization=has_normalization,
+        notes=tuple(_notes(subject.model, job.precision)),
+    )
+
+
+def _predictions(subject: Subject) -> dict[str, np.ndarray]:
+    x = subject.first_batch[0]
+    rows = len(tf.nest.flatten(x)[0])
+    outputs = subject.model.predict(x, batch_size=rows, verbose=0)
+    return {str(i): v for i, v in enumerate(keras.tree.flatten(outputs))}
+
+
+def _gradients(subject: Subject, has_normalization: bool) -> dict[str, np.ndarray]:
+    """The gradients of variables that have a rule, and the largest of all."""
+    model = subject.model
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(subject.first_batch)
+    try:
+        with tf.GradientTape() as tape:
+            outputs = private_keras.call(model, x, training=True)
+            loss = private_keras.compute_loss(
+                model, x, y, outputs, weights, training=True
+            )
+        gradients = tape.gradient(loss, model.trainable_weights)
+    except Exception:
+        # A train step of the user's own may need no such loss; nothing is left out.
+        traceback.print_exc()
+        return {}
+    found = {"largest": np.zeros(())}
+    places = {id(v): i for i, v in enumerate(model.weights)}
+    for variable, gradient in zip(model.trainable_weights, gradients, strict=True):
+        if gradient is None:
+            continue
+        value = tf.convert_to_tensor(gradient).numpy()
+        largest = np.max(np.abs(value), initial=0.0)
+        found["largest"] = np.maximum(found["largest"], largest)
+        if zero_gradients.rule_of(variable.path, has_normalization):
+            found[str(places[id(variable)])] = value
+    return found
+
+
+def _notes(model: keras.Model, precision: str) -> list[str]:
+    notes = []
+    if model.steps_per_execution > 1:
+        notes.append(
+            f"steps_per_execution={model.steps_per_execution}: compared after each "
+            "execution, not after each step"
+        )
+    coarse = [
+        v.path
+        for v in model.trainable_weights
+        if precision == "float64" and v.dtype != "float64"
+    ]
+    if coarse:
+        notes.append(
+            f"weights that are not float64: {len(coarse)} ({coarse[0]}, ...), because "
+            "the model sets its own dtype: rounding there is above the limit"
+        )
+    return notes
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    first, *rest = lines or [""]
+    return "\n".join([f"{type(error).__name__}: {first}", *rest][:_FIRST_LINES])

@@ -1,0 +1,256 @@
+"""Guards of the private names of Keras that the engine uses.
+
+Each test says what to do when a release of Keras breaks it. All uses are in
+`kerascale/engine/private_keras.py`, so that is the file to change.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerascale as ks
+from kerascale.engine import private_keras
+
+OPTIMIZERS = sorted(
+    name
+    for name, value in vars(keras.optimizers).items()
+    if inspect.isclass(value)
+    and issubclass(value, keras.optimizers.Optimizer)
+    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+)
+
+
+def _model(**arguments):
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(3, activation="softmax")(inputs)
+    model = keras.Model(inputs, outputs)
+    model.compile(
+        arguments.pop("optimizer", "adam"),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        **arguments,
+    )
+    return model
+
+
+def _batch():
+    spec = keras.KerasTensor((None, 4)), keras.KerasTensor((None,), "int32")
+    return spec
+
+
+def test_fit_takes_a_data_adapter():
+    """If `fit` refuses it: find how this release takes a custom data adapter."""
+    seen = []
+
+    class Adapter(private_keras.DataAdapter):
+        num_batches, batch_size = 1, 2
+        has_partial_batch = partial_batch_size = None
+
+        def get_tf_dataset(self):
+            seen.append(True)
+            data = (np.ones((2, 4)), np.zeros(2))
+            return tf.data.Dataset.from_tensors(data)
+
+    _model().fit(Adapter(), verbose=0)
+    assert seen
+
+
+def test_arrays_of_an_adapter():
+    """If it fails: `ArrayDataAdapter` holds its arrays under other names."""
+    adapter = private_keras.adapter(x=np.ones((6, 4)), y=np.ones(6), batch_size=4)
+    (x, y), batch_size = private_keras.arrays_of(adapter)
+    assert (x.shape, y.shape, batch_size) == ((6, 4), (6,), 4)
+    dataset = tf.data.Dataset.range(3)
+    assert private_keras.arrays_of(private_keras.adapter(x=dataset)) is None
+
+
+def test_class_weights_become_sample_weights():
+    adapter = private_keras.adapter(
+        x=np.ones((3, 4)), y=np.array([0, 1, 1]), class_weight={0: 2.0, 1: 3.0}
+    )
+    np.testing.assert_array_equal(private_keras.arrays_of(adapter)[0][2], [2, 3, 3])
+
+
+def test_validation_split_is_the_last_part():
+    (x, _, _), (val_x, _, _) = private_keras.split_validation(
+        (np.arange(10), np.arange(10), None), 0.2
+    )
+    assert list(x) == list(range(8))
+    assert list(val_x) == [8, 9]
+
+
+def test_compiled_losses_are_where_we_look():
+    """If it fails: `CompileLoss` holds its losses otherwise; see `wrap_losses`."""
+    model = _model()
+    private_keras.build(model, _batch())
+    seen = []
+
+    def wrap(loss):
+        assert isinstance(loss, keras.Loss)
+
+        def call(y_true, y_pred, sample_weight=None):
+            seen.append(loss.name)
+            return loss(y_true, y_pred, sample_weight)
+
+        return call
+
+    private_keras.wrap_losses(model, wrap)
+    model.compute_loss(y=np.zeros(2), y_pred=np.full((2, 3), 1 / 3, "float32"))
+    assert seen == ["sparse_categorical_crossentropy"]
+    assert private_keras.compiled_loss(model) is not None
+    assert private_keras.loss_tracker(model).name == "loss"
+
+
+def test_build_builds_all_and_runs_nothing():
+    """If it fails: `_symbolic_build` has another name or builds less."""
+    inputs_seen = []
+
+    class Net(ks.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x):
+            inputs_seen.append(x)
+            return self.dense(x)
+
+    model = Net()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    assert not private_keras.is_built(model, model.default_compute_loss)
+    private_keras.build(model, _batch())
+    assert private_keras.is_built(model, model.default_compute_loss)
+    assert not any(hasattr(x, "numpy") for x in inputs_seen)  # No data.
+    assert model.optimizer.built
+
+
+def test_metrics_by_row_are_those_of_the_rows_that_count():
+    """If it fails: `CompileMetrics` holds its metrics otherwise."""
+    y = np.array([0, 1, 2, 0])
+    y_pred = np.eye(3, dtype="float32")[[0, 1, 0, 1]]
+
+    def results(rows):
+        model = _model(weighted_metrics=["accuracy"])
+        private_keras.build(model, _batch())
+        model.reset_metrics()
+        weight = tf.constant([1.0, 3.0, 1.0, 5.0])
+        if rows is None:
+            data = tf.constant(y[:3]), tf.constant(y_pred[:3]), weight[:3]
+            private_keras.update_compiled_metrics(model, *data)
+        else:
+            data = tf.constant(y), tf.constant(y_pred), weight
+            private_keras.update_compiled_metrics_by_row(model, *data, rows)
+        return {k: float(v) for k, v in model.get_metrics_result().items()}
+
+    expected = results(None)
+    assert expected["accuracy"] == pytest.approx(2 / 3)
+    assert expected["weighted_accuracy"] == pytest.approx(4 / 5)
+    assert results(tf.constant([1.0, 1.0, 1.0, 0.0])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_view_updates_as_the_optimizer_does(name):
+    """If it fails for one: it overrides something that `_Local` must leave to it."""
+
+    def weights(view):
+        keras.utils.set_random_seed(1)
+        variable = keras.Variable(np.arange(6.0).reshape(2, 3), dtype="float32")
+        optimizer = vars(keras.optimizers)[name](0.1, clipnorm=1.0, weight_decay=0.01)
+        optimizer.build([variable])
+        used = private_keras.optimizer_view(optimizer) if view else optimizer
+        for step in range(4):
+            used.apply([tf.fill((2, 3), 0.5 + step)], [variable])
+        assert int(optimizer.iterations.numpy()) == 4
+        return variable.numpy()
+
+    np.testing.assert_array_equal(weights(True), weights(False))
+
+
+def test_view_of_several_optimizers():
+    """If it fails: `MultiOptimizer` holds its parts otherwise."""
+
+    def weights(view):
+        a, b = keras.Variable([1.0, 2.0], name="a"), keras.Variable([3.0], name="b")
+        optimizers = {"a": keras.optimizers.Adam(0.1), "b": keras.optimizers.SGD(0.1)}
+
+        optimizer = keras.optimizers.MultiOptimizer(lambda v: optimizers[v.name])
+        optimizer.build([a, b])
+        used = private_keras.optimizer_view(optimizer) if view else optimizer
+        for _ in range(3):
+            used.apply([tf.constant([1.0, 2.0]), tf.constant([1.0])], [a, b])
+        return [*a.numpy(), *b.numpy(), optimizer.optimizers[0].iterations.numpy()]
+
+    assert weights(True) == weights(False)
+
+
+def test_view_shares_state_and_leaves_the_class():
+    """If it fails: optimizers keep state outside of `__dict__`."""
+    variable = keras.Variable([1.0])
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1))
+    optimizer.build([variable])
+    view = private_keras.optimizer_view(optimizer)
+    view.apply([tf.constant([float("inf")])], [variable])
+    assert float(optimizer.dynamic_scale.numpy()) == 2.0**14
+    view.apply([tf.constant([1.0])], [variable])
+    assert int(optimizer.iterations.numpy()) == 1
+    assert type(optimizer) is keras.optimizers.LossScaleOptimizer
+
+
+def test_recorder_takes_one_update():
+    variable = keras.Variable([1.0])
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build([variable])
+    view = private_keras.optimizer_view(optimizer)
+    with private_keras.recording(private_keras.Recorder()) as recorder:
+        view.apply_gradients([(tf.constant([2.0]), variable)])
+        assert float(variable.numpy()[0]) == 1.0
+        with pytest.raises(ValueError, match=r"expected one optimizer.apply\(\)"):
+            view.apply([tf.constant([2.0])], [variable])
+    np.testing.assert_array_equal(recorder.gradients[0], [2.0])
+
+
+def test_prepared_optimizer_keeps_values_places_and_names():
+    """If it fails: the order or the names in saved optimizers would change."""
+    variable = keras.Variable([1.0, 2.0], name="w")
+    optimizer = keras.optimizers.Adam(0.1, gradient_accumulation_steps=2)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant([1.0, 1.0])], [variable])
+    before = [(v.path, v.numpy().tolist()) for v in optimizer.variables]
+    private_keras.prepare_optimizer(optimizer)
+    assert [(v.path, v.numpy().tolist()) for v in optimizer.variables] == before
+    counter = private_keras.micro_batches(optimizer)
+    assert counter.value.aggregation == tf.VariableAggregation.NONE
+    (sums,) = private_keras.accumulators(optimizer)
+    assert sums.value.synchronization == tf.VariableSynchronization.ON_READ
+    assert any(v is sums for v in optimizer.variables)
+
+
+def test_moments_are_asked_for():
+    """If it fails: `BatchNormalization` no longer calls `_moments(inputs, mask)`."""
+    asked = []
+
+    class Asked(private_keras.Moments):
+        def global_moments(self, inputs, mask, axes):
+            asked.append((mask is None, list(axes)))
+
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 5, 3))
+    private_keras.adopt_class(layer, Asked)
+    layer(np.ones((2, 5, 3), "float32"), training=True)
+    assert asked == [(True, [0, 1])]
+    assert type(layer).__name__ == "BatchNormalization"
+
+
+def test_adopted_class_before_or_behind():
+    class Plain(keras.Model):
+        def which(self):
+            return "plain"
+
+    class Added(keras.Model):
+        def which(self):
+            return "added"
+
+    assert private_keras.adopt_class(Plain(), Added).which() == "added"
+    assert private_keras.adopt_class(Plain(), Added, behind=True).which() == "plain"
