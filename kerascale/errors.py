@@ -5,6 +5,8 @@ from collections.abc import Iterable
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
+# sysexits.h: a temporary failure; whoever restarts jobs may start it again.
+EXIT_STOPPED = 75
 # What a shell reports for a process that SIGINT ended.
 EXIT_INTERRUPTED = 130
 
@@ -36,6 +38,26 @@ class RefusedError(ValueError):
         return f"{self.heading}: {len(self.problems)} problems{lines}"
 
 
+class DamagedRunError(RuntimeError):
+    """A run has checkpoints, and none of them is whole. The command exits with 1."""
+
+
+class StoppedError(Exception):
+    """The run was asked to stop, and has saved its state.
+
+    The command line exits with 75; the same command goes on.
+
+    Args:
+        step: Batches that have been trained.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        super().__init__(
+            f"stopped on request after step {step}; the same command goes on"
+        )
+
+
 class NonFiniteError(ArithmeticError):
     """The loss became NaN or infinite during training. The run has failed.
 
@@ -61,7 +83,7 @@ class SaveFailedError(RuntimeError):
         super().__init__(
             f"SAVE FAILED: expected to write the checkpoint of step {step}. "
             f"Received: {cause}. Older checkpoints are as they were. Make room, or "
-            "make the folder writable; the next save starts from nothing."
+            "make the folder writable, and save again."
         )
 
     def __reduce__(self) -> tuple[type, tuple[int, int | None, str]]:

@@ -12,6 +12,7 @@ import keras
 
 from kerascale import runs
 from kerascale.callbacks.standard import BEST_WEIGHTS
+from kerascale.checkpoint import refuse_unsafe_weights
 from kerascale.console import say
 from kerascale.errors import RefusedError
 
@@ -121,6 +122,7 @@ def _extract(path: pathlib.Path, destination: pathlib.Path) -> None:
             pass
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise RefusedError(f"{_EXPECTED} Received: {path} ({error}).") from error
+    refuse_unsafe_weights(destination)
 
 
 def _merge(theirs: pathlib.Path, ours: pathlib.Path) -> tuple[int, list[str]]:

@@ -29,13 +29,22 @@ class RunFolder:
         path: The folder; it must be new or empty. None: `runs/RECIPE/N`, with the
             first free number.
         recipe_name: The recipe's name.
+        existing: Whether it is the folder of a run that goes on, and nothing in it is
+            ever discarded.
 
     Raises:
         RefusedError: If the folder holds something, is held by another process, or
             cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike | None, recipe_name: str) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike | None,
+        recipe_name: str,
+        *,
+        existing: bool = False,
+    ) -> None:
+        self._existing = existing
         # Folders that were not there before, outermost first.
         self._created: list[pathlib.Path] = []
         self._lock = None
@@ -43,8 +52,9 @@ class RunFolder:
             self.path = self._make_folder(path, recipe_name)
             self._lock = filelock.FileLock(self.path / _LOCK)
             self._lock.acquire(timeout=0)
-            _refuse_content(self.path)
-            (self.path / CHECKPOINTS).mkdir()
+            if not existing:
+                _refuse_content(self.path)
+            (self.path / CHECKPOINTS).mkdir(exist_ok=existing)
         except filelock.Timeout as error:
             raise _held(self.path) from error
         except OSError as error:
@@ -71,7 +81,8 @@ class RunFolder:
         try:
             if path is not None and folder.is_dir():
                 _refuse_held(folder)
-                _refuse_content(folder)
+                if not (folder / CONFIG).is_file():  # Else a run may go on in it.
+                    _refuse_content(folder)
             there = folder
             while not os.path.lexists(there):
                 there = there.parent
@@ -97,6 +108,9 @@ class RunFolder:
         and its parents where they were created here and are empty. A folder with
         anything else in it stays as it is.
         """
+        if self._existing:
+            self.close()
+            return
         ours = {_LOCK, CONFIG, CHECKPOINTS}
         with contextlib.suppress(OSError):  # What cannot be removed stays.
             if {p.name for p in self.path.iterdir()} <= ours:

@@ -11,16 +11,30 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale import console, initial_weights, runs, strategies
+from kerascale import (
+    console,
+    initial_weights,
+    resuming,
+    runs,
+    stopping,
+    strategies,
+)
 from kerascale.assembly import make_datasets, make_model
-from kerascale.callbacks import standard_callbacks, worker_callbacks
+from kerascale.callbacks import (
+    Resumed,
+    SaveCheckpoints,
+    standard_callbacks,
+    worker_callbacks,
+)
 from kerascale.callbacks.standard import BEST_WEIGHTS
+from kerascale.checkpoint import Store, Writer
 from kerascale.console import duration, say
-from kerascale.datasets import Batches, Datasets
-from kerascale.engine import agreement, replicas
+from kerascale.datasets import Datasets
+from kerascale.engine import agreement, replicas, state
 from kerascale.errors import RefusedError
 from kerascale.evaluation import evaluate
 from kerascale.registry import Recipe, load_recipe
+from kerascale.resuming import Checkpoints
 
 
 def train(
@@ -33,6 +47,7 @@ def train(
     init_from: str | os.PathLike | None = None,
     init_partial: bool = False,
     datasets: Datasets | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -46,7 +61,8 @@ def train(
         recipe: A recipe, or what `load_recipe` takes.
         config: The recipe's `Config`; None: its defaults.
         strategy: See `kerascale.strategies.get`.
-        run_dir: The run folder, new or empty; None: `runs/RECIPE/N`.
+        run_dir: The run folder: new, empty, or that of a run which was interrupted
+            and goes on; None: `runs/RECIPE/N`.
         callbacks: Keras callbacks to add to the standard ones.
         init_from: A run folder, `.keras` or `.weights.h5` file whose weights the
             model starts from.
@@ -54,6 +70,8 @@ def train(
             shape, may keep their initial values; each is listed.
         datasets: Data from Python, in place of the recipe's own: what
             `kerascale.datasets.from_arrays` or `from_tf_data` returns.
+        checkpoints: When the state is saved, and what is done with an older run in
+            the folder; None: `Checkpoints()`.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -61,6 +79,8 @@ def train(
     Raises:
         RefusedError: If anything is wrong that can be known before the first step.
         NonFiniteError: If the loss becomes NaN or infinite.
+        StoppedError: If SIGTERM or SIGINT asked to stop; the state is saved.
+        DamagedRunError: If the run that should go on has no whole checkpoint.
 
     Example:
 
@@ -101,8 +121,12 @@ def train(
         *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
         *(callbacks or ()),
     ]
+    plan = checkpoints or Checkpoints()
     with contextlib.ExitStack() as stack:
-        folder, path = _open_folder(stack, strategy, run_dir, recipe)
+        stack.enter_context(stopping.on_signals())
+        folder, path, resumed = _open_folder(
+            stack, strategy, run_dir, recipe, config, datasets, plan
+        )
         if folder is not None:
             folder.write_config(
                 recipe,
@@ -113,10 +137,12 @@ def train(
                 init_partial=init_partial,
             )
         say(f"run folder: {path}")
-        all_callbacks = [*_own_callbacks(folder, config, datasets), *callbacks]
         _seed(config)
+        own = _own_callbacks(folder, config, datasets)
+        saver = _saver(folder, [*own, *callbacks], datasets, plan, resumed)
         began = time.monotonic()
-        history = _fit(model, config, datasets, all_callbacks)
+        _fit(model, config, datasets, [*own, *callbacks, saver], resumed)
+        history = saver.history
         say(f"trained for {duration(time.monotonic() - began)}")
         if folder is not None:
             _take_best_weights(model, folder, history, config)
@@ -174,19 +200,52 @@ def _open_folder(
     strategy: tf.distribute.Strategy,
     run_dir: str | os.PathLike | None,
     recipe: Recipe,
-) -> tuple[runs.RunFolder | None, pathlib.Path]:
-    """The run folder, for the chief; and its path, for every worker."""
-    folder = None
+    config: Any,
+    datasets: Datasets,
+    plan: Checkpoints,
+) -> tuple[runs.RunFolder | None, pathlib.Path, Resumed | None]:
+    """The run folder, for the chief; its path, and where the run goes on, for all."""
+    folder, resumed = None, None
+    wanted = None if run_dir is None else pathlib.Path(run_dir)
 
     def make() -> str:
-        nonlocal folder
-        folder = stack.enter_context(runs.RunFolder(run_dir, recipe.name))
-        return str(folder.path)
+        nonlocal folder, resumed
+        opened = resuming.open_folder(wanted, recipe, config, datasets.info, plan)
+        folder = stack.enter_context(opened)
+        resumed = resuming.find(folder, plan, datasets.steps_per_epoch)
+        return f"{folder.path}\n{resuming.to_text(resumed)}"
 
-    path = pathlib.Path(agreement.from_chief(strategy, make))
+    where, _, text = agreement.from_chief(strategy, make).partition("\n")
+    path = pathlib.Path(where)
     if folder is None:
+        resumed = resuming.from_text(text)
         console.log_to(f"{path}.worker-{replicas.worker_index(strategy)}.log")
-    return folder, path
+    return folder, path, resumed
+
+
+def _saver(
+    folder: runs.RunFolder | None,
+    remembering: list[keras.callbacks.Callback],
+    datasets: Datasets,
+    plan: Checkpoints,
+    resumed: Resumed | None,
+) -> SaveCheckpoints:
+    writer, files = None, {}
+    if folder is not None:
+        store = Store(
+            folder.path / runs.CHECKPOINTS, keep=plan.keep, keep_every=plan.keep_every
+        )
+        writer = Writer(store, on_error=lambda error: say(str(error)))
+        files = {name: folder.path / name for name in (runs.HISTORY, runs.METRICS)}
+    return SaveCheckpoints(
+        writer,
+        datasets.steps_per_epoch,
+        remembering=remembering,
+        files=files,
+        every_steps=plan.every_steps,
+        every_seconds=plan.every_seconds,
+        resumed=resumed,
+    )
 
 
 def _own_callbacks(
@@ -214,21 +273,25 @@ def _fit(
     config: Any,
     datasets: Datasets,
     callbacks: Sequence[keras.callbacks.Callback],
-) -> dict[str, list[float]]:
-    validation = datasets.validation
-    history = model.fit(
-        _batches(datasets.train),
-        epochs=getattr(config, "epochs", 1),
-        validation_data=None if validation is None else _batches(validation),
+    resumed: Resumed | None,
+) -> None:
+    epochs = getattr(config, "epochs", 1)
+    train = datasets.train
+    begin = resumed or Resumed()
+    if resumed is not None:
+        train = train.starting_at(begin.step)
+        if begin.stop or begin.epoch >= epochs:
+            # All is trained; what came after was interrupted.
+            state.restore(model, begin.arrays, metrics=False)
+            return
+    model.fit(
+        train,
+        epochs=epochs,
+        initial_epoch=begin.epoch,
+        validation_data=datasets.validation,
         callbacks=list(callbacks),
         verbose=0,
     )
-    return history.history
-
-
-def _batches(source: Any) -> Any:
-    """Batches that each worker can make its part of; or a user's own `tf.data`."""
-    return source if isinstance(source, Batches) else source.dataset()
 
 
 def _take_best_weights(

@@ -12,14 +12,16 @@ PACKAGE = ROOT / "kerascale"
 LAYERS = [
     {"cli", "__main__"},
     {"training", "launch", "verification"},
+    {"resuming"},
     {"assembly", "prediction", "serving", "initial_weights"},
     {"runs", "run_files", "run_folder"},
-    {"evaluation", "callbacks"},
+    {"evaluation", "callbacks", "checkpoint"},
     {"models", "optimizers"},
     {"engine", "layers", "constraints", "strategies", "datasets"},
     {"registry", "offers", "cluster"},
     {"config"},
     {"fields"},
+    {"stopping"},
     {"errors", "console", "_version"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}

@@ -3,6 +3,7 @@
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.save_checkpoints import Resumed, SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.engine.feed import SetEpoch
@@ -11,6 +12,8 @@ __all__ = [
     "FailOnNonFinite",
     "MetricsRecord",
     "Progress",
+    "Resumed",
+    "SaveCheckpoints",
     "SaveWeights",
     "SetEpoch",
     "standard_callbacks",

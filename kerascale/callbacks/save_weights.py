@@ -27,6 +27,13 @@ class SaveWeights(keras.callbacks.Callback):
         self.monitor = monitor
         self.best = math.inf
 
+    def get_state(self) -> dict[str, float]:
+        """What a run that goes on must know."""
+        return {"best": self.best}
+
+    def set_state(self, state: dict[str, float]) -> None:
+        self.best = state["best"]
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.monitor is not None:
             value = float((logs or {}).get(self.monitor, math.nan))

@@ -47,7 +47,8 @@ def standard_callbacks(
         FailOnNonFinite(),
         SaveWeights(checkpoints / BEST_WEIGHTS, monitor),
         SaveWeights(checkpoints / LAST_WEIGHTS),
-        keras.callbacks.CSVLogger(folder / history_name),
+        # A run that goes on finds what it wrote before.
+        keras.callbacks.CSVLogger(folder / history_name, append=True),
         MetricsRecord(folder / metrics_name, examples_per_epoch),
         keras.callbacks.TensorBoard(folder / tensorboard_name, write_graph=False),
         Progress(examples_per_epoch, steps_per_epoch),

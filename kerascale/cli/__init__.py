@@ -12,8 +12,10 @@ from kerascale.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
+    EXIT_STOPPED,
     NonFiniteError,
     RefusedError,
+    StoppedError,
 )
 from kerascale.fields import nearest
 
@@ -66,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say_everywhere(f"\nkerascale {command}: stopped by Ctrl-C.")
         return EXIT_INTERRUPTED
+    except StoppedError as error:
+        say_everywhere(f"kerascale {command}: {error}.")
+        return EXIT_STOPPED
     except BrokenPipeError:  # `kerascale recipes | head`
         sys.stdout = open(os.devnull, "w")
         return EXIT_DONE

@@ -35,6 +35,16 @@ class Options:
     """Start from the weights of this run folder, .keras or .weights.h5 file."""
     init_partial: bool = False
     """Start from those weights of --init-from that match, and list the others."""
+    fresh: bool = False
+    """Begin anew where --run-dir holds a run; the old folder is renamed."""
+    resume_from: str | None = None
+    """Begin with the state of another run: its folder, or FOLDER:STEP."""
+    allow_changes: tuple[str, ...] = ()
+    """Fields that may differ from those of the run that goes on in --run-dir."""
+    save_every_steps: int | None = None
+    """Batches between two saves of the state, beside those after each epoch."""
+    save_every_seconds: float | None = 600.0
+    """Seconds between two saves of the state; None: no such saves."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -50,6 +60,7 @@ def run(arguments: Sequence[str]) -> None:
     quiet.import_tensorflow()
     from kerascale import strategies, training
     from kerascale.engine import replicas
+    from kerascale.resuming import Checkpoints
 
     strategy = strategies.get(options.strategy, tpu=options.tpu)
     result = training.train(
@@ -59,6 +70,13 @@ def run(arguments: Sequence[str]) -> None:
         run_dir=options.run_dir,
         init_from=options.init_from,
         init_partial=options.init_partial,
+        checkpoints=Checkpoints(
+            every_steps=options.save_every_steps,
+            every_seconds=options.save_every_seconds,
+            fresh=options.fresh,
+            resume_from=options.resume_from,
+            allow_changes=options.allow_changes,
+        ),
     )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):

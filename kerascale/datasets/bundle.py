@@ -79,10 +79,13 @@ class Stream:
     Args:
         batches: A finite dataset of known cardinality.
         batch_size: Examples in a batch.
+        first_step: Batches of the first epoch that is read which were done before.
+            They are read again, and dropped.
     """
 
     batches: tf.data.Dataset
     batch_size: int
+    first_step: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -101,6 +104,9 @@ class Stream:
 
     def for_evaluation(self) -> "Stream":
         return self
+
+    def starting_at(self, step: int) -> "Stream":
+        return dataclasses.replace(self, first_step=step)
 
 
 def from_tf_data(

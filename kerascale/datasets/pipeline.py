@@ -31,6 +31,7 @@ class Batches:
             come in the order of their indices.
         plain_gather: Like `gather`, without what training adds to the examples
             (augmentation, shifted windows); None: the same.
+        first_step: Batches of the first epoch that is read which were done before.
     """
 
     gather: Gather
@@ -39,6 +40,7 @@ class Batches:
     seed: int
     shuffle: bool
     plain_gather: Gather | None = None
+    first_step: int = 0
 
     def for_evaluation(self) -> "Batches":
         """The same examples as they are, in their own order."""
@@ -87,7 +89,17 @@ class Batches:
             steps.map(lambda s: (s // self.steps_per_epoch, s % self.steps_per_epoch))
         )
 
-    def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset:
+    def starting_at(self, step: int) -> "Batches":
+        """The same batches, of which `fit` skips some in its first epoch.
+
+        Args:
+            step: How many: from 0 to `steps_per_epoch`.
+        """
+        return dataclasses.replace(self, first_step=step)
+
+    def epoch_dataset(
+        self, epoch: tf.Variable, first_step: tf.Variable | None = None
+    ) -> tf.data.Dataset:
         """The batches of one epoch, which is read when iteration begins.
 
         `model.fit` iterates a dataset once per epoch. So each epoch ends where it
@@ -96,13 +108,20 @@ class Batches:
 
         Args:
             epoch: int64 scalar; see `kerascale.callbacks.SetEpoch`.
+            first_step: int64 scalar: the batch to begin at; None: the first.
         """
-        now = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
-        steps = now.flat_map(
-            lambda e: tf.data.Dataset.range(self.steps_per_epoch).map(lambda s: (e, s))
-        )
-        known = tf.data.experimental.assert_cardinality(self.steps_per_epoch)
-        return self._mapped(steps.apply(known))
+
+        def steps_of(_: tf.Tensor) -> tf.data.Dataset:
+            now = epoch.read_value()
+            first = 0 if first_step is None else first_step.read_value()
+            steps = tf.data.Dataset.range(first, self.steps_per_epoch)
+            return steps.map(lambda step: (now, step))
+
+        steps = tf.data.Dataset.from_tensors(0).flat_map(steps_of)
+        if first_step is None:
+            known = tf.data.experimental.assert_cardinality(self.steps_per_epoch)
+            steps = steps.apply(known)
+        return self._mapped(steps)
 
     def _mapped(self, steps: tf.data.Dataset) -> tf.data.Dataset:
         options = tf.data.Options()

@@ -7,12 +7,16 @@ import keras
 import tensorflow as tf
 
 from kerascale.console import say
-from kerascale.engine import place, reduce, replicas, slices
+from kerascale.engine import control, place, reduce, replicas, slices
 from kerascale.engine.feed import StepIterator
 from kerascale.engine.step import TrainStep
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
 Step = Callable[[Any], Any]
+
+
+# Among the logs of an execution, and taken out of them.
+_WISHES = "_kerascale_wishes"
 
 
 class Execution:
@@ -51,20 +55,28 @@ class Execution:
             self._until_end = wrap(self._unknown)
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
-        if self.custom and self._metric_names is None:
-            self._metric_names = set(self.model.get_metrics_result())
+        if self.custom:
+            self._names()
         function, *arguments = self._next_call(iterator)
+        if function is None:  # Steps that were done before: Keras asks for names.
+            return dict.fromkeys(self._names(), 0.0)
         try:
             logs = getattr(self, function)(*arguments)
         except reduce.CommunicatesInside:  # While it was traced: nothing was read.
             self._do_not_compile()
             logs = getattr(self, function)(*arguments)
-        if function != "_until_end":
-            return logs
-        logs, num_steps = logs
-        if int(num_steps) == 0:
-            raise StopIteration
+        if function == "_until_end":
+            logs, num_steps = logs
+            if int(num_steps) == 0:
+                raise StopIteration
+        if _WISHES in logs:
+            control.heard(logs.pop(_WISHES))
         return logs
+
+    def _names(self) -> set[str]:
+        if self._metric_names is None:
+            self._metric_names = set(self.model.get_metrics_result())
+        return self._metric_names
 
     def _next_call(self, iterator: Any) -> tuple[Any, ...]:
         """Which of the functions to call, and with what."""
@@ -80,6 +92,8 @@ class Execution:
         steps = iterator.take(self.model.steps_per_execution)
         if steps is None:
             return "_until_end", iterator.iterator
+        if steps == 0:
+            return (None,)
         if steps == 1:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
@@ -170,7 +184,9 @@ class Execution:
         }
 
     def _logs(self, carried: dict[str, Any]) -> dict[str, Any]:
-        return {**self.model.get_metrics_result(), **carried}
+        with control.collecting() as wishes:
+            logs = {**self.model.get_metrics_result(), **carried}
+        return {**logs, _WISHES: wishes[0]} if wishes else logs
 
 
 def train(model: keras.Model, custom: bool) -> Execution:

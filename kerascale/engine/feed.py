@@ -16,21 +16,33 @@ class SetEpoch(keras.callbacks.Callback):
 
     Args:
         epoch: int64 scalar, from 0: for `Batches.epoch_dataset`. None: a new one.
+        first_step: int64 scalar: the batch that an epoch begins at; or None.
+        skip: Batches that the first epoch leaves out.
     """
 
-    def __init__(self, epoch: tf.Variable | None = None) -> None:
+    def __init__(
+        self,
+        epoch: tf.Variable | None = None,
+        first_step: tf.Variable | None = None,
+        skip: int = 0,
+    ) -> None:
         super().__init__()
-        self.epoch = epoch_variable() if epoch is None else epoch
+        self.epoch = counter("epoch") if epoch is None else epoch
+        self.first_step = first_step
+        self._skip = skip
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch.assign(epoch)
+        if self.first_step is not None:
+            self.first_step.assign(self._skip)
+            self._skip = 0
 
 
-def epoch_variable() -> tf.Variable:
-    """The variable that `SetEpoch` writes."""
+def counter(name: str) -> tf.Variable:
+    """A variable that `SetEpoch` writes."""
     # The host's own: tf.data reads it there. And no replica's.
     with tf.init_scope(), tf.device("CPU:0"):
-        return tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
+        return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
 
 
 class StepIterator:
@@ -40,6 +52,7 @@ class StepIterator:
         iterator: Over the elements of the feed.
         steps_per_epoch: After that many `take` begins anew; None: unknown.
         num_batches: How many there are in all; None: unknown.
+        skip: Steps of the epoch that were done before, and are not in the iterator.
     """
 
     def __init__(
@@ -47,14 +60,19 @@ class StepIterator:
         iterator: tf.data.Iterator,
         steps_per_epoch: int | None,
         num_batches: int | None,
+        skip: int = 0,
     ) -> None:
         self.iterator = iterator
         self.steps_per_epoch = steps_per_epoch
         self._done = 0
         self._left = num_batches
+        self._skip = skip
 
     def take(self, steps: int) -> int | None:
-        """How many steps the next execution may run; None: until data ends."""
+        """How many steps the next execution may run; None: until data ends.
+
+        Steps that were done before are none.
+        """
         if self.steps_per_epoch is None:
             return None
         steps = min(steps, self.steps_per_epoch - self._done)
@@ -62,7 +80,9 @@ class StepIterator:
             steps = min(steps, self._left)
             self._left -= steps
         self._done = (self._done + steps) % self.steps_per_epoch
-        return steps
+        skipped = min(steps, self._skip)
+        self._skip -= skipped
+        return steps - skipped
 
     def __next__(self) -> Any:
         return next(self.iterator)
@@ -71,19 +91,19 @@ class StepIterator:
 class _Steps(tf.distribute.DistributedDataset):
     """Tells Keras that there is nothing left to distribute."""
 
-    def __init__(
-        self, dataset: tf.data.Dataset, steps: int | None, num_batches: int | None
-    ) -> None:
-        self._dataset = dataset
-        self._steps = steps
-        self._num_batches = num_batches
+    def __init__(self, feed: "Feed") -> None:
+        self._feed = feed
+        self._skip = feed.skip
 
     def __iter__(self) -> StepIterator:
-        return StepIterator(iter(self._dataset), self._steps, self._num_batches)
+        # The first iterator alone begins in the middle of an epoch.
+        skip, self._skip = self._skip, 0
+        feed = self._feed
+        return StepIterator(iter(feed.dataset), feed.steps, feed.num_batches, skip)
 
     @property
     def element_spec(self) -> Any:
-        return self._dataset.element_spec
+        return self._feed.dataset.element_spec
 
 
 class Feed(private_keras.DataAdapter):
@@ -97,7 +117,8 @@ class Feed(private_keras.DataAdapter):
         element_spec: That of a global batch: (x,), (x, y) or (x, y, sample_weight).
         num_batches: Batches in an epoch; None: unknown.
         steps_per_epoch: Steps that `fit` was asked for; None: all batches.
-        epoch: Which epoch the dataset reads; None: it does not ask.
+        set_epoch: Tells the dataset which epoch it reads; None: it does not ask.
+        skip: Steps of the first epoch that were done before.
     """
 
     def __init__(
@@ -106,16 +127,18 @@ class Feed(private_keras.DataAdapter):
         element_spec: Any,
         num_batches: int | None,
         steps_per_epoch: int | None = None,
-        epoch: tf.Variable | None = None,
+        set_epoch: SetEpoch | None = None,
+        skip: int = 0,
     ) -> None:
         self.dataset = dataset
         self.batch_spec = element_spec
-        self.epoch = epoch
+        self.set_epoch = set_epoch
+        self.skip = skip
+        self.steps = steps_per_epoch or num_batches
         self._num_batches = num_batches
-        self._steps = steps_per_epoch or num_batches
 
     def get_tf_dataset(self) -> Any:
-        return _Steps(self.dataset, self._steps, self._num_batches)
+        return _Steps(self)
 
     @property
     def num_batches(self) -> int | None:
@@ -140,6 +163,7 @@ def from_dataset(
     *,
     steps: int | None = None,
     num_batches: int | None = None,
+    skip: int = 0,
     local: bool = False,
 ) -> Feed:
     """A feed out of a dataset of global batches.
@@ -151,12 +175,20 @@ def from_dataset(
         strategy: That of the model.
         steps: `steps_per_epoch`; or None.
         num_batches: Where the dataset itself does not know; or None.
+        skip: Batches of the first epoch that are read and dropped.
         local: Whether each process takes whole batches, cut for its own replicas.
     """
     cardinality = int(dataset.cardinality())
     if cardinality >= 0:
         num_batches = cardinality
     spec = dataset.element_spec
+    set_epoch = None
+    if skip:
+        whole = dataset
+        set_epoch = SetEpoch(first_step=counter("first_step"), skip=skip)
+        dataset = tf.data.Dataset.from_tensors(0).flat_map(
+            lambda _: whole.skip(set_epoch.first_step.read_value())
+        )
     count = strategy.num_replicas_in_sync
     ids = replicas.local_ids(strategy)
     if local:
@@ -176,7 +208,7 @@ def from_dataset(
             deterministic=True,
         )
         dataset = dataset.prefetch(2)
-    return Feed(dataset, spec, num_batches, steps)
+    return Feed(dataset, spec, num_batches, steps, set_epoch, skip)
 
 
 def from_batches(
@@ -189,13 +221,15 @@ def from_batches(
 
     Each process gathers the rows of its own slices only.
     """
-    epoch = epoch_variable()
-    whole = batches.epoch_dataset(epoch)
-    if strategy.num_replicas_in_sync == 1 and not replicas.is_distributed(strategy):
-        return Feed(whole, whole.element_spec, batches.steps_per_epoch, steps, epoch)
+    skip = batches.first_step
+    set_epoch = SetEpoch(first_step=counter("first_step"), skip=skip)
+    variables = (set_epoch.epoch, set_epoch.first_step)
+    whole = batches.epoch_dataset(*variables)
+    known = (whole.element_spec, batches.steps_per_epoch, steps, set_epoch, skip)
+    if not replicas.is_distributed(strategy):
+        return Feed(whole, *known)
     ids = replicas.local_ids(strategy)
     count = strategy.num_replicas_in_sync
-
     static = slices.static_rows(strategy, batches.batch_size)
 
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
@@ -204,8 +238,8 @@ def from_batches(
             for rows, where in slices.cut(indices, ids, count, static)
         )
 
-    sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(epoch)
-    return Feed(sliced, whole.element_spec, batches.steps_per_epoch, steps, epoch)
+    sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
+    return Feed(sliced, *known)
 
 
 def from_arrays(

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.datasets.bundle import Stream
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import agreement, feed, guards, pipelines, private_keras, replicas
 from kerascale.errors import RefusedError
@@ -46,6 +47,9 @@ def training_feed(
         made = feed.from_batches(x, strategy, steps=steps)
         pipelines.check_workers(strategy, made.num_batches, [x.seed, x.num_examples])
         return made
+    skip = 0
+    if isinstance(x, Stream):
+        x, skip = x.batches, x.first_step
     if isinstance(x, tf.distribute.DistributedDataset):
         raise RefusedError(
             "data: expected a tf.data.Dataset of global batches. Received: one that "
@@ -84,7 +88,7 @@ def training_feed(
     if isinstance(x, tf.data.Dataset):
         dataset = adapter.get_tf_dataset()
         pipelines.check(dataset, strategy)
-        return feed.from_dataset(dataset, strategy, steps=steps)
+        return feed.from_dataset(dataset, strategy, steps=steps, skip=skip)
     if not distributed:
         return adapter
     if replicas.num_workers(strategy) > 1:
@@ -120,10 +124,9 @@ def prediction_feed(
 
 def with_epoch(callbacks: Any, data: Any) -> Any:
     """Callbacks, with the one that tells the feed its epoch."""
-    epoch = getattr(data, "epoch", None)
-    if epoch is None:
+    set_epoch = getattr(data, "set_epoch", None)
+    if set_epoch is None:
         return callbacks
-    set_epoch = feed.SetEpoch(epoch)
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(set_epoch)
         return callbacks
@@ -132,6 +135,33 @@ def with_epoch(callbacks: Any, data: Any) -> Any:
     elif isinstance(callbacks, keras.callbacks.Callback):
         callbacks = [callbacks]
     return [set_epoch, *callbacks]
+
+
+class ResumingCallbacks(keras.callbacks.CallbackList):
+    """Callbacks that are not told of batches which were trained before.
+
+    Args:
+        skip: Steps of the first epoch that were done before.
+        steps_per_execution: That of the model.
+        **kwargs: As of `keras.callbacks.CallbackList`.
+    """
+
+    def __init__(self, *args: Any, skip: int, steps_per_execution: int, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._skip = skip
+        self._stride = steps_per_execution
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._skip = 0
+        super().on_epoch_end(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch + self._stride > self._skip:
+            super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch >= self._skip:
+            super().on_train_batch_end(batch, logs)
 
 
 def _is_sparse(tensor: Any) -> bool:

@@ -163,6 +163,9 @@ class Engine(keras.Model):
         spec = data_batch
         if iterator is not None:
             spec = getattr(iterator.data_adapter, "batch_spec", None)
+            if getattr(iterator.data_adapter, "skip", 0):
+                # What is restored in the middle of an epoch must be there.
+                prepare.build(self, spec)
         prepare.before_first_step(self, spec)
 
     # ----------------------------------------------------- what a user calls
@@ -229,11 +232,25 @@ class Engine(keras.Model):
                 steps=validation_steps,
                 shuffle=False,
             )
+        callbacks = fitting.with_epoch(callbacks, data)
+        skip = getattr(data, "skip", 0)
+        if skip:
+            callbacks = fitting.ResumingCallbacks(
+                callbacks,
+                skip=skip,
+                steps_per_execution=self.steps_per_execution,
+                add_history=True,
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=epochs,
+                steps=data.num_batches,
+                model=self,
+            )
         return super().fit(
             data,
             epochs=epochs,
             verbose=verbose,
-            callbacks=fitting.with_epoch(callbacks, data),
+            callbacks=callbacks,
             validation_data=validation_data,
             initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch,

@@ -1,0 +1,195 @@
+"""Saves the state of a run, and gives it back where a run goes on."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerascale import stopping
+from kerascale.callbacks import states
+from kerascale.checkpoint import Writer
+from kerascale.engine import control, state
+from kerascale.errors import NonFiniteError, StoppedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """Where a run goes on.
+
+    Args:
+        epoch: Epochs that are done.
+        step: Batches of the next epoch that are done.
+        history: Name -> value of each epoch that is done.
+        callbacks: What callbacks remember.
+        stop: Whether training had ended, by early stopping.
+        arrays: What `engine.state` captured; None on a worker that is not the chief.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    callbacks: list[Any] | None = None
+    stop: bool = False
+    arrays: Mapping[str, np.ndarray] | None = None
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves every so many steps or seconds, at the end of epochs, and on a signal.
+
+    It stands last, so that what it saves of other callbacks is of the same moment.
+
+    Args:
+        writer: Where to; None on a worker that is not the chief.
+        steps_per_epoch: Batches in one pass.
+        remembering: Callbacks whose memory is a part of the state.
+        files: Text files that grow with the run, by name.
+        every_steps: Batches between two saves; None: no such saves.
+        every_seconds: Seconds between two saves; None: no such saves.
+        resumed: Where the run goes on; None: it is new.
+
+    Raises:
+        StoppedError: From `fit`, when a signal has asked to stop and all is saved.
+        NonFiniteError: If a weight is no finite number; it is not saved.
+    """
+
+    def __init__(
+        self,
+        writer: Writer | None,
+        steps_per_epoch: int,
+        *,
+        remembering: Sequence[keras.callbacks.Callback] = (),
+        files: Mapping[str, pathlib.Path] | None = None,
+        every_steps: int | None = None,
+        every_seconds: float | None = None,
+        resumed: Resumed | None = None,
+    ) -> None:
+        super().__init__()
+        self._writer = writer
+        self._steps_per_epoch = steps_per_epoch
+        self._remembering = list(remembering)
+        self._files = dict(files or {})
+        self._every_steps = every_steps
+        self._every_seconds = every_seconds
+        self._resumed = resumed
+        self.history = dict(resumed.history) if resumed else {}
+        self.step = 0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._last_time = time.monotonic()
+        self._in_epoch = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+        self._in_epoch = True
+        self.step = epoch * self._steps_per_epoch
+        if self._resumed is not None:
+            resumed, self._resumed = self._resumed, None
+            self.step += resumed.step
+            # Here, after Keras has reset the metrics, and callbacks themselves.
+            state.restore(self.model, resumed.arrays, metrics=resumed.step > 0)
+            if resumed.callbacks is not None:
+                states.set_states(self._remembering, resumed.callbacks)
+        self._saved_step = self.step
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        control.wish(stopping.requested(), self._is_time())
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        done = min(batch + 1, self._steps_per_epoch)
+        self.step = self._epoch * self._steps_per_epoch + done
+        own = control.Wish(stopping.requested(), self._is_time())
+        wish = control.agreed(own)
+        every = self._every_steps
+        due = every is not None and self.step // every > self._saved_step // every
+        if wish.stop or wish.save or due:
+            self._save(self._epoch, done)
+        if wish.stop:
+            self._stop()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        # Keras validates with the same metrics: those of training end here.
+        self._trained_metrics = (
+            state.capture(self.model, weights=False) if self._in_epoch else {}
+        )
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._in_epoch:
+            return
+        # The next one would be told too late: what was wished before this batch.
+        if control.agreed(control.Wish(stopping.requested())).stop:
+            self._save(self._epoch, self._steps_per_epoch, self._trained_metrics)
+            self._stop()
+
+    def on_test_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        control.wish(stopping.requested(), False)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        self._in_epoch = False
+        self._save(epoch + 1, 0)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._writer is not None:
+            self._writer.wait()
+
+    def _is_time(self) -> bool:
+        return (
+            self._writer is not None
+            and self._every_seconds is not None
+            and time.monotonic() - self._last_time >= self._every_seconds
+        )
+
+    def _save(
+        self, epoch: int, step: int, metrics: dict[str, np.ndarray] | None = None
+    ) -> None:
+        within = step > 0
+        arrays = state.capture(self.model, metrics=within and metrics is None)
+        arrays |= metrics or {}
+        self._saved_step = self.step
+        self._last_time = time.monotonic()
+        if self._writer is None:
+            return
+        bad = [n for n, a in arrays.items() if a.dtype.kind == "f" and not _finite(a)]
+        if bad:
+            raise NonFiniteError(
+                f"The state became infinite or NaN by step {self.step}: "
+                f"{', '.join(bad[:3])}. It is not saved. Lower the learning rate, or "
+                "clip the gradients (--global-clipnorm 1)."
+            )
+        texts = {
+            name: path.read_text(encoding="utf-8") if path.exists() else ""
+            for name, path in self._files.items()
+        }
+        self._writer.submit(
+            self.step,
+            arrays,
+            {
+                "epoch": epoch,
+                "step": step,
+                "steps_per_epoch": self._steps_per_epoch,
+                "history": {k: list(v) for k, v in self.history.items()},
+                "callbacks": states.get_states(self._remembering),
+                "stop": bool(self.model.stop_training) and not within,
+                "files": texts,
+            },
+        )
+
+    def _stop(self) -> None:
+        if self._writer is not None:
+            self._writer.wait()
+        raise StoppedError(self.step)
+
+
+def _finite(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array).all())

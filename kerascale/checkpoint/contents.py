@@ -1,0 +1,92 @@
+"""What is in a checkpoint's folder: written, read back, and read again one day."""
+
+import dataclasses
+import errno
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kerascale.checkpoint import arrays as npz
+from kerascale.checkpoint import files, manifest
+from kerascale.checkpoint import state as plain
+from kerascale.checkpoint.faults import reach
+from kerascale.checkpoint.files import DamagedError
+from kerascale.checkpoint.manifest import ARRAYS, MANIFEST, STATE, Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What was saved at one step.
+
+    Args:
+        step: The step.
+        arrays: Its arrays by name, in the order in which they were given.
+        metadata: Its plain values.
+    """
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, Any]
+
+
+def prepare(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> bytes:
+    """The bytes of state.json.
+
+    Raises:
+        RefusedError: If something cannot be written.
+    """
+    return plain.encode(npz.describe(arrays), metadata)
+
+
+def write(
+    folder: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], state: bytes
+) -> dict[str, Record]:
+    """Makes a folder and its files, all of it on the disk and read back.
+
+    Args:
+        folder: The folder, which nobody looks into yet.
+        step: The step.
+        arrays: The arrays.
+        state: See `prepare`.
+
+    Returns:
+        What the files are.
+
+    Raises:
+        OSError: If the operating system refuses, or gives back other bytes.
+    """
+    folder.mkdir()
+    with files.writing(folder / ARRAYS) as file:
+        npz.write(file, arrays, lambda: reach("save:during-arrays", step))
+        reach("save:before-fsync", step)
+    records = {ARRAYS: Record.of(file)}
+    reach("save:after-fsync", step)
+    with files.writing(folder / STATE) as file:
+        file.write(state)
+    records[STATE] = Record.of(file)
+    files.sync_folder(folder)
+    reach("save:before-manifest", step)
+    with files.writing(folder / MANIFEST) as file:
+        file.write(manifest.encode(step, records))
+    files.sync_folder(folder)
+    reach("save:after-manifest", step)
+    try:
+        with manifest.verified(folder, step) as (found, _):
+            if found != records:
+                raise DamagedError(f"{MANIFEST}: other sums were written")
+    except DamagedError as error:
+        raise OSError(errno.EIO, f"read back otherwise ({error})") from error
+    return records
+
+
+def read(folder: pathlib.Path, step: int) -> Checkpoint:
+    """A checkpoint, parsed after every byte was compared with the manifest.
+
+    Raises:
+        DamagedError: If it is not whole.
+    """
+    with manifest.verified(folder, step) as (_, opened):
+        table, metadata = plain.decode(opened[STATE].read())
+        return Checkpoint(step, npz.read(opened[ARRAYS], table), metadata)

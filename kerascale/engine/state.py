@@ -1,0 +1,202 @@
+"""Everything in a model and its optimizer that the next step depends on.
+
+It is taken from any strategy and given to any other, with any number of replicas.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascale.engine import agreement, reduce, replicas
+from kerascale.errors import RefusedError
+
+
+def capture(
+    model: keras.Model, *, metrics: bool = True, weights: bool = True
+) -> dict[str, np.ndarray]:
+    """Copies of all variables: weights, seeds, optimizer, sums of metrics.
+
+    All workers call it, and all get the same.
+
+    Args:
+        model: Compiled and built.
+        metrics: Whether sums of metrics are taken: within an epoch they are needed,
+            between two they begin anew.
+        weights: Whether anything else is taken.
+
+    Returns:
+        Name -> array. What each replica adds up for itself (metrics, gradients of
+        micro-batches) has a first axis of replicas, under a name that ends in
+        `@replicas`.
+    """
+    named = _variables(model, metrics)
+    if not weights:
+        named = {n: v for n, v in named.items() if n.startswith("metrics/")}
+    own = {name: v for name, v in named.items() if _is_per_replica(v)}
+    arrays = {name: np.array(v.numpy()) for name, v in named.items() if name not in own}
+    sums = _per_replica_values(model.distribute_strategy, list(own.values()))
+    arrays |= {f"{name}@replicas": value for name, value in zip(own, sums, strict=True)}
+    return arrays
+
+
+def restore(
+    model: keras.Model,
+    arrays: Mapping[str, np.ndarray] | None,
+    *,
+    metrics: bool = True,
+) -> None:
+    """Gives a model the variables that `capture` took. All workers call it.
+
+    Args:
+        model: Compiled and built as the one that was captured.
+        arrays: What `capture` returned, on the chief; other workers are given the
+            chief's, and pass None.
+        metrics: As in `capture`.
+
+    Raises:
+        RefusedError: On every worker, naming every variable that is missing, left
+            over, or of another shape. Nothing has been changed then.
+    """
+    strategy = model.distribute_strategy
+    named = _variables(model, metrics)
+    agreement.from_chief(strategy, lambda: _refuse_others(named, arrays))
+    own = {name: v for name, v in named.items() if _is_per_replica(v)}
+    rest = {name: v for name, v in named.items() if name not in own}
+    if arrays is not None:
+        for name, variable in rest.items():
+            variable.assign(arrays[name])
+    agreement.take_from_chief(strategy, rest.values())
+    for name, variable in own.items():
+        table = _table(strategy, variable)
+        if arrays is not None:
+            table = _for_replicas(arrays[f"{name}@replicas"], len(table))
+        table = _from_chief(strategy, table)
+        ids = replicas.local_ids(strategy)
+        parts = strategy.experimental_local_results(variable.value)
+        for part, replica in zip(parts, ids, strict=True):
+            part.assign(table[replica])
+
+
+def _refuse_others(
+    named: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]
+) -> str:
+    given = {name.removesuffix("@replicas"): name for name in arrays}
+    problems = [
+        f"{name} ({v.path}): expected in the checkpoint, and not there"
+        for name, v in named.items()
+        if name not in given
+    ]
+    problems += [
+        f"{name}: in the checkpoint, and not in the model"
+        for name in given
+        if name not in named
+    ]
+    for name, variable in named.items():
+        if name not in given:
+            continue
+        shape = arrays[given[name]].shape
+        shape = shape[1:] if given[name].endswith("@replicas") else shape
+        if shape != tuple(variable.shape):
+            problems.append(
+                f"{name} ({variable.path}): expected shape {tuple(variable.shape)}. "
+                f"Received: {shape}"
+            )
+    if problems:
+        raise RefusedError(problems, heading="checkpoint")
+    return ""
+
+
+def _variables(model: keras.Model, metrics: bool) -> dict[str, keras.Variable]:
+    # By place: names like dense_1 differ from one process to another.
+    groups = {"model": model.variables}
+    if model.optimizer is not None:
+        groups["optimizer"] = model.optimizer.variables
+    of_metrics = {id(v): v for metric in model.metrics for v in metric.variables}
+    groups = {
+        kind: [v for v in group if id(v) not in of_metrics]
+        for kind, group in groups.items()
+    }
+    if metrics:
+        groups["metrics"] = list(of_metrics.values())
+    return {
+        f"{kind}/{i:05d}": v
+        for kind, group in groups.items()
+        for i, v in enumerate(group)
+    }
+
+
+def _is_per_replica(variable: keras.Variable) -> bool:
+    return (
+        getattr(variable.value, "synchronization", None)
+        == tf.VariableSynchronization.ON_READ
+    )
+
+
+def _per_replica_values(
+    strategy: tf.distribute.Strategy, variables: list[keras.Variable]
+) -> list[np.ndarray]:
+    if not variables:
+        return []
+    if replicas.num_workers(strategy) == 1:
+        return [
+            np.stack([p.numpy() for p in strategy.experimental_local_results(v.value)])
+            for v in variables
+        ]
+    count = strategy.num_replicas_in_sync
+
+    def table() -> list[tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        own = tf.equal(tf.range(count), context.replica_id_in_sync_group)
+        values = [reduce.wide(v.value.read_value()) for v in variables]
+        return reduce.all_reduce(
+            [
+                # Not by a product: what is infinite elsewhere is zero here.
+                tf.where(
+                    tf.reshape(own, [-1] + [1] * value.shape.rank),
+                    value[None],
+                    tf.zeros_like(value)[None],
+                )
+                for value in values
+            ]
+        )
+
+    tables = tf.function(
+        lambda: replicas.first(strategy, replicas.run(strategy, table)), autograph=False
+    )()
+    return [
+        value.numpy().astype(v.dtype)
+        for v, value in zip(variables, tables, strict=True)
+    ]
+
+
+def _table(strategy: tf.distribute.Strategy, variable: keras.Variable) -> np.ndarray:
+    shape = (strategy.num_replicas_in_sync, *variable.shape)
+    return np.zeros(shape, variable.dtype)
+
+
+def _for_replicas(values: np.ndarray, count: int) -> np.ndarray:
+    """The same sum on another number of replicas."""
+    if len(values) == count:
+        return values
+    table = np.zeros((count, *values.shape[1:]), values.dtype)
+    table[0] = values.sum(axis=0, dtype=values.dtype)
+    return table
+
+
+def _from_chief(strategy: tf.distribute.Strategy, table: np.ndarray) -> np.ndarray:
+    """The chief's values; those of the other workers are zero."""
+    if replicas.num_workers(strategy) == 1:
+        return table
+
+    def own() -> list[tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        wide = reduce.wide(tf.constant(table))
+        first = tf.equal(context.replica_id_in_sync_group, 0)
+        return reduce.all_reduce([tf.where(first, wide, tf.zeros_like(wide))])
+
+    (total,) = tf.function(
+        lambda: replicas.first(strategy, replicas.run(strategy, own)), autograph=False
+    )()
+    return total.numpy().astype(table.dtype)
