@@ -43,15 +43,23 @@ class Comparison:
         steps: Steps that were compared.
         largest: Kind -> largest relative difference of all steps.
         first: Kind -> first difference above the limit; kinds without are left out.
+        against_spread: Moving means that were compared on the scale of the spread.
     """
 
     steps: int
     largest: dict[str, float]
     first: dict[str, Difference]
+    against_spread: tuple[str, ...] = ()
 
 
-def relative(reference: np.ndarray, other: np.ndarray) -> float:
-    """max|difference| / max|reference|; absolute if the reference is all zeros."""
+def relative(reference: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
+    """max|difference| / max|reference|; absolute if the reference is all zeros.
+
+    Args:
+        reference: Numbers.
+        other: Numbers of the same shape.
+        least: What the difference is divided by at least.
+    """
     if reference.shape != other.shape:
         return float("inf")
     if not reference.size:
@@ -62,7 +70,7 @@ def relative(reference: np.ndarray, other: np.ndarray) -> float:
         largest = float(np.max(np.abs(reference - other)))
     if not np.isfinite(largest):
         return float("inf")
-    return largest / (float(np.max(np.abs(reference))) or 1.0)
+    return largest / (max(float(np.max(np.abs(reference))), least) or 1.0)
 
 
 def compare(
@@ -97,7 +105,7 @@ def compare(
     for name in sorted(one.keys() | two.keys()):
         value = _of_both(one, two, name)
         seen.add(last, "predictions", f"output {name}", value)
-    return Comparison(last, seen.largest, seen.first)
+    return Comparison(last, seen.largest, seen.first, tuple(seen.against_spread))
 
 
 class _Seen:
@@ -107,6 +115,7 @@ class _Seen:
         self.limit = limit
         self.largest = dict.fromkeys(KINDS, 0.0)
         self.first: dict[str, Difference] = {}
+        self.against_spread: dict[str, None] = {}
 
     def add(self, step: int, kind: str, name: str, value: float) -> None:
         self.largest[kind] = max(self.largest[kind], value)
@@ -125,6 +134,7 @@ def _compare_weights(
     for index, name in enumerate(variables):
         kept = left_out[index].kept if index in left_out else np.asarray
         reference = one[str(index)]
+        least = _spread(seen, index, one, variables)
         # The other devices' copies, where they are not equal.
         copies = [key for key in two if key.startswith(f"{index}/")]
         for key in (str(index), *copies):
@@ -134,9 +144,33 @@ def _compare_weights(
             difference = (
                 float("inf")
                 if value is None or value.shape != reference.shape
-                else relative(kept(reference), kept(value))
+                else relative(kept(reference), kept(value), least)
             )
             seen.add(step, "weights", f"{name}{where}", difference)
+
+
+def _spread(
+    seen: _Seen,
+    index: int,
+    one: Mapping[str, np.ndarray],
+    variables: tuple[str, ...],
+) -> float:
+    """The scale of a moving mean that is zero but for rounding; else 0.
+
+    So it is behind a batch normalisation and a linear layer: its own size is noise,
+    and what it is subtracted from is as large as the spread.
+    """
+    name = variables[index]
+    spread_name = name.removesuffix("moving_mean") + "moving_variance"
+    if not name.endswith("moving_mean") or spread_name not in variables:
+        return 0.0
+    variance = one[str(variables.index(spread_name))]
+    spread = float(np.sqrt(np.max(np.abs(variance), initial=0.0)))
+    if np.max(np.abs(one[str(index)]), initial=0.0) > seen.limit * spread:
+        return 0.0
+    if np.any(one[str(index)]):
+        seen.against_spread[name] = None
+    return spread
 
 
 def _compare_logs(

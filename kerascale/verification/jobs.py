@@ -25,6 +25,7 @@ class Job:
         function: (module, qualified name) of the user's `make_model`.
         script: The file to run for it, where its module is the script that runs.
         batches: File of the user's batches.
+        nudge: Whether the initial weights are changed in their last digit.
     """
 
     steps: int
@@ -38,6 +39,7 @@ class Job:
     function: tuple[str, str] | None = None
     script: str | None = None
     batches: str | None = None
+    nudge: bool = False
 
     def write(self, path: pathlib.Path) -> None:
         path.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")

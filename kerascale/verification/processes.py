@@ -75,7 +75,6 @@ def run_all(
     groups: list[_Group] = []
     try:
         for configuration in configurations:
-            # One after the other: a port is taken before the next ones are chosen.
             groups.append(_Group(configuration, job, folder, lifeline, limit_seconds))
         while any(group.running for group in groups):
             time.sleep(_LOOK_SECONDS)

@@ -6,10 +6,17 @@ from typing import Any
 
 from kerascale.verification.comparing import KINDS, Difference
 
-_FLOAT32 = (
-    "In float32 this may be rounding: optimizers such as Adam enlarge it where "
-    "gradients\nare small. float64 tells it from wrong logic."
+# The configuration that shows how large rounding grows.
+NUDGED = "1 device, nudged"
+_ABOUT_NUDGED = (
+    "nudged: 1 device, whose initial weights were changed in their last digit. What "
+    "is\nabout as far from the reference as this may be rounding."
 )
+# A difference that begins larger than this many times the limit is not rounding.
+_FAR = 1e4
+# Rounding differs that much from one order of sums to another.
+_ABOUT = 10.0
+
 _HEADS = ("configuration", "steps", *KINDS, "verdict")
 
 
@@ -19,7 +26,8 @@ class Row:
 
     Args:
         configuration: Its name.
-        verdict: `reference`, `same`, `differs`, `failed` or `not compared`.
+        verdict: `reference`, `same`, `differs`, `failed` or `not compared`; and
+            `rounding` for one device that was nudged.
         steps: Steps that were compared.
         largest: Kind -> largest relative difference from the reference.
         first: The first differences above the limit, at most one of each kind:
@@ -80,15 +88,45 @@ class Report:
                 "",
             ]
         lines += [line for row in self.rows for line in _explanation(row)]
-        differs = any(row.verdict == "differs" for row in self.rows)
-        if differs and self.precision == "float32":
-            lines += [_FLOAT32, ""]
-        lines.append(
-            "PASSED: one result on all of them."
-            if self.passed
-            else "FAILED: the result depends on the hardware."
+        if any(row.configuration == NUDGED for row in self.rows):
+            lines += [_ABOUT_NUDGED, ""]
+        return "\n".join([*lines, self._verdict()])
+
+    @property
+    def may_be_rounding(self) -> bool:
+        """Whether a configuration differs, by so little that rounding might do it."""
+        return any(
+            difference.value < _FAR * self.limit
+            for row in self.rows
+            for difference in row.first[:1]
         )
-        return "\n".join(lines)
+
+    def with_rounding(self, row: Row) -> "Report":
+        """The same with a row that shows how large rounding grows."""
+        shown = dataclasses.replace(row, first=(), verdict="rounding")
+        return dataclasses.replace(self, rows=(*self.rows, shown))
+
+    def _explained(self) -> bool:
+        """Whether no difference is larger than rounding grows on one device."""
+        largest = [row.largest for row in self.rows if row.verdict == "rounding"]
+        return bool(largest) and all(
+            row.largest[kind] <= max(_ABOUT * largest[0].get(kind, 0.0), self.limit)
+            for row in self.rows
+            if row.verdict == "differs"
+            for kind in KINDS
+        )
+
+    def _verdict(self) -> str:
+        if self.passed:
+            return "PASSED: one result on all of them."
+        verdicts = [row.verdict for row in self.rows]
+        if verdicts[0] == "failed":
+            return "FAILED: it does not train, so there is nothing to compare."
+        if self._explained() and "failed" not in verdicts:
+            return "FAILED: outside of the limit, but no further than rounding grows."
+        if "differs" in verdicts:
+            return "FAILED: the result depends on the hardware."
+        return "FAILED: it does not train on all of them."
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it. A difference that is not finite is None."""

@@ -1,18 +1,17 @@
 """Runs a job on every kind of hardware, and makes the report."""
 
+import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Sequence
 
 from kerascale.console import say
 from kerascale.errors import RefusedError
-from kerascale.verification import batch_sizes, comparing, processes, zero_gradients
-from kerascale.verification.comparing import KINDS
-from kerascale.verification.jobs import Configuration, Job, configurations
+from kerascale.verification import processes
+from kerascale.verification.jobs import Job, configurations
+from kerascale.verification.judging import Judge
 from kerascale.verification.plants import PLANTS
-from kerascale.verification.processes import Ending
-from kerascale.verification.records import Status
-from kerascale.verification.report import Report, Row
+from kerascale.verification.report import NUDGED, Report
 
 PRECISIONS = ("float64", "float32")
 
@@ -87,109 +86,16 @@ def run(
         endings = processes.run_all(
             kinds, folder / "job.json", folder, limit_seconds=limit_seconds
         )
-        return _report(job, subject, kinds, endings, notes)
-
-
-def _report(
-    job: Job,
-    subject: str,
-    kinds: Sequence[Configuration],
-    endings: Sequence[Ending],
-    notes: Sequence[str],
-) -> Report:
-    reference = endings[0]
-    status = reference.records[0].status()
-    if status is not None and status.outcome == "refused":
-        raise RefusedError(status.message)
-    failed = _failure(reference)
-    limit = comparing.tolerance(job.precision, job.steps)
-    omitted: dict[int, zero_gradients.LeftOut] = {}
-    if failed:
-        rows = [Row(kinds[0].name, "failed", message=failed)]
-        rows += [Row(kind.name, "not compared") for kind in kinds[1:]]
-    else:
-        omitted = zero_gradients.left_out(
-            status.variables,
-            reference.records[0].gradients(),
-            has_batch_normalization=status.has_batch_normalization,
-            precision=job.precision,
+        judge = Judge(job, endings[0])
+        report = judge.report(subject, kinds, endings, notes)
+        if not report.may_be_rounding:
+            return report
+        say("verify: training once more on 1 device, to see how large rounding grows")
+        dataclasses.replace(job, nudge=True).write(folder / "nudged.json")
+        (again,) = processes.run_all(
+            kinds[:1],
+            folder / "nudged.json",
+            folder / "nudged",
+            limit_seconds=limit_seconds,
         )
-        rows = [Row(kinds[0].name, "reference", steps=job.steps)]
-        rows += [
-            _row(kind, reference, ending, status, limit, omitted)
-            for kind, ending in zip(kinds[1:], endings[1:], strict=True)
-        ]
-        sizes = batch_sizes.describe(status.batch_sizes)
-        notes = [sizes, *notes, *status.notes]
-    return Report(
-        subject,
-        passed=all(row.verdict in ("reference", "same") for row in rows),
-        precision=job.precision,
-        limit=limit,
-        steps=job.steps,
-        rows=tuple(rows),
-        left_out=tuple(str(variable) for variable in omitted.values()),
-        notes=tuple(notes),
-    )
-
-
-def _row(
-    kind: Configuration,
-    reference: Ending,
-    ending: Ending,
-    status: Status,
-    limit: float,
-    omitted: dict[int, zero_gradients.LeftOut],
-) -> Row:
-    failed = _failure(ending)
-    if failed:
-        return Row(kind.name, "failed", message=failed)
-    compared = []
-    for record in ending.records:
-        variables = record.status().variables
-        if variables != status.variables:
-            return Row(kind.name, "failed", message=_other_variables(status, variables))
-        compared.append(
-            comparing.compare(
-                reference.records[0],
-                record,
-                variables=variables,
-                limit=limit,
-                left_out=omitted,
-            )
-        )
-    largest = {
-        what: max(comparison.largest[what] for comparison in compared) for what in KINDS
-    }
-    first = []
-    for what in KINDS:
-        found = [c.first[what] for c in compared if what in c.first]
-        if found:
-            first.append(min(found, key=lambda difference: difference.step))
-    return Row(
-        kind.name,
-        "differs" if first else "same",
-        steps=compared[0].steps,
-        largest=largest,
-        first=tuple(first),
-    )
-
-
-def _failure(ending: Ending) -> str:
-    """Why a configuration failed: in its own words, or else its last lines."""
-    if ending.failed is None:
-        return ""
-    status = ending.failed.status()
-    if status is not None and status.outcome != "done":
-        return status.message
-    return "\n".join([f"{ending.failure}. Its last lines:", *ending.last_lines])
-
-
-def _other_variables(status: Status, variables: tuple[str, ...]) -> str:
-    pairs = zip((*status.variables, ""), (*variables, ""), strict=False)
-    one, other = next((a, b) for a, b in pairs if a != b)
-    return (
-        f"expected the {len(status.variables)} weights of 1 device. Received: "
-        f"{len(variables)}, of which the first other one is {other or 'missing'} "
-        f"in place of {one or 'none'}."
-    )
+        return report.with_rounding(judge.row(NUDGED, again))

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kerascale import assembly
 from kerascale.datasets import Batches
-from kerascale.engine import pipelines, scale
+from kerascale.engine import scale
 from kerascale.engine.model import Engine
 from kerascale.errors import RefusedError
 from kerascale.fields import from_dict
@@ -81,8 +81,9 @@ def from_recipe(job: Job, strategy: tf.distribute.Strategy) -> Subject:
             model = _plain_model(recipe, config, datasets)
     keras.utils.set_random_seed(seed)
     source = datasets.train
-    if not isinstance(source, Batches):
-        return _of_batches(job, model, _read(source.dataset(), job.steps))
+    if not isinstance(source, Batches):  # The recipe's own tf.data.
+        batches = list(source.dataset().repeat().take(job.steps).as_numpy_iterator())
+        return _of_batches(job, model, batches)
     known = {f.name: getattr(source, f.name) for f in dataclasses.fields(Batches)}
     size = min(source.batch_size, source.num_examples)
     sizes = batch_sizes.plan(job.steps, size, job.replica_counts)
@@ -134,15 +135,6 @@ def _dataset(batches: list[Any]) -> tf.data.Dataset:
         lambda: iter(batches), output_signature=signature
     )
     return dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-
-
-def _read(dataset: tf.data.Dataset, steps: int) -> list[Any]:
-    if pipelines.num_unseeded_shuffles(dataset):
-        raise RefusedError(
-            "data: expected the same order in every process. Received: a shuffle "
-            "without a seed. Write dataset.shuffle(size, seed=1)."
-        )
-    return list(dataset.repeat().take(steps).as_numpy_iterator())
 
 
 def _plain_model(recipe: Recipe, config: Any, datasets: Any) -> keras.Model:

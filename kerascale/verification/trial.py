@@ -2,12 +2,14 @@
 
 import pathlib
 import sys
+import sysconfig
 import traceback
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+import kerascale
 from kerascale import strategies
 from kerascale.engine import private_keras
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, RefusedError
@@ -18,6 +20,12 @@ from kerascale.verification.records import Record, Status
 from kerascale.verification.subjects import Subject
 
 _FIRST_LINES = 5
+# What is in none of these is the user's own code, and worth naming.
+_NOT_THE_USERS = (
+    *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
+    str(pathlib.Path(kerascale.__file__).parent),
+    "<",
+)
 
 
 def run(job_path: str, folder: str, strategy_name: str) -> int:
@@ -58,6 +66,8 @@ def _train(job: Job, record: Record, strategy_name: str) -> Status:
     subject = make(job, strategy)
     if job.plant is not None:
         faults.refuse_without_effect(job.plant, subject.model)
+    if job.nudge:
+        _nudge(subject.model)
     subject.model.fit(
         subject.data,
         epochs=1,
@@ -81,6 +91,17 @@ def _train(job: Job, record: Record, strategy_name: str) -> Status:
         has_batch_normalization=has_normalization,
         notes=tuple(_notes(subject.model, job.precision)),
     )
+
+
+def _nudge(model: keras.Model) -> None:
+    """Changes each weight in its last digit: what training makes of it is rounding."""
+    random = np.random.default_rng(0)
+    for variable in model.trainable_weights:
+        value = variable.numpy()
+        if value.dtype in (np.float32, np.float64):
+            sign = random.choice([-1.0, 1.0], value.shape)
+            digit = np.finfo(value.dtype).eps * sign
+            variable.assign(value * (1 + digit.astype(value.dtype)))
 
 
 def _predictions(subject: Subject) -> dict[str, np.ndarray]:
@@ -141,4 +162,9 @@ def _notes(model: keras.Model, precision: str) -> list[str]:
 def _first_lines(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     first, *rest = lines or [""]
-    return "\n".join([f"{type(error).__name__}: {first}", *rest][:_FIRST_LINES])
+    text = [f"{type(error).__name__}: {first}", *rest][:_FIRST_LINES]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(_NOT_THE_USERS)]
+    if own:
+        text.append(f"({own[-1].filename}, line {own[-1].lineno})")
+    return "\n".join(text)

@@ -44,7 +44,8 @@ RULES = (
     Rule(r"(^|/)query_key_value/bias$", _KEY, third=1),
     Rule(r"(^|[/_])key/bias$", _KEY),
     Rule(
-        r"(^|/)bias$",
+        # MobileNet's narrow blocks end with one: no activation is between.
+        r"(^|/)(bias|beta)$",
         "bias before a batch normalisation, which takes the mean away",
         before_normalization=True,
     ),

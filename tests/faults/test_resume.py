@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import STEPS, assert_same, state_of
+from killing import STEPS, assert_same, state_of
 
 from kerascale.checkpoint import Store
 
