@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.console import say
-from kerascale.engine import control, place, reduce, replicas, slices
+from kerascale.engine import control, place, prepare, reduce, replicas, slices
 from kerascale.engine.feed import StepIterator
 from kerascale.engine.step import TrainStep
 
@@ -55,8 +55,8 @@ class Execution:
             self._until_end = wrap(self._unknown)
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
-        if self.custom:
-            self._names()
+        if self.custom and self.num_replicas > 1:
+            self._names()  # Outside of the graph: it is a message to all workers.
         function, *arguments = self._next_call(iterator)
         if function is None:  # Steps that were done before: Keras asks for names.
             return dict.fromkeys(self._names(), 0.0)
@@ -166,7 +166,12 @@ class Execution:
         """Logs of a user's own step that are no metrics, over all replicas."""
         if not self.custom or not isinstance(logs, dict):
             return {}
-        logs = {name: v for name, v in logs.items() if name not in self._metric_names}
+        # Of a guide of Keras: `{m.name: m.result() for m in self.metrics}`, in which
+        # the compiled ones are a dict of their own.
+        flat = {}
+        for name, value in logs.items():
+            flat |= value if isinstance(value, dict) else {name: value}
+        logs = {name: v for name, v in flat.items() if name not in self._names()}
         if self.num_replicas > 1 and logs:
             logs = {k: self.strategy.reduce("MEAN", v, None) for k, v in logs.items()}
         return {name: tf.convert_to_tensor(v) for name, v in logs.items()}
@@ -201,7 +206,8 @@ def test(model: keras.Model, custom: bool) -> Execution:
 
     def one(item: Any) -> Any:
         data, where = item
-        with place.at(place.of(where, num_replicas)):
+        here = place.of(where, num_replicas)
+        with place.at(here), prepare.only_if_counted(model):
             return model.test_step(data)
 
     return Execution(model, lambda item: replicas.run(strategy, one, item), custom)

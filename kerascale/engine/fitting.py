@@ -71,7 +71,8 @@ def training_feed(
         data, batch_size = arrays
         if not any(_is_sparse(t) for t in tf.nest.flatten(data)):
             guards.check_batch_size(batch_size, num_replicas)
-            seed = random.randrange(2**31)
+            # Drawn only if it is used: Keras' seeds come from there too.
+            seed = random.randrange(2**31) if shuffle else 0
             if distributed:
                 # That of the chief, for all.
                 seed = int(agreement.gather(strategy, [seed])[0, 0])

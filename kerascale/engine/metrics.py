@@ -51,17 +51,20 @@ def _sums_over_replicas(
         return reduce.all_reduce([reduce.wide(value) for value in values])
 
     def all_totals() -> list[tf.Tensor]:
-        totals = replicas.first(strategy, replicas.run(strategy, total))
+        return replicas.first(strategy, replicas.run(strategy, total))
+
+    if not tf.executing_eagerly():
+        totals = all_totals()
         if wish:
             box.append(totals.pop())
         return totals
-
-    if not tf.executing_eagerly():
-        return all_totals()
     # Eager replicas are slow: a graph, kept for as long as the metrics are the same.
-    key = tuple(map(id, variables))
+    key = (wish, *map(id, variables))
     kept = vars(model).get("_kerascale_totals")
     if kept is None or kept[0] != key:
         kept = (key, tf.function(all_totals, autograph=False))
         vars(model)["_kerascale_totals"] = kept
-    return kept[1]()
+    totals = list(kept[1]())
+    if wish:
+        box.append(totals.pop())
+    return totals

@@ -32,7 +32,8 @@ class Engine(keras.Model):
 
         To be overridden as in Keras: compute `self.compute_loss(...)`, take
         gradients, and hand them to `self.optimizer.apply(...)` once, under no
-        condition. The engine reduces them over all replicas before it applies them.
+        condition. The engine reduces them over all replicas before it applies them:
+        on several replicas, after this method has returned.
         `compute_loss` gives the mean over the slice: a metric fed with it takes the
         number of examples as `sample_weight`.
         """
@@ -122,8 +123,7 @@ class Engine(keras.Model):
                 here.row_weights(rows, tf.as_dtype(keras.config.floatx())),
             )
             return self.get_metrics_result()
-        with prepare.only_if_counted(self):
-            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     # -------------------------------------------------------------- all replicas
 

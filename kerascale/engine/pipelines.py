@@ -1,6 +1,7 @@
 """A user's own `tf.data` on several workers: what would differ is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -76,13 +77,19 @@ def num_unseeded_shuffles(dataset: tf.data.Dataset) -> int:
         external_state_policy=1,  # State is no matter: only its graph is read.
     )
     graph = tf.compat.v1.GraphDef.FromString(serialized.numpy())
+    functions = [function.node_def for function in graph.library.function]
+    return sum(_unseeded(nodes) for nodes in [graph.node, *functions])
+
+
+def _unseeded(nodes: Iterable[Any]) -> int:
+    # Of integers alone: a generator of seeds is a constant too, of no value.
     constants = {
         node.name: tf.make_ndarray(node.attr["value"].tensor)
-        for node in graph.node
-        if node.op == "Const"
+        for node in nodes
+        if node.op == "Const" and node.attr["dtype"].type == tf.int64.as_datatype_enum
     }
     return sum(
         all(int(constants.get(name.split(":")[0], 1)) == 0 for name in node.input[2:4])
-        for node in graph.node
+        for node in nodes
         if node.op.startswith("Shuffle")
     )

@@ -16,6 +16,8 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 
+from kerascale.errors import RefusedError
+
 # `fit` takes an instance of it as it is: "Allow passing a custom data adapter".
 DataAdapter = data_adapters.data_adapter.DataAdapter
 
@@ -284,7 +286,7 @@ class _Recording:
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         if recorder.gradients is not None:
-            raise ValueError(
+            raise RefusedError(
                 "train_step: expected one optimizer.apply() per step. Received: a "
                 "second one. Its gradients would have to be computed after the "
                 "first update was reduced over all replicas."

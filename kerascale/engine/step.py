@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine import place, private_keras, reduce, replicas
+from kerascale.engine import place, prepare, private_keras, reduce, replicas
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
 Item = tuple[Any, tf.Tensor | None]
@@ -75,7 +75,8 @@ class TrainStep:
 
     def _plain(self, item: Item) -> Any:
         data, where = item
-        with place.at(place.of(where, self.replicas)):
+        here = place.of(where, self.replicas)
+        with place.at(here), prepare.only_if_counted(self.model):
             return self.model.train_step(data)
 
     # ---------------------------------------------------- without accumulation
@@ -147,7 +148,11 @@ class TrainStep:
         recorder = private_keras.Recorder()
         if here is not None:
             recorder.share = here.share
-        with place.at(here), private_keras.recording(recorder):
+        with (
+            place.at(here),
+            private_keras.recording(recorder),
+            prepare.only_if_counted(self.model),
+        ):
             logs = self.model.train_step(data)
         if recorder.gradients is None:
             self._variables = []

@@ -1,0 +1,116 @@
+"""Process groups: one for each strategy and precision, with many cases each."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+
+WORKER = pathlib.Path(__file__).parent / "worker.py"
+
+# Importing TensorFlow, and each case, on a machine that does other things too.
+START_SECONDS = 120
+CASE_SECONDS = 60
+
+# What a worker exits with after a case that raised: see `worker.py`.
+OUT_OF_STEP = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a group ended.
+
+    Args:
+        codes: Exit code of each process; None for one that had to be killed.
+        logs: What each process wrote.
+        began: The cases that it began.
+    """
+
+    codes: tuple[int | None, ...]
+    logs: tuple[str, ...]
+    began: tuple[str, ...]
+
+
+def run(strategy, precision, names, folder):
+    """Runs cases in one process for each worker; waits for all of them.
+
+    Args:
+        strategy: See `worker.py`.
+        precision: A dtype policy.
+        names: Cases, in order.
+        folder: Where results and logs go.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    workers = num_workers(strategy)
+    command = [sys.executable, str(WORKER), strategy, precision, str(folder), *names]
+    number = len(list(folder.glob("*.log")))
+    paths = [folder / f"{number}.{index}.log" for index in range(workers)]
+    environments = _environments(workers)
+    processes = []
+    for path, environment in zip(paths, environments, strict=True):
+        with path.open("w") as log:
+            processes.append(
+                subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            )
+    end = time.monotonic() + START_SECONDS + CASE_SECONDS * len(names)
+    codes = tuple(_wait(process, end) for process in processes)
+    logs = tuple(path.read_text(errors="replace") for path in paths)
+    began = tuple(re.findall(r"^begin (\S+)$", logs[0], re.MULTILINE))
+    return Outcome(codes, logs, began)
+
+
+def run_all(strategy, precision, names, folder):
+    """Like `run`; after a case that ends its group, a new group takes the rest.
+
+    Returns:
+        An outcome for each group.
+    """
+    outcomes = []
+    left = list(names)
+    while left:
+        outcome = run(strategy, precision, left, folder)
+        outcomes.append(outcome)
+        left = left[max(1, len(outcome.began)) :]
+    return outcomes
+
+
+def num_workers(strategy):
+    """Processes of a strategy."""
+    kind, _, count = strategy.removeprefix("plain-").partition(":")
+    return int(count) if kind == "workers" else 1
+
+
+def _wait(process, end):
+    try:
+        return process.wait(max(1, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return None
+
+
+def _environments(workers):
+    """An environment for each worker, with a TF_CONFIG where there are several."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
+    if workers == 1:
+        return [environment]
+    addresses = _free_addresses(workers)
+    configs = [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        for index in range(workers)
+    ]
+    return [{**environment, "TF_CONFIG": json.dumps(config)} for config in configs]
+
+
+def _free_addresses(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return addresses

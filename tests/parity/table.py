@@ -1,0 +1,33 @@
+"""The table of a run: features by strategies, as Markdown."""
+
+from registry import STRATEGIES
+
+_COLUMNS = {
+    "mirrored:2": "2 devices",
+    "mirrored:4": "4 devices",
+    "workers:2": "2 workers",
+    "workers:3": "3 workers",
+}
+
+
+class Table:
+    """The largest relative difference of each feature under each strategy."""
+
+    def __init__(self):
+        self._cells = {}
+
+    def add(self, precision, feature, strategy, text):
+        self._cells.setdefault(precision, {}).setdefault(feature, {})[strategy] = text
+
+    def markdown(self):
+        """Lines; a table for each precision."""
+        lines = []
+        for precision, rows in self._cells.items():
+            heads = [_COLUMNS[strategy] for strategy in STRATEGIES]
+            lines += [f"| {precision} | " + " | ".join(heads) + " |"]
+            lines += ["| :-- |" + " --: |" * len(STRATEGIES)]
+            for feature, cells in rows.items():
+                texts = [cells.get(strategy, "") for strategy in STRATEGIES]
+                lines.append(f"| {feature} | " + " | ".join(texts) + " |")
+            lines.append("")
+        return lines

@@ -1,0 +1,88 @@
+"""What plain Keras does wrong under a strategy, and kerascale does not.
+
+Where plain Keras passes, a release has mended it, and a workaround can go.
+"""
+
+import cases
+import comparing
+import pytest
+
+# A difference that no rounding makes.
+WRONG = 1e-4
+
+
+class Trap:
+    """A case that plain Keras fails.
+
+    Args:
+        name: The case.
+        workaround: What can go from `kerascale.engine` when it passes.
+        strategy: Under which it fails.
+        precision: In which it runs.
+        slow: Whether only the full matrix has it.
+    """
+
+    def __init__(
+        self,
+        name,
+        workaround,
+        strategy="mirrored:2",
+        precision="float64",
+        slow=False,
+    ):
+        self.name = name
+        self.workaround = workaround
+        self.strategy = strategy
+        self.precision = precision
+        self.slow = slow
+
+
+TRAPS = [
+    Trap("sgd", "the build from element_spec in prepare.py", "workers:2"),
+    Trap("steps_per_execution", "the loop of execution.py"),
+    Trap("jit_compile", "_jit of step.py"),
+    Trap("clipnorm", "the reduction before clipping in step.py"),
+    Trap("global_clipnorm", "the reduction before clipping in step.py"),
+    Trap("clipvalue", "the reduction before clipping in step.py"),
+    Trap("uneven", "losses.py"),
+    Trap("empty_slice_dense", "the filler row of feed.py"),
+    Trap("accumulation", "the accumulation of step.py"),
+    Trap("ema_overwrite", "_backend_apply_gradients of private_keras.py"),
+    Trap("overflow", "the reduction before the check", precision="mixed_float16"),
+    Trap("batch_normalization", "synchronization.py"),
+    Trap("stock_dropout_masks", "randomness.py"),
+    Trap("custom_train_step_even", "scale_loss of private_keras.py"),
+    Trap("masked_sequences", "the count of valid positions in losses.py"),
+]
+
+
+def _marks(trap):
+    strategies = ["one", trap.strategy, "plain-one", f"plain-{trap.strategy}"]
+    marks = [
+        pytest.mark.runs(strategy, trap.precision, trap.name) for strategy in strategies
+    ]
+    return marks + ([pytest.mark.slow] if trap.slow else [])
+
+
+CELLS = [pytest.param(trap, id=trap.name, marks=_marks(trap)) for trap in TRAPS]
+
+
+def _is_right(trap, kind, results):
+    """Whether a strategy gives what one device gives, to 1e-4, or to the law."""
+    strategy = kind + trap.strategy
+    if results.error(strategy, trap.precision, trap.name):
+        return False
+    if not cases.CASES[trap.name].deterministic:
+        return True
+    found = results.arrays(strategy, trap.precision, trap.name)
+    reference = results.arrays(f"{kind}one", trap.precision, trap.name)
+    worst, _ = comparing.compare(reference, found, trap.precision, 65)
+    return worst <= max(WRONG, comparing.BOUNDS[trap.precision])
+
+
+@pytest.mark.parametrize("trap", CELLS)
+def test_plain_keras_fails_and_kerascale_does_not(trap, results):
+    assert _is_right(trap, "", results)
+    assert not _is_right(trap, "plain-", results), (
+        f"plain Keras now passes {trap.name}: {trap.workaround} can go"
+    )
