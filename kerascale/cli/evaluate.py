@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> None:
         "run_dir": path,
         "metrics": metrics,
         "seconds": round(time.monotonic() - began, 3),
-        "strategy": strategies.name_of(finished.model.distribute_strategy),
+        **strategies.describe(finished.model.distribute_strategy),
     }
     finish(summary, as_json=options.json, text=metrics_table(metrics))
 

@@ -104,7 +104,14 @@ def only_if_counted(model: keras.Model) -> Iterator[None]:
     if here is None:
         yield
         return
-    variables = [v.value for metric in model.metrics for v in metric.variables]
+    # Shares of the loss, of which an empty slice has its own: nothing.
+    shares = {id(metric) for metric in private_keras.loss_metrics(model)}
+    variables = [
+        v.value
+        for metric in model.metrics
+        if id(metric) not in shares
+        for v in metric.variables
+    ]
     before = [variable.read_value() for variable in variables]
     yield
     counted = here.count > 0

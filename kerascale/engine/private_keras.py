@@ -71,6 +71,12 @@ def compiled_loss(model: keras.Model) -> Callable[..., Any] | None:
     return model._compile_loss
 
 
+def loss_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
+    """The metrics of the single losses, where there are several."""
+    compiled = model._compile_loss
+    return [] if compiled is None else list(compiled.metrics)
+
+
 def wrap_losses(model: keras.Model, wrap: Callable[[Any], Any]) -> None:
     """Puts a function of ours in the place of each compiled loss.
 

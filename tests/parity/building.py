@@ -109,7 +109,7 @@ def trained(
     optimizer=None,
     loss="sparse_categorical_crossentropy",
     metrics=("accuracy",),
-    validation=True,
+    validation=False,
     fit=(),
     **compile_arguments,
 ):
@@ -124,7 +124,7 @@ def trained(
     )
     arguments = {"batch_size": BATCH, "shuffle": False, **dict(fit)}
     if validation:
-        # Its last batch has one example too.
+        # Once; its last batch has one example too.
         part = keras.tree.map_structure(lambda t: t[:33], (x, y))
         arguments = {"validation_data": part, "validation_freq": 5, **arguments}
     snapshot = Snapshot()

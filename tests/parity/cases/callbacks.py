@@ -14,6 +14,7 @@ def reduce_rate_on_plateau():
     return trained(
         mlp(),
         optimizer=keras.optimizers.SGD(0.5),
+        validation=True,
         fit={"callbacks": [callback], "validation_freq": 1},
     )
 

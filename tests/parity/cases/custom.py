@@ -97,7 +97,7 @@ class OwnLossOnTop(Network):
 
 @case("custom train_step", default=STRATEGIES, examples=151)
 def custom_train_step():
-    return trained(scaled(OwnStep()), n=151)
+    return trained(scaled(OwnStep()), n=151, validation=True)
 
 
 @case("custom train_step, batches that divide")
@@ -134,7 +134,7 @@ def custom_train_step_extra_logs_steps_per_execution():
 
 @case("custom compute_loss, a mean", default=CI)
 def custom_compute_loss():
-    return trained(scaled(OwnLoss()))
+    return trained(scaled(OwnLoss()), validation=True)
 
 
 @case("custom compute_loss, on top of Keras'", default=("mirrored:2",))

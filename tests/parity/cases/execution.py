@@ -10,7 +10,12 @@ CI = ("mirrored:2", "workers:2")
 
 @case("steps_per_execution=3, 10 batches", default=STRATEGIES)
 def steps_per_execution():
-    return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), steps_per_execution=3)
+    return trained(
+        mlp(),
+        optimizer=keras.optimizers.Adam(0.01),
+        steps_per_execution=3,
+        validation=True,
+    )
 
 
 @case("steps_per_execution=12, 10 batches", default=CI)
@@ -56,6 +61,7 @@ def jit_compile():
         mlp(),
         optimizer=keras.optimizers.Adam(0.01, global_clipnorm=0.1),
         jit_compile=True,
+        validation=True,
     )
 
 
@@ -87,7 +93,7 @@ def jit_compile_batch_normalization():
         keras.layers.BatchNormalization(momentum=0.9),
         keras.layers.Activation("tanh"),
     ]
-    return trained(mlp(*layers), jit_compile=True)
+    return trained(mlp(*layers), jit_compile=True, validation=True)
 
 
 @case("jit_compile, EMA, weight decay")
@@ -110,4 +116,5 @@ def run_eagerly():
         optimizer=keras.optimizers.SGD(0.1, global_clipnorm=0.1),
         run_eagerly=True,
         fit={"validation_freq": 1},
+        validation=True,
     )

@@ -14,7 +14,7 @@ def dict_inputs():
     joined = keras.layers.Concatenate()([inputs["a"], inputs["b"]])
     y = keras.layers.Dense(3, activation="softmax")(joined)
     x = {"a": numbers(145, 4), "b": numbers(145, 2, seed=2)}
-    return trained(scaled(keras.Model(inputs, y)), x, classes(145))
+    return trained(scaled(keras.Model(inputs, y)), x, classes(145), validation=True)
 
 
 @case("tuple inputs", default=("workers:2",))
@@ -23,7 +23,7 @@ def tuple_inputs():
     joined = keras.layers.Concatenate()([inputs[0], keras.layers.Flatten()(inputs[1])])
     y = keras.layers.Dense(3, activation="softmax")(joined)
     x = (numbers(145, 4), numbers(145, 3, 2, seed=2))
-    return trained(scaled(keras.Model(inputs, y)), x, classes(145))
+    return trained(scaled(keras.Model(inputs, y)), x, classes(145), validation=True)
 
 
 @case("embedding of repeated ids, clipped", default=CI)

@@ -21,7 +21,7 @@ def regularizers():
         kernel_regularizer=keras.regularizers.L1L2(0.01, 0.05),
         bias_regularizer="l2",
     )
-    return trained(mlp(hidden))
+    return trained(mlp(hidden), validation=True)
 
 
 @case("activity_regularizer", default=("mirrored:2",))
@@ -43,12 +43,14 @@ class MeanActivity(keras.layers.Layer):
 @case("add_loss of a mean", default=CI)
 def add_loss():
     hidden = keras.layers.Dense(8, activation="tanh")
-    return trained(mlp(hidden, MeanActivity()))
+    return trained(mlp(hidden, MeanActivity()), validation=True)
 
 
 @case("class_weight", default=CI)
 def class_weight():
-    return trained(mlp(), fit={"class_weight": {0: 0.2, 1: 1.0, 2: 5.0}})
+    return trained(
+        mlp(), fit={"class_weight": {0: 0.2, 1: 1.0, 2: 5.0}}, validation=True
+    )
 
 
 @case("sample_weight", default=CI)
@@ -71,7 +73,7 @@ def reduction_mean_with_sample_weight():
     loss = keras.losses.SparseCategoricalCrossentropy(
         reduction="mean_with_sample_weight"
     )
-    return trained(mlp(), loss=loss, fit={"sample_weight": _weights()})
+    return trained(mlp(), loss=loss, fit={"sample_weight": _weights()}, validation=True)
 
 
 @case("reduction mean_with_sample_weight, no weights")
@@ -85,7 +87,9 @@ def reduction_mean_without_weights():
 @case("reduction None")
 def reduction_none():
     loss = keras.losses.SparseCategoricalCrossentropy(reduction=None)
-    return trained(mlp(), loss=loss, optimizer=keras.optimizers.SGD(0.01))
+    return trained(
+        mlp(), loss=loss, optimizer=keras.optimizers.SGD(0.01), validation=True
+    )
 
 
 @case("loss function that returns a mean", default=("mirrored:2",))
@@ -99,6 +103,7 @@ def scalar_loss_function():
         numbers(145, 2, seed=2),
         loss=mean_error,
         metrics=["mae"],
+        validation=True,
     )
 
 
@@ -160,6 +165,7 @@ def several_outputs():
         loss=["sparse_categorical_crossentropy", "mse"],
         loss_weights=[0.3, 2.0],
         metrics=[["accuracy"], ["mae"]],
+        validation=True,
     )
 
 
@@ -182,6 +188,7 @@ def several_outputs_masked():
         loss={"tags": "sparse_categorical_crossentropy", "score": "mse"},
         loss_weights={"tags": 1.5, "score": 0.2},
         metrics={"tags": ["accuracy"], "score": ["mae"]},
+        validation=True,
     )
 
 
@@ -209,7 +216,11 @@ def _tagger():
 def masked_sequences():
     ids, labels = _sentences()
     return trained(
-        _tagger(), ids, labels, optimizer=keras.optimizers.Adam(0.01, clipnorm=0.1)
+        _tagger(),
+        ids,
+        labels,
+        optimizer=keras.optimizers.Adam(0.01, clipnorm=0.1),
+        validation=True,
     )
 
 
@@ -222,6 +233,7 @@ def masked_sample_weight():
         labels,
         weighted_metrics=["accuracy"],
         fit={"sample_weight": _weights()[:, None]},
+        validation=True,
     )
 
 

@@ -24,6 +24,7 @@ def metrics_of_two_classes():
             keras.metrics.Recall(thresholds=[0.3, 0.6]),
             keras.metrics.SensitivityAtSpecificity(0.5),
         ],
+        validation=True,
     )
 
 
@@ -41,6 +42,7 @@ def metrics_of_several_classes():
             keras.metrics.CosineSimilarity(),
             keras.metrics.KLDivergence(),
         ],
+        validation=True,
     )
 
 
@@ -57,6 +59,7 @@ def metrics_of_class_numbers():
         ],
         weighted_metrics=["accuracy"],
         fit={"class_weight": {0: 0.5, 1: 1.0, 2: 2.0}},
+        validation=True,
     )
 
 
@@ -85,6 +88,7 @@ def metrics_of_regression():
             keras.metrics.R2Score(),
             keras.metrics.MeanAbsolutePercentageError(),
         ],
+        validation=True,
     )
 
 

@@ -15,7 +15,9 @@ def batch_normalization():
         keras.layers.BatchNormalization(momentum=0.8),
         keras.layers.Activation("tanh"),
     ]
-    return trained(mlp(*layers), optimizer=keras.optimizers.SGD(0.1, momentum=0.5))
+    return trained(
+        mlp(*layers), optimizer=keras.optimizers.SGD(0.1, momentum=0.5), validation=True
+    )
 
 
 @case("BatchNormalization of images", default=("mirrored:2",), examples=151)
@@ -38,7 +40,7 @@ def batch_normalization_masked():
     y = keras.layers.BatchNormalization(momentum=0.9)(y)
     y = keras.layers.LSTM(4)(y)
     y = keras.layers.Dense(3, activation="softmax")(y)
-    return trained(scaled(keras.Model(inputs, y)), x)
+    return trained(scaled(keras.Model(inputs, y)), x, validation=True)
 
 
 @case("GroupNormalization, LayerNormalization")

@@ -12,7 +12,11 @@ MIXED = ("mixed_float16", "mixed_bfloat16")
 
 @case("mixed precision", precisions=MIXED, default=CI)
 def mixed_precision():
-    return trained(mlp(), optimizer=keras.optimizers.Adam(0.01, global_clipnorm=0.5))
+    return trained(
+        mlp(),
+        optimizer=keras.optimizers.Adam(0.01, global_clipnorm=0.5),
+        validation=True,
+    )
 
 
 @case("mixed precision, BatchNormalization", precisions=MIXED)

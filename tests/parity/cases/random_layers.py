@@ -22,7 +22,7 @@ def _dropout_mlp(dropout):
 
 @case("kerascale.layers.Dropout, odd width", default=STRATEGIES)
 def dropout():
-    return trained(_dropout_mlp(ks.layers.Dropout))
+    return trained(_dropout_mlp(ks.layers.Dropout), validation=True)
 
 
 @case("kerascale.layers.Dropout of sequences", default=CI)

@@ -30,7 +30,9 @@ def saved_functional():
     y = keras.layers.BatchNormalization(momentum=0.9)(y)
     y = keras.layers.Dense(3, activation="softmax")(y)
     model = scaled(keras.Model(x, y))
-    return _saved(model, trained(model, epochs=2), numbers(7, 4, seed=4))
+    return _saved(
+        model, trained(model, epochs=2, validation=True), numbers(7, 4, seed=4)
+    )
 
 
 @case("saved: Sequential", default=("mirrored:2",))

@@ -19,7 +19,9 @@ def frozen_layers():
     model = mlp(*_layers("first"))
     model.get_layer("first").trainable = False
     model.get_layer("norm").trainable = False
-    return trained(model, optimizer=keras.optimizers.Adam(0.01, clipnorm=0.1))
+    return trained(
+        model, optimizer=keras.optimizers.Adam(0.01, clipnorm=0.1), validation=True
+    )
 
 
 @case("fine-tuning: compiled again", default=("workers:2",))

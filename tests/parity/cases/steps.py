@@ -9,17 +9,17 @@ BOTH = ("float64", "float32")
 
 @case("SGD", default=STRATEGIES, precisions=BOTH, examples=160)
 def sgd():
-    return trained(mlp(), n=160)
+    return trained(mlp(), n=160, validation=True)
 
 
 @case("last batch uneven", default=STRATEGIES, precisions=BOTH, examples=151)
 def uneven():
-    return trained(mlp(), n=151)
+    return trained(mlp(), n=151, validation=True)
 
 
 @case("last batch of one example: Dense", default=STRATEGIES, precisions=BOTH)
 def empty_slice_dense():
-    return trained(mlp(), optimizer=keras.optimizers.Adam(0.01))
+    return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), validation=True)
 
 
 @case("last batch of one example: CNN", default=("mirrored:2",))
@@ -51,4 +51,4 @@ def empty_slice_residual_cnn():
     y = keras.layers.Add()([start, y])
     y = keras.layers.GlobalAveragePooling2D()(y)
     y = keras.layers.Dense(3, activation="softmax")(y)
-    return trained(scaled(keras.Model(x, y)), numbers(145, 5, 5, 1))
+    return trained(scaled(keras.Model(x, y)), numbers(145, 5, 5, 1), validation=True)

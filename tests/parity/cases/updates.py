@@ -113,6 +113,7 @@ def ema_overwrite():
         optimizer=keras.optimizers.Adam(
             0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=3
         ),
+        validation=True,
     )
 
 
