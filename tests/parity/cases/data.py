@@ -74,9 +74,7 @@ def fit_twice():
 
 @case("validation_split", default=("workers:2",), examples=145)
 def validation_split():
-    return trained(
-        mlp(), n=181, fit={"validation_split": 0.2, "shuffle": True}
-    )
+    return trained(mlp(), n=181, fit={"validation_split": 0.2, "shuffle": True})
 
 
 class Batches(keras.utils.PyDataset):
