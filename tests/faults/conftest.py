@@ -1,7 +1,18 @@
-"""Shared by the tests of faults: a run that is killed, and one that is not."""
+"""Shared by the tests of faults: a run that is killed, one that is not, the table."""
 
 import pytest
+from fault_table import FaultTable, note
 from killing import Runner
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(FaultTable())
+
+
+@pytest.fixture
+def seen(request):
+    """Tells the table of faults what a test has observed: `seen("exit 2 in 3 s")`."""
+    return lambda text: note(request.node, text)
 
 
 @pytest.fixture(scope="session")
