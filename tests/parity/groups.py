@@ -16,6 +16,12 @@ WORKER = pathlib.Path(__file__).parent / "worker.py"
 START_SECONDS = 120
 CASE_SECONDS = 60
 
+# From the end of its last case until a process has gone.
+EXIT_SECONDS = 60
+
+# What a worker says last.
+FINISHED = "all cases have ended"
+
 # What a worker exits with after a case that raised: see `worker.py`.
 OUT_OF_STEP = 3
 
@@ -57,7 +63,7 @@ def run(strategy, precision, names, folder):
                 subprocess.Popen(command, stdout=log, stderr=log, env=environment)
             )
     end = time.monotonic() + START_SECONDS + CASE_SECONDS * len(names)
-    codes = tuple(_wait(process, end) for process in processes)
+    codes = tuple(map(_wait, processes, paths, [end] * workers))
     logs = tuple(path.read_text(errors="replace") for path in paths)
     began = tuple(re.findall(r"^begin (\S+)$", logs[0], re.MULTILINE))
     return Outcome(codes, logs, began)
@@ -84,13 +90,19 @@ def num_workers(strategy):
     return int(count) if kind == "workers" else 1
 
 
-def _wait(process, end):
-    try:
-        return process.wait(max(1, end - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return None
+def _wait(process, log, end):
+    """Its exit code; None if it did not end by itself."""
+    has_finished = False
+    while process.poll() is None:
+        if not has_finished and FINISHED in log.read_text(errors="replace"):
+            has_finished = True
+            end = min(end, time.monotonic() + EXIT_SECONDS)
+        if time.monotonic() > end:
+            process.kill()
+            process.wait()
+            return None
+        time.sleep(0.5)
+    return process.returncode
 
 
 def _environments(workers):

@@ -18,6 +18,8 @@ import traceback
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from groups import FINISHED, OUT_OF_STEP
+
 # A case that takes longer hangs.
 CASE_SECONDS = 150
 
@@ -56,13 +58,14 @@ def main(strategy_name, precision, output, *names):
             (building.output / f"{name}.{worker}.error").write_text(text)
             if "workers" in strategy_name:
                 # Workers may be out of step now: the rest wants new processes.
-                sys.exit(3)
+                sys.exit(OUT_OF_STEP)
         else:
             if worker == 0:
                 np.savez(building.output / f"{name}.npz", **values)
         faulthandler.cancel_dump_traceback_later()
         seconds = f"{time.monotonic() - began:.1f} s, {cpu():.1f} s of CPU"
         print(f"end {name} {seconds}", file=sys.stderr, flush=True)
+    print(FINISHED, file=sys.stderr, flush=True)
 
 
 def run(name, strategy):

@@ -4,8 +4,6 @@ import keras
 from building import classes, mlp, numbers, trained
 from registry import case
 
-CI = ("mirrored:2", "workers:2")
-
 
 @case("ReduceLROnPlateau", default=("mirrored:2",))
 def reduce_rate_on_plateau():
@@ -25,7 +23,7 @@ def rate_scheduler():
     return trained(mlp(), fit={"callbacks": [callback]})
 
 
-@case("EarlyStopping, best weights restored", default=CI)
+@case("EarlyStopping, best weights restored", default=("workers:2",))
 def early_stopping():
     callback = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
     return trained(

@@ -6,8 +6,6 @@ from building import scaled, trained
 from keras import ops
 from registry import STRATEGIES, case
 
-CI = ("mirrored:2", "workers:2")
-
 
 class Network(keras.Model):
     """What the models below share."""
@@ -122,7 +120,9 @@ def custom_train_step_of_all_kinds():
     )
 
 
-@case("custom train_step, logs that are no metrics", default=CI, examples=151)
+@case(
+    "custom train_step, logs that are no metrics", default=("mirrored:2",), examples=151
+)
 def custom_train_step_extra_logs():
     return trained(scaled(ExtraLogs()), n=151)
 
@@ -132,7 +132,7 @@ def custom_train_step_extra_logs_steps_per_execution():
     return trained(scaled(ExtraLogs()), n=151, steps_per_execution=3)
 
 
-@case("custom compute_loss, a mean", default=CI)
+@case("custom compute_loss, a mean", default=("workers:2",))
 def custom_compute_loss():
     return trained(scaled(OwnLoss()), validation=True)
 

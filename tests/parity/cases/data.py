@@ -57,7 +57,7 @@ def tf_data_padded():
     return result(model, history)
 
 
-@case("arrays, shuffled", default=CI)
+@case("arrays, shuffled", default=("workers:2",))
 def arrays_shuffled():
     return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), fit={"shuffle": True})
 

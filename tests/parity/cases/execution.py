@@ -5,8 +5,6 @@ import tensorflow as tf
 from building import BATCH, classes, mlp, numbers, result, trained
 from registry import STRATEGIES, case
 
-CI = ("mirrored:2", "workers:2")
-
 
 @case("steps_per_execution=3, 10 batches", default=STRATEGIES)
 def steps_per_execution():
@@ -18,7 +16,7 @@ def steps_per_execution():
     )
 
 
-@case("steps_per_execution=12, 10 batches", default=CI)
+@case("steps_per_execution=12, 10 batches", default=("workers:2",))
 def steps_per_execution_larger():
     return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), steps_per_execution=12)
 
@@ -65,7 +63,7 @@ def jit_compile():
     )
 
 
-@case("jit_compile, accumulation, clipping", default=CI)
+@case("jit_compile, accumulation, clipping", default=("mirrored:2",))
 def jit_compile_accumulation():
     return trained(
         mlp(),
@@ -108,7 +106,7 @@ def jit_compile_ema():
     return trained(mlp(), optimizer=optimizer, jit_compile=True)
 
 
-@case("run_eagerly", default=("mirrored:2",))
+@case("run_eagerly", default=("workers:2",))
 def run_eagerly():
     return trained(
         mlp(),

@@ -6,14 +6,12 @@ from building import classes, mlp, numbers, scaled, trained
 from keras import ops
 from registry import STRATEGIES, case
 
-CI = ("mirrored:2", "workers:2")
-
 
 def _weights(n=145):
     return np.random.default_rng(3).uniform(0.1, 3, n).astype(keras.config.floatx())
 
 
-@case("kernel regularizers L1, L2", default=CI)
+@case("kernel regularizers L1, L2", default=("workers:2",))
 def regularizers():
     hidden = keras.layers.Dense(
         8,
@@ -40,20 +38,20 @@ class MeanActivity(keras.layers.Layer):
         return inputs
 
 
-@case("add_loss of a mean", default=CI)
+@case("add_loss of a mean", default=("mirrored:2",))
 def add_loss():
     hidden = keras.layers.Dense(8, activation="tanh")
     return trained(mlp(hidden, MeanActivity()), validation=True)
 
 
-@case("class_weight", default=CI)
+@case("class_weight", default=("mirrored:2",))
 def class_weight():
     return trained(
         mlp(), fit={"class_weight": {0: 0.2, 1: 1.0, 2: 5.0}}, validation=True
     )
 
 
-@case("sample_weight", default=CI)
+@case("sample_weight", default=("workers:2",))
 def sample_weight():
     return trained(
         mlp(),
@@ -68,7 +66,7 @@ def reduction_sum():
     return trained(mlp(), loss=loss, optimizer=keras.optimizers.SGD(0.01))
 
 
-@case("reduction mean_with_sample_weight", default=CI)
+@case("reduction mean_with_sample_weight", default=("workers:2",))
 def reduction_mean_with_sample_weight():
     loss = keras.losses.SparseCategoricalCrossentropy(
         reduction="mean_with_sample_weight"
@@ -156,7 +154,7 @@ def _two_heads():
     )
 
 
-@case("several outputs, loss_weights as a list", default=CI)
+@case("several outputs, loss_weights as a list", default=("mirrored:2",))
 def several_outputs():
     return trained(
         scaled(_two_heads()),
@@ -224,7 +222,7 @@ def masked_sequences():
     )
 
 
-@case("masked sequences with sample weights", default=CI)
+@case("masked sequences with sample weights", default=("mirrored:2",))
 def masked_sample_weight():
     ids, labels = _sentences()
     return trained(

@@ -5,8 +5,6 @@ import numpy as np
 from building import classes, mlp, numbers, result, scaled, trained
 from registry import STRATEGIES, case
 
-CI = ("mirrored:2", "workers:2")
-
 
 @case("BatchNormalization", default=STRATEGIES, precisions=("float64", "float32"))
 def batch_normalization():
@@ -30,7 +28,7 @@ def batch_normalization_images():
     return trained(scaled(keras.Model(x, y)), numbers(151, 4, 4, 2), n=151)
 
 
-@case("BatchNormalization of masked sequences", default=CI)
+@case("BatchNormalization of masked sequences", default=("workers:2",))
 def batch_normalization_masked():
     x = numbers(145, 6, 3)
     lengths = np.random.default_rng(4).integers(1, 7, 145)

@@ -9,7 +9,7 @@ def _with(optimizer):
     return trained(mlp(), optimizer=optimizer)
 
 
-@case("AdamW, weight decay not on biases", default=("mirrored:2", "workers:2"))
+@case("AdamW, weight decay not on biases", default=("mirrored:2",))
 def adamw():
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.2)
     optimizer.exclude_from_weight_decay(var_names=["bias"])

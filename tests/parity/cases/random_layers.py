@@ -25,7 +25,7 @@ def dropout():
     return trained(_dropout_mlp(ks.layers.Dropout), validation=True)
 
 
-@case("kerascale.layers.Dropout of sequences", default=CI)
+@case("kerascale.layers.Dropout of sequences", default=("workers:2",))
 def dropout_of_sequences():
     x = keras.Input((5, 3))
     y = ks.layers.Dropout(0.3)(x)
@@ -51,7 +51,7 @@ def dropout_accumulation():
     return trained(_dropout_mlp(ks.layers.Dropout), optimizer=optimizer)
 
 
-@case("Keras' Dropout: can be repeated", default=CI, deterministic=False)
+@case("Keras' Dropout: can be repeated", default=("mirrored:2",), deterministic=False)
 def stock_dropout():
     return trained(_dropout_mlp(keras.layers.Dropout))
 

@@ -11,7 +11,7 @@ BOTH = ("float64", "float32")
 CI = ("mirrored:2", "workers:2")
 
 
-@case("clipnorm", default=CI)
+@case("clipnorm", default=("mirrored:2",))
 def clipnorm():
     return trained(mlp(), optimizer=keras.optimizers.SGD(0.5, clipnorm=0.05))
 
@@ -21,7 +21,7 @@ def global_clipnorm():
     return trained(mlp(), optimizer=keras.optimizers.SGD(0.5, global_clipnorm=0.05))
 
 
-@case("clipvalue", default=CI)
+@case("clipvalue", default=("mirrored:2",))
 def clipvalue():
     return trained(
         mlp(),
