@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import keras
 
-from kerascale import runs
+from kerascale import run_files, runs
 from kerascale.callbacks.standard import BEST_WEIGHTS
-from kerascale.checkpoint import refuse_unsafe_weights
+from kerascale.checkpoint import refuse_unsafe_keras_file, refuse_unsafe_weights
 from kerascale.console import say
 from kerascale.errors import RefusedError
 
@@ -42,6 +42,12 @@ def find(source: str | os.PathLike) -> pathlib.Path:
         path = best if stopped else path / runs.MODEL
     if not path.is_file():
         raise RefusedError(f"{_EXPECTED} Received: {path}, which is no file.")
+    if path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5"):
+        raise RefusedError(
+            f"{_EXPECTED} Received: {path}, an HDF5 file, which may hold a whole model "
+            "and code that loading it runs. Load it with Keras where you trust it, and "
+            f'write its arrays: model.save_weights("{path.stem}.weights.h5").'
+        )
     if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
         raise RefusedError(f"{_EXPECTED} Received: {path}.")
     return path
@@ -51,7 +57,7 @@ def refuse_other_vocabulary(vectorizer: Any, source: str | os.PathLike) -> None:
     """Refuses a run whose ids stand for other words than those of `vectorizer`.
 
     Raises:
-        RefusedError: If they differ.
+        RefusedError: If they differ, or the run's vectorizer is damaged or unsafe.
     """
     if vectorizer is None:
         return
@@ -61,7 +67,7 @@ def refuse_other_vocabulary(vectorizer: Any, source: str | os.PathLike) -> None:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         return
-    theirs = keras.saving.load_model(path).layers[-1].get_vocabulary()
+    theirs = run_files.load_vectorizer(path).get_vocabulary()
     ours = vectorizer.get_vocabulary()
     if ours != theirs:
         same = sum(a == b for a, b in zip(ours, theirs, strict=False))
@@ -77,8 +83,8 @@ def load(
 ) -> None:
     """Copies weights into a built model, and says what was copied.
 
-    No class is loaded from the file: only arrays are read. The optimizer starts
-    anew.
+    No class is loaded from the file: only arrays are read, and what else is in a
+    `.keras` file has no effect. The optimizer starts anew.
 
     Args:
         model: A built model.
@@ -87,9 +93,9 @@ def load(
             listed and keep their initial values.
 
     Raises:
-        RefusedError: If the file cannot be read; or if a variable on either side
-            has no counterpart of the same shape, listing every one. The model is
-            then unchanged.
+        RefusedError: If the file cannot be read or is unsafe; or if a variable on
+            either side has no counterpart of the same shape, listing every one. The
+            model is then unchanged.
     """
     path = find(source)
     with tempfile.TemporaryDirectory() as temporary:
@@ -110,6 +116,9 @@ def load(
 def _extract(path: pathlib.Path, destination: pathlib.Path) -> None:
     try:
         if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                archive.getinfo(_MEMBER)
+            refuse_unsafe_keras_file(path, weights_only=True)
             with (
                 zipfile.ZipFile(path) as archive,
                 archive.open(_MEMBER) as member,

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from typing import Any
 
+from kerascale.checkpoint import refuse_unsafe_keras_file
 from kerascale.errors import RefusedError
 from kerascale.fields import check
 
@@ -104,7 +105,7 @@ def read_history(file: pathlib.Path) -> dict[str, list[float]]:
 
 
 def load_model(file: pathlib.Path, recipe_error: Exception | None = None) -> Any:
-    """A `.keras` file of a run folder.
+    """A `.keras` file of a run folder, looked at before anything of it is loaded.
 
     Args:
         file: The file.
@@ -112,7 +113,7 @@ def load_model(file: pathlib.Path, recipe_error: Exception | None = None) -> Any
             not be imported; or None.
 
     Raises:
-        RefusedError: If the file is missing or damaged, or a class is unknown.
+        RefusedError: If the file is missing, damaged or unsafe, or a class is unknown.
     """
     import keras
 
@@ -132,6 +133,8 @@ def load_model(file: pathlib.Path, recipe_error: Exception | None = None) -> Any
         raise _damaged(file, error) from error
     if member is not None:
         raise _damaged(file, f"the checksum of {member} does not match")
+    # The recipe has been imported by now: its classes are registered.
+    refuse_unsafe_keras_file(file, registered=keras.saving.get_custom_objects())
     try:
         return keras.saving.load_model(file)
     except _LOADING_ERRORS as error:

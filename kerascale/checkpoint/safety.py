@@ -37,6 +37,7 @@ def refuse_unsafe_keras_file(
     *,
     max_bytes: int = LARGEST,
     registered: Container[str] = (),
+    weights_only: bool = False,
 ) -> None:
     """Refuses a `.keras` file that could do more than give a model.
 
@@ -60,6 +61,8 @@ def refuse_unsafe_keras_file(
         registered: Names under which this process has registered classes with Keras,
             such as `keras.saving.get_custom_objects()`. Their modules are allowed,
             since Keras takes the registered class and imports nothing.
+        weights_only: Nothing but arrays will be read, so that it does not matter what
+            the configuration names.
 
     Raises:
         RefusedError: If it is unsafe, or no `.keras` file.
@@ -81,7 +84,8 @@ def refuse_unsafe_keras_file(
             found = _archive_problems(archive, max_bytes)
             # What is in it is read only if that is safe to do.
             if not found:
-                found = _config_problems(archive, registered)
+                if not weights_only:
+                    found = _config_problems(archive, registered)
                 found += _weights_problems(archive, max_bytes)
     except OSError as error:
         found = [f"cannot be read ({error.strerror or error})"]

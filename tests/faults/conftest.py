@@ -1,6 +1,7 @@
 """Shared by the tests of faults: a run that is killed, one that is not, the table."""
 
 import pytest
+from commands import Command
 from fault_table import FaultTable, note
 from killing import Runner
 
@@ -13,6 +14,14 @@ def pytest_configure(config):
 def seen(request):
     """Tells the table of faults what a test has observed: `seen("exit 2 in 3 s")`."""
     return lambda text: note(request.node, text)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capfd):
+    """Runs a command in this process, in an empty folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Command(folder, monkeypatch, capfd)
 
 
 @pytest.fixture(scope="session")
