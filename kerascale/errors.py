@@ -48,14 +48,14 @@ class StoppedError(Exception):
     The command line exits with 75; the same command goes on.
 
     Args:
-        step: Batches that have been trained.
+        step: Batches that have been trained; None: it was before the first one, or
+            after the last.
     """
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int | None) -> None:
         self.step = step
-        super().__init__(
-            f"stopped on request after step {step}; the same command goes on"
-        )
+        where = "" if step is None else f" after step {step}"
+        super().__init__(f"stopped on request{where}; the same command goes on")
 
 
 class NonFiniteError(ArithmeticError):

@@ -1,22 +1,26 @@
-"""A run folder that is opened again: what it holds, and whether it may go on."""
+"""When a run is saved, and where it goes on."""
 
 import dataclasses
 import json
 import pathlib
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+import shutil
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from kerascale import run_files
 from kerascale.callbacks import Resumed
-from kerascale.checkpoint import Checkpoint, Store
+from kerascale.callbacks.standard import BEST_WEIGHTS
+from kerascale.checkpoint import Checkpoint, Store, refuse_unsafe_weights
 from kerascale.console import say
 from kerascale.errors import DamagedRunError, RefusedError
-from kerascale.fields import to_dict
+from kerascale.fields import (
+    Limits,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    check,
+)
 from kerascale.run_folder import RunFolder
-
-# Fields that do not change what is computed.
-_HARMLESS = ("steps_per_execution",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,51 +37,37 @@ class Checkpoints:
             with; or None.
         allow_changes: Fields of the configuration that may differ from those of the
             run that goes on.
+        on_nan: What follows when the loss or a weight is NaN or infinite: `stop`, or
+            `rollback` to the newest checkpoint, with a lower learning rate.
+        max_rollbacks: How often, in the whole run.
+        rollback_factor: What the learning rate is multiplied by each time.
+        on_save_failure: Whether training goes on when a checkpoint cannot be
+            written, or stops.
     """
 
-    every_steps: int | None = None
-    every_seconds: float | None = 600.0
-    keep: int = 2
-    keep_every: int | None = None
+    every_steps: PositiveInt | None = None
+    every_seconds: PositiveFloat | None = 600.0
+    keep: PositiveInt = 2
+    keep_every: PositiveInt | None = None
     fresh: bool = False
     resume_from: str | None = None
     allow_changes: tuple[str, ...] = ()
+    on_nan: Literal["stop", "rollback"] = "stop"
+    max_rollbacks: NonNegativeInt = 3
+    rollback_factor: Annotated[float, Limits(above=0, below=1)] = 0.5
+    on_save_failure: Literal["continue", "stop"] = "continue"
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name}: expected a number above 0. Received: {value!r}"
-            for name in ("every_steps", "every_seconds", "keep", "keep_every")
-            if (value := getattr(self, name)) is not None and not value > 0
-        ]
+        problems = check(self)
         if problems:
             raise RefusedError(problems, heading="checkpoints")
 
 
-def holds_a_run(path: pathlib.Path | None) -> bool:
-    """Whether a folder is that of a run which was begun."""
-    return path is not None and (path / run_files.CONFIG).is_file()
-
-
-def open_folder(
-    path: pathlib.Path | None, recipe: Any, config: Any, info: Any, plan: Checkpoints
-) -> RunFolder:
-    """The run folder: a new one, or that of the run that goes on.
-
-    Raises:
-        RefusedError: If the folder cannot be had, or holds another run.
-    """
-    if not holds_a_run(path):
-        return RunFolder(path, recipe.name)
-    if plan.fresh:
-        _set_aside(path, recipe.name)
-        return RunFolder(path, recipe.name)
-    folder = RunFolder(path, recipe.name, existing=True)
-    try:
-        _refuse_other_run(folder.path, recipe, config, info, plan)
-    except BaseException:
-        folder.close()
-        raise
-    return folder
+def store(folder: RunFolder, plan: Checkpoints) -> Store:
+    """The checkpoints of a run."""
+    return Store(
+        folder.path / run_files.CHECKPOINTS, keep=plan.keep, keep_every=plan.keep_every
+    )
 
 
 def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed | None:
@@ -88,8 +78,7 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
     Raises:
         DamagedRunError: If there are checkpoints, and none is whole.
     """
-    store = Store(folder.path / run_files.CHECKPOINTS, keep=plan.keep)
-    found, skipped = store.newest()
+    found, skipped = store(folder, plan).newest()
     for damaged in skipped:
         say(f"checkpoint skipped: {damaged}")
     if found is None and skipped:
@@ -99,7 +88,7 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
             "another folder, or pass --fresh."
         )
     if found is None and plan.resume_from is not None:
-        found = _of_another_run(plan.resume_from)
+        found = _of_another_run(folder, plan.resume_from)
     if found is None:
         _write_texts(folder, {})
         return None
@@ -119,7 +108,15 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
 
 def from_checkpoint(found: Checkpoint) -> Resumed:
     """What a run goes on from."""
-    names = ("epoch", "step", "history", "callbacks", "stop")
+    names = (
+        "epoch",
+        "step",
+        "history",
+        "callbacks",
+        "stop",
+        "rollbacks",
+        "rate",
+    )
     fields = {name: found.metadata[name] for name in names}
     return Resumed(**fields, arrays=found.arrays)
 
@@ -137,83 +134,56 @@ def from_text(text: str) -> Resumed | None:
     return Resumed(**json.loads(text)) if text else None
 
 
-def _set_aside(path: pathlib.Path, recipe_name: str) -> None:
-    RunFolder(path, recipe_name, existing=True).close()  # Refused if it is held.
-    aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
-    path.rename(aside)
-    say(f"--fresh: the run that was in {path} is now in {aside}")
+def go_back(folder: RunFolder, plan: Checkpoints) -> None:
+    """Takes back what a run did after a step, if `resume_from` names that step.
+
+    Raises:
+        RefusedError: If there is no whole checkpoint of that step.
+    """
+    if plan.resume_from is None:
+        return
+    source, step = _parse(plan.resume_from)
+    if step is None or source.resolve() != folder.path.resolve():
+        return
+    own = store(folder, plan)
+    found = own.read(step)
+    if not _best_is_of(found, folder.path):
+        (folder.path / run_files.CHECKPOINTS / BEST_WEIGHTS).unlink(missing_ok=True)
+    removed = own.remove_after(step)
+    say(f"back at step {step}: removed the checkpoints of steps {removed or 'none'}")
 
 
-def _refuse_other_run(
-    path: pathlib.Path, recipe: Any, config: Any, info: Any, plan: Checkpoints
-) -> None:
-    before = run_files.read_json(path, run_files.CONFIG)
-    problems = []
-    if before.get("recipe") != recipe.source:
-        problems.append(
-            f"recipe: expected {before.get('recipe')}, whose run is in {path}. "
-            f"Received: {recipe.source}"
-        )
-    else:
-        problems += _differences(before.get("fields", {}), to_dict(config), plan)
-    fingerprint = (before.get("data") or {}).get("fingerprint")
-    if fingerprint != info.fingerprint and "data" not in plan.allow_changes:
-        problems.append(
-            f"data: expected that of the run, with sha256 {str(fingerprint)[:12]}. "
-            f"Received: {str(info.fingerprint)[:12]}. Allow it with --allow-changes "
-            "data"
-        )
-    if problems:
-        raise RefusedError(
-            [
-                *problems,
-                f"Or name another folder with --run-dir; --fresh sets {path} aside",
-            ],
-            heading=f"{path} holds a run with another configuration",
-        )
-    grows = to_dict(config).get("epochs", 0) > before["fields"].get("epochs", 0)
-    if (path / run_files.EVALUATION).exists() and not grows:
-        raise RefusedError(
-            f"run_dir: expected a run that is not finished. Received: {path}, which "
-            "is. Ask for more epochs to go on, name another folder with --run-dir, or "
-            "pass --fresh."
-        )
-
-
-def _differences(
-    before: Mapping[str, Any], now: Mapping[str, Any], plan: Checkpoints
-) -> list[str]:
-    allowed: Sequence[str] = (*_HARMLESS, *plan.allow_changes)
-    problems = []
-    for name in sorted({*before, *now}):
-        old, new = _plain(before.get(name)), _plain(now.get(name))
-        grown = name == "epochs" and isinstance(old, int) and new > old
-        if old != new and name not in allowed and not grown:
-            problems.append(
-                f"{name}: expected {old!r}, as in the run. Received: {new!r}. Allow it "
-                f"with --allow-changes {name}"
-            )
-    return problems
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def _of_another_run(source: str) -> Checkpoint:
+def _parse(source: str) -> tuple[pathlib.Path, int | None]:
     folder, _, step = source.rpartition(":")
-    if not (folder and step.isdecimal()):
-        folder, step = source, ""
-    store = Store(pathlib.Path(folder) / run_files.CHECKPOINTS)
-    if step:
-        return store.read(int(step))
-    found, skipped = store.newest()
+    if folder and step.isdecimal():
+        return pathlib.Path(folder), int(step)
+    return pathlib.Path(source), None
+
+
+def _of_another_run(folder: RunFolder, resume_from: str) -> Checkpoint:
+    source, step = _parse(resume_from)
+    theirs = Store(source / run_files.CHECKPOINTS)
+    if step is not None:
+        found, skipped = theirs.read(step), []
+    else:
+        found, skipped = theirs.newest()
     if found is None:
         raise RefusedError(
             f"resume_from: expected a run folder with a checkpoint that is whole. "
-            f"Received: {folder}, with {len(skipped)} damaged ones and no other."
+            f"Received: {source}, with {len(skipped)} damaged ones and no other."
         )
+    best = source / run_files.CHECKPOINTS / BEST_WEIGHTS
+    if best.is_file() and _best_is_of(found, source):
+        refuse_unsafe_weights(best)
+        shutil.copyfile(best, folder.path / run_files.CHECKPOINTS / BEST_WEIGHTS)
     return found
+
+
+def _best_is_of(found: Checkpoint, source: pathlib.Path) -> bool:
+    """Whether a run's best weights were there when a checkpoint was saved."""
+    history = run_files.read_history(source / run_files.HISTORY)
+    losses = history.get("val_loss") or history.get("loss") or [0.0]
+    return losses.index(min(losses)) < found.metadata["epoch"]
 
 
 def _write_texts(folder: RunFolder, texts: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """`train`: a recipe, trained with `model.fit`, into a run folder."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import time
@@ -13,7 +14,10 @@ import tensorflow as tf
 
 from kerascale import (
     console,
+    heartbeat,
     initial_weights,
+    reopening,
+    resumable_fit,
     resuming,
     runs,
     stopping,
@@ -22,15 +26,14 @@ from kerascale import (
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
     Resumed,
-    SaveCheckpoints,
+    SaveWeights,
     standard_callbacks,
     worker_callbacks,
 )
 from kerascale.callbacks.standard import BEST_WEIGHTS
-from kerascale.checkpoint import Store, Writer
 from kerascale.console import duration, say
 from kerascale.datasets import Datasets
-from kerascale.engine import agreement, replicas, state
+from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
 from kerascale.evaluation import evaluate
 from kerascale.registry import Recipe, load_recipe
@@ -78,7 +81,8 @@ def train(
 
     Raises:
         RefusedError: If anything is wrong that can be known before the first step.
-        NonFiniteError: If the loss becomes NaN or infinite.
+        NonFiniteError: If the loss or a weight becomes NaN or infinite, and no
+            rollback is left.
         StoppedError: If SIGTERM or SIGINT asked to stop; the state is saved.
         DamagedRunError: If the run that should go on has no whole checkpoint.
 
@@ -90,8 +94,37 @@ def train(
     print(run.metrics["accuracy"])
     ```
     """
-    recipe = load_recipe(recipe)
+    with stopping.on_signals():
+        return _train(
+            load_recipe(recipe),
+            config,
+            strategy=strategy,
+            run_dir=run_dir,
+            callbacks=callbacks or (),
+            init_from=init_from,
+            init_partial=init_partial,
+            datasets=datasets,
+            plan=checkpoints or Checkpoints(),
+        )
+
+
+def _train(
+    recipe: Recipe,
+    config: Any,
+    *,
+    strategy: str | tf.distribute.Strategy,
+    run_dir: str | os.PathLike | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    init_from: str | os.PathLike | None,
+    init_partial: bool,
+    datasets: Datasets | None,
+    plan: Checkpoints,
+) -> runs.Run:
     config = recipe.Config() if config is None else config
+    restarted_in = heartbeat.restarted_in()
+    if restarted_in is not None:
+        # The same job again: it goes on, wherever it was to begin.
+        run_dir, plan = restarted_in, dataclasses.replace(plan, fresh=False)
     _refuse_other_backends()
     _refuse_other_config(recipe, config)
     strategy = strategies.get(strategy)
@@ -119,11 +152,9 @@ def train(
     say(f"model: {model.name}, {model.count_params():,} parameters")
     callbacks = [
         *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
-        *(callbacks or ()),
+        *callbacks,
     ]
-    plan = checkpoints or Checkpoints()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stopping.on_signals())
         folder, path, resumed = _open_folder(
             stack, strategy, run_dir, recipe, config, datasets, plan
         )
@@ -139,13 +170,20 @@ def train(
         say(f"run folder: {path}")
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
-        saver = _saver(folder, [*own, *callbacks], datasets, plan, resumed)
         began = time.monotonic()
-        _fit(model, config, datasets, [*own, *callbacks, saver], resumed)
-        history = saver.history
+        history = resumable_fit.fit(
+            model,
+            datasets,
+            epochs=getattr(config, "epochs", 1),
+            callbacks=[*own, *callbacks],
+            folder=folder,
+            plan=plan,
+            resumed=resumed,
+        )
+        heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")
         if folder is not None:
-            _take_best_weights(model, folder, history, config)
+            _take_best_weights(model, own, folder, history, config)
         agreement.take_from_chief(strategy, model.variables)
         metrics = _final_evaluation(model, datasets)
         if folder is not None:
@@ -210,42 +248,22 @@ def _open_folder(
 
     def make() -> str:
         nonlocal folder, resumed
-        opened = resuming.open_folder(wanted, recipe, config, datasets.info, plan)
+        opened = reopening.open_folder(wanted, recipe, config, datasets.info, plan)
         folder = stack.enter_context(opened)
+        resuming.store(folder, plan).check_writable()
+        if heartbeat.restarted_in() is None:
+            resuming.go_back(folder, plan)
         resumed = resuming.find(folder, plan, datasets.steps_per_epoch)
         return f"{folder.path}\n{resuming.to_text(resumed)}"
 
     where, _, text = agreement.from_chief(strategy, make).partition("\n")
     path = pathlib.Path(where)
+    done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
+    heartbeat.beat(heartbeat.STARTING, step=done, run_dir=path)
     if folder is None:
         resumed = resuming.from_text(text)
         console.log_to(f"{path}.worker-{replicas.worker_index(strategy)}.log")
     return folder, path, resumed
-
-
-def _saver(
-    folder: runs.RunFolder | None,
-    remembering: list[keras.callbacks.Callback],
-    datasets: Datasets,
-    plan: Checkpoints,
-    resumed: Resumed | None,
-) -> SaveCheckpoints:
-    writer, files = None, {}
-    if folder is not None:
-        store = Store(
-            folder.path / runs.CHECKPOINTS, keep=plan.keep, keep_every=plan.keep_every
-        )
-        writer = Writer(store, on_error=lambda error: say(str(error)))
-        files = {name: folder.path / name for name in (runs.HISTORY, runs.METRICS)}
-    return SaveCheckpoints(
-        writer,
-        datasets.steps_per_epoch,
-        remembering=remembering,
-        files=files,
-        every_steps=plan.every_steps,
-        every_seconds=plan.every_seconds,
-        resumed=resumed,
-    )
 
 
 def _own_callbacks(
@@ -268,34 +286,9 @@ def _own_callbacks(
     )
 
 
-def _fit(
-    model: keras.Model,
-    config: Any,
-    datasets: Datasets,
-    callbacks: Sequence[keras.callbacks.Callback],
-    resumed: Resumed | None,
-) -> None:
-    epochs = getattr(config, "epochs", 1)
-    train = datasets.train
-    begin = resumed or Resumed()
-    if resumed is not None:
-        train = train.starting_at(begin.step)
-        if begin.stop or begin.epoch >= epochs:
-            # All is trained; what came after was interrupted.
-            state.restore(model, begin.arrays, metrics=False)
-            return
-    model.fit(
-        train,
-        epochs=epochs,
-        initial_epoch=begin.epoch,
-        validation_data=datasets.validation,
-        callbacks=list(callbacks),
-        verbose=0,
-    )
-
-
 def _take_best_weights(
     model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
     folder: runs.RunFolder,
     history: dict[str, list[float]],
     config: Any,
@@ -310,8 +303,10 @@ def _take_best_weights(
     early = (
         f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
     )
-    epoch = 1 + losses.index(min(losses))
-    say(f"{early}best weights by {monitor}: those of epoch {epoch}")
+    known = [c.best_epoch for c in callbacks if isinstance(c, SaveWeights)]
+    # Nothing was trained: they are of before.
+    epoch = next((e for e in known if e is not None), losses.index(min(losses)))
+    say(f"{early}best weights by {monitor}: those of epoch {epoch + 1}")
 
 
 def _final_evaluation(model: keras.Model, datasets: Datasets) -> dict[str, Any]:

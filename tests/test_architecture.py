@@ -12,17 +12,17 @@ PACKAGE = ROOT / "kerascale"
 LAYERS = [
     {"cli", "__main__"},
     {"training", "launch", "verification"},
-    {"resuming"},
+    {"resumable_fit", "reopening", "resuming"},
     {"assembly", "prediction", "serving", "initial_weights"},
     {"runs", "run_files", "run_folder"},
     {"evaluation", "callbacks", "checkpoint"},
-    {"models", "optimizers"},
+    {"learning_rates", "models", "optimizers"},
     {"engine", "layers", "constraints", "strategies", "datasets"},
     {"registry", "offers", "cluster"},
     {"config"},
     {"fields"},
     {"stopping"},
-    {"errors", "console", "_version"},
+    {"errors", "console", "heartbeat", "_version"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from kerascale import cluster
 from kerascale.errors import RefusedError
-from kerascale.launch import environment, launch, lines, supervisor
+from kerascale.launch import environment, launch, lines, watch
 
 _LAUNCHER = """
 import json, signal, sys
@@ -375,7 +375,7 @@ wait()
 
 def test_all_are_gone_within_15_seconds():
     settle = inspect.signature(launch).parameters["settle_seconds"].default
-    assert settle + supervisor._TERM_SECONDS <= 14
+    assert settle + watch._TERM_SECONDS <= 14
 
 
 def test_a_worker_that_is_killed(start):
@@ -410,7 +410,7 @@ wait()
     finished = _launched(code, settle_seconds=0.1)
     assert finished.returncode == 1
     assert "It wrote nothing to standard error." in _text(finished)
-    assert time.monotonic() - began < supervisor._TERM_SECONDS + 5
+    assert time.monotonic() - began < watch._TERM_SECONDS + 5
 
 
 _SAVES = """

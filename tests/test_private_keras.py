@@ -254,3 +254,10 @@ def test_adopted_class_before_or_behind():
 
     assert private_keras.adopt_class(Plain(), Added).which() == "added"
     assert private_keras.adopt_class(Plain(), Added, behind=True).which() == "plain"
+
+
+def test_the_schedule_of_an_optimizer():
+    """If it fails: a rollback could not lower the rates of a schedule."""
+    decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    assert private_keras.schedule_of(keras.optimizers.Adam(decay)) is decay
+    assert private_keras.schedule_of(keras.optimizers.Adam(0.1)) is None

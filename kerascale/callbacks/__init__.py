@@ -1,5 +1,6 @@
 """Keras callbacks, one file each."""
 
+from kerascale.callbacks.heartbeat import Heartbeat
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import MetricsRecord
@@ -10,6 +11,7 @@ from kerascale.engine.feed import SetEpoch
 
 __all__ = [
     "FailOnNonFinite",
+    "Heartbeat",
     "MetricsRecord",
     "Progress",
     "Resumed",

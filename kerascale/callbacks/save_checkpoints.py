@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale import stopping
+from kerascale import learning_rates, stopping
 from kerascale.callbacks import states
 from kerascale.checkpoint import Writer
 from kerascale.engine import control, state
-from kerascale.errors import NonFiniteError, StoppedError
+from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Resumed:
         history: Name -> value of each epoch that is done.
         callbacks: What callbacks remember.
         stop: Whether training had ended, by early stopping.
+        rollbacks: How often the run went back from a blow-up.
+        rate: What the learning rate was multiplied by for it.
+        lower: The part of it that the saved rate does not hold yet.
         arrays: What `engine.state` captured; None on a worker that is not the chief.
     """
 
@@ -34,7 +37,14 @@ class Resumed:
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     callbacks: list[Any] | None = None
     stop: bool = False
+    rollbacks: int = 0
+    rate: float = 1.0
+    lower: float = 1.0
     arrays: Mapping[str, np.ndarray] | None = None
+
+    def done(self, steps_per_epoch: int) -> int:
+        """Batches that have been trained in all epochs."""
+        return self.epoch * steps_per_epoch + self.step
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -49,10 +59,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
         files: Text files that grow with the run, by name.
         every_steps: Batches between two saves; None: no such saves.
         every_seconds: Seconds between two saves; None: no such saves.
+        save_first: Whether the state before the first step is saved.
         resumed: Where the run goes on; None: it is new.
+        failed: What the writer could not save is put here, if training goes on
+            then; the state is not said to be saved as long as that is so.
 
     Raises:
         StoppedError: From `fit`, when a signal has asked to stop and all is saved.
+        SaveFailedError: When a signal has asked to stop and that could not be saved.
         NonFiniteError: If a weight is no finite number; it is not saved.
     """
 
@@ -65,7 +79,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
         files: Mapping[str, pathlib.Path] | None = None,
         every_steps: int | None = None,
         every_seconds: float | None = None,
+        save_first: bool = False,
         resumed: Resumed | None = None,
+        failed: Sequence[SaveFailedError] = (),
     ) -> None:
         super().__init__()
         self._writer = writer
@@ -74,9 +90,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._files = dict(files or {})
         self._every_steps = every_steps
         self._every_seconds = every_seconds
+        self._save_first = save_first and resumed is None
         self._resumed = resumed
-        self.history = dict(resumed.history) if resumed else {}
-        self.step = 0
+        self._failed = failed
+        begin = resumed or Resumed()
+        self.history = {name: list(values) for name, values in begin.history.items()}
+        self.rollbacks = begin.rollbacks
+        self._rate = begin.rate
+        self.step = begin.done(steps_per_epoch)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._last_time = time.monotonic()
@@ -93,6 +114,13 @@ class SaveCheckpoints(keras.callbacks.Callback):
             state.restore(self.model, resumed.arrays, metrics=resumed.step > 0)
             if resumed.callbacks is not None:
                 states.set_states(self._remembering, resumed.callbacks)
+            if resumed.lower != 1.0:
+                learning_rates.lower_variable(self.model, resumed.lower)
+                # Killed from here on, the run remembers that it went back.
+                self._save(epoch, resumed.step)
+        elif self._save_first:
+            self._save(epoch, 0)
+        self._save_first = False
         self._saved_step = self.step
 
     def on_train_batch_begin(
@@ -158,8 +186,6 @@ class SaveCheckpoints(keras.callbacks.Callback):
         arrays |= metrics or {}
         self._saved_step = self.step
         self._last_time = time.monotonic()
-        if self._writer is None:
-            return
         bad = [n for n, a in arrays.items() if a.dtype.kind == "f" and not _finite(a)]
         if bad:
             raise NonFiniteError(
@@ -167,6 +193,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 f"{', '.join(bad[:3])}. It is not saved. Lower the learning rate, or "
                 "clip the gradients (--global-clipnorm 1)."
             )
+        if self._writer is None:
+            return
         texts = {
             name: path.read_text(encoding="utf-8") if path.exists() else ""
             for name, path in self._files.items()
@@ -181,14 +209,27 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 "history": {k: list(v) for k, v in self.history.items()},
                 "callbacks": states.get_states(self._remembering),
                 "stop": bool(self.model.stop_training) and not within,
+                "rollbacks": self.rollbacks,
+                "rate": self._rate,
                 "files": texts,
             },
         )
 
     def _stop(self) -> None:
+        self.refuse_unsaved()
+        raise StoppedError(self.step)
+
+    def refuse_unsaved(self) -> None:
+        """Waits for the writer.
+
+        Raises:
+            SaveFailedError: If the state of the last step could not be saved.
+        """
         if self._writer is not None:
             self._writer.wait()
-        raise StoppedError(self.step)
+        for error in self._failed:
+            if error.step == self.step:
+                raise error
 
 
 def _finite(array: np.ndarray) -> bool:

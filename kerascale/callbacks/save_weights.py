@@ -26,20 +26,23 @@ class SaveWeights(keras.callbacks.Callback):
         self.path = pathlib.Path(path)
         self.monitor = monitor
         self.best = math.inf
+        # From 0; None: nothing was saved.
+        self.best_epoch: int | None = None
 
-    def get_state(self) -> dict[str, float]:
+    def get_state(self) -> dict[str, float | int | None]:
         """What a run that goes on must know."""
-        return {"best": self.best}
+        return {"best": self.best, "best_epoch": self.best_epoch}
 
-    def set_state(self, state: dict[str, float]) -> None:
-        self.best = state["best"]
+    def set_state(self, state: dict[str, float | int | None]) -> None:
+        if self.path.exists():  # Else it was of a part of the run that was taken back.
+            self.best, self.best_epoch = state["best"], state["best_epoch"]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.monitor is not None:
             value = float((logs or {}).get(self.monitor, math.nan))
             if not value < self.best:
                 return
-            self.best = value
+            self.best, self.best_epoch = value, epoch
         # On the same filesystem, so that the replacement is atomic.
         temporary = self.path.with_name(f".writing-{self.path.name}")
         try:

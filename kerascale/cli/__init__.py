@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from kerascale import heartbeat
 from kerascale._version import __version__
 from kerascale.console import say, say_everywhere
 from kerascale.errors import (
@@ -13,6 +14,7 @@ from kerascale.errors import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
     EXIT_STOPPED,
+    DamagedRunError,
     NonFiniteError,
     RefusedError,
     StoppedError,
@@ -75,10 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")
         return EXIT_DONE
     except Exception as error:
+        _tell_watcher(error)
         if os.environ.get("KERASCALE_TRACEBACK") or not _is_failure(error):
             raise
         say_everywhere(f"kerascale {command}: FAILED. {error}")
         return EXIT_FAILED
+
+
+def _tell_watcher(error: Exception) -> None:
+    """Says that it would fail again, where that is known: who watches restarts."""
+    is_bug = not _is_failure(error) and not heartbeat.has_trained()
+    if is_bug or isinstance(error, NonFiniteError | DamagedRunError):
+        heartbeat.beat(heartbeat.HOPELESS)
 
 
 def _is_failure(error: Exception) -> bool:

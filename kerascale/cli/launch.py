@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from kerascale.cli import parsing
 from kerascale.errors import RefusedError
-from kerascale.fields import PositiveInt, check, nearest
+from kerascale.fields import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    check,
+    nearest,
+)
 
 _USAGE = "--workers N [--devices-per-worker M] -- train RECIPE [--field value ...]"
 # What is worth running as several workers.
@@ -18,7 +25,8 @@ Example: kerascale launch --workers 2 -- train mlp --epochs 3
 
 What stands behind -- is the command, with its own flags. The first worker prints the
 result; the messages of all of them appear with the worker's name before them. When
-one fails, the others are stopped; Ctrl-C and SIGTERM are passed on to all.
+one fails or is stuck, all are stopped and started again: they go on at the step of the
+last checkpoint. Ctrl-C and SIGTERM are passed on to all.
 """
 
 
@@ -30,6 +38,13 @@ class Options:
     """Number of worker processes."""
     devices_per_worker: PositiveInt = 1
     """Devices that each worker trains on: its own GPUs, or parts of the CPU."""
+    max_restarts: NonNegativeInt = 3
+    """How often a job that failed is started again from its last checkpoint."""
+    stuck_seconds: PositiveFloat = 30.0
+    """Seconds without a step after which a worker is taken for stuck and killed;
+    twenty times as long where it compiles, reads or writes."""
+    backoff_seconds: NonNegativeFloat = 1.0
+    """Seconds before the first restart; the pause doubles with each one."""
 
     def __post_init__(self) -> None:
         problems = check(self)
@@ -66,6 +81,9 @@ def run(arguments: Sequence[str]) -> int:
         [sys.executable, "-m", "kerascale", *command],
         workers=options.workers,
         devices_per_worker=options.devices_per_worker,
+        max_restarts=options.max_restarts,
+        stuck_seconds=options.stuck_seconds,
+        backoff_seconds=options.backoff_seconds,
     )
 
 

@@ -5,13 +5,21 @@ import pathlib
 import shlex
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from kerascale import heartbeat, stopping
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.console import duration
 from kerascale.errors import RefusedError
-from kerascale.fields import from_dict, read_file
+from kerascale.fields import (
+    Limits,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    from_dict,
+    read_file,
+)
 from kerascale.registry import Recipe, load_recipe
 
 _USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
@@ -41,10 +49,21 @@ class Options:
     """Begin with the state of another run: its folder, or FOLDER:STEP."""
     allow_changes: tuple[str, ...] = ()
     """Fields that may differ from those of the run that goes on in --run-dir."""
-    save_every_steps: int | None = None
+    save_every_steps: PositiveInt | None = None
     """Batches between two saves of the state, beside those after each epoch."""
-    save_every_seconds: float | None = 600.0
+    save_every_seconds: PositiveFloat | None = 600.0
     """Seconds between two saves of the state; None: no such saves."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the newest saved states stay."""
+    on_nan: Literal["stop", "rollback"] = "stop"
+    """When the loss or a weight becomes NaN or infinite: stop, or go back to the
+    newest saved state with a lower learning rate."""
+    max_rollbacks: NonNegativeInt = 3
+    """How often a run may go back."""
+    rollback_factor: Annotated[float, Limits(above=0, below=1)] = 0.5
+    """What the learning rate is multiplied by each time."""
+    on_save_failure: Literal["continue", "stop"] = "continue"
+    """When the state cannot be saved, such as on a full disk: go on, or stop."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -55,6 +74,12 @@ def run(arguments: Sequence[str]) -> None:
     )
     recipe = load_recipe(name)
     options, config, file = _parse(recipe, rest)
+    heartbeat.start()
+    with stopping.on_signals():
+        _run(recipe, options, config, file)
+
+
+def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) -> None:
     began = time.monotonic()
 
     quiet.import_tensorflow()
@@ -75,7 +100,12 @@ def run(arguments: Sequence[str]) -> None:
             every_seconds=options.save_every_seconds,
             fresh=options.fresh,
             resume_from=options.resume_from,
+            keep=options.keep_checkpoints,
             allow_changes=options.allow_changes,
+            on_nan=options.on_nan,
+            max_rollbacks=options.max_rollbacks,
+            rollback_factor=options.rollback_factor,
+            on_save_failure=options.on_save_failure,
         ),
     )
     seconds = time.monotonic() - began

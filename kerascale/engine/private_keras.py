@@ -49,6 +49,15 @@ def split_validation(arrays: Any, share: float) -> tuple[Any, Any]:
     return array_slicing.train_validation_split(arrays, validation_split=share)
 
 
+def schedule_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """The schedule of an optimizer's learning rate; None if it has a variable."""
+    rate = optimizer._learning_rate
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    return rate if isinstance(rate, schedule) else None
+
+
 def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
     """The metric `loss` of a compiled model."""
     return model._loss_tracker

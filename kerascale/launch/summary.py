@@ -2,13 +2,13 @@
 
 import dataclasses
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from kerascale.errors import EXIT_DONE, EXIT_REFUSED
+from kerascale import heartbeat
+from kerascale.errors import EXIT_DONE, EXIT_REFUSED, EXIT_STOPPED
+from kerascale.heartbeat import Beat
 from kerascale.launch.worker import Worker, signal_name
 
-# BSD's EX_TEMPFAIL: stopped on request; the same command goes on from there.
-EXIT_STOPPED = 75
 _LAST_LINES = 20
 
 
@@ -20,11 +20,23 @@ class Ending:
         workers: All of them, ended.
         failed: The one that failed first, if that came before any signal.
         signal: The signal to the launcher, if that came before any failure.
+        step: Batches that had been trained, by the worker that was furthest.
+        run_dir: The run folder, if a worker has named it.
+        hopeless: Whether a worker has said that it would fail again.
     """
 
     workers: list[Worker]
     failed: Worker | None = None
     signal: int | None = None
+    step: int = 0
+    run_dir: str | None = None
+    hopeless: bool = False
+
+    def note_progress(self, beats: Sequence[Beat]) -> None:
+        """Takes over what the workers' last signs of life say."""
+        self.step = max((beat.step for beat in beats), default=0)
+        self.run_dir = next((b.run_dir for b in beats if b.run_dir is not None), None)
+        self.hopeless = any(beat.phase == heartbeat.HOPELESS for beat in beats)
 
     @property
     def same_code(self) -> bool:

@@ -1,26 +1,29 @@
-"""Starts the workers and stays with them until all of them have ended."""
+"""Starts the workers, stays with them until they have ended, and starts them again."""
 
 import contextlib
-import math
 import os
+import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, TextIO
 
-from kerascale.errors import EXIT_DONE, RefusedError
+from kerascale import heartbeat
+from kerascale.errors import EXIT_STOPPED, RefusedError
 from kerascale.launch.environment import make_environments
+from kerascale.launch.progress import Progress
 from kerascale.launch.pump import Pump
+from kerascale.launch.restarts import Restarts
 from kerascale.launch.screen import Screen
 from kerascale.launch.signals import Signals
-from kerascale.launch.summary import EXIT_STOPPED, Ending, describe
+from kerascale.launch.summary import Ending, describe
+from kerascale.launch.watch import Watch
 from kerascale.launch.worker import Worker, signal_name
 
 _LOOK_SECONDS = 0.05
-# Between SIGTERM and SIGKILL to workers that are stopped for the failure of another.
-_TERM_SECONDS = 3.0
 _OUTPUT_SECONDS = 2.0
 
 
@@ -34,15 +37,19 @@ def launch(
     stderr: TextIO | None = None,
     grace_seconds: float = 30.0,
     settle_seconds: float = 10.0,
+    stuck_seconds: float = 30.0,
+    max_restarts: int = 0,
+    backoff_seconds: float = 1.0,
 ) -> int:
     """Runs a command as several workers of one cluster on this machine.
 
     The first worker's standard output is the launcher's; everything else that the
     workers write goes to standard error, line by line, with the worker's name before
     it. SIGINT, SIGTERM and SIGHUP are passed on to every worker; a second SIGINT
-    kills them. When one worker fails, the others are stopped. Nothing that the
-    workers have started in their process groups outlives this call, or a kill of
-    this process.
+    kills them. When one worker fails, or does not move any more, the others are
+    stopped, and all are started again if that is allowed. Nothing that the workers
+    have started in their process groups outlives this call, or a kill of this
+    process.
 
     Args:
         command: Program and arguments.
@@ -55,6 +62,13 @@ def launch(
         stderr: Where everything else goes. None: this process's.
         grace_seconds: How long workers may take to end after a signal.
         settle_seconds: How long they may take to end after another has failed.
+        stuck_seconds: How long a worker that writes signs of life
+            (`kerascale.heartbeat`) may go without a step. Twenty times as long
+            where it may compile, read or write.
+        max_restarts: How often all are started again after a failure. One that
+            repeats at the same step is given up.
+        backoff_seconds: The pause before the first restart; it doubles with each
+            one.
 
     Returns:
         0 if all workers ended with 0. The exit code of the worker that failed
@@ -72,27 +86,76 @@ def launch(
             f"devices_per_worker={devices_per_worker!r}."
         )
     screen = Screen(sys.stderr if stderr is None else stderr)
-    environments = make_environments(
-        os.environ if environ is None else environ,
-        workers=workers,
-        devices_per_worker=devices_per_worker,
-        terminal_size=screen.size(),
-    )
+    environ = dict(os.environ if environ is None else environ)
+    restarts = Restarts(max_restarts, backoff_seconds)
     sys.stdout.flush()
-    with Signals() as signals, _started(command, environments, stdout) as started:
-        names = (f"{worker.name} (process {worker.process.pid})" for worker in started)
-        screen.line(f"kerascale launch: started {', '.join(names)}.")
-        pump = Pump(started, screen)
-        pump.start()
-        watch = _Watch(started, signals, pump, grace_seconds, settle_seconds)
-        ending = watch.until_the_end()
+    with Signals() as signals:
+        while True:
+            # Again each time: another process may have taken a port since.
+            environments = make_environments(
+                environ,
+                workers=workers,
+                devices_per_worker=devices_per_worker,
+                terminal_size=screen.size(),
+            )
+            with (
+                _watched(environments, stuck_seconds) as progress,
+                _started(command, environments, stdout) as started,
+            ):
+                names = (f"{w.name} (process {w.process.pid})" for w in started)
+                screen.line(f"kerascale launch: started {', '.join(names)}.")
+                pump = Pump(started, screen)
+                pump.start()
+                watch = Watch(
+                    started, progress, signals, pump, grace_seconds, settle_seconds
+                )
+                ending = watch.until_the_end()
+            verdict = restarts.judge(ending)
+            if not verdict.again:
+                break
+            pump.finish(_OUTPUT_SECONDS)
+            screen.line(_words(ending, pump, verdict.text))
+            if not _pause(verdict.seconds, signals):
+                name = signal_name(signals.first)
+                screen.line(f"kerascale launch: {name}: not started again.")
+                return EXIT_STOPPED
+            if ending.run_dir is not None:
+                environ[heartbeat.RUN_DIR] = ending.run_dir
     # From here on a signal ends this process as usual, even if a terminal that is
     # stopped holds up what is left to show.
     pump.finish(_OUTPUT_SECONDS)
-    text = describe(ending, pump.last_lines)
+    text = _words(ending, pump, verdict.text)
     if text:
-        screen.line(f"kerascale launch: {text}")
+        screen.line(text)
     return ending.exit_code
+
+
+def _words(ending: Ending, pump: Pump, verdict: str) -> str:
+    text = describe(ending, pump.last_lines)
+    lines = [f"kerascale launch: {part}" for part in (text, verdict) if part]
+    return "\n".join(lines)
+
+
+def _pause(seconds: float, signals: Signals) -> bool:
+    """Waits; False if a signal came meanwhile."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and signals.first is None:
+        time.sleep(_LOOK_SECONDS)
+    return signals.first is None
+
+
+@contextlib.contextmanager
+def _watched(
+    environments: Sequence[dict[str, str]], stuck_seconds: float
+) -> Iterator[list[Progress]]:
+    """Tells each worker where to write its signs of life, and reads them."""
+    with tempfile.TemporaryDirectory(prefix="kerascale-launch-") as folder:
+        progress = []
+        for index, environ in enumerate(environments):
+            file = pathlib.Path(folder) / f"worker-{index}"
+            environ[heartbeat.FILE] = str(file)
+            progress.append(Progress(file, stuck_seconds, time.monotonic()))
+        yield progress
 
 
 @contextlib.contextmanager
@@ -116,93 +179,3 @@ def _started(
             worker.collect()
         os.close(lifeline)
         os.close(own_end)
-
-
-class _Watch:
-    """Looks after running workers: signals, failures, and the time limits of both."""
-
-    def __init__(
-        self,
-        workers: list[Worker],
-        signals: Signals,
-        pump: Pump,
-        grace_seconds: float,
-        settle_seconds: float,
-    ) -> None:
-        self._workers = workers
-        self._signals = signals
-        self._pump = pump
-        self._grace_seconds = grace_seconds
-        self._settle_seconds = settle_seconds
-        self._ending = Ending(workers)
-        self._forwarded = False
-        self._stop_at = self._kill_at = math.inf
-
-    def until_the_end(self) -> Ending:
-        """Returns when no worker runs any more."""
-        while any(worker.running for worker in self._workers):
-            time.sleep(_LOOK_SECONDS)
-            now = time.monotonic()
-            self._note_ends(now)
-            self._pass_on_signal(now)
-            self._keep_limits(now)
-        return self._ending
-
-    def _note_ends(self, now: float) -> None:
-        ended = [worker for worker in self._workers if worker.look()]
-        for worker in ended:
-            # What it has started holds connections that tell the others it lives.
-            worker.forward(signal.SIGKILL)
-        failed = [
-            worker
-            for worker in ended
-            if worker.code != EXIT_DONE and worker.stopped_by is None
-        ]
-        before = self._ending.failed
-        known = before is not None and before.code != EXIT_STOPPED
-        if not failed or known or self._ending.signal is not None:
-            return
-        # Of several that are seen at once, one that was killed brought down the
-        # others, which end by an exit code; one that was told to stop did not fail.
-        first = min(failed, key=lambda w: (w.code == EXIT_STOPPED, w.code > 0))
-        if first.code != EXIT_STOPPED:
-            self._ending.failed = first
-            self._stop_at = now + self._settle_seconds
-        elif before is None:
-            # The others are saving the same step.
-            self._ending.failed = first
-            self._stop_at = now + self._grace_seconds
-
-    def _pass_on_signal(self, now: float) -> None:
-        number = self._signals.first
-        if number is None:
-            return
-        running = [worker for worker in self._workers if worker.running]
-        if not self._forwarded and running:
-            self._forwarded = True
-            if self._ending.failed is None:
-                self._ending.signal = number
-            for worker in running:
-                worker.forward(number)
-            self._kill_at = min(self._kill_at, now + self._grace_seconds)
-            hint = " Ctrl-C again kills them." if number == signal.SIGINT else ""
-            self._pump.say(
-                f"kerascale launch: {signal_name(number)} passed on; waiting up to "
-                f"{self._grace_seconds:g} s for {len(running)} workers to end.{hint}"
-            )
-        if self._signals.hurry:
-            self._kill_at = min(self._kill_at, now)
-
-    def _keep_limits(self, now: float) -> None:
-        if now >= self._kill_at:
-            self._kill_at = math.inf
-            self._stop(signal.SIGKILL)
-        elif now >= self._stop_at:
-            self._stop_at = math.inf
-            self._kill_at = min(self._kill_at, now + _TERM_SECONDS)
-            self._stop(signal.SIGTERM)
-
-    def _stop(self, number: int) -> None:
-        for worker in self._workers:
-            if worker.running:
-                worker.stop(number)

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from kerascale import heartbeat
 from kerascale.launch import starter
 
 
@@ -36,6 +38,8 @@ class Worker:
         self.code: int | None = None
         # What the launcher did to it: a signal's number.
         self.stopped_by: int | None = None
+        # Why the launcher took it for stuck.
+        self.stuck: str | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", starter.__file__, str(lifeline), *command],
             env=dict(environ),
@@ -78,6 +82,21 @@ class Worker:
             self.stopped_by = number
         self.forward(number)
 
+    def dump_stacks(self) -> None:
+        """Asks for its stacks, on its standard error; one that is stopped goes on."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.process.pid, heartbeat.STACKS_SIGNAL)
+        self.forward(signal.SIGCONT)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal such as SIGSTOP holds it up."""
+        try:
+            stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] in ("T", "t")
+
     def collect(self) -> None:
         """Kills what is left of the tree, and lets the system forget the process."""
         self.forward(signal.SIGKILL)
@@ -93,6 +112,8 @@ class Worker:
     @property
     def how(self) -> str:
         """How it ended, in words."""
+        if self.stuck is not None:
+            return self.stuck
         if self.code is None:
             return "still running"
         if self.code >= 0:

@@ -1,0 +1,51 @@
+"""Whether a worker still gets anywhere, by its signs of life."""
+
+import pathlib
+
+from kerascale import heartbeat
+from kerascale.heartbeat import Beat
+
+# How much longer than a step anything may take that compiles, reads or writes.
+_PATIENCE = 20
+# A step may take this many times the longest of before: the last batch of an epoch
+# has another size and is compiled again.
+_LONGER = 3
+
+
+class Progress:
+    """The signs of life of one worker.
+
+    Args:
+        path: The file that it writes to.
+        stuck_seconds: How long nothing may happen where a step follows on a step.
+        now: By the clock whose times `look` is given.
+    """
+
+    def __init__(self, path: pathlib.Path, stuck_seconds: float, now: float) -> None:
+        self._path = path
+        self._stuck_seconds = stuck_seconds
+        self._changed = now
+        self._longest = 0.0
+        self.beat: Beat | None = None
+
+    def look(self, now: float) -> None:
+        """Reads the last sign of life."""
+        beat = heartbeat.read(self._path)
+        if beat is None or beat == self.beat:
+            return
+        if self.beat is not None and beat.phase in heartbeat.STEADY:
+            self._longest = max(self._longest, now - self._changed)
+        self.beat, self._changed = beat, now
+
+    def silent_seconds(self, now: float) -> float:
+        """How long it has not moved."""
+        return now - self._changed
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether it has not moved for too long; never if it gave no sign at all."""
+        return self.beat is not None and self.silent_seconds(now) > self._limit()
+
+    def _limit(self) -> float:
+        if self.beat.phase not in heartbeat.STEADY:
+            return _PATIENCE * self._stuck_seconds
+        return max(self._stuck_seconds, _LONGER * self._longest)

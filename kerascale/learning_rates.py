@@ -1,0 +1,71 @@
+"""A learning rate that is lowered in the middle of a run."""
+
+from typing import Any
+
+import keras
+
+from kerascale.engine import private_keras
+
+
+@keras.saving.register_keras_serializable(package="kerascale")
+class Lowered(keras.optimizers.schedules.LearningRateSchedule):
+    """A share of the rates of another schedule.
+
+    Args:
+        schedule: The other one.
+        factor: The share.
+    """
+
+    def __init__(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, factor: float
+    ) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.factor = factor
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step) * self.factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "factor": self.factor,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Lowered":
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["factor"])
+
+
+def lower_schedule(model: keras.Model, factor: float) -> None:
+    """Sets the rates of a schedule to a share of what they were at first.
+
+    Nothing is done where the rate is a variable: that is a part of the state.
+
+    Args:
+        model: Compiled.
+        factor: The share.
+    """
+    optimizer = _innermost(model.optimizer)
+    schedule = private_keras.schedule_of(optimizer)
+    if schedule is None:
+        return
+    first = schedule.schedule if isinstance(schedule, Lowered) else schedule
+    optimizer.learning_rate = Lowered(first, factor)
+    # The step is traced anew, with the new rates.
+    model.train_function = None
+
+
+def lower_variable(model: keras.Model, factor: float) -> None:
+    """Multiplies a rate that is a variable. Nothing is done where it is a schedule."""
+    optimizer = _innermost(model.optimizer)
+    if private_keras.schedule_of(optimizer) is None:
+        rate = optimizer.learning_rate
+        rate.assign(rate * factor)
+
+
+def _innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer

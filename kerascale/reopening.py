@@ -1,0 +1,107 @@
+"""A run folder that is opened again: whether what it holds may go on."""
+
+import json
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kerascale import run_files
+from kerascale.console import say
+from kerascale.errors import RefusedError
+from kerascale.fields import to_dict
+from kerascale.resuming import Checkpoints
+from kerascale.run_folder import RunFolder
+
+# Fields that do not change what is computed.
+_HARMLESS = ("steps_per_execution",)
+
+
+def holds_a_run(path: pathlib.Path | None) -> bool:
+    """Whether a folder is that of a run which was begun."""
+    return path is not None and (path / run_files.CONFIG).is_file()
+
+
+def open_folder(
+    path: pathlib.Path | None, recipe: Any, config: Any, info: Any, plan: Checkpoints
+) -> RunFolder:
+    """The run folder: a new one, or that of the run that goes on.
+
+    Raises:
+        RefusedError: If the folder cannot be had, or holds another run.
+    """
+    if not holds_a_run(path):
+        return RunFolder(path, recipe.name)
+    if plan.fresh:
+        _set_aside(path, recipe.name)
+        return RunFolder(path, recipe.name)
+    folder = RunFolder(path, recipe.name, existing=True)
+    try:
+        _refuse_other_run(folder.path, recipe, config, info, plan)
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def _set_aside(path: pathlib.Path, recipe_name: str) -> None:
+    RunFolder(path, recipe_name, existing=True).close()  # Refused if it is held.
+    aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+    path.rename(aside)
+    say(f"--fresh: the run that was in {path} is now in {aside}")
+
+
+def _refuse_other_run(
+    path: pathlib.Path, recipe: Any, config: Any, info: Any, plan: Checkpoints
+) -> None:
+    before = run_files.read_json(path, run_files.CONFIG)
+    problems = []
+    if before.get("recipe") != recipe.source:
+        problems.append(
+            f"recipe: expected {before.get('recipe')}, whose run is in {path}. "
+            f"Received: {recipe.source}"
+        )
+    else:
+        problems += _differences(before.get("fields", {}), to_dict(config), plan)
+    fingerprint = (before.get("data") or {}).get("fingerprint")
+    if fingerprint != info.fingerprint and "data" not in plan.allow_changes:
+        problems.append(
+            f"data: expected that of the run, with sha256 {str(fingerprint)[:12]}. "
+            f"Received: {str(info.fingerprint)[:12]}. Allow it with --allow-changes "
+            "data"
+        )
+    if problems:
+        raise RefusedError(
+            [
+                *problems,
+                f"Or name another folder with --run-dir; --fresh sets {path} aside",
+            ],
+            heading=f"{path} holds a run with another configuration",
+        )
+    grows = to_dict(config).get("epochs", 0) > before["fields"].get("epochs", 0)
+    if (path / run_files.EVALUATION).exists() and not grows:
+        raise RefusedError(
+            f"run_dir: expected a run that is not finished. Received: {path}, which "
+            "is. Ask for more epochs to go on, name another folder with --run-dir, or "
+            "pass --fresh."
+        )
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], plan: Checkpoints
+) -> list[str]:
+    allowed: Sequence[str] = (*_HARMLESS, *plan.allow_changes)
+    problems = []
+    for name in sorted({*before, *now}):
+        old, new = _plain(before.get(name)), _plain(now.get(name))
+        grown = name == "epochs" and isinstance(old, int) and new > old
+        if old != new and name not in allowed and not grown:
+            problems.append(
+                f"{name}: expected {old!r}, as in the run. Received: {new!r}. Allow it "
+                f"with --allow-changes {name}"
+            )
+    return problems
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

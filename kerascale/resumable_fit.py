@@ -1,0 +1,170 @@
+"""`model.fit` that is saved, goes on where it was, and goes back from a blow-up."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+
+from kerascale import learning_rates, resuming, run_files, stopping
+from kerascale.callbacks import Heartbeat, Resumed, SaveCheckpoints
+from kerascale.checkpoint import Writer
+from kerascale.console import say
+from kerascale.datasets import Datasets
+from kerascale.engine import agreement, state
+from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
+from kerascale.resuming import Checkpoints
+from kerascale.run_folder import RunFolder
+
+
+def fit(
+    model: keras.Model,
+    datasets: Datasets,
+    *,
+    epochs: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    folder: RunFolder | None,
+    plan: Checkpoints,
+    resumed: Resumed | None,
+) -> dict[str, list[float]]:
+    """Trains until the last epoch. All workers call it.
+
+    Args:
+        model: Compiled and built.
+        datasets: Its data.
+        epochs: Passes over the training data, with those that are done.
+        callbacks: Keras callbacks; what they remember is saved and given back.
+        folder: The run folder; None on a worker that is not the chief.
+        plan: When the state is saved, and what follows on a blow-up.
+        resumed: Where the run goes on; None: it is new.
+
+    Returns:
+        Name -> value of each epoch.
+
+    Raises:
+        NonFiniteError: If the loss or a weight becomes NaN or infinite, and no
+            rollback is left.
+        SaveFailedError: If a checkpoint could not be written, and the plan says
+            that training ends then, or must end with it.
+        StoppedError: If a signal has asked to stop; the state is saved.
+    """
+    while True:
+        saver = _saver(folder, callbacks, datasets, plan, resumed)
+        try:
+            with stopping.between_steps():
+                _fit(model, datasets, epochs, [*callbacks, saver], resumed)
+                _stop_if_asked(model, saver)
+            return saver.history
+        except NonFiniteError as error:
+            resumed = _back(model, folder, plan, datasets, saver.rollbacks, error)
+
+
+def _saver(
+    folder: RunFolder | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    datasets: Datasets,
+    plan: Checkpoints,
+    resumed: Resumed | None,
+) -> SaveCheckpoints:
+    writer, files = None, {}
+    failed: list[SaveFailedError] = []
+    if folder is not None:
+        writer = Writer(
+            resuming.store(folder, plan),
+            on_error=_tell(failed) if plan.on_save_failure == "continue" else None,
+        )
+        names = (run_files.HISTORY, run_files.METRICS)
+        files = {name: folder.path / name for name in names}
+    return SaveCheckpoints(
+        writer,
+        datasets.steps_per_epoch,
+        remembering=callbacks,
+        files=files,
+        every_steps=plan.every_steps,
+        every_seconds=plan.every_seconds,
+        save_first=plan.on_nan == "rollback",
+        resumed=resumed,
+        failed=failed,
+    )
+
+
+def _tell(failed: list[SaveFailedError]) -> Callable[[BaseException], None]:
+    def tell(error: BaseException) -> None:
+        if not isinstance(error, SaveFailedError):
+            raise error
+        failed.append(error)
+        say(f"{error} Training goes on (--on-save-failure continue).")
+
+    return tell
+
+
+def _fit(
+    model: keras.Model,
+    datasets: Datasets,
+    epochs: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    resumed: Resumed | None,
+) -> None:
+    train = datasets.train
+    begin = resumed or Resumed()
+    if resumed is not None:
+        train = train.starting_at(begin.step)
+        if begin.stop or begin.epoch >= epochs:
+            # All is trained; what came after was interrupted.
+            state.restore(model, begin.arrays, metrics=False)
+            return
+    if begin.rate != 1.0:
+        learning_rates.lower_schedule(model, begin.rate)
+    model.fit(
+        train,
+        epochs=epochs,
+        initial_epoch=begin.epoch,
+        validation_data=datasets.validation,
+        callbacks=[Heartbeat(datasets.steps_per_epoch), *callbacks],
+        verbose=0,
+    )
+
+
+def _stop_if_asked(model: keras.Model, saver: SaveCheckpoints) -> None:
+    """A signal that came after the last step: the end of the last epoch is saved."""
+    asked = [int(stopping.requested())]
+    if agreement.gather(model.distribute_strategy, asked).any():
+        saver.refuse_unsaved()
+        raise StoppedError(saver.step)
+
+
+def _back(
+    model: keras.Model,
+    folder: RunFolder | None,
+    plan: Checkpoints,
+    datasets: Datasets,
+    rollbacks: int,
+    error: NonFiniteError,
+) -> Resumed:
+    """The state to go back to after a blow-up, with a lower rate; or the error."""
+    if plan.on_nan != "rollback":
+        raise error
+    if rollbacks >= plan.max_rollbacks:
+        raise NonFiniteError(
+            f"{error} Given up after {rollbacks} rollbacks (--max-rollbacks)."
+        ) from error
+    rollbacks += 1
+    say(f"{error}")
+    resumed = None
+
+    def find() -> str:
+        nonlocal resumed
+        resumed = resuming.find(folder, plan, datasets.steps_per_epoch)
+        return resuming.to_text(resumed)
+
+    text = agreement.from_chief(model.distribute_strategy, find)
+    if folder is None:
+        resumed = resuming.from_text(text)
+    if resumed is None:
+        raise error
+    lower = plan.rollback_factor ** (rollbacks - resumed.rollbacks)
+    rate = resumed.rate * lower
+    say(
+        f"rollback {rollbacks} of at most {plan.max_rollbacks}: back at step "
+        f"{resumed.done(datasets.steps_per_epoch)}, the learning rate times {rate:g}"
+    )
+    return dataclasses.replace(resumed, rollbacks=rollbacks, rate=rate, lower=lower)
