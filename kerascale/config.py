@@ -40,11 +40,14 @@ class TrainingConfig:
     """
 
     dataset: str = "digits"
-    """Data: digits, tfds:NAME, csv:PATH, npz:PATH or images:FOLDER."""
+    """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
     label: str | None = None
     """Label column of a csv: data set."""
     num_classes: PositiveInt | None = None
     """Number of classes; labels must be below it. Default: as the data has."""
+    skip_damaged_share: Share = 0.0
+    """Largest share of the records of a tfrecord: data set that may be skipped where
+    they are damaged, or not as its schema says. 0: every one is refused."""
     validation_fraction: Annotated[float, Limits(above=0, at_most=0.5)] = 0.15
     """Share of the training examples held back for validation, unless the data has
     a split for it. The same for a test split that the data lacks."""

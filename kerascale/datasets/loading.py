@@ -49,6 +49,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         label=config.label,
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
+        skip_damaged_share=config.skip_damaged_share,
     )
     _refuse_inapplicable(raw, config)
     return prepare(raw, config, kinds=kinds)
@@ -210,6 +211,11 @@ def _refuse_inapplicable(raw: RawData, config: Any) -> None:
         problems.append(
             f"label: expected only with csv: data. Received: {config.label!r} with "
             f"{raw.name}. Leave it out"
+        )
+    if config.skip_damaged_share and not raw.name.startswith("tfrecord:"):
+        problems.append(
+            "skip_damaged_share: expected only with tfrecord: data. Received: "
+            f"{config.skip_damaged_share!r} with {raw.name}. Leave it out"
         )
     found = len(raw.class_names)
     if config.num_classes is not None and config.num_classes != found:

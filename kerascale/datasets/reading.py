@@ -8,7 +8,7 @@ from kerascale.errors import RefusedError
 from kerascale.fields import nearest
 
 EMBEDDED = ("digits", "python_reference")
-PREFIXES = ("tfds", "csv", "npz", "images", "text")
+PREFIXES = ("tfds", "csv", "npz", "images", "tfrecord", "text")
 
 
 def read(
@@ -17,15 +17,17 @@ def read(
     label: str | None = None,
     num_classes: int | None = None,
     image_size: int | None = None,
+    skip_damaged_share: float = 0.0,
 ) -> RawData:
     """Reads a data set into memory.
 
     Args:
         name: `digits`, `python_reference`, `tfds:NAME`, `csv:PATH`, `npz:PATH`,
-            `images:FOLDER` or `text:PATH`.
+            `images:FOLDER`, `tfrecord:PATH` or `text:PATH`.
         label: Label column of a CSV file.
         num_classes: Number of classes, where the data does not say.
         image_size: Height and width in pixels to resize images to; or None.
+        skip_damaged_share: Largest share of damaged TFRecord records to skip.
 
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
@@ -33,14 +35,15 @@ def read(
     prefix, colon, rest = name.partition(":")
     if name not in EMBEDDED and not (colon and prefix in PREFIXES and rest):
         suffix = pathlib.PurePath(name).suffix.lower()
-        if suffix in (".csv", ".npz"):
+        if suffix in (".csv", ".npz", ".tfrecord"):
             hint = f" Did you mean {suffix[1:]}:{name}?"
         else:
             known = [*EMBEDDED, *(f"{prefix}:" for prefix in PREFIXES)]
             hint = nearest(name, known)
         raise RefusedError(
             "dataset: expected digits, python_reference, tfds:NAME, csv:PATH, "
-            f"npz:PATH, images:FOLDER or text:PATH. Received: {name!r}.{hint}"
+            "npz:PATH, images:FOLDER, tfrecord:PATH or text:PATH. Received: "
+            f"{name!r}.{hint}"
         )
     if prefix != "tfds":
         rest = os.path.expanduser(rest)  # A shell leaves the ~ of csv:~/x.csv alone.
@@ -65,6 +68,12 @@ def read(
         from kerascale.datasets.sources import images_source
 
         return images_source.load_images(rest, image_size)
+    if prefix == "tfrecord":
+        from kerascale.datasets.sources import tfrecord_source
+
+        return tfrecord_source.load_tfrecord(
+            rest, num_classes, image_size, skip_damaged_share
+        )
     from kerascale.datasets.sources import text_file
 
     return text_file.load_text(pathlib.Path(rest))

@@ -1,9 +1,12 @@
-"""Decodes one image file, and says what is wrong with it."""
+"""Decodes an image, says what is wrong with it, and whether it is like the others."""
 
 import os
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+
+from kerascale.datasets.sources.checks import Problems
 
 
 class Image(NamedTuple):
@@ -30,18 +33,29 @@ def decode(path: str, size: tuple[int, int] | None) -> Image:
         path: The file.
         size: (height, width) to resize to, or None.
     """
-    import tensorflow as tf
-
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         return Image(None, fault=f"{path}: cannot be read ({error.strerror}).")
+    return decode_bytes(content, path, size)
+
+
+def decode_bytes(content: bytes, place: str, size: tuple[int, int] | None) -> Image:
+    """Decodes what is in an image file, as `decode` does.
+
+    Args:
+        content: What is in the file.
+        place: What to call it in messages.
+        size: (height, width) to resize to, or None.
+    """
+    import tensorflow as tf
+
     if not content:
-        return _damaged(path, "an empty file")
+        return _damaged(place, "an empty file")
     if content.startswith(b"BM") and _has_colour_table(content):
         return _damaged(
-            path,
+            place,
             "a BMP with a table of colours, which TensorFlow would read as gray",
             "Save it as PNG.",
         )
@@ -50,7 +64,7 @@ def decode(path: str, size: tuple[int, int] | None) -> Image:
         try:
             image = tf.io.decode_image(content, expand_animations=False)
         except (tf.errors.OpError, ValueError) as error:
-            return _damaged(path, _reason(str(error)))
+            return _damaged(place, _reason(str(error)))
         shape = tuple(image.shape)
         if size is not None and shape[:2] != size:
             resized = tf.image.resize(image, size, antialias=True)
@@ -58,9 +72,9 @@ def decode(path: str, size: tuple[int, int] | None) -> Image:
         return Image(image.numpy(), shape)
 
 
-def _damaged(path: str, received: str, remedy: str = "Replace or remove it.") -> Image:
+def _damaged(place: str, received: str, remedy: str = "Replace or remove it.") -> Image:
     return Image(
-        None, fault=f"{path}: expected an image. Received: {received}. {remedy}"
+        None, fault=f"{place}: expected an image. Received: {received}. {remedy}"
     )
 
 
@@ -81,6 +95,49 @@ def _has_colour_table(content: bytes) -> bool:
     table = np.frombuffer(content[start:end], dtype=np.uint8)
     entries = table[: len(table) // 4 * 4].reshape(-1, 4)[:, :3]
     return bool((entries != np.arange(len(entries), dtype=np.uint8)[:, None]).any())
+
+
+def check_shapes(
+    shapes: dict[str, tuple[int, int, int]],
+    resized: bool,
+    channels: int | None,
+    problems: Problems,
+) -> None:
+    """Notes the images whose channels, or size, differ from those of most others.
+
+    Args:
+        shapes: Name of an image -> its (height, width, channels).
+        resized: All are resized, so that their sizes may differ.
+        channels: Channels in training; None: as most have.
+        problems: Where to note what is wrong.
+    """
+    if not shapes:
+        return
+    counts = Counter(shape[2] for shape in shapes.values())
+    usual = channels or max(counts, key=lambda c: (counts[c], c))
+    like = "in training" if channels else f"{counts[usual]} of {len(shapes)} images"
+    sizes = Counter(shape[:2] for shape in shapes.values())
+    size = max(sizes, key=lambda s: (sizes[s], s))
+    for file, shape in shapes.items():
+        if shape[2] not in (1, 3, 4):
+            problems.add(
+                f"{file}: expected 1, 3 or 4 channels. Received: shape {shape} (gray "
+                "with transparency?). Convert it to RGB or to gray."
+            )
+        elif shape[2] != usual:
+            problems.add(
+                f"{file}: expected {usual} channels, as {like}. Received: shape "
+                f"{shape}. Convert it to {_CHANNELS.get(usual, 'the same form')}."
+            )
+        elif not resized and shape[:2] != size:
+            problems.add(
+                f"{file}: expected height and width {size}, as {sizes[size]} of "
+                f"{len(shapes)} images. Received: shape {shape}. Pass --image-size N "
+                "to resize all images."
+            )
+
+
+_CHANNELS = {1: "gray", 3: "RGB", 4: "RGB with transparency"}
 
 
 def available_bytes() -> int:

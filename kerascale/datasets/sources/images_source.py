@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +12,7 @@ from kerascale.datasets.sources.checks import Problems, check_class_count, listi
 from kerascale.datasets.sources.image_files import (
     Image,
     available_bytes,
+    check_shapes,
     decode,
 )
 from kerascale.errors import RefusedError
@@ -221,7 +221,7 @@ def _read_all(
         if result.fault:
             problems.add(result.fault)
     shapes = {f: r.shape for f, r in zip(files, results, strict=True) if not r.fault}
-    _check_shapes(shapes, size is not None, channels, problems)
+    check_shapes(shapes, size is not None, channels, problems)
     problems.raise_if_any()
     if size is not None and channels is not None:
         _say_resized(directory, shapes, size)
@@ -237,42 +237,6 @@ def _allocate(directory: str, num_images: int, shape: tuple[int, ...]) -> np.nda
             f"{room / 2**30:.1f} GiB. Pass a smaller --image-size N, or fewer images."
         )
     return np.empty((num_images, *shape), dtype=np.uint8)
-
-
-def _check_shapes(
-    shapes: dict[str, tuple[int, int, int]],
-    resized: bool,
-    channels: int | None,
-    problems: Problems,
-) -> None:
-    """Notes the images whose channels, or size, differ from those of most others."""
-    if not shapes:
-        return
-    counts = Counter(shape[2] for shape in shapes.values())
-    usual = channels or max(counts, key=lambda c: (counts[c], c))
-    like = "in training" if channels else f"{counts[usual]} of {len(shapes)} images"
-    sizes = Counter(shape[:2] for shape in shapes.values())
-    size = max(sizes, key=lambda s: (sizes[s], s))
-    for file, shape in shapes.items():
-        if shape[2] not in (1, 3, 4):
-            problems.add(
-                f"{file}: expected 1, 3 or 4 channels. Received: shape {shape} (gray "
-                "with transparency?). Convert it to RGB or to gray."
-            )
-        elif shape[2] != usual:
-            problems.add(
-                f"{file}: expected {usual} channels, as {like}. Received: shape "
-                f"{shape}. Convert it to {_CHANNELS.get(usual, 'the same form')}."
-            )
-        elif not resized and shape[:2] != size:
-            problems.add(
-                f"{file}: expected height and width {size}, as {sizes[size]} of "
-                f"{len(shapes)} images. Received: shape {shape}. Pass --image-size N "
-                "to resize all images."
-            )
-
-
-_CHANNELS = {1: "gray", 3: "RGB", 4: "RGB with transparency"}
 
 
 def _say_resized(
