@@ -1,0 +1,1 @@
+"""Speed against the peers, on the same workloads: `python -m tests.benchmarks`."""

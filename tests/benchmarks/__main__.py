@@ -1,0 +1,129 @@
+"""The command: `python -m tests.benchmarks [WHAT] [options]`."""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from . import machine, report, rounds
+from .contenders import CONTENDERS
+from .workload import load_all
+
+_OVERHEAD = "T"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    workloads = load_all()
+    chosen = [CONTENDERS[name] for name in options.contenders]
+    plan = rounds.Plan(options.rounds, options.seconds, options.patience, options.seed)
+    result: dict[str, Any] = {
+        "what": options.what,
+        "machine": machine.facts(),
+        "plan": dataclasses.asdict(plan),
+        "workloads": {},
+    }
+    logs = pathlib.Path(tempfile.mkdtemp(prefix="kerascale-benchmarks-"))
+    _say(f"logs of the contenders: {logs}")
+    bench = rounds.Bench(logs, _say)
+    for letter in options.workloads:
+        if options.what == "startup":
+            found = rounds.startup(bench, workloads[letter], chosen, plan)
+            table = report.startup_table(letter, found)
+        else:
+            found = rounds.throughput(bench, workloads[letter], chosen, plan)
+            table = report.throughput_table(letter, found)
+        result["workloads"][letter] = found
+        print(table, end="\n\n", flush=True)
+        # After each: what was measured is not lost with what comes.
+        _finish(result, bench, options.json)
+    _say(f"load average at the end: {machine.facts()['load_average']}")
+    if options.plot and options.what != "startup":
+        _say(report.plot(options.plot, result["workloads"]))
+    return int(any(_failed(found) for found in result["workloads"].values()))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    letters = sorted(set(load_all()) - {_OVERHEAD})
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description="Training speed against the peers, contenders in turns.",
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default="throughput",
+        choices=("throughput", "overhead", "startup"),
+        help="items per second; the cost of a step of a tiny model; or seconds from "
+        "the start of the process to the end of the first steps",
+    )
+    parser.add_argument(
+        "--workloads", type=_list, help=f"of {','.join(letters)}; default: all"
+    )
+    parser.add_argument(
+        "--contenders", type=_list, help=f"of {','.join(CONTENDERS)}; default: all"
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a round")
+    parser.add_argument(
+        "--patience", type=float, default=600.0, help="seconds to wait for an answer"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the order in a round")
+    parser.add_argument("--json", type=pathlib.Path, help="file for all figures")
+    parser.add_argument("--plot", type=pathlib.Path, help="file for a picture (PNG)")
+    options = parser.parse_args(arguments)
+    if options.what == "overhead":
+        options.workloads = [_OVERHEAD]
+    options.workloads = options.workloads or letters
+    options.contenders = options.contenders or list(CONTENDERS)
+    for name, known in (
+        ("workloads", [*letters, _OVERHEAD]),
+        ("contenders", list(CONTENDERS)),
+    ):
+        unknown = [each for each in getattr(options, name) if each not in known]
+        if unknown:
+            parser.error(
+                f"--{name}: expected some of {', '.join(known)}. Received: "
+                f"{', '.join(unknown)}"
+            )
+    if options.rounds < 1:
+        parser.error(f"--rounds: expected 1 or more. Received: {options.rounds}")
+    return options
+
+
+def _list(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _finish(
+    result: dict[str, Any], bench: rounds.Bench, path: pathlib.Path | None
+) -> None:
+    contenders = [
+        figures
+        for found in result["workloads"].values()
+        for figures in found["contenders"].values()
+    ]
+    peaks = [figures.get("peak_flops", 0) for figures in contenders]
+    result["machine"]["matmul_flops"] = max(peaks, default=0) or None
+    result["environments"] = {
+        name: found if isinstance(found, str) else dataclasses.asdict(found)
+        for name, found in bench.environments.items()
+    }
+    if path is not None:
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _failed(found: dict[str, Any]) -> bool:
+    return any("failed" in figures for figures in found["contenders"].values())
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

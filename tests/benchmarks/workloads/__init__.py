@@ -1,0 +1,1 @@
+"""One module adds one workload: its `WORKLOAD` is found by itself."""

@@ -1,0 +1,286 @@
+"""The benchmarks' own logic: figures, protocol, workloads. No framework is loaded."""
+
+import json
+import math
+import sys
+import time
+
+import numpy as np
+import pytest
+from benchmarks import __main__ as command
+from benchmarks import contenders, environments, report, rounds
+from benchmarks.statistics import (
+    Interval,
+    Spread,
+    entry_seconds,
+    epochs_for,
+    ratios,
+    shuffled_rounds,
+    slowdown_while_writing,
+    who_learned_otherwise,
+)
+from benchmarks.workload import load_all
+
+# Answers as a contender does; its speed and its faults are arguments.
+_FAKE = """
+import json, sys, time
+seconds, loss, parameters, fault = json.loads(sys.argv[1])
+for line in sys.stdin:
+    message = json.loads(line)
+    do = message["do"]
+    if do == fault:
+        print("a fault of its own", file=sys.stderr)
+        sys.exit(3)
+    epochs = message.get("epochs", 0)
+    print(json.dumps({
+        "load": {"parameters": parameters, "versions": {}},
+        "first": {"seconds": 0.5},
+        "loss": {"loss": loss},
+        "run": {"seconds": 0.01 + seconds * epochs, "steps": 1024 * epochs},
+        "peak": {"flops": 1e9},
+        "usage": {"peak_bytes": 1000},
+        "error": {"error": "ValueError: no"},
+        "sleep": {},
+        "garbage": {},
+    }[do]), flush=True)
+"""
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """Starts a fake contender; ends all at the end."""
+    started = []
+
+    def start(seconds=1.0, loss=0.5, parameters=18, fault=None):
+        arguments = json.dumps([seconds, loss, parameters, fault])
+        process = contenders.Process(
+            [sys.executable, "-c", _FAKE, arguments],
+            {},
+            tmp_path / f"{len(started)}.log",
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+def test_a_spread_is_the_median_and_the_quartiles():
+    assert Spread.of([5, 1, 3, 2, 4]) == Spread(3, 2, 4)
+    assert Spread.of([7]) == Spread(7, 7, 7)
+    with pytest.raises(ValueError, match="expected at least one"):
+        Spread.of([])
+
+
+def test_ratios_are_taken_round_by_round():
+    # The machine was half as fast in the second round, for both.
+    found = ratios({"slow": [80, 40, 80], "fast": [100, 50, 100]})
+    assert found["fast"] == Spread(1, 1, 1)
+    assert found["slow"].median == found["slow"].lower == pytest.approx(0.8)
+    assert ratios({}) == {}
+
+
+def test_rounds_have_every_contender_once_in_an_order_of_the_seed():
+    names = list("abcdef")
+    order = shuffled_rounds(names, 20, seed=1)
+    assert all(sorted(each) == names for each in order)
+    assert len({tuple(each) for each in order}) > 15
+    assert order == shuffled_rounds(names, 20, seed=1)
+    assert order != shuffled_rounds(names, 20, seed=2)
+
+
+def test_a_round_lasts_at_least_the_seconds_asked_for():
+    assert epochs_for(5, 2) == 3
+    assert epochs_for(5, 2.5) == 2
+    assert epochs_for(5, 60) == 1
+
+
+def test_entry_is_what_two_epochs_do_not_double():
+    assert entry_seconds(1.1, 2.1) == pytest.approx(0.1)
+    assert entry_seconds(1.0, 2.1) == 0
+
+
+def test_who_does_less_is_found_by_the_loss():
+    losses = {"broken": math.nan, "a": 0.50, "lazy": 0.9, "b": 0.505, "idle": 2.3}
+    found = who_learned_otherwise(losses, tolerance=0.02, chance=2.3)
+    assert set(found) == {"lazy", "idle", "broken"}
+    assert "nothing learned" in found["idle"]
+    assert "the median is 0.505" in found["lazy"]
+    assert len(who_learned_otherwise({"a": 3.0}, tolerance=1, chance=2.3)) == 1
+
+
+def test_what_is_lost_in_an_interval_is_charged_to_the_writing():
+    # Ten steps of 0.1 s, of which four were made in 0.5 s of writing.
+    long = Interval(steps=10, seconds=1.1, writing_seconds=0.5)
+    quiet = Interval(steps=10, seconds=1.0, writing_seconds=0.0)
+    assert slowdown_while_writing([quiet, long], 0.1) == pytest.approx(1.25)
+    whole = [Interval(1, 0.13, 0.13)] * 3
+    assert slowdown_while_writing(whole, 0.1) == pytest.approx(1.3)
+    assert slowdown_while_writing([quiet], 0.1) is None
+    # Nothing was made in the time of writing.
+    assert slowdown_while_writing([Interval(5, 1.0, 0.5)], 0.1) == math.inf
+
+
+def test_a_contender_is_stopped_while_it_has_nothing_to_do(fake):
+    process = fake()
+    assert process.ask("load", timeout=5)["parameters"] == 18
+    ends = time.monotonic() + 5
+    while _state(process) != "T" and time.monotonic() < ends:
+        time.sleep(0.01)  # A signal takes its time.
+    assert _state(process) == "T"
+    assert process.ask("loss", timeout=5) == {"loss": 0.5}
+
+
+def _state(process):
+    with open(f"/proc/{process._popen.pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "do", "message"),
+    [
+        ("load", "load", "load: ended with code 3; a fault of its own"),
+        (None, "error", "error: ValueError: no"),
+        (None, "unknown", "unknown: ended with code 1; .*KeyError"),
+    ],
+)
+def test_a_contender_that_fails_is_ended_and_says_why(fake, fault, do, message):
+    process = fake(fault=fault)
+    with pytest.raises(contenders.FailedError, match=message):
+        process.ask(do, timeout=5)
+    assert process._popen.poll() is not None
+
+
+def test_who_does_not_answer_is_given_up(tmp_path):
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    process = contenders.Process(command, {}, tmp_path / "log")
+    began = time.monotonic()
+    with pytest.raises(contenders.FailedError, match="load: no answer in time"):
+        process.ask("load", timeout=0.3)
+    assert time.monotonic() - began < 3
+    assert process._popen.poll() is not None
+
+
+def test_throughput_of_contenders_of_which_some_fail(fake, tmp_path, monkeypatch):
+    workload = load_all()["T"]
+    how = {
+        "quick": {"seconds": 1.0},
+        "slow": {"seconds": 2.0},
+        "other": {"parameters": 17},
+        "lazy": {"seconds": 0.5, "loss": 0.9},
+        "absent": {},
+        "late": {"fault": "usage"},
+    }
+    chosen = [contenders.Contender(n, n, "own", "none") for n in how]
+    bench = rounds.Bench(tmp_path, lambda line: None)
+
+    def start(contender, workload):
+        if contender.name == "absent":
+            raise contenders.FailedError("environment 'own': no network")
+        return fake(**how[contender.name])
+
+    monkeypatch.setattr(bench, "start", start)
+    plan = rounds.Plan(rounds=3, seconds=3)
+    result = rounds.throughput(bench, workload, chosen, plan)
+    found = result["contenders"]
+    assert found["absent"]["failed"] == "environment 'own': no network"
+    assert "expected 18. Received: 17" in found["other"]["failed"]
+    assert "a fault of its own" in found["late"]["failed"]
+    assert found["quick"]["epochs_per_round"] == 3
+    assert found["quick"]["items_per_second"]["median"] == pytest.approx(3072 / 3.01)
+    assert found["quick"]["entry_seconds"] == pytest.approx(0.01)
+    assert found["quick"]["notes"] == []
+    assert found["slow"]["ratio"]["median"] < found["quick"]["ratio"]["median"]
+    assert found["lazy"]["ratio"]["median"] == 1
+    assert "where the median is 0.5" in found["lazy"]["notes"][0]
+    table = report.throughput_table("T", result)
+    assert table.index("| lazy") < table.index("| quick") < table.index("| slow")
+    assert "absent failed: environment 'own': no network" in table
+    json.dumps(result)
+
+
+def test_startup_is_measured_in_fresh_processes(fake, tmp_path, monkeypatch):
+    chosen = [contenders.Contender(n, n, "own", "none") for n in ("a", "b")]
+    bench = rounds.Bench(tmp_path, lambda line: None)
+    starts = []
+
+    def start(contender, workload):
+        starts.append(contender.name)
+        return fake(fault="first" if contender.name == "b" else None)
+
+    monkeypatch.setattr(bench, "start", start)
+    result = rounds.startup(bench, load_all()["T"], chosen, rounds.Plan(rounds=3))
+    assert sorted(starts) == ["a", "a", "a", "b"]
+    assert 0 < result["contenders"]["a"]["first_seconds"]["median"] < 5
+    table = report.startup_table("T", result)
+    assert "b failed: first: ended with code 3" in table
+
+
+def test_an_environment_that_pip_cannot_make_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
+    made = []
+
+    def call(line):
+        made.append(line)
+        raise environments.EnvironmentFailedError("no matching distribution")
+
+    monkeypatch.setattr(environments, "_call", call)
+    monkeypatch.setattr(environments.venv, "create", lambda *_, **__: None)
+    bench = rounds.Bench(tmp_path, lambda line: None)
+    torch = contenders.CONTENDERS["torch"]
+    for _ in range(2):
+        with pytest.raises(contenders.FailedError, match="no matching distribution"):
+            bench.start(torch, load_all()["A"])
+    assert len(made) == 1  # Once is enough for all contenders of it.
+    assert environments.cache_folder() == tmp_path / "benchmarks"
+
+
+def test_data_is_the_same_each_time():
+    for letter in ("D", "T"):
+        workload = load_all()[letter]
+        for one, other in zip(workload.data(), workload.data(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("letter", load_all())
+def test_workloads_are_whole(letter):
+    workload = load_all()[letter]
+    x, y = workload.data()
+    assert len(x) == len(y) == workload.batch_size * workload.steps_per_epoch
+    assert workload.first_steps <= workload.steps_per_epoch
+    assert workload.items_per_step % workload.batch_size == 0 or letter == "T"
+    weights = workload.weights()
+    assert {array.dtype for array in weights.values()} == {np.dtype("float32")}
+    for name, array in workload.weights().items():
+        np.testing.assert_array_equal(array, weights[name])
+    assert workload.num_parameters == _PARAMETERS[letter]
+
+
+_PARAMETERS = {
+    "A": 407_050,
+    "B": 1_199_882,
+    "C": 738_945,
+    "D": 818_176,
+    "E": 10_795_776,
+    "T": 18,
+}
+
+
+def test_the_command_refuses_what_it_does_not_know(capsys):
+    for arguments, message in (
+        (["--workloads", "A,Q"], "--workloads: expected some of A, B, C, D, E"),
+        (["--contenders", "keras,numpy"], "Received: numpy"),
+        (["--rounds", "0"], "--rounds: expected 1 or more"),
+    ):
+        with pytest.raises(SystemExit):
+            command._parse(arguments)
+        assert message in capsys.readouterr().err
+
+
+def test_every_contender_has_a_runner_and_an_environment():
+    folder = contenders.TESTS / "benchmarks" / "runners"
+    for contender in contenders.CONTENDERS.values():
+        assert (folder / f"{contender.runner}.py").is_file()
+        known = (environments.OWN, *environments.REQUIREMENTS)
+        assert contender.environment in known
