@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from . import machine, report, rounds
-from .contenders import CONTENDERS
-from .workload import load_all
+from . import checkpointing, machine, report, rounds
+from .contenders import CONTENDERS, FailedError
+from .workload import Workload, load_all
 
-_OVERHEAD = "T"
+# Workloads that one of the measurements has for itself.
+_OF_ITS_OWN = {"overhead": "T", "checkpoint": "P"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs = pathlib.Path(tempfile.mkdtemp(prefix="kerascale-benchmarks-"))
     _say(f"logs of the contenders: {logs}")
     bench = rounds.Bench(logs, _say)
+    if options.what == "checkpoint":
+        return _checkpoint(result, bench, workloads["P"], plan, options.json)
     for letter in options.workloads:
         if options.what == "startup":
             found = rounds.startup(bench, workloads[letter], chosen, plan)
@@ -47,8 +50,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(_failed(found) for found in result["workloads"].values()))
 
 
+def _checkpoint(
+    result: dict[str, Any],
+    bench: rounds.Bench,
+    workload: Workload,
+    plan: rounds.Plan,
+    path: pathlib.Path | None,
+) -> int:
+    try:
+        found = checkpointing.measure(bench, workload, plan)
+    except FailedError as error:
+        _say(f"failed: {error}")
+        return 1
+    result["checkpoint"] = found
+    print(checkpointing.table(found))
+    _finish(result, bench, path)
+    return 0
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    letters = sorted(set(load_all()) - {_OVERHEAD})
+    letters = sorted(set(load_all()) - set(_OF_ITS_OWN.values()))
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description="Training speed against the peers, contenders in turns.",
@@ -57,9 +78,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "what",
         nargs="?",
         default="throughput",
-        choices=("throughput", "overhead", "startup"),
-        help="items per second; the cost of a step of a tiny model; or seconds from "
-        "the start of the process to the end of the first steps",
+        choices=("throughput", "overhead", "startup", "checkpoint"),
+        help="items per second; the cost of a step of a tiny model; seconds from "
+        "the start of the process to the end of the first steps; or what saving "
+        "costs",
     )
     parser.add_argument(
         "--workloads", type=_list, help=f"of {','.join(letters)}; default: all"
@@ -76,12 +98,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=pathlib.Path, help="file for all figures")
     parser.add_argument("--plot", type=pathlib.Path, help="file for a picture (PNG)")
     options = parser.parse_args(arguments)
-    if options.what == "overhead":
-        options.workloads = [_OVERHEAD]
+    if options.what in _OF_ITS_OWN:
+        options.workloads = [_OF_ITS_OWN[options.what]]
     options.workloads = options.workloads or letters
     options.contenders = options.contenders or list(CONTENDERS)
     for name, known in (
-        ("workloads", [*letters, _OVERHEAD]),
+        ("workloads", [*letters, *_OF_ITS_OWN.values()]),
         ("contenders", list(CONTENDERS)),
     ):
         unknown = [each for each in getattr(options, name) if each not in known]
