@@ -65,6 +65,12 @@ class Execution:
         except reduce.CommunicatesInside:  # While it was traced: nothing was read.
             self._do_not_compile()
             logs = getattr(self, function)(*arguments)
+        except tf.errors.OutOfRangeError as error:
+            raise RuntimeError(
+                "data: expected as many batches as steps were asked for, or as the "
+                "dataset says that it has. Received: fewer. Repeat the data "
+                "(dataset.repeat()), or ask for fewer steps."
+            ) from error
         if function == "_until_end":
             logs, num_steps = logs
             if int(num_steps) == 0:

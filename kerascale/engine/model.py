@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerascale.engine import (
     execution,
     fitting,
+    guards,
     metrics,
     place,
     prediction,
@@ -202,7 +203,10 @@ class Engine(keras.Model):
 
         Raises:
             RefusedError: Before the first step, if on several replicas the result
-                could not be that of one device.
+                could not be that of one device, or more steps are asked than there is
+                data for.
+            RuntimeError: If data of which the length was not known ends before the
+                steps that were asked for.
         """
         strategy = self.distribute_strategy
         if validation_split and validation_data is None:
@@ -219,6 +223,9 @@ class Engine(keras.Model):
             shuffle=shuffle,
             class_weight=class_weight,
         )
+        guards.check_steps(
+            "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
+        )
         if validation_data is not None:
             val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
                 validation_data
@@ -231,6 +238,9 @@ class Engine(keras.Model):
                 batch_size=validation_batch_size or batch_size,
                 steps=validation_steps,
                 shuffle=False,
+            )
+            guards.check_steps(
+                "validation_steps", validation_steps, validation_data.num_batches
             )
         callbacks = fitting.with_epoch(callbacks, data)
         skip = getattr(data, "skip", 0)
@@ -281,6 +291,7 @@ class Engine(keras.Model):
                 steps=steps,
                 shuffle=False,
             )
+            guards.check_steps("steps", steps, x.num_batches)
             y = sample_weight = batch_size = None
         return super().evaluate(
             x,
