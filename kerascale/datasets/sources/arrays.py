@@ -109,7 +109,7 @@ def assemble(
         RefusedError: With every problem of every split.
     """
     check_num_classes(num_classes)
-    problems = Problems(f"{name} cannot be used")
+    problems = Problems(f"{name} cannot be used", subject=name)
     if class_names is not None:
         class_names = tuple(str(class_name) for class_name in class_names)
         if len(set(class_names)) < len(class_names):

@@ -22,10 +22,13 @@ class Problems:
 
     Args:
         heading: What is refused; printed above the problems.
+        subject: Put before a problem that stands alone, where the problems do not
+            name the file themselves.
     """
 
-    def __init__(self, heading: str) -> None:
+    def __init__(self, heading: str, subject: str = "") -> None:
         self.heading = heading
+        self.subject = subject
         self.listed: list[str] = []
         self.total = 0
 
@@ -54,6 +57,8 @@ class Problems:
             RefusedError: With all that was listed.
         """
         if self:
+            if self.total == 1 and self.subject:
+                raise RefusedError(f"{self.subject}: {self.listed[0]}")
             more = self.total - len(self.listed)
             last = [f"and {more} more"] if more else []
             raise RefusedError(self.listed + last, heading=self.heading)
