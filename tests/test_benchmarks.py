@@ -24,7 +24,7 @@ from benchmarks.workload import load_all
 # Answers as a contender does; its speed and its faults are arguments.
 _FAKE = """
 import json, sys, time
-seconds, loss, parameters, fault = json.loads(sys.argv[1])
+seconds, used, loss, parameters, fault = json.loads(sys.argv[1])
 for line in sys.stdin:
     message = json.loads(line)
     do = message["do"]
@@ -36,7 +36,11 @@ for line in sys.stdin:
         "load": {"parameters": parameters, "versions": {}},
         "first": {"seconds": 0.5},
         "loss": {"loss": loss},
-        "run": {"seconds": 0.01 + seconds * epochs, "steps": 1024 * epochs},
+        "run": {
+            "seconds": 0.01 + seconds * epochs,
+            "processor_seconds": used * epochs,
+            "steps": 1024 * epochs,
+        },
         "peak": {"flops": 1e9},
         "usage": {"peak_bytes": 1000},
         "error": {"error": "ValueError: no"},
@@ -51,8 +55,8 @@ def fake(tmp_path):
     """Starts a fake contender; ends all at the end."""
     started = []
 
-    def start(seconds=1.0, loss=0.5, parameters=18, fault=None):
-        arguments = json.dumps([seconds, loss, parameters, fault])
+    def start(seconds=1.0, used=1e6, loss=0.5, parameters=18, fault=None):
+        arguments = json.dumps([seconds, used, loss, parameters, fault])
         process = contenders.Process(
             [sys.executable, "-c", _FAKE, arguments],
             {},
@@ -171,6 +175,7 @@ def test_throughput_of_contenders_of_which_some_fail(fake, tmp_path, monkeypatch
         "lazy": {"seconds": 0.5, "loss": 0.9},
         "absent": {},
         "late": {"fault": "usage"},
+        "disturbed": {"used": -10.0},
     }
     chosen = [contenders.Contender(n, n, "own", "none") for n in how]
     bench = rounds.Bench(tmp_path, lambda line: None)
@@ -194,6 +199,8 @@ def test_throughput_of_contenders_of_which_some_fail(fake, tmp_path, monkeypatch
     assert found["slow"]["ratio"]["median"] < found["quick"]["ratio"]["median"]
     assert found["lazy"]["ratio"]["median"] == 1
     assert "where the median is 0.5" in found["lazy"]["notes"][0]
+    # It says that it took less than nothing, so others must have taken the rest.
+    assert "other programs took" in found["disturbed"]["notes"][0]
     table = report.throughput_table("T", result)
     assert table.index("| lazy") < table.index("| quick") < table.index("| slow")
     assert "absent failed: environment 'own': no network" in table

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import contenders, environments
+from . import contenders, environments, machine
 from .contenders import Contender, FailedError, Process
 from .statistics import (
     Spread,
@@ -32,6 +32,9 @@ from .workload import Workload
 _LOSS_BATCHES = 2
 # Beyond this share of a round, entering `fit` would disturb its figure.
 LARGEST_ENTRY_SHARE = 0.01
+# Where other programs take more of the processors, in cores, a figure means little:
+# threads that wait for each other at every operation, PyTorch's, lose most.
+LARGEST_OTHERS_CORES = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +182,7 @@ def _measure(
         for name in names:
             if name not in processes:
                 continue
+            busy = machine.busy_seconds()
             try:
                 answer = processes[name].ask(
                     "run",
@@ -192,6 +196,9 @@ def _measure(
             steps_per_second = answer["steps"] / answer["seconds"]
             rates[name].append(steps_per_second)
             results[name].setdefault("round_seconds", []).append(answer["seconds"])
+            others = machine.busy_seconds() - busy - answer["processor_seconds"]
+            share = max(0.0, others) / answer["seconds"]
+            results[name].setdefault("others_cores", []).append(share)
     return rates
 
 
@@ -228,6 +235,9 @@ def _compare(
         result["microseconds_per_step"] = 1e6 / steps
         result["flops"] = steps * workload.flops_per_step
         result["notes"] = [notes[name]] if name in notes else []
+        others = Spread.of(result["others_cores"]).median
+        if others > LARGEST_OTHERS_CORES:
+            result["notes"].append(f"other programs took {others:.2f} cores")
         if "entry_seconds" in result:
             shortest = min(result["round_seconds"])
             result["entry_share"] = result["entry_seconds"] / shortest
