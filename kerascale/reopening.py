@@ -80,10 +80,9 @@ def _refuse_other_run(
         )
     grows = to_dict(config).get("epochs", 0) > before["fields"].get("epochs", 0)
     if (path / run_files.EVALUATION).exists() and not grows:
-        raise RefusedError(
-            f"run_dir: expected a run that is not finished. Received: {path}, which "
-            "is. Ask for more epochs to go on, name another folder with --run-dir, or "
-            "pass --fresh."
+        say(
+            f"the run in {path} is finished: it is evaluated and saved once more. "
+            "Train anew with --fresh or another --run-dir, go on with more epochs."
         )
 
 

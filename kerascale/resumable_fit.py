@@ -55,6 +55,7 @@ def fit(
                 _stop_if_asked(model, saver)
             return saver.history
         except NonFiniteError as error:
+            saver.wait()
             resumed = _back(model, folder, plan, datasets, saver.rollbacks, error)
 
 

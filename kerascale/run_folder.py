@@ -1,6 +1,7 @@
 """The folder of a run that is going on: made, held, written, and left clean."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -91,7 +92,9 @@ class RunFolder:
         except OSError as error:
             raise _unwritable(error.filename or path, error.strerror) from error
         if not os.access(there, os.W_OK | os.X_OK):
-            raise _unwritable(there, "permission denied")
+            read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+            number = errno.EROFS if read_only else errno.EACCES
+            raise _unwritable(there, os.strerror(number))
 
     def close(self) -> None:
         """Lets other processes have the folder."""
@@ -240,8 +243,22 @@ def _refuse_content(folder: pathlib.Path) -> None:
 
 def _held(folder: pathlib.Path) -> RefusedError:
     return RefusedError(
-        f"run_dir: {folder} is held by another run that is going on. {_WAY_OUT}"
+        f"run_dir: {folder} is held by another run that is going on"
+        f"{_holder(folder / _LOCK)}. {_WAY_OUT}"
     )
+
+
+def _holder(lock: pathlib.Path) -> str:
+    """Which process of this host has locked a file, as Linux tells it."""
+    with contextlib.suppress(OSError):
+        inode = f":{lock.stat().st_ino} "
+        for line in pathlib.Path("/proc/locks").read_text().splitlines():
+            if inode in f"{line} ":
+                pid = line.split()[4]
+                command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+                words = command.decode(errors="replace").replace("\0", " ").strip()
+                return f", process {pid} ({words:.200})"
+    return ""
 
 
 def _unwritable(path: Any, reason: str | None) -> RefusedError:

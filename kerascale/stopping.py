@@ -29,12 +29,15 @@ def on_signals() -> Iterator[None]:
         StoppedError: When a signal comes outside of `between_steps`: there nothing
             is lost that is not saved.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is _receive:
+    if _listens():
+        _listen()
         yield
         return
     _received.clear()
-    before = {number: signal.signal(number, _receive) for number in _SIGNALS}
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = _listen()
     try:
         yield
     finally:
@@ -46,11 +49,26 @@ def on_signals() -> Iterator[None]:
 def between_steps() -> Iterator[None]:
     """Within it a signal is noted, and who trains asks for it after each step."""
     global _between_steps
+    if _listens():
+        _listen()
     _between_steps = True
     try:
         yield
     finally:
         _between_steps = False
+
+
+def _listens() -> bool:
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGTERM) is _receive
+
+
+def _listen() -> dict[int, Any]:
+    """Takes the signals; also those that TensorFlow took, behind Python's back.
+
+    The server of a worker has a handler for SIGTERM of its own.
+    """
+    return {number: signal.signal(number, _receive) for number in _SIGNALS}
 
 
 def _receive(number: int, frame: Any) -> None:

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "kerascale"
 # Each layer may import from itself and from those below (design: "Layers").
 LAYERS = [
     {"cli", "__main__"},
-    {"training", "launch", "verification"},
+    {"training", "launch", "verification", "chaos"},
     {"resumable_fit", "reopening", "resuming"},
     {"assembly", "prediction", "serving", "initial_weights"},
     {"runs", "run_files", "run_folder"},

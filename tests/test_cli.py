@@ -217,9 +217,12 @@ def test_train_evaluate_predict_export_and_repeat(kerascale, tmp_path):
     assert finished.returncode == 2
     assert "expected the configuration of a run of rnn" in finished.stderr
 
-    finished = kerascale("train", "mlp", "--epochs", "2", "--run-dir", "runs/mlp/1")
-    assert finished.returncode == 2
-    assert "expected a run that is not finished" in finished.stderr
+    # Whoever types a command again, or has it typed, loses and repeats nothing.
+    before = histories[0].read_bytes()
+    config = ("--config", "runs/mlp/1/config.json", "--run-dir", "runs/mlp/1")
+    again = _last_json(kerascale("train", "mlp", *config, "--json", "True"))
+    assert again["metrics"] == repeated["metrics"]
+    assert histories[0].read_bytes() == before
 
 
 def test_a_failed_run_exits_with_1_and_keeps_finite_weights(kerascale, tmp_path):

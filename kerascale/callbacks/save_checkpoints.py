@@ -24,7 +24,7 @@ class Resumed:
         epoch: Epochs that are done.
         step: Batches of the next epoch that are done.
         history: Name -> value of each epoch that is done.
-        callbacks: What callbacks remember.
+        callbacks: What callbacks remember, as `states.get_states` gives it.
         stop: Whether training had ended, by early stopping.
         rollbacks: How often the run went back from a blow-up.
         rate: What the learning rate was multiplied by for it.
@@ -35,7 +35,7 @@ class Resumed:
     epoch: int = 0
     step: int = 0
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    callbacks: list[Any] | None = None
+    callbacks: list[dict[str, Any]] | None = None
     stop: bool = False
     rollbacks: int = 0
     rate: float = 1.0
@@ -113,7 +113,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
             # Here, after Keras has reset the metrics, and callbacks themselves.
             state.restore(self.model, resumed.arrays, metrics=resumed.step > 0)
             if resumed.callbacks is not None:
-                states.set_states(self._remembering, resumed.callbacks)
+                states.set_states(
+                    self._remembering,
+                    resumed.callbacks,
+                    all_of_them=self._writer is not None,
+                )
             if resumed.lower != 1.0:
                 learning_rates.lower_variable(self.model, resumed.lower)
                 # Killed from here on, the run remembers that it went back.
@@ -168,8 +172,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._save(epoch + 1, 0)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self._writer is not None:
-            self._writer.wait()
+        self.wait()
 
     def _is_time(self) -> bool:
         return (
@@ -219,14 +222,18 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.refuse_unsaved()
         raise StoppedError(self.step)
 
+    def wait(self) -> None:
+        """Returns when all that was saved is on the disk."""
+        if self._writer is not None:
+            self._writer.wait()
+
     def refuse_unsaved(self) -> None:
         """Waits for the writer.
 
         Raises:
             SaveFailedError: If the state of the last step could not be saved.
         """
-        if self._writer is not None:
-            self._writer.wait()
+        self.wait()
         for error in self._failed:
             if error.step == self.step:
                 raise error

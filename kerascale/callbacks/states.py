@@ -24,21 +24,47 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
 }
 
 
-def get_states(callbacks: list[keras.callbacks.Callback]) -> list[Any]:
-    """What each callback remembers; None for one that remembers nothing."""
-    return [_get(callback) for callback in callbacks]
+def get_states(callbacks: list[keras.callbacks.Callback]) -> list[dict[str, Any]]:
+    """What each callback remembers, with its class; None for nothing."""
+    return [
+        {"class": _class_of(callback), "state": _get(callback)}
+        for callback in callbacks
+    ]
 
 
-def set_states(callbacks: list[keras.callbacks.Callback], states: list[Any]) -> None:
-    """Gives the callbacks back what they remembered."""
-    if len(states) != len(callbacks):
+def set_states(
+    callbacks: list[keras.callbacks.Callback],
+    saved: list[dict[str, Any]],
+    *,
+    all_of_them: bool = True,
+) -> None:
+    """Gives the callbacks back what they remembered, by class and order.
+
+    Args:
+        callbacks: Those of the run that goes on; new ones begin without a memory.
+        saved: What `get_states` returned.
+        all_of_them: Whether each memory must find its callback. A worker that is not
+            the chief has fewer of them: it writes nothing.
+
+    Raises:
+        RefusedError: If a callback is missing.
+    """
+    waiting = [entry for entry in saved if entry["state"] is not None]
+    for callback in callbacks:
+        own = [entry for entry in waiting if entry["class"] == _class_of(callback)]
+        if own:
+            waiting.remove(own[0])
+            _set(callback, own[0]["state"])
+    if waiting and all_of_them:
+        missing = ", ".join(entry["class"] for entry in waiting)
         raise RefusedError(
-            f"callbacks: expected the {len(states)} of the saved run. Received: "
-            f"{len(callbacks)}. Pass the same ones, in the same order."
+            f"callbacks: expected those of the saved run. Received: none for {missing}."
+            " Pass the same ones, in the same order."
         )
-    for callback, state in zip(callbacks, states, strict=True):
-        if state is not None:
-            _set(callback, state)
+
+
+def _class_of(callback: keras.callbacks.Callback) -> str:
+    return f"{type(callback).__module__}.{type(callback).__qualname__}"
 
 
 def _get(callback: keras.callbacks.Callback) -> Any:

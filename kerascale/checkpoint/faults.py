@@ -2,13 +2,14 @@
 
 The environment variable KERASCALE_FAULT is read once, when this module is imported:
 
-    KERASCALE_FAULT=save:POINT:ACTION[:step=N]
+    KERASCALE_FAULT=save:POINT:ACTION[:step=N|:from=N]
 
     save:before-rename:kill          SIGKILL to the own process
     save:after-fsync:term            SIGTERM to the own process
     save:before-manifest:sleep=5     seconds
     save:during-arrays:error=28      an OSError of this errno, here a full disk
     save:before-rename:kill:step=40  only in the save of this step
+    save:before-rename:kill:from=40  only in saves of this step and later ones
 
 Unset or empty, it does nothing, which is what everybody wants outside of tests.
 """
@@ -42,7 +43,7 @@ POINTS = (
 _EXPECTED = re.compile(
     r"(?P<point>save:[a-z-]+)"
     r":(?P<action>kill|term|sleep=(?P<seconds>[0-9.]+)|error=(?P<number>[0-9]+))"
-    r"(:step=(?P<step>[0-9]+))?"
+    r"(:step=(?P<step>[0-9]+)|:from=(?P<first>[0-9]+))?"
 )
 
 
@@ -55,12 +56,14 @@ class Fault:
         action: `kill`, `term`, `sleep` or `error`.
         amount: The seconds of `sleep`, the errno of `error`.
         step: The only step whose save it strikes; None: every save.
+        first: The first step whose save it strikes.
     """
 
     point: str
     action: str
     amount: float = 0
     step: int | None = None
+    first: int = 0
 
 
 def parse(text: str) -> Fault | None:
@@ -78,12 +81,14 @@ def parse(text: str) -> Fault | None:
         amount = float(match["seconds"] or match["number"] or 0)
     except ValueError:  # Also of a number such as 1.2.3.
         raise RefusedError(
-            f"{VARIABLE}: expected POINT:ACTION or POINT:ACTION:step=N with POINT one "
-            f"of {', '.join(POINTS)} and ACTION one of kill, term, sleep=SECONDS, "
+            f"{VARIABLE}: expected POINT:ACTION, POINT:ACTION:step=N or "
+            f"POINT:ACTION:from=N with POINT one of {', '.join(POINTS)} and ACTION "
+            "one of kill, term, sleep=SECONDS, "
             f"error=ERRNO. Received: {text!r:.200}. It is a testing aid; unset it."
         ) from None
     step = None if match["step"] is None else int(match["step"])
-    return Fault(match["point"], match["action"].partition("=")[0], amount, step)
+    action = match["action"].partition("=")[0]
+    return Fault(match["point"], action, amount, step, int(match["first"] or 0))
 
 
 _fault = parse(os.environ.get(VARIABLE, ""))
@@ -92,6 +97,8 @@ _fault = parse(os.environ.get(VARIABLE, ""))
 def reach(point: str, step: int) -> None:
     """Strikes if a fault was asked for at this point of the save of `step`."""
     if _fault is None or _fault.point != point or _fault.step not in (None, step):
+        return
+    if step < _fault.first:
         return
     if _fault.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "train a recipe into a run folder",
     "launch": "run a command on several local worker processes",
     "verify": "check that a recipe gives one result on any hardware",
+    "chaos": "kill a run at random, and check that it ends as if nothing happened",
     "evaluate": "evaluate a finished run on its held-out examples",
     "predict": "predict classes for a file or a folder with a finished run",
     "export": "write a run as a SavedModel for TF Serving",

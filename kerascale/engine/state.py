@@ -3,7 +3,9 @@
 It is taken from any strategy and given to any other, with any number of replicas.
 """
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -36,7 +38,7 @@ def capture(
         named = {n: v for n, v in named.items() if n.startswith("metrics/")}
     own = {name: v for name, v in named.items() if _is_per_replica(v)}
     arrays = {name: np.array(v.numpy()) for name, v in named.items() if name not in own}
-    sums = _per_replica_values(model.distribute_strategy, list(own.values()))
+    sums = _per_replica_values(model, list(own.values()))
     arrays |= {f"{name}@replicas": value for name, value in zip(own, sums, strict=True)}
     return arrays
 
@@ -135,8 +137,9 @@ def _is_per_replica(variable: keras.Variable) -> bool:
 
 
 def _per_replica_values(
-    strategy: tf.distribute.Strategy, variables: list[keras.Variable]
+    model: keras.Model, variables: list[keras.Variable]
 ) -> list[np.ndarray]:
+    strategy = model.distribute_strategy
     if not variables:
         return []
     if replicas.num_workers(strategy) == 1:
@@ -144,12 +147,34 @@ def _per_replica_values(
             np.stack([p.numpy() for p in strategy.experimental_local_results(v.value)])
             for v in variables
         ]
+    tables = _gathering(model, variables)()
+    return [
+        value.numpy().astype(v.dtype)
+        for v, value in zip(variables, tables, strict=True)
+    ]
+
+
+# Model -> the variables, and the function that reads them: one trace for all saves.
+_functions: weakref.WeakKeyDictionary[keras.Model, dict[tuple[int, ...], Any]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _gathering(
+    model: keras.Model, variables: list[keras.Variable]
+) -> Callable[[], list[tf.Tensor]]:
+    """A function that gives every worker the values of all replicas."""
+    strategy = model.distribute_strategy
+    known = _functions.setdefault(model, {})
+    key = tuple(id(variable) for variable in variables)
+    if key in known:
+        return known[key]
+    values = [variable.value for variable in variables]
     count = strategy.num_replicas_in_sync
 
     def table() -> list[tf.Tensor]:
         context = tf.distribute.get_replica_context()
         own = tf.equal(tf.range(count), context.replica_id_in_sync_group)
-        values = [reduce.wide(v.value.read_value()) for v in variables]
         return reduce.all_reduce(
             [
                 # Not by a product: what is infinite elsewhere is zero here.
@@ -158,17 +183,14 @@ def _per_replica_values(
                     value[None],
                     tf.zeros_like(value)[None],
                 )
-                for value in values
+                for value in (reduce.wide(v.read_value()) for v in values)
             ]
         )
 
-    tables = tf.function(
+    known[key] = tf.function(
         lambda: replicas.first(strategy, replicas.run(strategy, table)), autograph=False
-    )()
-    return [
-        value.numpy().astype(v.dtype)
-        for v, value in zip(variables, tables, strict=True)
-    ]
+    )
+    return known[key]
 
 
 def _table(strategy: tf.distribute.Strategy, variable: keras.Variable) -> np.ndarray:

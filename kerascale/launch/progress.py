@@ -22,7 +22,7 @@ class Progress:
     """
 
     def __init__(self, path: pathlib.Path, stuck_seconds: float, now: float) -> None:
-        self._path = path
+        self.path = path
         self._stuck_seconds = stuck_seconds
         self._changed = now
         self._longest = 0.0
@@ -30,7 +30,7 @@ class Progress:
 
     def look(self, now: float) -> None:
         """Reads the last sign of life."""
-        beat = heartbeat.read(self._path)
+        beat = heartbeat.read(self.path)
         if beat is None or beat == self.beat:
             return
         if self.beat is not None and beat.phase in heartbeat.STEADY:

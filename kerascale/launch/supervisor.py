@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, TextIO
 
 from kerascale import heartbeat
@@ -40,6 +40,7 @@ def launch(
     stuck_seconds: float = 30.0,
     max_restarts: int = 0,
     backoff_seconds: float = 1.0,
+    on_start: Callable[[list[Worker], list[Progress]], None] | None = None,
 ) -> int:
     """Runs a command as several workers of one cluster on this machine.
 
@@ -69,6 +70,8 @@ def launch(
             repeats at the same step is given up.
         backoff_seconds: The pause before the first restart; it doubles with each
             one.
+        on_start: Called with the workers, and what is known of each, when they have
+            been started: for who tests what a job survives.
 
     Returns:
         0 if all workers ended with 0. The exit code of the worker that failed
@@ -104,6 +107,8 @@ def launch(
             ):
                 names = (f"{w.name} (process {w.process.pid})" for w in started)
                 screen.line(f"kerascale launch: started {', '.join(names)}.")
+                if on_start is not None:
+                    on_start(started, progress)
                 pump = Pump(started, screen)
                 pump.start()
                 watch = Watch(

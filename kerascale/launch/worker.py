@@ -6,11 +6,15 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from kerascale import heartbeat
 from kerascale.launch import starter
+
+# For a process that was stopped to write its stacks.
+_STACKS_SECONDS = 0.1
 
 
 class Worker:
@@ -83,10 +87,13 @@ class Worker:
         self.forward(number)
 
     def dump_stacks(self) -> None:
-        """Asks for its stacks, on its standard error; one that is stopped goes on."""
+        """Asks for its stacks, on its standard error."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.process.pid, heartbeat.STACKS_SIGNAL)
-        self.forward(signal.SIGCONT)
+        if self.is_stopped:  # It writes them when it goes on, and no more than that.
+            self.forward(signal.SIGCONT)
+            time.sleep(_STACKS_SECONDS)
+            self.forward(signal.SIGSTOP)
 
     @property
     def is_stopped(self) -> bool:

@@ -1,54 +1,125 @@
-"""The recipe `cnn`, whose process is sent signals at chosen steps. For tests.
+"""The recipe `cnn`, to which things happen at chosen steps. For tests.
 
-KERASCALE_TEST_SIGNALS holds entries WHERE:NUMBER:SIGNAL, separated by commas: WHERE is
-`step` (batches trained) or `validation` (batches validated in this process), and SIGNAL
-its name. Only worker KERASCALE_TEST_WORKER gets them; by default the chief.
+KERASCALE_TEST_EVENTS holds entries WHERE:NUMBER:WHAT, separated by commas. WHERE is
+`compile` (NUMBER is 0: while the first step is compiled), `step` (batches trained) or
+`validation` (batches validated in this process). WHAT is the name of a signal, to this
+process or, after `group-`, to its process group; or a name of `_ACTIONS`. Only worker
+KERASCALE_TEST_WORKER is meant, by default the chief; and only the first start of a job
+that is started again, unless KERASCALE_TEST_ALWAYS is set.
 """
 
 import json
 import os
+import pathlib
 import signal
+import sys
+import threading
+import time
 
 import keras
 
 import kerascale as ks
+from kerascale import heartbeat
 
 _cnn = ks.load_recipe("cnn")
 Config = _cnn.Config
 make_datasets = _cnn.make_datasets
 make_model = _cnn.make_model
 
+_clock = time.time
 
-class Signals(keras.callbacks.Callback):
-    """Sends this process what the environment says."""
+
+def _block(model):
+    """Waits for data that never comes."""
+    del model
+    threading.Event().wait()
+
+
+def _poison(model):
+    """One weight is no number any more."""
+    weights = model.trainable_variables[-1]  # A ReLU would hide it.
+    values = weights.numpy()
+    values.flat[0] = float("nan")
+    weights.assign(values)
+
+
+def _fill(model):
+    """Takes all room of the disk."""
+    del model
+    with open(os.environ["KERASCALE_TEST_FILLER"], "wb") as file:
+        left = os.fstatvfs(file.fileno())
+        os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize)
+
+
+def _free(model):
+    del model
+    pathlib.Path(os.environ["KERASCALE_TEST_FILLER"]).unlink()
+
+
+def _set_clock(hours):
+    time.time = lambda: _clock() + 3600 * hours
+
+
+_ACTIONS = {
+    "block": _block,
+    "poison": _poison,
+    "fill": _fill,
+    "free": _free,
+    "clock-on": lambda model: _set_clock(1),
+    "clock-back": lambda model: _set_clock(-1),
+}
+
+
+class Events(keras.callbacks.Callback):
+    """Does to this process what the environment says."""
 
     def __init__(self, entries):
         super().__init__()
         self.entries = entries
         self.validated = 0
+        self.has_begun = False
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
+    def on_train_batch_begin(self, batch, logs=None):
+        if not self.has_begun:
+            self.has_begun = True
+            timer = threading.Timer(0.3, self.happen, ("compile", 0))
+            timer.daemon = True
+            timer.start()
+
     def on_train_batch_end(self, batch, logs=None):
         steps = self.params["steps"]
-        self.send("step", self.epoch * steps + min(batch + 1, steps))
+        self.happen("step", self.epoch * steps + min(batch + 1, steps))
 
     def on_test_batch_end(self, batch, logs=None):
         self.validated += 1
-        self.send("validation", self.validated)
+        self.happen("validation", self.validated)
 
-    def send(self, where, number):
-        for entry in self.entries:
-            if entry[:2] == (where, number):
-                os.kill(os.getpid(), getattr(signal, entry[2]))
+    def happen(self, where, number):
+        due = [entry for entry in self.entries if entry[:2] == (where, number)]
+        for entry in due:
+            self.entries.remove(entry)  # A run that goes back comes here again.
+            self.do(entry[2])
+
+    def do(self, what):
+        print(f"{what} at {time.monotonic()}", file=sys.stderr, flush=True)
+        if what in _ACTIONS:
+            _ACTIONS[what](self.model)
+        elif what.startswith("group-"):
+            os.killpg(os.getpgrp(), getattr(signal, what.removeprefix("group-")))
+        else:
+            os.kill(os.getpid(), getattr(signal, what))
 
 
 def make_callbacks(config):
     del config
     task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {"index": 0})
-    if task["index"] != int(os.environ.get("KERASCALE_TEST_WORKER", "0")):
-        return [Signals([])]
-    text = os.environ.get("KERASCALE_TEST_SIGNALS", "")
+    is_meant = task["index"] == int(os.environ.get("KERASCALE_TEST_WORKER", "0"))
+    again = heartbeat.restarted_in() and not os.environ.get("KERASCALE_TEST_ALWAYS")
+    if not is_meant or again:
+        return [Events([])]
+    text = os.environ.get("KERASCALE_TEST_EVENTS", "")
     entries = [tuple(entry.split(":")) for entry in text.split(",") if entry]
-    return [Signals([(where, int(n), name) for where, n, name in entries])]
+    return [Events([(where, int(n), name) for where, n, name in entries])]

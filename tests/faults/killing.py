@@ -3,8 +3,10 @@
 import dataclasses
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -18,33 +20,88 @@ FIELDS = (
     " --augment-shift 0.1 --batch-size 64 --epochs 3"
 ).split()
 STEPS = 18  # Batches of 64 in an epoch of 1,145 examples.
+ALL_STEPS = 3 * STEPS
+
+
+@dataclasses.dataclass
+class Ended:
+    """How a command ended.
+
+    Args:
+        returncode: Its exit code.
+        stdout: What it wrote.
+        stderr: What it wrote; each run of white space is one blank in `text`.
+        at: When, by the monotonic clock.
+    """
+
+    returncode: int
+    stdout: str
+    stderr: str
+    at: float
+
+    @property
+    def text(self):
+        return " ".join(self.stderr.split())
+
+    def seconds_after(self, what):
+        """Seconds from what was done to the run until it ended."""
+        done = re.findall(rf"{what} at ([0-9.]+)", self.stderr)
+        return self.at - float(done[-1])
 
 
 @dataclasses.dataclass
 class Runner:
-    """Runs the recipe on the command line, with signals at chosen steps."""
+    """Runs the recipe on the command line; things happen to it at chosen steps."""
 
     folder: pathlib.Path
 
-    def __call__(
-        self, run_dir, *arguments, signals="", workers=0, worker=0, fault="", fields=()
-    ):
+    def command(self, run_dir, *arguments, workers=0, launch=(), fields=()):
+        """What is typed; `workers` above 0 goes through `launch`."""
         command = ["train", str(RECIPE), *FIELDS, *fields, "--run-dir", str(run_dir)]
         if workers:
-            command = ["launch", "--workers", str(workers), "--", *command]
-        return subprocess.run(
-            [sys.executable, "-m", "kerascale", *command, *map(str, arguments)],
+            launch = ["--workers", str(workers), *map(str, launch)]
+            command = ["launch", *launch, "--", *command]
+        return [sys.executable, "-m", "kerascale", *command, *map(str, arguments)]
+
+    def environ(self, *, events="", worker=0, fault="", **more):
+        return {
+            **os.environ,
+            "KERASCALE_TEST_EVENTS": events,
+            "KERASCALE_TEST_WORKER": str(worker),
+            "KERASCALE_FAULT": fault,
+            **more,
+        }
+
+    def __call__(
+        self,
+        run_dir,
+        *arguments,
+        events="",
+        workers=0,
+        worker=0,
+        fault="",
+        fields=(),
+        launch=(),
+        shell="",
+        **more,
+    ):
+        command = self.command(
+            run_dir, *arguments, workers=workers, launch=launch, fields=fields
+        )
+        if shell:
+            command = ["sh", "-c", shell, "sh", *command]
+        finished = subprocess.run(
+            command,
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env={
-                **os.environ,
-                "KERASCALE_TEST_SIGNALS": signals,
-                "KERASCALE_TEST_WORKER": str(worker),
-                "KERASCALE_FAULT": fault,
-            },
-            timeout=240,
+            env=self.environ(events=events, worker=worker, fault=fault, **more),
+            timeout=400,
             check=False,
+            start_new_session=True,
+        )
+        return Ended(
+            finished.returncode, finished.stdout, finished.stderr, time.monotonic()
         )
 
 

@@ -14,22 +14,6 @@ from kerascale.errors import RefusedError, SaveFailedError
 _MEGABYTE = 2**20
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A folder that is a disk of eight megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "kerascale-test", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"mount cannot be run ({error.strerror})")
-    if mounted.returncode:
-        pytest.skip(f"no tmpfs can be mounted here ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def _remount(folder, how):
     subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
 

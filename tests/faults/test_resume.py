@@ -1,23 +1,26 @@
 """A killed run ends as if nothing had happened: the same command goes on."""
 
-import json
+import os
+import signal
+import subprocess
 
-import numpy as np
 import pytest
 from killing import STEPS, assert_same, state_of
 
 from kerascale.checkpoint import Store
 
 
-def test_killed_three_times_once_in_a_save(train, undisturbed, tmp_path):
-    """Row 1: at most K steps are trained again, and the bits are the same."""
+@pytest.mark.fault(
+    1, "SIGKILL three times, once in a save", "same bits, at most K steps repeated"
+)
+def test_killed_three_times_once_in_a_save(train, undisturbed, tmp_path, seen):
     run = tmp_path / "run"
     every = ("--save-every-steps", 5)
-    first = train(run, *every, signals="step:13:SIGKILL")
+    first = train(run, *every, events="step:13:SIGKILL")
     assert first.returncode == -9
     second = train(run, *every, fault="save:before-rename:kill")
     assert second.returncode == -9
-    third = train(run, *every, signals=f"step:{STEPS + 9}:SIGKILL")
+    third = train(run, *every, events=f"step:{STEPS + 9}:SIGKILL")
     assert third.returncode == -9
     assert "resuming at step" in third.stderr
     saved = Store(run / "checkpoints").newest()[0].step
@@ -27,28 +30,78 @@ def test_killed_three_times_once_in_a_save(train, undisturbed, tmp_path):
     assert last.returncode == 0, last.stderr
     assert f"resuming at step {saved} " in last.stderr
     assert_same(run, undisturbed)
+    seen(f"same bits; {STEPS + 9 - saved} steps repeated after the last, K = 5")
 
 
-@pytest.mark.parametrize(
-    ("where", "step"),
-    [("step:1", 1), (f"step:{STEPS + 4}", STEPS + 4), ("validation:2", STEPS)],
-    ids=["first step", "step", "validation"],
+@pytest.mark.fault(
+    2, "SIGTERM at any moment", "saved, exit 75 within 5 s, no step lost, same bits"
 )
-def test_asked_to_stop(where, step, train, undisturbed, tmp_path):
-    """Row 2: nothing is lost, and the exit code says that the run can go on."""
+@pytest.mark.parametrize(
+    ("what", "step"),
+    [
+        ("compile:0:SIGTERM", 1),
+        (f"step:{STEPS + 4}:group-SIGTERM", STEPS + 4),
+        ("validation:2:SIGTERM", STEPS),
+    ],
+    ids=["first compile", "step, to the group", "validation"],
+)
+def test_asked_to_stop(what, step, train, undisturbed, tmp_path, seen):
     run = tmp_path / "run"
-    stopped = train(run, signals=f"{where}:SIGTERM")
+    # A shell is in the group too.
+    stopped = train(run, events=what, shell='trap : TERM; "$@"; exit $?')
     assert stopped.returncode == 75, stopped.stderr
-    assert f"stopped on request after step {step}" in stopped.stderr
+    assert f"stopped on request after step {step}" in stopped.text
+    seconds = stopped.seconds_after(what.rpartition(":")[2])
     finished = train(run)
     assert finished.returncode == 0, finished.stderr
     assert f"resuming at step {step} " in finished.stderr
     assert_same(run, undisturbed)
+    if not what.startswith("compile"):  # It ends when the compilation ends.
+        assert seconds < 5
+        seen(f"exit 75 in {seconds:.1f} s, same bits")
+
+
+@pytest.mark.fault(
+    2, "SIGTERM in a save", "saved, exit 75 within 5 s, no step lost, same bits"
+)
+def test_asked_to_stop_in_a_save(train, undisturbed, tmp_path, seen):
+    run = tmp_path / "run"
+    stopped = train(
+        run, "--save-every-steps", 5, fault="save:before-rename:term:from=10"
+    )
+    assert stopped.returncode == 75, stopped.stderr
+    assert_goes_on_after_the_last_step(train, run, stopped)
+    assert_same(run, undisturbed)
+    seen("exit 75, same bits")
+
+
+def assert_goes_on_after_the_last_step(train, run, stopped):
+    step = Store(run / "checkpoints").steps()[-1]
+    assert f"stopped on request after step {step}" in stopped.text
+    finished = train(run)
+    assert finished.returncode == 0, finished.stderr
+    assert f"resuming at step {step} " in finished.stderr
+
+
+@pytest.mark.fault(2, "SIGTERM before the first step", "exit 75, no folder is held")
+def test_asked_to_stop_before_the_first_step(train, tmp_path, seen):
+    command = train.command(tmp_path / "run")
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=train.environ(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("data:"):
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stderr.read()
+        assert process.wait(30) == 75
+    assert "stopped on request" in rest
+    seen("exit 75")
 
 
 def test_another_size_of_executions_resumes_as_well(train, undisturbed, tmp_path):
     run = tmp_path / "run"
-    stopped = train(run, signals="step:7:SIGINT")
+    stopped = train(run, events="step:7:SIGINT")
     assert stopped.returncode == 75, stopped.stderr
     finished = train(run, "--steps-per-execution", 4)
     assert finished.returncode == 0, finished.stderr
@@ -59,9 +112,14 @@ def test_more_epochs_and_changes(train, tmp_path):
     run = tmp_path / "run"
     fields = ("--schedule", "constant")
     assert train(run, fields=(*fields, "--epochs", "1")).returncode == 0
+    before, history = state_of(run)
+    evaluation = (run / "evaluation.json").read_text()
     again = train(run, fields=(*fields, "--epochs", "1"))
-    assert again.returncode == 2
-    assert "expected a run that is not finished" in again.stderr
+    assert again.returncode == 0, again.stderr
+    assert "is finished: it is evaluated and saved once more" in again.stderr
+    assert state_of(run)[1] == history
+    assert state_of(run)[0].step == before.step
+    assert (run / "evaluation.json").read_text() == evaluation
     changed = train(run, fields=(*fields, "--epochs", "2", "--learning-rate", "0.1"))
     assert changed.returncode == 2
     assert "learning_rate: expected 0.001, as in the run. Received: 0.1" in (
@@ -78,52 +136,89 @@ def test_more_epochs_and_changes(train, tmp_path):
     assert len(state_of(run)[1].splitlines()) == 2
 
 
-def test_damaged_checkpoints(train, undisturbed, tmp_path):
-    """Row 6: what is damaged is named and passed over; with none left, exit 1."""
+def _truncate(folder):
+    path = _largest(folder)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _overwrite(folder):
+    path = _largest(folder)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 8)
+
+
+def _largest(folder):
+    return max(folder.iterdir(), key=lambda path: path.stat().st_size)
+
+
+_DAMAGE = {
+    "truncated": _truncate,
+    "bytes changed": _overwrite,
+    "manifest.json is empty": lambda folder: (folder / "manifest.json").write_text(""),
+    "manifest.json is missing": lambda folder: (folder / "manifest.json").unlink(),
+}
+
+
+@pytest.mark.fault(
+    6,
+    "newest checkpoints truncated, overwritten, without a manifest",
+    "each named with its reason, resumed from the one before, same bits",
+)
+def test_damaged_checkpoints(train, undisturbed, tmp_path, seen):
     run = tmp_path / "run"
-    stopped = train(run, "--save-every-steps", 4, signals="step:15:SIGTERM")
+    many = ("--save-every-steps", 2, "--keep-checkpoints", 9)
+    stopped = train(run, *many, events="step:15:SIGTERM")
     assert stopped.returncode == 75, stopped.stderr
-    *_, older, newest = Store(run / "checkpoints").steps()
-    folder = run / "checkpoints" / f"{newest:012d}"
-    largest = max(folder.iterdir(), key=lambda path: path.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 8] = b"\xff" * 8
-    largest.write_bytes(content)
-    finished = train(run)
+    store = Store(run / "checkpoints")
+    good, *bad = store.steps()[-1 - len(_DAMAGE) :]
+    folders = [run / "checkpoints" / f"{step:012d}" for step in bad]
+    for folder, damage in zip(folders, _DAMAGE.values(), strict=True):
+        damage(folder)
+    finished = train(run, *many)
     assert finished.returncode == 0, finished.stderr
-    assert f"checkpoint skipped: {folder}" in finished.stderr
-    assert f"resuming at step {older} " in finished.stderr
+    for folder, reason in zip(folders, _DAMAGE, strict=True):
+        assert f"checkpoint skipped: {folder}:" in finished.text
+        assert reason in finished.text
+    assert f"resuming at step {good} " in finished.stderr
     assert_same(run, undisturbed)
+    seen(f"{len(bad)} skipped and named, same bits")
 
 
-def test_all_checkpoints_damaged(train, tmp_path):
+@pytest.mark.fault(6, "all checkpoints damaged", "exit 1, never a start at step 0")
+def test_all_checkpoints_damaged(train, tmp_path, seen):
     run = tmp_path / "run"
-    assert train(run, signals="step:3:SIGTERM").returncode == 75
+    assert train(run, events="step:3:SIGTERM").returncode == 75
     for manifest in run.glob("checkpoints/*/manifest.json"):
         manifest.write_text("")
     refused = train(run)
     assert refused.returncode == 1
     assert "expected a checkpoint that is whole" in refused.stderr
     assert Store(run / "checkpoints").steps() == [3]
+    seen("exit 1")
 
 
-def test_workers_stop_together_and_any_number_goes_on(train, undisturbed, tmp_path):
-    """Rows 5 and elastic: begun on two workers, ended on one."""
+def test_back_to_an_older_step(train, undisturbed, tmp_path):
     run = tmp_path / "run"
-    stopped = train(run, signals="step:8:SIGTERM", workers=2, worker=1)
-    assert stopped.returncode == 75, stopped.stderr
-    saved = Store(run / "checkpoints").newest()[0]
-    assert saved.step in (8, 9)
-    finished = train(run)
+    every = ("--save-every-steps", 5, "--keep-checkpoints", 9)
+    assert train(run, *every, events="step:21:SIGTERM").returncode == 75
+    refused = train(run, *every, "--resume-from", f"{run}:7")
+    assert refused.returncode == 2
+    assert "expected one of step 7" in refused.text
+    assert Store(run / "checkpoints").steps()[-1] == 21
+    back = train(run, *every, "--resume-from", f"{run}:10")
+    assert back.returncode == 0, back.stderr
+    assert "removed the checkpoints of steps [15, 18, 20, 21]" in back.text
+    assert "resuming at step 10 " in back.stderr
+    assert_same(run, undisturbed)
+
+
+def test_another_run_goes_on_from_its_state(train, undisturbed, tmp_path):
+    assert train(tmp_path / "first", events="step:21:SIGTERM").returncode == 75
+    other = tmp_path / "other"
+    finished = train(other, "--resume-from", tmp_path / "first")
     assert finished.returncode == 0, finished.stderr
-    assert f"resuming at step {saved.step} " in finished.stderr
-    ours, theirs = (
-        json.loads((folder / "evaluation.json").read_text())
-        for folder in (run, undisturbed)
-    )
-    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
-    histories = [
-        np.array([line.split(",") for line in state_of(f)[1].splitlines()[1:]], float)
-        for f in (run, undisturbed)
-    ]
-    np.testing.assert_allclose(*histories, rtol=1e-4)
+    assert_same(other, undisturbed)
+    assert (other / "evaluation.json").read_text() == (
+        undisturbed / "evaluation.json"
+    ).read_text()

@@ -32,6 +32,7 @@ QUICK = (
 )
 DIFFERENT = {
     "accumulation_schedule",
+    "accumulation_schedule_counts",
     "accumulation_of_all_kinds",
     "arrays_shuffled",
     "fit_twice",

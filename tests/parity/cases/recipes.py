@@ -48,7 +48,14 @@ def recipe_cnn():
     return _trained("cnn", filters=(4, 6), dense_units=8)
 
 
-@case("recipe cnn, residual", default=("workers:2",), **OPTIONS)
+# In float32 the mean before the shortcut's normalisation is next to zero, and rounding
+# is 1e-4 of it: so much differs on one device, too, if the pictures differ in the last
+# digit.
+@case(
+    "recipe cnn, residual",
+    default=("workers:2",),
+    **{**OPTIONS, "precisions": ("float64",)},
+)
 def recipe_cnn_residual():
     # Before a normalisation the gradient of a kernel for one channel is next to zero:
     # Adam would make steps of its rounding.
