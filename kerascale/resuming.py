@@ -191,7 +191,7 @@ def _write_texts(folder: RunFolder, texts: Mapping[str, str]) -> None:
     for name in (run_files.HISTORY, run_files.METRICS):
         path = folder.path / name
         if texts.get(name):
-            path.write_text(texts[name], encoding="utf-8")
+            path.write_bytes(texts[name].encode())
         else:
             path.unlink(missing_ok=True)
     (folder.path / run_files.EVALUATION).unlink(missing_ok=True)

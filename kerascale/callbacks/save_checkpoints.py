@@ -199,7 +199,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if self._writer is None:
             return
         texts = {
-            name: path.read_text(encoding="utf-8") if path.exists() else ""
+            # As they are, ends of lines too.
+            name: path.read_bytes().decode() if path.exists() else ""
             for name, path in self._files.items()
         }
         self._writer.submit(

@@ -109,7 +109,7 @@ def state_of(run_dir):
     """Everything that was saved last, and the history file."""
     newest, skipped = Store(pathlib.Path(run_dir) / "checkpoints").newest()
     assert not skipped
-    history = (pathlib.Path(run_dir) / "history.csv").read_text()
+    history = (pathlib.Path(run_dir) / "history.csv").read_bytes().decode()
     return newest, history
 
 
