@@ -57,6 +57,9 @@ def fit(
         except NonFiniteError as error:
             saver.wait()
             resumed = _back(model, folder, plan, datasets, saver.rollbacks, error)
+        except BaseException:
+            saver.hurry()
+            raise
 
 
 def _saver(

@@ -228,6 +228,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if self._writer is not None:
             self._writer.wait()
 
+    def hurry(self) -> None:
+        """What is being saved need not leave the processors to the training."""
+        if self._writer is not None:
+            self._writer.hurry()
+
     def refuse_unsaved(self) -> None:
         """Waits for the writer.
 

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterator
 from typing import IO, Any
 
+from kerascale.checkpoint import pace
+
 PIECE = 16 * 2**20
 
 
@@ -36,8 +38,10 @@ class HashedFile:
         # An unbuffered file may take less than all, for instance on a full disk.
         start = 0
         while start < len(view):
-            start += self._file.write(view[start:])
-        self._hash.update(view)
+            count = self._file.write(view[start : start + pace.PIECE])
+            self._hash.update(view[start : start + count])
+            start += count
+            pace.rest()
         self.size += len(view)
         return len(view)
 
@@ -135,9 +139,17 @@ def check_bytes(file: IO[bytes], name: str, size: int, sha256: str) -> None:
         raise DamagedError(f"{name} is truncated: {found} of {size} bytes")
     if found > size:
         raise DamagedError(f"{name}: bytes changed ({found} instead of {size})")
-    if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+    if _sum(file) != sha256:
         raise DamagedError(f"{name}: bytes changed (the sha256 differs)")
     file.seek(0)
+
+
+def _sum(file: IO[bytes]) -> str:
+    found = hashlib.sha256()
+    while piece := file.read(pace.PIECE):
+        found.update(piece)
+        pace.rest()
+    return found.hexdigest()
 
 
 def parse_json(data: bytes, name: str) -> dict[str, Any]:

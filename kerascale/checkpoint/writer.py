@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from kerascale.checkpoint.pace import Pace
 from kerascale.checkpoint.store import Store
+
+# Of one core's time, as long as nobody waits.
+_SHARE = 0.08
 
 
 class Writer:
@@ -22,6 +26,9 @@ class Writer:
 
     The thread lives while there is something to write, and an interpreter that ends
     normally waits for it. A process that ends by `os._exit` or by a signal does not.
+
+    It leaves the processors to the training: it works a small share of the time, and
+    without a pause only when somebody waits for it.
 
     The methods are for one thread, and not for signal handlers.
 
@@ -37,6 +44,7 @@ class Writer:
     ) -> None:
         self._store = store
         self._on_error = on_error
+        self._pace = Pace(_SHARE)
         self._changed = threading.Condition()
         self._begun: tuple[Any, ...] | None = None
         self._waiting: tuple[Any, ...] | None = None
@@ -66,8 +74,10 @@ class Writer:
             self._raise_failures()
             if self._waiting is not None:
                 began = time.monotonic()
+                self._pace.hurry()
                 while self._waiting is not None:
                     self._changed.wait()
+                self._pace.calm()
                 seconds = time.monotonic() - began
                 self._raise_failures()
             if self._is_running:
@@ -83,9 +93,15 @@ class Writer:
             SaveFailedError: If one has failed and nobody was told.
         """
         with self._changed:
+            self._pace.hurry()
             while self._is_running:
                 self._changed.wait()
+            self._pace.calm()
             self._raise_failures()
+
+    def hurry(self) -> None:
+        """Without a pause from now on: the training has ended."""
+        self._pace.hurry()
 
     def _start(self, job: tuple[Any, ...]) -> None:
         # Not a daemon: the end of the interpreter would kill it in a save.
@@ -106,7 +122,8 @@ class Writer:
         job, self._begun = self._begun, None
         while job is not None:
             try:
-                self._store.save(*job)
+                with self._pace.kept():
+                    self._store.save(*job)
             except BaseException as error:  # Whoever waits must not wait for ever.
                 self._fail(error)
             with self._changed:

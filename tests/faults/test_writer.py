@@ -246,3 +246,18 @@ def test_a_failure_that_nobody_asked_for_is_printed_at_the_end(tmp_path):
     assert "SaveFailedError: SAVE FAILED: expected to write" in finished.stderr
     assert "step 20. Received: errno 28" in finished.stderr
     assert Store(tmp_path).steps() == [10]
+
+
+def test_it_leaves_the_processors_to_the_training(tmp_path):
+    """It takes its time, until somebody waits for it."""
+    arrays = {"a": np.zeros(4 * 2**20, np.float64)}
+    Store(tmp_path / "alone").save(1, arrays, {})
+    began, used = time.monotonic(), time.process_time()
+    writer = Writer(Store(tmp_path / "beside"))
+    writer.submit(1, arrays, {})
+    time.sleep(0.5)
+    share = (time.process_time() - used) / (time.monotonic() - began)
+    assert share < 0.3
+    assert not Store(tmp_path / "beside").steps()
+    writer.wait()
+    assert Store(tmp_path / "beside").newest()[0].step == 1

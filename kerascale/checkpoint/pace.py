@@ -1,0 +1,57 @@
+"""Work in the background that leaves the processors to the training.
+
+A thread that writes and sums without a pause takes one core. Where training wants all
+of them, its steps take longer as long as that lasts: the same work over more time is
+hardly felt.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+# Bytes of work between two rests: short enough to be no burden, some milliseconds.
+PIECE = 2**20
+
+_current = threading.local()
+
+
+class Pace:
+    """How much of the time one thread may work.
+
+    Args:
+        share: The share of the time, of one core.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._hurry = threading.Event()
+
+    def hurry(self) -> None:
+        """Somebody waits: no rests from now on."""
+        self._hurry.set()
+
+    def calm(self) -> None:
+        """Nobody waits any more."""
+        self._hurry.clear()
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within it `rest` keeps this thread to the pace."""
+        _current.pace, _current.worked = self, time.thread_time()
+        try:
+            yield
+        finally:
+            _current.pace = None
+
+    def _rest(self) -> None:
+        now = time.thread_time()
+        worked, _current.worked = now - _current.worked, now
+        self._hurry.wait(worked * (1 / self._share - 1))
+
+
+def rest() -> None:
+    """Called between two pieces of work; without a pace it does nothing."""
+    pace = getattr(_current, "pace", None)
+    if pace is not None:
+        pace._rest()
