@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 # Bytes of work between two rests: short enough to be no burden, some milliseconds.
 PIECE = 2**20
+# Processor time before the first rest: what is small is done at once.
+_AT_ONCE = 0.05
 
 _current = threading.local()
 
@@ -38,7 +40,7 @@ class Pace:
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
         """Within it `rest` keeps this thread to the pace."""
-        _current.pace, _current.worked = self, time.thread_time()
+        _current.pace, _current.worked = self, time.thread_time() + _AT_ONCE
         try:
             yield
         finally:
@@ -46,8 +48,10 @@ class Pace:
 
     def _rest(self) -> None:
         now = time.thread_time()
-        worked, _current.worked = now - _current.worked, now
-        self._hurry.wait(worked * (1 / self._share - 1))
+        worked = now - _current.worked
+        if worked > 0:
+            _current.worked = now
+            self._hurry.wait(worked * (1 / self._share - 1))
 
 
 def rest() -> None:

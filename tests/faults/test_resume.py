@@ -83,6 +83,18 @@ def assert_goes_on_after_the_last_step(train, run, stopped):
     assert f"resuming at step {step} " in finished.stderr
 
 
+@pytest.mark.fault(2, "a second SIGINT", "stops at once, exit 130")
+def test_a_second_interrupt(train, undisturbed, tmp_path, seen):
+    run = tmp_path / "run"
+    every = ("--save-every-steps", 2)
+    stopped = train(run, *every, events="step:9:SIGINT,step:9:SIGINT")
+    assert stopped.returncode == 130, stopped.stderr
+    assert stopped.seconds_after("SIGINT") < 5
+    assert train(run, *every).returncode == 0
+    assert_same(run, undisturbed)
+    seen("exit 130, the run goes on, same bits")
+
+
 @pytest.mark.fault(2, "SIGTERM before the first step", "exit 75, no folder is held")
 def test_asked_to_stop_before_the_first_step(train, tmp_path, seen):
     command = train.command(tmp_path / "run")

@@ -40,6 +40,16 @@ def test_killed_worker(worker, train, undisturbed_by_two, tmp_path, seen):
     seen(f"restarted, {STEPS + 9 - again} steps lost, same bits")
 
 
+def test_a_restart_does_not_begin_anew(train, undisturbed, tmp_path):
+    run = tmp_path / "run"
+    assert train(run, events="step:3:SIGTERM").returncode == 75
+    finished = train(run, "--fresh", workers=1, events=f"step:{STEPS + 9}:SIGKILL")
+    assert finished.returncode == 0, finished.stderr
+    assert _resumed_at(finished) == [STEPS]
+    assert len(list(tmp_path.glob("run.before-*"))) == 1
+    assert_same(run, undisturbed)
+
+
 @pytest.mark.fault(
     3, "kill -9 of one, no restarts", "others gone within 15 s, non-zero, peer named"
 )

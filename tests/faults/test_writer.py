@@ -250,7 +250,7 @@ def test_a_failure_that_nobody_asked_for_is_printed_at_the_end(tmp_path):
 
 def test_it_leaves_the_processors_to_the_training(tmp_path):
     """It takes its time, until somebody waits for it."""
-    arrays = {"a": np.zeros(4 * 2**20, np.float64)}
+    arrays = {"a": np.zeros(16 * 2**20, np.float64)}
     Store(tmp_path / "alone").save(1, arrays, {})
     began, used = time.monotonic(), time.process_time()
     writer = Writer(Store(tmp_path / "beside"))
