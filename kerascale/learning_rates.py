@@ -1,41 +1,9 @@
 """A learning rate that is lowered in the middle of a run."""
 
-from typing import Any
-
 import keras
 
 from kerascale.engine import private_keras
-
-
-@keras.saving.register_keras_serializable(package="kerascale")
-class Lowered(keras.optimizers.schedules.LearningRateSchedule):
-    """A share of the rates of another schedule.
-
-    Args:
-        schedule: The other one.
-        factor: The share.
-    """
-
-    def __init__(
-        self, schedule: keras.optimizers.schedules.LearningRateSchedule, factor: float
-    ) -> None:
-        super().__init__()
-        self.schedule = schedule
-        self.factor = factor
-
-    def __call__(self, step: Any) -> Any:
-        return self.schedule(step) * self.factor
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "schedule": keras.saving.serialize_keras_object(self.schedule),
-            "factor": self.factor,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Lowered":
-        schedule = keras.saving.deserialize_keras_object(config["schedule"])
-        return cls(schedule, config["factor"])
+from kerascale.optimizers import Lowered
 
 
 def lower_schedule(model: keras.Model, factor: float) -> None:

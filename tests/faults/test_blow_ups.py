@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from killing import ALL_STEPS, STEPS
 
+import kerascale
 from kerascale.checkpoint import Store
 
 EVERY = ("--save-every-steps", 5)
@@ -78,6 +79,8 @@ def test_it_goes_back(workers, schedule, train, tmp_path, seen):
     whole = {"constant": 1e-3, "cosine": 1e-3 * 0.5 * (1 + np.cos(2 * np.pi / 3))}
     assert rates[1] == pytest.approx(0.25 * whole[schedule], rel=1e-5)
     assert len(rates) == 3
+    if schedule == "cosine":  # The saved model has a schedule of ours.
+        assert kerascale.load_run(run).model.optimizer.learning_rate is not None
     seen("back once, rate lowered, exit 0")
 
 
