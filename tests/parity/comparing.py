@@ -10,7 +10,9 @@ BOUNDS = {
     "mixed_float16": 1e-2,
     "mixed_bfloat16": 1e-2,
 }
-AFTER_FIVE_STEPS = {**BOUNDS, "float32": 1e-6}
+# In half precision there is none: a bias that begins with zero is then the sum of a few
+# gradients, each rounded to 8 bits on each replica.
+AFTER_FIVE_STEPS = {"float64": 1e-10, "float32": 1e-6}
 
 # Metrics that count examples, of which one may fall on the other side of a tie.
 _COUNTING = ("accuracy", "precision", "recall", "auc", "iou", "f1", "top_")
@@ -63,6 +65,8 @@ def compare(reference, found, precision, examples):
     if set(reference) != set(found):
         problems.append(f"only on one side: {sorted(set(reference) ^ set(found))}")
     for name in sorted(set(reference) & set(found)):
+        if name.startswith("after5/") and precision not in AFTER_FIVE_STEPS:
+            continue
         expected, received = reference[name], found[name]
         entry = left_out.find(name)
         if entry:
