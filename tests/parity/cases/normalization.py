@@ -52,7 +52,12 @@ def group_normalization():
     return trained(scaled(keras.Model(x, y)), numbers(145, 4, 4, 2))
 
 
-@case("MobileNetV2, 5 steps", default=("mirrored:2",), examples=6)
+@case(
+    "MobileNetV2, 5 steps",
+    default=("mirrored:2",),
+    strategies=("mirrored:2", "workers:2"),
+    examples=6,
+)
 def mobilenet_v2():
     model = scaled(
         keras.applications.MobileNetV2(

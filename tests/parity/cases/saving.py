@@ -42,7 +42,12 @@ def saved_sequential():
     return _saved(model, trained(model, epochs=2), numbers(7, 4, seed=4))
 
 
-@case("saved: MobileNetV3Small", deterministic=False, default=("mirrored:2",))
+@case(
+    "saved: MobileNetV3Small",
+    deterministic=False,
+    default=("mirrored:2",),
+    strategies=("mirrored:2", "workers:2"),
+)
 def saved_mobilenet():
     model = scaled(
         keras.applications.MobileNetV3Small(
