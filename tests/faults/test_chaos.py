@@ -142,14 +142,17 @@ def test_chaos_of_two_workers(tmp_path, seen):
     "same bits, 200 of 200",
 )
 def test_two_hundred_kills(tmp_path, seen):
-    """Ten runs of 216 steps with 20 kills each, two at a time."""
+    """Ten runs of 216 steps with 21 kills each, two at a time.
+
+    The last of a run may find nothing any more that it could strike.
+    """
     folders = [tmp_path / f"run{seed}" for seed in range(10)]
     whole = tmp_path / "whole"
     whole.mkdir()
     _run(whole, [])
     wanted = comparing.fingerprints(whole / "run")
     plans = [
-        draw(20, 216, workers=1, seed=seed, step_seconds=0.05, kinds=KILLS)
+        draw(21, 216, workers=1, seed=seed, step_seconds=0.05, kinds=KILLS)
         for seed in range(10)
     ]
     struck = {kind: 0 for kind in KILLS}
@@ -162,7 +165,7 @@ def test_two_hundred_kills(tmp_path, seen):
             for attempt in ended:
                 if attempt.struck:
                     struck[attempt.event.kind] += 1
-    assert sum(struck.values()) >= 200 - len(plans)
+    assert sum(struck.values()) >= 200
     assert min(struck[events.KILL_IN_SAVE], struck[events.KILL_IN_VALIDATION]) >= 20
     seen(", ".join(f"{count} {kind}" for kind, count in struck.items()) + ": same bits")
 
