@@ -1,7 +1,6 @@
 """The folder of a run that is going on: made, held, written, and left clean."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -93,8 +92,8 @@ class RunFolder:
             raise _unwritable(error.filename or path, error.strerror) from error
         if not os.access(there, os.W_OK | os.X_OK):
             read_only = os.statvfs(there).f_flag & os.ST_RDONLY
-            number = errno.EROFS if read_only else errno.EACCES
-            raise _unwritable(there, os.strerror(number))
+            reason = "read-only file system" if read_only else "permission denied"
+            raise _unwritable(there, reason)
 
     def close(self) -> None:
         """Lets other processes have the folder."""
