@@ -6,6 +6,7 @@ hardly felt.
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +15,16 @@ from collections.abc import Iterator
 PIECE = 2**20
 # Processor time before the first rest: what is small is done at once.
 _AT_ONCE = 0.05
+# The lowest priority that still gets its turn: others on the machine may be busy too.
+_NICE = 19
 
 _current = threading.local()
 
 
 class Pace:
-    """How much of the time one thread may work.
+    """How much of the time a thread may work that ends with its work.
+
+    What is large is done at the lowest priority; that cannot be taken back.
 
     Args:
         share: The share of the time, of one core.
@@ -51,6 +56,8 @@ class Pace:
         worked = now - _current.worked
         if worked > 0:
             _current.worked = now
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
             self._hurry.wait(worked * (1 / self._share - 1))
 
 

@@ -1,8 +1,6 @@
 """Saving beside the training: the caller hands arrays over and goes on."""
 
 import atexit
-import contextlib
-import os
 import sys
 import threading
 import time
@@ -16,8 +14,6 @@ import numpy as np
 from kerascale.checkpoint.pace import Pace
 from kerascale.checkpoint.store import Store
 
-# The lowest priority that still gets its turn: others on the machine may be busy too.
-_NICE = 19
 # Of one core's time, as long as nobody waits.
 _SHARE = 0.06
 
@@ -123,9 +119,6 @@ class Writer:
             raise
 
     def _run(self) -> None:
-        # The thread ends with what is to be written: nothing has to be taken back.
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         job, self._begun = self._begun, None
         while job is not None:
             try:

@@ -53,11 +53,12 @@ def test_full_disk_and_training_stops(train, undisturbed, disk, seen):
     store = Store(run / "checkpoints")
     newest, skipped = store.newest()
     assert not skipped
-    assert newest.step == STEPS + 3
+    # The last one may have been in the making when the disk was filled.
+    assert newest.step in (STEPS, STEPS + 3)
     filler.unlink()
     finished = train(run, *(*EVERY, *policy))
     assert finished.returncode == 0, finished.stderr
-    assert f"resuming at step {STEPS + 3} " in finished.stderr
+    assert f"resuming at step {newest.step} " in finished.stderr
     assert_same(run, undisturbed)
     seen(f"exit 1, resumed at step {newest.step}, same bits")
 
