@@ -28,8 +28,9 @@ from kerascale.launch import environment, launch, lines, watch
 
 _LAUNCHER = """
 import json, signal, sys
-# A shell that starts the tests in the background ignores it for them.
+# A shell that starts the tests in the background ignores it for them; so does nohup.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from kerascale.launch import launch
 sys.exit(launch(**json.loads(sys.argv[1])))
 """
