@@ -15,7 +15,7 @@ from kerascale.checkpoint.pace import Pace
 from kerascale.checkpoint.store import Store
 
 # Of one core's time, as long as nobody waits.
-_SHARE = 0.06
+_SHARE = 0.04
 
 
 class Writer:
