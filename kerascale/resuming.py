@@ -108,15 +108,7 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
 
 def from_checkpoint(found: Checkpoint) -> Resumed:
     """What a run goes on from."""
-    names = (
-        "epoch",
-        "step",
-        "history",
-        "callbacks",
-        "stop",
-        "rollbacks",
-        "rate",
-    )
+    names = ("epoch", "step", "history", "callbacks", "stop", "rollbacks", "rate")
     fields = {name: found.metadata[name] for name in names}
     return Resumed(**fields, arrays=found.arrays)
 

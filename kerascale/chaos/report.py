@@ -1,6 +1,7 @@
 """What was done to a run, what it cost, and whether the result is the same."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 from kerascale.chaos.attempts import Attempt
@@ -34,8 +35,12 @@ class Report:
     @property
     def lost(self) -> list[int]:
         """Batches that were trained again, after each attempt but the last."""
-        pairs = zip(self.attempts, self.attempts[1:], strict=False)
-        return [max(0, one.ended_at - other.began_at) for one, other in pairs]
+        return [max(0, one.ended_at - other.began_at) for one, other in self._pairs]
+
+    @property
+    def _pairs(self) -> list[tuple[Attempt, Attempt]]:
+        """Each attempt that was struck, and the one that followed."""
+        return list(itertools.pairwise(self.attempts))
 
     @property
     def seconds(self) -> float:
@@ -60,9 +65,7 @@ class Report:
                     "resumed_at": following.began_at,
                     "seconds": round(attempt.seconds, 3),
                 }
-                for attempt, following in zip(
-                    self.attempts, self.attempts[1:], strict=False
-                )
+                for attempt, following in self._pairs
             ],
             "steps_lost": sum(self.lost),
             "undisturbed_seconds": round(self.undisturbed_seconds, 3),
@@ -76,8 +79,8 @@ class Report:
         """For a person."""
         lines = ["", "| # | event | worker | at step | resumed at | steps lost |"]
         lines += ["| --: | :-- | --: | --: | --: | --: |"]
-        pairs = zip(self.attempts, self.attempts[1:], self.lost, strict=False)
-        for number, (attempt, following, lost) in enumerate(pairs, 1):
+        told = zip(self._pairs, self.lost, strict=True)
+        for number, ((attempt, following), lost) in enumerate(told, 1):
             event = attempt.event
             lines.append(
                 f"| {number} | {event} | {event.worker} | {attempt.ended_at} "
