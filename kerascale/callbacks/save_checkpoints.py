@@ -1,5 +1,6 @@
 """Saves the state of a run, and gives it back where a run goes on."""
 
+import collections
 import dataclasses
 import pathlib
 import time
@@ -97,6 +98,10 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.history = {name: list(values) for name, values in begin.history.items()}
         self.rollbacks = begin.rollbacks
         self._rate = begin.rate
+        # What was saved, to copy into again.
+        self._spare: collections.deque[Mapping[str, np.ndarray]] = collections.deque(
+            maxlen=1
+        )
         self.step = begin.done(steps_per_epoch)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -185,7 +190,12 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self, epoch: int, step: int, metrics: dict[str, np.ndarray] | None = None
     ) -> None:
         within = step > 0
-        arrays = state.capture(self.model, metrics=within and metrics is None)
+        if self._writer is not None:
+            self._writer.make_room()
+        spare = self._spare.pop() if self._spare else None
+        arrays = state.capture(
+            self.model, metrics=within and metrics is None, into=spare
+        )
         arrays |= metrics or {}
         self._saved_step = self.step
         self._last_time = time.monotonic()
@@ -197,6 +207,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 "clip the gradients (--global-clipnorm 1)."
             )
         if self._writer is None:
+            self._spare.append(arrays)
             return
         texts = {
             # As they are, ends of lines too.
@@ -217,6 +228,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 "rate": self._rate,
                 "files": texts,
             },
+            self._spare.append,
         )
 
     def _stop(self) -> None:
@@ -246,4 +258,6 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 def _finite(array: np.ndarray) -> bool:
-    return bool(np.isfinite(array).all())
+    # A sum needs no memory; where it overflows, each number is looked at.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

@@ -58,24 +58,23 @@ def write(
         OSError: If the operating system refuses, or gives back other bytes.
     """
     folder.mkdir()
-    with files.writing(folder / ARRAYS) as file:
-        npz.write(file, arrays, lambda: reach("save:during-arrays", step))
+    with files.writing(folder / ARRAYS) as array_file:
+        npz.write(array_file, arrays, lambda: reach("save:during-arrays", step))
         reach("save:before-fsync", step)
-    records = {ARRAYS: Record.of(file)}
     reach("save:after-fsync", step)
-    with files.writing(folder / STATE) as file:
-        file.write(state)
-    records[STATE] = Record.of(file)
+    with files.writing(folder / STATE) as state_file:
+        state_file.write(state)
+    records = {ARRAYS: Record.of(array_file), STATE: Record.of(state_file)}
     files.sync_folder(folder)
     reach("save:before-manifest", step)
-    with files.writing(folder / MANIFEST) as file:
-        file.write(manifest.encode(step, records))
+    with files.writing(folder / MANIFEST) as manifest_file:
+        manifest_file.write(manifest.encode(step, records))
     files.sync_folder(folder)
     reach("save:after-manifest", step)
     try:
-        with manifest.verified(folder, step) as (found, _):
-            if found != records:
-                raise DamagedError(f"{MANIFEST}: other sums were written")
+        array_file.compare(folder / ARRAYS)
+        state_file.compare(folder / STATE)
+        manifest_file.compare(folder / MANIFEST)
     except DamagedError as error:
         raise OSError(errno.EIO, f"read back otherwise ({error})") from error
     return records

@@ -53,7 +53,11 @@ class Writer:
         atexit.register(_print_failures, weakref.ref(self))
 
     def submit(
-        self, step: int, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
+        self,
+        step: int,
+        arrays: Mapping[str, np.ndarray],
+        metadata: Mapping[str, Any],
+        saved: Callable[[Mapping[str, np.ndarray]], None] | None = None,
     ) -> float:
         """Hands a checkpoint over. See `Store.save` for the arguments.
 
@@ -61,6 +65,9 @@ class Writer:
             step: The step.
             arrays: Copies: nobody may change them any more.
             metadata: Plain values, which nobody may change any more either.
+            saved: Called with the arrays when they are on the disk, in the writer's
+                thread: they are the caller's again. Not called if they could not be
+                saved.
 
         Returns:
             The seconds that the caller was held up because two others were unfinished.
@@ -69,22 +76,30 @@ class Writer:
             SaveFailedError: If one of before has failed and nobody was told. Nothing
                 was handed over then.
         """
-        seconds = 0.0
         with self._changed:
             self._raise_failures()
-            if self._waiting is not None:
-                began = time.monotonic()
-                self._pace.hurry()
-                while self._waiting is not None:
-                    self._changed.wait()
-                self._pace.calm()
-                seconds = time.monotonic() - began
-                self._raise_failures()
+            seconds = self._make_room()
             if self._is_running:
-                self._waiting = (step, arrays, metadata)
+                self._waiting = (step, arrays, metadata, saved)
             else:
-                self._start((step, arrays, metadata))
+                self._start((step, arrays, metadata, saved))
         return seconds
+
+    def make_room(self) -> float:
+        """Returns when `submit` would not hold up the caller.
+
+        It is for a caller that copies into what was given back: with three copies at
+        a time one would be new memory, which takes longer than the copy.
+
+        Returns:
+            The seconds that it took.
+
+        Raises:
+            SaveFailedError: If one of before has failed and nobody was told.
+        """
+        with self._changed:
+            self._raise_failures()
+            return self._make_room()
 
     def wait(self) -> None:
         """Returns when everything that was handed over is on the disk.
@@ -102,6 +117,17 @@ class Writer:
     def hurry(self) -> None:
         """Without a pause from now on: the training has ended."""
         self._pace.hurry()
+
+    def _make_room(self) -> float:
+        if self._waiting is None:
+            return 0.0
+        began = time.monotonic()
+        self._pace.hurry()
+        while self._waiting is not None:
+            self._changed.wait()
+        self._pace.calm()
+        self._raise_failures()
+        return time.monotonic() - began
 
     def _start(self, job: tuple[Any, ...]) -> None:
         # Not a daemon: the end of the interpreter would kill it in a save.
@@ -123,7 +149,9 @@ class Writer:
         while job is not None:
             try:
                 with self._pace.kept():
-                    self._store.save(*job)
+                    self._store.save(*job[:3])
+                if job[3] is not None:
+                    job[3](job[1])
             except BaseException as error:  # Whoever waits must not wait for ever.
                 self._fail(error)
             with self._changed:

@@ -76,6 +76,25 @@ def test_one_is_saved_one_waits_and_the_third_is_held_up(store):
     assert store.ended == [1, 2, 3]
 
 
+def test_room_is_made_by_the_end_of_the_one_that_is_saved(store):
+    writer, back = Writer(store), []
+    assert writer.make_room() == 0
+    writer.submit(1, {}, {}, back.append)
+    assert writer.make_room() == 0
+    writer.submit(2, {}, {})
+    third = threading.Thread(target=lambda: back.append(writer.make_room()))
+    third.start()
+    time.sleep(0.05)
+    assert not back
+    store.gate.release()
+    third.join(20)
+    # What was saved is given back before there is room.
+    assert back[0] == {}
+    assert back[1] >= 0.05
+    store.gate.release()
+    writer.wait()
+
+
 def test_nothing_runs_while_there_is_nothing_to_save(store):
     def running():
         return [t for t in threading.enumerate() if t.name == "checkpoint-writer"]
@@ -118,6 +137,18 @@ def test_arrays_of_a_failed_save_are_let_go(store):
     assert alive() is None
     with pytest.raises(SaveFailedError, match="full"):
         writer.wait()
+
+
+def test_arrays_that_are_saved_are_given_back(store):
+    store.fail = {2: SaveFailedError(2, 28, "full")}
+    store.gate.release(2)
+    writer, back = Writer(store, on_error=lambda error: None), []
+    saved = {"a": np.zeros(3)}
+    writer.submit(1, saved, {}, back.append)
+    writer.submit(2, {"a": np.zeros(3)}, {}, back.append)
+    writer.wait()
+    assert len(back) == 1
+    assert back[0] is saved
 
 
 def test_a_failure_is_raised_by_wait_once(store):

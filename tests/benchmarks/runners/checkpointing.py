@@ -78,9 +78,15 @@ class _TimedWriter(Writer):
         super().__init__(store)
         self.store = store
         self.waits = []
+        self._waited = 0.0
+
+    def make_room(self):
+        self._waited = super().make_room()
+        return self._waited
 
     def submit(self, *arguments):
-        self.waits.append(super().submit(*arguments))
+        self.waits.append(self._waited + super().submit(*arguments))
+        self._waited = 0.0
         return self.waits[-1]
 
 
