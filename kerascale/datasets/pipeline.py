@@ -69,6 +69,29 @@ class Batches:
             positions, seed=self.seed, epoch=epoch, num_examples=self.num_examples
         )
 
+    def indices_of(
+        self, epoch: tf.Tensor, first: tf.Tensor, num_batches: int
+    ) -> tf.Tensor:
+        """Which examples several full batches hold.
+
+        Args:
+            epoch: From 0; int64 scalar.
+            first: The first batch, from 0; int64 scalar.
+            num_batches: How many. Those after the last full one of the epoch hold
+                examples that are not theirs.
+
+        Returns:
+            int64 of shape (num_batches, batch_size).
+        """
+        count = num_batches * self.batch_size
+        positions = first * self.batch_size + tf.range(count, dtype=tf.int64)
+        positions = tf.minimum(positions, self.num_examples - 1)
+        if self.shuffle:
+            positions = order.shuffled(
+                positions, seed=self.seed, epoch=epoch, num_examples=self.num_examples
+            )
+        return tf.reshape(positions, [num_batches, self.batch_size])
+
     def batch(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
         """Batch `step` (from 0) of `epoch` (from 0)."""
         return self.gather(self.indices(epoch, step), epoch)
@@ -135,6 +158,26 @@ class Batches:
         )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class FromArrays:
+    """Batches out of arrays in memory, by one gather for each array.
+
+    Args:
+        arrays: A nest of tensors, whose first axis is that of examples.
+    """
+
+    arrays: Any
+
+    def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        return self.rows(self.arrays, indices, epoch)
+
+    @staticmethod
+    def rows(arrays: Any, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        """The same, of any arrays."""
+        del epoch
+        return tf.nest.map_structure(lambda t: tf.gather(t, indices), arrays)
+
+
 def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:
     """Batches out of arrays that are in memory, by one gather for each array.
 
@@ -144,14 +187,7 @@ def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:
     """
     # Captured by the function below as inputs, not copied into its graph.
     with tf.device("CPU"):
-        all_x = tf.constant(features)
-        all_y = tf.constant(labels)
-
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        del epoch
-        return tf.gather(all_x, indices), tf.gather(all_y, indices)
-
-    return gather
+        return FromArrays((tf.constant(features), tf.constant(labels)))
 
 
 def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:

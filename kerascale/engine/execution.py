@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerascale.console import say
+from kerascale.datasets.pipeline import Batches
 from kerascale.engine import control, place, prepare, reduce, replicas, slices
+from kerascale.engine.chunk import Chunk, Part
 from kerascale.engine.feed import StepIterator
 from kerascale.engine.step import TrainStep
 
@@ -18,6 +21,14 @@ Step = Callable[[Any], Any]
 # Among the logs of an execution, and taken out of them.
 _WISHES = "_kerascale_wishes"
 
+# What XLA raises while it compiles, before anything was run.
+_NOT_COMPILED = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.UnimplementedError,
+    tf.errors.NotFoundError,
+    tf.errors.InternalError,
+)
+
 
 class Execution:
     """Runs steps of an iterator, and returns the logs of the last.
@@ -26,9 +37,13 @@ class Execution:
         model: Compiled.
         step: One step, in cross-replica context.
         custom: Whether the logs of the step are those of a user's own step.
+        one_program: Whether XLA should compile all steps of an execution as one
+            program, where batches are computed from their place.
     """
 
-    def __init__(self, model: keras.Model, step: Step, custom: bool) -> None:
+    def __init__(
+        self, model: keras.Model, step: Step, custom: bool, one_program: bool = False
+    ) -> None:
         self.model = model
         self.strategy = model.distribute_strategy
         self.num_replicas = self.strategy.num_replicas_in_sync
@@ -39,6 +54,11 @@ class Execution:
         if replicas.is_distributed(self.strategy):
             self.ids = replicas.local_ids(self.strategy)
         self._metric_names: set[str] | None = None
+        self._chunk: Chunk | None = None
+        self._last_batch: tuple[Batches, Callable] | None = None
+        # The loss of each step of the last execution, where they are known.
+        self.losses: tf.Tensor | None = None
+        self._one_program = one_program
         self._make()
 
     def _make(self) -> None:
@@ -57,6 +77,11 @@ class Execution:
     def __call__(self, iterator: Any) -> dict[str, Any]:
         if self.custom and self.num_replicas > 1:
             self._names()  # Outside of the graph: it is a message to all workers.
+        self.losses = None
+        if self._one_program and getattr(iterator, "batches", None) is not None:
+            logs = self._computed(iterator)
+            if logs is not None:
+                return logs
         function, *arguments = self._next_call(iterator)
         if function is None:  # Steps that were done before: Keras asks for names.
             return dict.fromkeys(self._names(), 0.0)
@@ -78,6 +103,55 @@ class Execution:
         if _WISHES in logs:
             control.heard(logs.pop(_WISHES))
         return logs
+
+    def _computed(self, iterator: StepIterator) -> dict[str, Any] | None:
+        """An execution as one program; None, and nothing is done, if it cannot be."""
+        batches, first = iterator.batches, iterator.place
+        num_full = batches.num_examples // batches.batch_size
+        is_first = self._chunk is None
+        if is_first:
+            self._chunk = self._make_chunk()
+            part = Part(batches, iterator.epoch, first, 1)
+            if num_full and self._fails(lambda: self._chunk.problem(part)):
+                return None
+        steps = iterator.take(self.model.steps_per_execution)
+        if steps == 0:
+            return dict.fromkeys(self._names(), 0.0)
+        full = max(0, min(steps, num_full - first))
+        logs = {}
+        if full:
+            part = Part(batches, iterator.epoch, first, full)
+            try:
+                logs, losses = self._chunk(part)
+            except _NOT_COMPILED as error:
+                if not is_first:
+                    raise
+                self._do_not_compute(error)
+                # The same steps, of which none was done.
+                return self._steps(iterator.iterator, tf.constant(steps, tf.int64))
+            self.losses = losses[:full]
+        if full < steps:  # The smaller one at the end of an epoch.
+            last = tf.constant(first + full, tf.int64)
+            logs = self._on_last(self._batch_of(batches)(iterator.epoch, last))
+        return logs
+
+    def _make_chunk(self) -> Chunk:
+        plain = TrainStep(self.model, self.custom)
+        plain.jit_compile = False  # The whole is compiled.
+
+        def step(batch: Any) -> dict[str, tf.Tensor]:
+            return self._carried(plain((batch, None)))
+
+        # Not by XLA, which would take longer to compile it than it saves.
+        self._on_last = tf.function(
+            lambda batch: self._logs(step(batch)), autograph=False
+        )
+        return Chunk(
+            step,
+            lambda spec: self._initial(spec, step),
+            self._logs,
+            self.model.steps_per_execution,
+        )
 
     def _names(self) -> set[str]:
         if self._metric_names is None:
@@ -104,6 +178,30 @@ class Execution:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
 
+    def _batch_of(self, batches: Batches) -> Callable[..., Any]:
+        if self._last_batch is None or self._last_batch[0] is not batches:
+            function = tf.function(batches.batch, autograph=False)
+            self._last_batch = (batches, function)
+        return self._last_batch[1]
+
+    def _fails(self, problem: Callable[[], str]) -> bool:
+        """Whether there is a problem, which is said."""
+        try:
+            found = problem()
+        except Exception as error:  # Of a user's own code too: once more, outside.
+            found = error
+        if found:
+            self._do_not_compute(found)
+        return bool(found)
+
+    def _do_not_compute(self, reason: Exception | str) -> None:
+        text = str(reason).strip().splitlines()[0] if str(reason).strip() else reason
+        say(
+            "note: the steps of an execution are not compiled as one program, but run "
+            f"one after the other: {str(text)[:300]}"
+        )
+        self._one_program, self._chunk = False, None
+
     def _do_not_compile(self) -> None:
         say(
             "jit_compile: the step is not compiled by XLA, because it communicates "
@@ -129,7 +227,7 @@ class Execution:
         _, logs = tf.while_loop(
             lambda i, _: i < steps,
             body,
-            [tf.zeros_like(steps), self._initial(iterator)],
+            [tf.zeros_like(steps), self._initial(iterator.element_spec)],
             parallel_iterations=1,
         )
         return self._logs(logs)
@@ -152,7 +250,7 @@ class Execution:
             [
                 tf.constant(0),
                 iterator.get_next_as_optional(),
-                self._initial(iterator),
+                self._initial(iterator.element_spec),
             ],
             parallel_iterations=1,
         )
@@ -182,13 +280,15 @@ class Execution:
             logs = {k: self.strategy.reduce("MEAN", v, None) for k, v in logs.items()}
         return {name: tf.convert_to_tensor(v) for name, v in logs.items()}
 
-    def _initial(self, iterator: tf.data.Iterator) -> dict[str, tf.Tensor]:
+    def _initial(
+        self, spec: Any, step: Callable[[Any], Any] | None = None
+    ) -> dict[str, tf.Tensor]:
         if not self.custom:
             return {}
         # What the step returns is known once it has been traced.
         traced = tf.function(
-            lambda batch: self._carried(self._run(batch)), autograph=False
-        ).get_concrete_function(iterator.element_spec)
+            step or (lambda batch: self._carried(self._run(batch))), autograph=False
+        ).get_concrete_function(spec)
         return {
             name: tf.zeros(spec.shape, spec.dtype)
             for name, spec in traced.structured_outputs.items()
@@ -202,7 +302,26 @@ class Execution:
 
 def train(model: keras.Model, custom: bool) -> Execution:
     """The function that `fit` calls for an execution."""
-    return Execution(model, TrainStep(model, custom), custom)
+    return Execution(model, TrainStep(model, custom), custom, one_program(model))
+
+
+def one_program(model: keras.Model) -> bool:
+    """Whether XLA should compile the steps of an execution as one program.
+
+    That is what `steps_per_execution` and `jit_compile=True` ask for together.
+    """
+    if model.run_eagerly or replicas.is_distributed(model.distribute_strategy):
+        return False
+    return bool(model.jit_compile) and model.steps_per_execution > 1
+
+
+def step_losses(model: keras.Model) -> np.ndarray | None:
+    """The loss of each step of the last execution; None where they are not known.
+
+    With a smaller batch at the end of an epoch, of those before it.
+    """
+    losses = getattr(model.train_function, "losses", None)
+    return None if losses is None else losses.numpy()
 
 
 def test(model: keras.Model, custom: bool) -> Execution:

@@ -1,13 +1,15 @@
 """What `fit` reads: global batches, cut into a slice for each local replica."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets.pipeline import Batches
+from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine import private_keras, replicas, slices
 
 
@@ -49,24 +51,42 @@ class StepIterator:
     """An iterator that knows how many steps of the epoch are left.
 
     Args:
-        iterator: Over the elements of the feed.
+        elements: Those of the feed, or an iterator over them. Where steps compute
+            their batches themselves, none is ever asked for.
         steps_per_epoch: After that many `take` begins anew; None: unknown.
         num_batches: How many there are in all; None: unknown.
         skip: Steps of the epoch that were done before, and are not in the iterator.
+        batches: What computes the elements from their place; or None.
+        set_epoch: Knows the epoch; or None.
     """
 
     def __init__(
         self,
-        iterator: tf.data.Iterator,
+        elements: Iterable[Any],
         steps_per_epoch: int | None,
         num_batches: int | None,
         skip: int = 0,
+        batches: Batches | None = None,
+        set_epoch: SetEpoch | None = None,
     ) -> None:
-        self.iterator = iterator
+        self._elements = elements
         self.steps_per_epoch = steps_per_epoch
+        self.batches = batches
+        # The batch that comes next.
+        self.place = skip
+        self._set_epoch = set_epoch
         self._done = 0
         self._left = num_batches
         self._skip = skip
+
+    @functools.cached_property
+    def iterator(self) -> tf.data.Iterator:
+        return iter(self._elements)
+
+    @functools.cached_property
+    def epoch(self) -> tf.Tensor:
+        """The one in which the first step was taken; int64 scalar."""
+        return self._set_epoch.epoch.read_value()
 
     def take(self, steps: int) -> int | None:
         """How many steps the next execution may run; None: until data ends.
@@ -82,6 +102,7 @@ class StepIterator:
         self._done = (self._done + steps) % self.steps_per_epoch
         skipped = min(steps, self._skip)
         self._skip -= skipped
+        self.place += steps - skipped
         return steps - skipped
 
     def __next__(self) -> Any:
@@ -99,7 +120,14 @@ class _Steps(tf.distribute.DistributedDataset):
         # The first iterator alone begins in the middle of an epoch.
         skip, self._skip = self._skip, 0
         feed = self._feed
-        return StepIterator(iter(feed.dataset), feed.steps, feed.num_batches, skip)
+        return StepIterator(
+            feed.dataset,
+            feed.steps,
+            feed.num_batches,
+            skip,
+            feed.batches,
+            feed.set_epoch,
+        )
 
     @property
     def element_spec(self) -> Any:
@@ -119,6 +147,8 @@ class Feed(private_keras.DataAdapter):
         steps_per_epoch: Steps that `fit` was asked for; None: all batches.
         set_epoch: Tells the dataset which epoch it reads; None: it does not ask.
         skip: Steps of the first epoch that were done before.
+        batches: What computes the elements from their place, where there is one
+            replica; or None.
     """
 
     def __init__(
@@ -129,8 +159,10 @@ class Feed(private_keras.DataAdapter):
         steps_per_epoch: int | None = None,
         set_epoch: SetEpoch | None = None,
         skip: int = 0,
+        batches: Batches | None = None,
     ) -> None:
         self.dataset = dataset
+        self.batches = batches
         self.batch_spec = element_spec
         self.set_epoch = set_epoch
         self.skip = skip
@@ -227,7 +259,7 @@ def from_batches(
     whole = batches.epoch_dataset(*variables)
     known = (whole.element_spec, batches.steps_per_epoch, steps, set_epoch, skip)
     if not replicas.is_distributed(strategy):
-        return Feed(whole, *known)
+        return Feed(whole, *known, batches)
     ids = replicas.local_ids(strategy)
     count = strategy.num_replicas_in_sync
     static = slices.static_rows(strategy, batches.batch_size)
@@ -264,11 +296,7 @@ def from_arrays(
     with tf.device("CPU"):
         tensors = tf.nest.map_structure(_tensor, arrays)
     num_examples = tf.nest.flatten(tensors)[0].shape[0]
-
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        del epoch
-        return tf.nest.map_structure(lambda t: tf.gather(t, indices), tensors)
-
+    gather = FromArrays(tensors)
     batches = Batches(gather, num_examples, batch_size, seed=seed, shuffle=shuffle)
     return from_batches(batches, strategy, steps=steps)
 

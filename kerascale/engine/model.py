@@ -15,6 +15,7 @@ from kerascale.engine import (
     prepare,
     private_keras,
     replicas,
+    step_loss,
 )
 from kerascale.errors import RefusedError
 
@@ -99,6 +100,7 @@ class Engine(keras.Model):
         tracker = private_keras.loss_tracker(self)
         here = place.current()
         if here is None:
+            step_loss.tell(loss)
             rows = tf.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
             tracker.update_state(loss, sample_weight=rows)
             return
@@ -164,8 +166,10 @@ class Engine(keras.Model):
         spec = data_batch
         if iterator is not None:
             spec = getattr(iterator.data_adapter, "batch_spec", None)
-            if getattr(iterator.data_adapter, "skip", 0):
-                # What is restored in the middle of an epoch must be there.
+            skip = getattr(iterator.data_adapter, "skip", 0)
+            if skip or (spec is not None and execution.one_program(self)):
+                # What is restored in the middle of an epoch must be there; and a
+                # program makes no variables.
                 prepare.build(self, spec)
         prepare.before_first_step(self, spec)
 

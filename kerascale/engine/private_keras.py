@@ -6,6 +6,7 @@ what to do; nothing outside this file has to change.
 """
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
+from tensorflow.python.framework import kernels
 
 from kerascale.errors import RefusedError
 
@@ -47,6 +49,22 @@ def arrays_of(adapter: DataAdapter) -> tuple[Any, int] | None:
 def split_validation(arrays: Any, share: float) -> tuple[Any, Any]:
     """(x, y, sample_weight) in two: the last `share` of the rows is for validation."""
     return array_slicing.train_validation_split(arrays, validation_split=share)
+
+
+@functools.cache
+def has_xla_kernel(op: str) -> bool:
+    """Whether XLA can compile an operation of TensorFlow."""
+    if op == "Placeholder":  # An argument, which has another name when it is called.
+        return True
+    _register_xla_kernels()
+    found = kernels.get_registered_kernels_for_op(op).kernel
+    return any(kernel.device_type.startswith("XLA_") for kernel in found)
+
+
+@functools.cache
+def _register_xla_kernels() -> None:
+    # They are there from the first compilation on.
+    tf.function(lambda: tf.zeros([]), autograph=False, jit_compile=True)()
 
 
 def schedule_of(

@@ -1,0 +1,188 @@
+"""A chunk of steps as one program, with the rows gathered inside of it.
+
+Nothing goes back to the host between two steps, so that what a step costs beside its
+arithmetic is some microseconds.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.engine import private_keras, step_loss
+
+Logs = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Full batches of one epoch that follow one another.
+
+    Args:
+        batches: Computed from their place; of one device.
+        epoch: int64 scalar.
+        first: The first batch.
+        steps: How many.
+    """
+
+    batches: Batches
+    epoch: tf.Tensor
+    first: int
+    steps: int
+
+
+class Chunk:
+    """Compiles parts of epochs by XLA: one program for each shape of the data.
+
+    Args:
+        step: Runs one step on a batch, and returns what it carries to the next.
+        initial: What is carried to the first one, given the spec of a batch.
+        logs: What becomes of what the last one carries.
+        max_steps: The most that a program runs at once.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Any], Logs],
+        initial: Callable[[Any], Logs],
+        logs: Callable[[Logs], Logs],
+        max_steps: int,
+    ) -> None:
+        self._step = step
+        self._initial = initial
+        self._logs = logs
+        self.max_steps = max_steps
+        # Data that is in arrays is an argument: `fit` is called again, with others.
+        self._of_arrays = _Program(self, FromArrays.rows)
+        self._of_batches: _Program | None = None
+        self._order: tuple[Batches, Callable] | None = None
+
+    def problem(self, part: Part) -> str:
+        """Why a part cannot be compiled; empty if it can."""
+        program, arguments = self._call_of(part)
+        found = _uncompilable(program.loop, *arguments)
+        return f"XLA has no kernel for {', '.join(found)}" if found else ""
+
+    def __call__(self, part: Part) -> tuple[Logs, tf.Tensor]:
+        """Runs a part.
+
+        Returns:
+            Logs, and the loss of each step in a vector of `max_steps`.
+        """
+        program, arguments = self._call_of(part)
+        return program(*arguments)
+
+    def _call_of(self, part: Part) -> tuple["_Program", Any]:
+        batches = part.batches
+        steps = tf.constant(part.steps, tf.int64)
+        rows = self._rows_of(batches)(part.epoch, tf.constant(part.first, tf.int64))
+        if isinstance(batches.gather, FromArrays):
+            return self._of_arrays, (batches.gather.arrays, rows, part.epoch, steps)
+        return self._of_batches, ((), rows, part.epoch, steps)
+
+    def _rows_of(self, batches: Batches) -> Callable[[tf.Tensor, tf.Tensor], Any]:
+        """A function of epoch and first batch: what the program is given of the data.
+
+        The order is computed in front of the program, of which XLA knows no kernel.
+        So are batches that XLA cannot compute: images that are moved, for example.
+        """
+        if self._order is not None and self._order[0] is batches:
+            return self._order[1]
+        shape = [self.max_steps, batches.batch_size]
+        inside = isinstance(batches.gather, FromArrays)
+        if not inside:
+            inside = not _uncompilable(
+                tf.function(batches.gather, autograph=False),
+                tf.TensorSpec([batches.batch_size], tf.int64),
+                tf.TensorSpec([], tf.int64),
+            )
+            self._of_batches = _Program(
+                self,
+                (lambda _, indices, epoch: batches.gather(indices, epoch))
+                if inside
+                else None,
+            )
+
+        def rows(epoch: tf.Tensor, first: tf.Tensor) -> Any:
+            indices = batches.indices_of(epoch, first, self.max_steps)
+            if inside:
+                return indices
+            # At once, which is the same: a row is decided by its index.
+            gathered = batches.gather(tf.reshape(indices, [-1]), epoch)
+            return tf.nest.map_structure(
+                lambda t: tf.reshape(t, [*shape, *t.shape[1:]]), gathered
+            )
+
+        self._order = (batches, tf.function(rows, autograph=False))
+        return self._order[1]
+
+
+class _Program:
+    """The program of a chunk.
+
+    Args:
+        chunk: Has the steps.
+        gather: (arrays, indices, epoch) -> a batch; None: the rows are there.
+    """
+
+    def __init__(self, chunk: Chunk, gather: Callable[..., Any] | None) -> None:
+        self._chunk = chunk
+        self._gather = gather
+        self.loop = tf.function(self._loop, autograph=False, jit_compile=True)
+        self._run = tf.function(self._whole, autograph=False)
+
+    def __call__(self, *arguments: Any) -> tuple[Logs, tf.Tensor]:
+        return self._run(*arguments)
+
+    def _whole(self, *arguments: Any) -> tuple[Logs, tf.Tensor]:
+        carried, losses = self.loop(*arguments)
+        return self._chunk._logs(carried), losses
+
+    def _loop(
+        self, arrays: Any, rows: Any, epoch: tf.Tensor, steps: tf.Tensor
+    ) -> tuple[Logs, tf.Tensor]:
+        max_steps = self._chunk.max_steps
+        places = tf.range(max_steps, dtype=tf.int64)
+
+        def batch(i: tf.Tensor) -> Any:
+            own = tf.nest.map_structure(lambda t: t[i], rows)
+            return own if self._gather is None else self._gather(arrays, own, epoch)
+
+        def body(i: tf.Tensor, losses: tf.Tensor, carried: Logs) -> Any:
+            with step_loss.collecting() as box:
+                new = self._chunk._step(batch(i))
+            if box:
+                loss = tf.cast(box[-1], losses.dtype)
+                losses = tf.where(places == i, loss, losses)
+            return i + 1, losses, new if carried else carried
+
+        spec = tf.nest.map_structure(
+            tf.TensorSpec.from_tensor, batch(tf.zeros_like(steps))
+        )
+        _, losses, carried = tf.while_loop(
+            lambda i, *_: i < steps,
+            body,
+            [
+                tf.zeros_like(steps),
+                tf.zeros([max_steps], tf.float64),
+                self._chunk._initial(spec),
+            ],
+            parallel_iterations=1,
+        )
+        return carried, losses
+
+
+def _uncompilable(
+    function: tf.types.experimental.PolymorphicFunction, *arguments: Any
+) -> list[str]:
+    """Operations of a function that XLA has no kernel for, by name.
+
+    XLA itself says so when it compiles, or ends the process.
+    """
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
+    names = {node.op for nodes in bodies for node in nodes}
+    names -= {f.signature.name for f in graph.library.function}
+    return sorted(n for n in names if not private_keras.has_xla_kernel(n))
