@@ -14,6 +14,8 @@ class Heartbeat(keras.callbacks.Callback):
         steps_per_epoch: Batches in one pass.
     """
 
+    every_step = False
+
     def __init__(self, steps_per_epoch: int) -> None:
         super().__init__()
         self._steps_per_epoch = steps_per_epoch

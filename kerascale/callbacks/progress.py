@@ -28,6 +28,8 @@ class Progress(keras.callbacks.Callback):
         steps_per_epoch: Batches in one pass.
     """
 
+    every_step = False
+
     def __init__(self, examples_per_epoch: int, steps_per_epoch: int) -> None:
         super().__init__()
         self.examples_per_epoch = examples_per_epoch

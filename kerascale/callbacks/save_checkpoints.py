@@ -71,6 +71,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         NonFiniteError: If a weight is no finite number; it is not saved.
     """
 
+    every_step = False
+
     def __init__(
         self,
         writer: Writer | None,

@@ -181,8 +181,5 @@ def _uncompilable(
 
     XLA itself says so when it compiles, or ends the process.
     """
-    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
-    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
-    names = {node.op for nodes in bodies for node in nodes}
-    names -= {f.signature.name for f in graph.library.function}
-    return sorted(n for n in names if not private_keras.has_xla_kernel(n))
+    names = private_keras.operations(function.get_concrete_function(*arguments))
+    return sorted(name for name in names if not private_keras.has_xla_kernel(name))

@@ -21,6 +21,9 @@ Step = Callable[[Any], Any]
 # Among the logs of an execution, and taken out of them.
 _WISHES = "_kerascale_wishes"
 
+# An attribute of a model whose form of execution was set.
+_ONE_PROGRAM = "_kerascale_one_program"
+
 # What XLA raises while it compiles, before anything was run.
 _NOT_COMPILED = (
     tf.errors.InvalidArgumentError,
@@ -37,12 +40,12 @@ class Execution:
         model: Compiled.
         step: One step, in cross-replica context.
         custom: Whether the logs of the step are those of a user's own step.
-        one_program: Whether XLA should compile all steps of an execution as one
-            program, where batches are computed from their place.
+        program_steps: The most steps of an execution that XLA should compile as one
+            program, where batches are computed from their place; 0: it should not.
     """
 
     def __init__(
-        self, model: keras.Model, step: Step, custom: bool, one_program: bool = False
+        self, model: keras.Model, step: Step, custom: bool, program_steps: int = 0
     ) -> None:
         self.model = model
         self.strategy = model.distribute_strategy
@@ -58,7 +61,7 @@ class Execution:
         self._last_batch: tuple[Batches, Callable] | None = None
         # The loss of each step of the last execution, where they are known.
         self.losses: tf.Tensor | None = None
-        self._one_program = one_program
+        self._program_steps = program_steps
         self._make()
 
     def _make(self) -> None:
@@ -78,7 +81,7 @@ class Execution:
         if self.custom and self.num_replicas > 1:
             self._names()  # Outside of the graph: it is a message to all workers.
         self.losses = None
-        if self._one_program and getattr(iterator, "batches", None) is not None:
+        if self._program_steps and isinstance(iterator, StepIterator):
             logs = self._computed(iterator)
             if logs is not None:
                 return logs
@@ -104,9 +107,29 @@ class Execution:
             control.heard(logs.pop(_WISHES))
         return logs
 
+    def is_of_form(self, one_program: bool, steps: int) -> bool:
+        """Whether it executes so already."""
+        return self._program_steps == (steps if one_program else 0)
+
+    @property
+    def is_one_program(self) -> bool:
+        """Whether steps are compiled as one; False also if that failed."""
+        return self._program_steps > 0
+
+    def traced(self, iterator: StepIterator) -> Any:
+        """The function that runs steps of an iterator, not run."""
+        return self._steps.get_concrete_function(
+            iterator.iterator, tf.constant(1, tf.int64)
+        )
+
     def _computed(self, iterator: StepIterator) -> dict[str, Any] | None:
         """An execution as one program; None, and nothing is done, if it cannot be."""
         batches, first = iterator.batches, iterator.place
+        if batches is None:
+            # Silent where `compile` was told so, which means each step then.
+            if _ONE_PROGRAM in vars(self.model):
+                self._do_not_compute("the data is neither arrays nor read by index")
+            return None
         num_full = batches.num_examples // batches.batch_size
         is_first = self._chunk is None
         if is_first:
@@ -118,18 +141,22 @@ class Execution:
         if steps == 0:
             return dict.fromkeys(self._names(), 0.0)
         full = max(0, min(steps, num_full - first))
-        logs = {}
-        if full:
-            part = Part(batches, iterator.epoch, first, full)
+        logs, losses = {}, []
+        # More than one where `steps_per_execution` was raised since.
+        for done in range(0, full, self._program_steps):
+            now = min(full - done, self._program_steps)
+            part = Part(batches, iterator.epoch, first + done, now)
             try:
-                logs, losses = self._chunk(part)
+                logs, values = self._chunk(part)
             except _NOT_COMPILED as error:
-                if not is_first:
+                if not is_first or done:
                     raise
                 self._do_not_compute(error)
                 # The same steps, of which none was done.
                 return self._steps(iterator.iterator, tf.constant(steps, tf.int64))
-            self.losses = losses[:full]
+            losses.append(values[:now])
+        if losses:
+            self.losses = tf.concat(losses, 0)
         if full < steps:  # The smaller one at the end of an epoch.
             last = tf.constant(first + full, tf.int64)
             logs = self._on_last(self._batch_of(batches)(iterator.epoch, last))
@@ -150,7 +177,7 @@ class Execution:
             step,
             lambda spec: self._initial(spec, step),
             self._logs,
-            self.model.steps_per_execution,
+            self._program_steps,
         )
 
     def _names(self) -> set[str]:
@@ -200,7 +227,7 @@ class Execution:
             "note: the steps of an execution are not compiled as one program, but run "
             f"one after the other: {str(text)[:300]}"
         )
-        self._one_program, self._chunk = False, None
+        self._program_steps, self._chunk = 0, None
 
     def _do_not_compile(self) -> None:
         say(
@@ -302,7 +329,25 @@ class Execution:
 
 def train(model: keras.Model, custom: bool) -> Execution:
     """The function that `fit` calls for an execution."""
-    return Execution(model, TrainStep(model, custom), custom, one_program(model))
+    steps = model.steps_per_execution if one_program(model) else 0
+    if not steps and vars(model).get(_ONE_PROGRAM):
+        say("note: the steps of an execution are one program on one device only.")
+    return Execution(model, TrainStep(model, custom), custom, steps)
+
+
+def of_form(model: keras.Model, program_steps: int) -> Execution:
+    """Like `train`, of a form of execution that `model` need not have."""
+    custom = not model.has_default_train_step
+    return Execution(model, TrainStep(model, custom), custom, program_steps)
+
+
+def set_form(model: keras.Model, one_program: bool, steps: int) -> None:
+    """From now on `fit` executes steps in this form, whatever `compile` was told."""
+    model.steps_per_execution = steps
+    vars(model)[_ONE_PROGRAM] = one_program
+    made = model.train_function
+    if not isinstance(made, Execution) or not made.is_of_form(one_program, steps):
+        model.train_function = None
 
 
 def one_program(model: keras.Model) -> bool:
@@ -312,7 +357,8 @@ def one_program(model: keras.Model) -> bool:
     """
     if model.run_eagerly or replicas.is_distributed(model.distribute_strategy):
         return False
-    return bool(model.jit_compile) and model.steps_per_execution > 1
+    told = bool(model.jit_compile) and model.steps_per_execution > 1
+    return vars(model).get(_ONE_PROGRAM, told)
 
 
 def step_losses(model: keras.Model) -> np.ndarray | None:

@@ -141,9 +141,14 @@ class Engine(keras.Model):
             return super().get_metrics_result()
         return metrics.results(self, super().get_metrics_result)
 
+    @property
+    def has_default_train_step(self) -> bool:
+        """Whether the train step is the engine's, and none of a user's own."""
+        return type(self).train_step is Engine.train_step
+
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
-            custom = type(self).train_step is not Engine.train_step
+            custom = not self.has_default_train_step
             self.train_function = execution.train(self, custom)
         return self.train_function
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
-from tensorflow.python.framework import kernels
+from tensorflow.python.framework import kernels, op_def_registry
 
 from kerascale.errors import RefusedError
 
@@ -65,6 +65,41 @@ def has_xla_kernel(op: str) -> bool:
 def _register_xla_kernels() -> None:
     # They are there from the first compilation on.
     tf.function(lambda: tf.zeros([]), autograph=False, jit_compile=True)()
+
+
+def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
+    """Names of the operations of a function that keep or change a state."""
+    return {
+        name
+        for name in operations(traced)
+        if (found := op_def_registry.get(name)) is not None
+        and found.is_stateful
+        # The algorithm of a device: no state.
+        and name not in ("Placeholder", "StatelessRandomGetAlg")
+    }
+
+
+def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
+    """Names of the operations of a function, and of those that it calls."""
+    graph = traced.graph.as_graph_def()
+    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
+    names = {node.op for nodes in bodies for node in nodes}
+    return names - {f.signature.name for f in graph.library.function}
+
+
+def counts_steps(callback: keras.callbacks.Callback) -> bool:
+    """Whether it is one of Keras' own that counts the steps of an execution itself."""
+    kinds = keras.callbacks
+    if isinstance(callback, kinds.LambdaCallback):
+        return False
+    if not type(callback).__module__.startswith("keras."):
+        return False
+    # An integer is a number of steps that it should look at exactly.
+    asked = [
+        getattr(callback, name, None)
+        for name in ("save_freq", "_save_freq", "update_freq")
+    ]
+    return not any(isinstance(n, int) or n == "batch" for n in asked)
 
 
 def schedule_of(

@@ -129,6 +129,11 @@ def _refuse_others(
     return ""
 
 
+def variables(model: keras.Model) -> list[keras.Variable]:
+    """All that `capture` takes."""
+    return list(_variables(model, metrics=True).values())
+
+
 def _variables(model: keras.Model, metrics: bool) -> dict[str, keras.Variable]:
     # By place: names like dense_1 differ from one process to another.
     groups = {"model": model.variables}
