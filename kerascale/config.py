@@ -19,6 +19,7 @@ Optimizer = Literal[
     "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"
 ]
 Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
+Execution = Literal["auto", "fixed", "one_program"]
 Initializer = Literal[
     "zeros",
     "random_normal",
@@ -106,6 +107,10 @@ class TrainingConfig:
     steps_per_execution: PositiveInt = 1
     """Batches in one call of the compiled function. More is faster; progress and
     the NaN guard look only between calls."""
+    execution: Execution = "fixed"
+    """How batches are executed. fixed: steps_per_execution in one call; one_program:
+    these as one program of XLA; auto: what is fastest here, of a few ways that are
+    measured first. config.json then holds what was chosen."""
 
     @property
     def micro_batch_size(self) -> int:
@@ -164,6 +169,7 @@ class ImageConfig(TrainingConfig):
 
 
 __all__ = [
+    "Execution",
     "ImageConfig",
     "Initializer",
     "Limits",

@@ -94,7 +94,9 @@ def _differences(
     for name in sorted({*before, *now}):
         old, new = _plain(before.get(name)), _plain(now.get(name))
         grown = name == "epochs" and isinstance(old, int) and new > old
-        if old != new and name not in allowed and not grown:
+        # What it chose is used again.
+        chosen = name == "execution" and new == "auto"
+        if old != new and name not in allowed and not grown and not chosen:
             problems.append(
                 f"{name}: expected {old!r}, as in the run. Received: {new!r}. Allow it "
                 f"with --allow-changes {name}"

@@ -14,7 +14,7 @@ import filelock
 from kerascale._version import __version__
 from kerascale.errors import RefusedError
 from kerascale.fields import to_dict
-from kerascale.run_files import CHECKPOINTS, CONFIG
+from kerascale.run_files import CHECKPOINTS, CONFIG, read_json
 
 _LOCK = ".lock"
 _WAY_OUT = "Name another folder with --run-dir."
@@ -138,6 +138,19 @@ class RunFolder:
             temporary.replace(self.path / name)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def chosen_execution(self) -> dict[str, Any] | None:
+        """The fields that say how the run which goes on executes its steps.
+
+        Returns:
+            None where the run is new.
+        """
+        if not (self.path / CONFIG).is_file():
+            return None
+        fields = read_json(self.path, CONFIG).get("fields", {})
+        names = ("execution", "steps_per_execution")
+        chosen = {name: fields[name] for name in names if name in fields}
+        return chosen if len(chosen) == len(names) else None
 
     def write_config(
         self,
