@@ -1,0 +1,329 @@
+"""The form of execution: steps as one program give what single steps give."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerascale as ks
+from kerascale.engine import execution, known_forms, private_keras, trials
+from kerascale.engine.known_forms import Form
+
+# 9 batches of 8, and one of 3.
+X = np.random.default_rng(0).normal(size=(75, 4))
+Y = np.arange(75) % 3
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+def _model(steps=1, one_program=None, layers=(), **optimizer):
+    keras.utils.set_random_seed(1)
+    model = ks.scale(
+        keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(8, activation="relu"),
+                *layers,
+                keras.layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
+    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.9)
+    model.compile(
+        keras.optimizers.Adam(rate, **optimizer),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    if one_program is not None:
+        execution.set_form(model, one_program, steps)
+    return model
+
+
+def _dropout():
+    return ks.layers.Dropout(0.3, seed=7)
+
+
+def _state(model):
+    return [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+
+
+def _difference(one, other):
+    pairs = zip(_state(one), _state(other), strict=True)
+    return max(abs(a.astype(float) - b).max() for a, b in pairs)
+
+
+def _fit(model, x=X, y=Y, **options):
+    keras.utils.set_random_seed(2)
+    options = {"batch_size": 8, "epochs": 2, "verbose": 0, **options}
+    return model.fit(x, y, **options).history
+
+
+@pytest.mark.parametrize(
+    ("layers", "optimizer"),
+    [
+        (list, {}),
+        (lambda: [_dropout(), keras.layers.BatchNormalization()], {}),
+        (list, {"gradient_accumulation_steps": 3, "global_clipnorm": 0.1}),
+        (list, {"use_ema": True, "ema_overwrite_frequency": 4, "weight_decay": 0.01}),
+    ],
+    ids=["plain", "dropout", "accumulation", "ema"],
+)
+def test_one_program_equals_single_steps(layers, optimizer, capfd):
+    one = _model(layers=layers(), **optimizer)
+    many = _model(4, True, layers=layers(), **optimizer)
+    for model in (one, many):
+        model.history_seen = _fit(model, validation_data=(X, Y))
+    assert many.train_function.is_one_program
+    assert "note" not in capfd.readouterr().err
+    assert _difference(one, many) < 1e-10
+    for name, values in one.history_seen.items():
+        np.testing.assert_allclose(values, many.history_seen[name], atol=1e-10)
+
+
+def test_repeated_runs_have_the_same_bits():
+    runs = []
+    for _ in range(2):
+        model = _model(4, True, [_dropout()])
+        _fit(model)
+        runs.append(_state(model))
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_steps_per_execution_and_jit_compile_ask_for_one_program(monkeypatch):
+    model = _model()
+    # Keras refuses XLA where op determinism is on, as another test may have left it.
+    monkeypatch.setattr(type(model), "jit_compile", None)
+    model.compile("sgd", "mse", steps_per_execution=4, jit_compile=True)
+    assert execution.one_program(model)
+    model.compile("sgd", "mse", steps_per_execution=4, jit_compile=False)
+    assert not execution.one_program(model)
+    model.compile("sgd", "mse", jit_compile=True)
+    assert not execution.one_program(model)
+
+
+def test_each_step_has_its_loss():
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            means.append(logs["loss"])
+            losses = execution.step_losses(self.model)
+            seen.extend([] if losses is None else losses)
+
+    means = []
+    _fit(_model(), callbacks=[Look()], epochs=1)
+    assert not seen
+    sums = np.array(means[:9]) * np.arange(1, 10)
+    _fit(_model(4, True), callbacks=[Look()], epochs=1)
+    np.testing.assert_allclose(seen, np.diff(sums, prepend=0.0), atol=1e-10)
+
+
+def test_an_execution_that_goes_wrong_names_the_step():
+    x = X.copy()
+    x[13] = np.nan  # In the second batch.
+    model = _model(4, True)
+    with pytest.raises(ks.NonFiniteError, match=r"batch 2 \(update 2\)"):
+        _fit(model, x, shuffle=False, callbacks=[ks.callbacks.FailOnNonFinite()])
+
+
+def test_steps_per_epoch_goes_on_where_the_last_epoch_ended():
+    one, many = _model(), _model(5, True)
+    for model in (one, many):
+        _fit(model, steps_per_epoch=5, epochs=3)
+    assert _difference(one, many) < 1e-10
+
+
+def test_what_xla_cannot_compile_runs_as_before_and_is_said(capfd):
+    class Text(keras.layers.Layer):
+        def call(self, x):
+            length = tf.strings.length(tf.strings.as_string(x))
+            return x + 0.0 * tf.cast(length, x.dtype)
+
+    one, many = _model(layers=[Text()]), _model(4, True, [Text()])
+    for model in (one, many):
+        _fit(model)
+    said = capfd.readouterr().err
+    assert said.count("not compiled as one program") == 1
+    assert "AsString" in said
+    assert not many.train_function.is_one_program
+    assert _difference(one, many) < 1e-10
+
+
+def test_batches_that_xla_cannot_compute_are_gathered_in_front():
+    def gather(indices, epoch):
+        x = tf.strings.to_number(
+            tf.strings.as_string(tf.gather(X, indices)), tf.float64
+        )
+        return x * tf.cast(epoch + 1, x.dtype), tf.gather(Y, indices)
+
+    batches = ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
+    one, many = _model(), _model(4, True)
+    for model in (one, many):
+        model.fit(batches, epochs=2, verbose=0)
+    assert many.train_function.is_one_program
+    assert _difference(one, many) < 1e-10
+
+
+def test_it_goes_on_in_the_middle_of_an_epoch():
+    gather = ks.datasets.pipeline.gather_arrays(X, Y)
+    batches = ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
+    one, many = _model(), _model(4, True)
+    for model in (one, many):
+        model.fit(batches.starting_at(6), epochs=2, verbose=0)
+    assert int(many.optimizer.iterations.numpy()) == 14
+    assert _difference(one, many) < 1e-10
+
+
+def test_where_an_execution_begins_changes_no_bit():
+    gather = ks.datasets.pipeline.gather_arrays(X, Y)
+    batches = ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
+    whole, parts = _model(4, True), _model(4, True)
+    whole.fit(batches, verbose=0)
+    parts.fit(batches, steps_per_epoch=6, verbose=0)
+    parts.fit(batches.starting_at(6), verbose=0)
+    for one, other in zip(_state(whole), _state(parts), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_logs_of_a_train_step_of_ones_own():
+    class Own(ks.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3, activation="softmax")
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            logs = super().train_step(data)
+            return {**logs, "largest": tf.reduce_max(data[0])}
+
+    histories = []
+    for form in (False, 1), (True, 4):
+        keras.utils.set_random_seed(1)
+        model = Own()
+        model.compile("adam", "sparse_categorical_crossentropy")
+        execution.set_form(model, *form)
+        histories.append(_fit(model))
+    assert histories[0].keys() == histories[1].keys() == {"loss", "largest"}
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(values, histories[1][name], atol=1e-10)
+
+
+# ------------------------------------------------------------------------ trials
+
+
+def _batches():
+    gather = ks.datasets.pipeline.gather_arrays(X, Y)
+    return ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
+
+
+def test_a_trial_changes_nothing(monkeypatch, capfd):
+    monkeypatch.setattr(trials, "_WORTH_COMPILING_SECONDS", 0.0)
+    monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
+    model = _model(layers=[_dropout()])
+    _fit(model, epochs=1)
+    before = _state(model)
+    sums = [v.numpy() for metric in model.metrics for v in metric.variables]
+    drawn = np.random.get_state()[1].copy()
+    form = trials.choose(model, _batches(), total_steps=1000)
+    for one, other in zip(before, _state(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(np.random.get_state()[1], drawn)
+    after = [v.numpy() for metric in model.metrics for v in metric.variables]
+    assert np.array_equal(np.concatenate(sums, None), np.concatenate(after, None))
+    said = capfd.readouterr().err
+    assert f"execution: {form} (" in said
+    assert "one program" in said
+
+    # The next one knows.
+    assert trials.choose(model, _batches(), total_steps=1000) == form
+    assert "measured before" in capfd.readouterr().err
+
+
+def test_what_cannot_be_undone_is_not_tried():
+    counter = tf.Variable(0)
+
+    class Counting(keras.layers.Layer):
+        def call(self, x):
+            counter.assign_add(1)
+            return x
+
+    model = _model(layers=[Counting()])
+    form = trials.choose(model, _batches(), total_steps=10**6)
+    assert form == Form(False, 1)
+    assert known_forms.read(model, _batches()) is None
+
+
+def test_callbacks_that_look_at_every_step_get_it(capfd):
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    class Seldom(Look):
+        every_step = False
+
+    wants = trials.wants_every_step
+    assert wants(Look())
+    assert wants(keras.callbacks.LambdaCallback(on_train_batch_end=print))
+    assert wants(keras.callbacks.ModelCheckpoint("a.keras", save_freq=3))
+    assert not wants(Seldom())
+    assert not wants(keras.callbacks.ModelCheckpoint("a.keras"))
+    assert not wants(keras.callbacks.EarlyStopping())
+    assert not wants(ks.callbacks.FailOnNonFinite())
+    form = trials.choose(_model(), _batches(), 10**6, [Look()])
+    assert form == Form(False, 1)
+    assert "because Look looks at every step" in capfd.readouterr().err
+
+
+def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkeypatch):
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    monkeypatch.setattr(
+        trials, "choose", lambda *a, **kw: Form(one_program=True, steps=8)
+    )
+    config = recipe.Config(epochs=1, units=(8,), execution="auto")
+    run = ks.train(recipe, config, run_dir=tmp_path / "run")
+    fields = json.loads((tmp_path / "run" / "config.json").read_text())["fields"]
+    assert (fields["execution"], fields["steps_per_execution"]) == ("one_program", 8)
+    assert run.config.execution == "one_program"
+    assert run.model.train_function.is_one_program
+
+    # It goes on as it began.
+    monkeypatch.setattr(trials, "choose", lambda *a, **kw: pytest.fail("a trial"))
+    more = recipe.Config(epochs=2, units=(8,), execution="auto")
+    run = ks.train(recipe, more, run_dir=tmp_path / "run")
+    assert run.config.steps_per_execution == 8
+    assert len(run.history["loss"]) == 2
+
+
+# ----------------------------------------------------------- private names of Keras
+
+
+def test_operations_that_xla_knows():
+    """If it fails: TensorFlow's registry of kernels has moved."""
+    assert private_keras.has_xla_kernel("MatMul")
+    assert not private_keras.has_xla_kernel("AsString")
+
+
+def test_stateful_operations():
+    """If it fails: TensorFlow's registry of operations has moved."""
+    variable = tf.Variable(1.0)
+
+    @tf.function
+    def step():
+        return variable.assign_add(tf.random.uniform([]))
+
+    found = private_keras.stateful_operations(step.get_concrete_function())
+    assert {"AssignAddVariableOp", "RandomUniform"} <= found
