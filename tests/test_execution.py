@@ -266,6 +266,19 @@ def test_what_cannot_be_undone_is_not_tried():
     assert known_forms.read(model, _batches()) is None
 
 
+def test_convolutions_are_not_tried_as_one_program_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(trials, "_WORTH_COMPILING_SECONDS", 0.0)
+    monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
+    layers = [
+        keras.layers.Reshape((4, 2, 1)),
+        keras.layers.Conv2D(2, 2),
+        keras.layers.Flatten(),
+    ]
+    form = trials.choose(_model(layers=layers), _batches(), total_steps=1000)
+    assert not form.one_program
+
+
 def test_callbacks_that_look_at_every_step_get_it(capfd):
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

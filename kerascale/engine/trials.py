@@ -156,7 +156,7 @@ class _Trial:
         model.train_function = loop
         if total_steps * seconds < _WORTH_COMPILING_SECONDS:
             return form, False
-        if batches.num_examples < batches.batch_size:
+        if batches.num_examples < batches.batch_size or self._has_slow_kernels(loop):
             return form, True
         steps = max(1, min(steps, _MOST_BYTES // self._bytes_of_batch()))
         program = execution.of_form(model, steps)
@@ -188,6 +188,20 @@ class _Trial:
             self._model.train_function = program
             return other
         return form
+
+    def _has_slow_kernels(self, run: execution.Execution) -> bool:
+        """Whether a single step in a program takes too long to be measured.
+
+        In a loop of XLA's a convolution takes seconds on a CPU, and once begun it
+        cannot be interrupted.
+        """
+        if tf.config.list_logical_devices("GPU"):
+            return False
+        traced = run.traced(iter(self._feed.get_tf_dataset()))
+        return any(
+            name.startswith(("Conv2D", "Conv3D", "DepthwiseConv"))
+            for name in private_keras.operations(traced)
+        )
 
     def _steps_of(self, seconds: float) -> int:
         most = self._batches.num_examples // self._batches.batch_size
