@@ -115,7 +115,8 @@ class Chunk:
                 lambda t: tf.reshape(t, [*shape, *t.shape[1:]]), gathered
             )
 
-        self._order = (batches, tf.function(rows, autograph=False))
+        # The order alone is quicker computed than traced, in each `fit` anew.
+        self._order = (batches, rows if inside else tf.function(rows, autograph=False))
         return self._order[1]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.console import say
-from kerascale.datasets.pipeline import Batches
+from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine import control, place, prepare, reduce, replicas, slices
 from kerascale.engine.chunk import Chunk, Part
 from kerascale.engine.feed import StepIterator
@@ -207,7 +207,9 @@ class Execution:
 
     def _batch_of(self, batches: Batches) -> Callable[..., Any]:
         if self._last_batch is None or self._last_batch[0] is not batches:
-            function = tf.function(batches.batch, autograph=False)
+            function = batches.batch
+            if not isinstance(batches.gather, FromArrays):
+                function = tf.function(function, autograph=False)
             self._last_batch = (batches, function)
         return self._last_batch[1]
 
