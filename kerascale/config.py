@@ -107,7 +107,7 @@ class TrainingConfig:
     steps_per_execution: PositiveInt = 1
     """Batches in one call of the compiled function. More is faster; progress and
     the NaN guard look only between calls."""
-    execution: Execution = "fixed"
+    execution: Execution = "auto"
     """How batches are executed. fixed: steps_per_execution in one call; one_program:
     these as one program of XLA; auto: what is fastest here, of a few ways that are
     measured first. config.json then holds what was chosen."""

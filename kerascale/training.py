@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import time
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from kerascale import (
     console,
+    executing,
     heartbeat,
     initial_weights,
     reopening,
@@ -34,7 +34,7 @@ from kerascale.callbacks import (
 from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.console import duration, say
 from kerascale.datasets import Datasets
-from kerascale.engine import agreement, execution, replicas, trials
+from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
 from kerascale.evaluation import evaluate
 from kerascale.registry import Recipe, load_recipe
@@ -159,7 +159,9 @@ def _train(
         folder, path, resumed = _open_folder(
             stack, strategy, run_dir, recipe, config, datasets, plan
         )
-        config = _with_execution(config, strategy, folder, model, datasets, callbacks)
+        config = executing.set_form(
+            model, config, datasets, callbacks, folder, plan.every_steps
+        )
         if folder is not None:
             folder.write_config(
                 recipe,
@@ -286,44 +288,6 @@ def _own_callbacks(
         checkpoints_name=runs.CHECKPOINTS,
         tensorboard_name=runs.TENSORBOARD,
     )
-
-
-def _with_execution(
-    config: Any,
-    strategy: tf.distribute.Strategy,
-    folder: runs.RunFolder | None,
-    model: keras.Model,
-    datasets: Datasets,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> Any:
-    """The configuration with the form in which steps are executed, set in the model.
-
-    `auto` is chosen by the chief, or was when the run began.
-    """
-    asked = getattr(config, "execution", "fixed")
-    if asked == "fixed":  # As the recipe has compiled its model.
-        return config
-
-    def choose() -> str:
-        before = folder.chosen_execution()
-        if before is not None:
-            return json.dumps(before)
-        form = trials.choose(
-            model,
-            datasets.train,
-            total_steps=config.epochs * datasets.steps_per_epoch,
-            callbacks=callbacks,
-        )
-        name = "one_program" if form.one_program else "fixed"
-        return json.dumps({"execution": name, "steps_per_execution": form.steps})
-
-    if asked == "auto":
-        chosen = json.loads(agreement.from_chief(strategy, choose))
-        config = dataclasses.replace(config, **chosen)
-    execution.set_form(
-        model, config.execution == "one_program", config.steps_per_execution
-    )
-    return config
 
 
 def _take_best_weights(

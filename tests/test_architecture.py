@@ -12,7 +12,7 @@ PACKAGE = ROOT / "kerascale"
 LAYERS = [
     {"cli", "__main__"},
     {"training", "launch", "verification", "chaos"},
-    {"resumable_fit", "reopening", "resuming"},
+    {"executing", "resumable_fit", "reopening", "resuming"},
     {"assembly", "prediction", "serving", "initial_weights"},
     {"runs", "run_files", "run_folder"},
     {"evaluation", "callbacks", "checkpoint"},

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
-from kerascale.engine import execution, known_forms, private_keras, trials
+from kerascale.engine import choosing, execution, known_forms, private_keras, trials
 from kerascale.engine.known_forms import Form
 
 # 9 batches of 8, and one of 3.
@@ -237,7 +237,7 @@ def test_a_trial_changes_nothing(monkeypatch, capfd):
     before = _state(model)
     sums = [v.numpy() for metric in model.metrics for v in metric.variables]
     drawn = np.random.get_state()[1].copy()
-    form = trials.choose(model, _batches(), total_steps=1000)
+    form, _ = choosing.choose(model, _batches(), total_steps=1000)
     for one, other in zip(before, _state(model), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(np.random.get_state()[1], drawn)
@@ -248,7 +248,7 @@ def test_a_trial_changes_nothing(monkeypatch, capfd):
     assert "one program" in said
 
     # The next one knows.
-    assert trials.choose(model, _batches(), total_steps=1000) == form
+    assert choosing.choose(model, _batches(), total_steps=1000)[0] == form
     assert "measured before" in capfd.readouterr().err
 
 
@@ -261,7 +261,7 @@ def test_what_cannot_be_undone_is_not_tried():
             return x
 
     model = _model(layers=[Counting()])
-    form = trials.choose(model, _batches(), total_steps=10**6)
+    form, _ = choosing.choose(model, _batches(), total_steps=10**6)
     assert form == Form(False, 1)
     assert known_forms.read(model, _batches()) is None
 
@@ -275,7 +275,7 @@ def test_convolutions_are_not_tried_as_one_program_on_a_cpu(monkeypatch):
         keras.layers.Conv2D(2, 2),
         keras.layers.Flatten(),
     ]
-    form = trials.choose(_model(layers=layers), _batches(), total_steps=1000)
+    form, _ = choosing.choose(_model(layers=layers), _batches(), total_steps=1000)
     assert not form.one_program
 
 
@@ -287,7 +287,7 @@ def test_callbacks_that_look_at_every_step_get_it(capfd):
     class Seldom(Look):
         every_step = False
 
-    wants = trials.wants_every_step
+    wants = choosing.wants_every_step
     assert wants(Look())
     assert wants(keras.callbacks.LambdaCallback(on_train_batch_end=print))
     assert wants(keras.callbacks.ModelCheckpoint("a.keras", save_freq=3))
@@ -295,16 +295,94 @@ def test_callbacks_that_look_at_every_step_get_it(capfd):
     assert not wants(keras.callbacks.ModelCheckpoint("a.keras"))
     assert not wants(keras.callbacks.EarlyStopping())
     assert not wants(ks.callbacks.FailOnNonFinite())
-    form = trials.choose(_model(), _batches(), 10**6, [Look()])
+    form, _ = choosing.choose(_model(), _batches(), 10**6, [Look()])
     assert form == Form(False, 1)
     assert "because Look looks at every step" in capfd.readouterr().err
+
+
+def _watched(**options):
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        every_step = False
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(self.model.steps_per_execution)
+
+    model = _model()
+    for name, value in options.pop("model", {}).items():
+        setattr(model, name, value)
+    x, y = np.tile(X, (8, 1)), np.tile(Y, 8)
+    _fit(model, x, y, callbacks=[Look(), *options.pop("callbacks", [])], **options)
+    return model, seen
+
+
+def test_fit_chooses_by_itself(capfd, monkeypatch):
+    one, seen = _watched(model={"execution": "fixed"})
+    assert set(seen) == {1}
+    auto, seen = _watched(verbose=2)
+    assert max(seen) > 1
+    assert f"execution: a loop of {seen[0]} steps" in capfd.readouterr().err
+    for a, b in zip(_state(one), _state(auto), strict=True):
+        np.testing.assert_array_equal(a, b)  # The same operations, in a loop.
+
+    # Traced once, chosen once.
+    function = auto.train_function
+    monkeypatch.setattr(trials, "Trial", lambda *_: pytest.fail("a second trial"))
+    _fit(auto, np.tile(X, (8, 1)), np.tile(Y, 8))
+    assert auto.train_function is function
+
+
+def test_fit_does_as_compile_was_told():
+    model = _model()
+    model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=3)
+    _fit(model, np.tile(X, (8, 1)), np.tile(Y, 8))
+    assert model.steps_per_execution == 3
+
+
+def test_a_new_compilation_is_chosen_for_anew():
+    model, _ = _watched()
+    assert model.steps_per_execution > 1
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    _fit(model)  # 20 steps: nothing to choose.
+    assert model.steps_per_execution == 1
+
+
+def test_fit_calls_callbacks_that_look_at_every_step(capfd):
+    class Every(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            steps.append(batch)
+
+    steps = []
+    model, _ = _watched(callbacks=[Every()], verbose=2)
+    assert steps == [*range(75), *range(75)]
+    assert "because Every looks at every step" in capfd.readouterr().err
+    # It has gone: many steps at once again.
+    _fit(model, np.tile(X, (8, 1)), np.tile(Y, 8))
+    assert model.steps_per_execution > 1
+
+
+def test_one_program_can_be_asked_for(monkeypatch):
+    model, _ = _watched(model={"execution": "one_program"})
+    assert model.train_function.is_one_program
+    monkeypatch.setenv("KERASCALE_EXECUTION", "one_program")
+    other, _ = _watched()
+    assert other.train_function.is_one_program
+    monkeypatch.setenv("KERASCALE_EXECUTION", "fastest")
+    with pytest.raises(ks.RefusedError, match=r"KERASCALE_EXECUTION: .*'fastest'"):
+        _watched()
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ks.RefusedError, match="execution: expected one of auto, fixed"):
+        _watched(model={"execution": "quick"})
 
 
 def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkeypatch):
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
     monkeypatch.setattr(
-        trials, "choose", lambda *a, **kw: Form(one_program=True, steps=8)
+        choosing, "choose", lambda *a, **kw: (Form(one_program=True, steps=8), 1.0)
     )
     config = recipe.Config(epochs=1, units=(8,), execution="auto")
     run = ks.train(recipe, config, run_dir=tmp_path / "run")
@@ -314,7 +392,7 @@ def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkey
     assert run.model.train_function.is_one_program
 
     # It goes on as it began.
-    monkeypatch.setattr(trials, "choose", lambda *a, **kw: pytest.fail("a trial"))
+    monkeypatch.setattr(choosing, "choose", lambda *a, **kw: pytest.fail("a trial"))
     more = recipe.Config(epochs=2, units=(8,), execution="auto")
     run = ks.train(recipe, more, run_dir=tmp_path / "run")
     assert run.config.steps_per_execution == 8

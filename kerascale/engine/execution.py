@@ -9,7 +9,15 @@ import tensorflow as tf
 
 from kerascale.console import say
 from kerascale.datasets.pipeline import Batches, FromArrays
-from kerascale.engine import control, place, prepare, reduce, replicas, slices
+from kerascale.engine import (
+    control,
+    place,
+    prepare,
+    private_keras,
+    reduce,
+    replicas,
+    slices,
+)
 from kerascale.engine.chunk import Chunk, Part
 from kerascale.engine.feed import StepIterator
 from kerascale.engine.step import TrainStep
@@ -21,8 +29,9 @@ Step = Callable[[Any], Any]
 # Among the logs of an execution, and taken out of them.
 _WISHES = "_kerascale_wishes"
 
-# An attribute of a model whose form of execution was set.
-_ONE_PROGRAM = "_kerascale_one_program"
+# An attribute of a model whose form of execution was set: for which compilation, and
+# whether as one program.
+_SET = "_kerascale_form"
 
 # What XLA raises while it compiles, before anything was run.
 _NOT_COMPILED = (
@@ -127,7 +136,7 @@ class Execution:
         batches, first = iterator.batches, iterator.place
         if batches is None:
             # Silent where `compile` was told so, which means each step then.
-            if _ONE_PROGRAM in vars(self.model):
+            if _form_set(self.model) is not None:
                 self._do_not_compute("the data is neither arrays nor read by index")
             return None
         num_full = batches.num_examples // batches.batch_size
@@ -332,7 +341,7 @@ class Execution:
 def train(model: keras.Model, custom: bool) -> Execution:
     """The function that `fit` calls for an execution."""
     steps = model.steps_per_execution if one_program(model) else 0
-    if not steps and vars(model).get(_ONE_PROGRAM):
+    if not steps and _form_set(model):
         say("note: the steps of an execution are one program on one device only.")
     return Execution(model, TrainStep(model, custom), custom, steps)
 
@@ -344,9 +353,9 @@ def of_form(model: keras.Model, program_steps: int) -> Execution:
 
 
 def set_form(model: keras.Model, one_program: bool, steps: int) -> None:
-    """From now on `fit` executes steps in this form, whatever `compile` was told."""
+    """Until the next `compile`, `fit` executes steps in this form."""
     model.steps_per_execution = steps
-    vars(model)[_ONE_PROGRAM] = one_program
+    vars(model)[_SET] = (private_keras.compilation(model), one_program)
     made = model.train_function
     if not isinstance(made, Execution) or not made.is_of_form(one_program, steps):
         model.train_function = None
@@ -359,8 +368,20 @@ def one_program(model: keras.Model) -> bool:
     """
     if model.run_eagerly or replicas.is_distributed(model.distribute_strategy):
         return False
-    told = bool(model.jit_compile) and model.steps_per_execution > 1
-    return vars(model).get(_ONE_PROGRAM, told)
+    before = _form_set(model)
+    if before is not None:
+        return before
+    return bool(model.jit_compile) and model.steps_per_execution > 1
+
+
+def is_told(model: keras.Model) -> bool:
+    """Whether `compile`, or `set_form` since, has said how steps are executed."""
+    return _form_set(model) is not None or model.steps_per_execution > 1
+
+
+def _form_set(model: keras.Model) -> bool | None:
+    compilation, one_program = vars(model).get(_SET, (None, None))
+    return one_program if compilation is private_keras.compilation(model) else None
 
 
 def step_losses(model: keras.Model) -> np.ndarray | None:

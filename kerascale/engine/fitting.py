@@ -131,11 +131,14 @@ def with_epoch(callbacks: Any, data: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(set_epoch)
         return callbacks
-    if callbacks is None:
-        callbacks = []
-    elif isinstance(callbacks, keras.callbacks.Callback):
-        callbacks = [callbacks]
-    return [set_epoch, *callbacks]
+    return [set_epoch, *as_list(callbacks)]
+
+
+def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """The callbacks that `fit` was given, in any of the ways that Keras knows."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return list(keras.tree.flatten(callbacks)) if callbacks else []
 
 
 class ResumingCallbacks(keras.callbacks.CallbackList):

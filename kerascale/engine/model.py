@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.engine import (
+    choosing,
     execution,
     fitting,
     guards,
@@ -26,6 +27,10 @@ class Engine(keras.Model):
     It stands at Keras' own extension points: `train_step`, `test_step`,
     `compute_loss`, `get_metrics_result`, `make_train_function` and its kin.
     """
+
+    # How `fit` executes steps where `compile` was not told `steps_per_execution`:
+    # `auto` by what is fastest here, `fixed` one by one, `one_program` by XLA.
+    execution: choosing.Choice = "auto"
 
     # ------------------------------------------------------------- one replica's
 
@@ -252,6 +257,13 @@ class Engine(keras.Model):
                 "validation_steps", validation_steps, validation_data.num_batches
             )
         callbacks = fitting.with_epoch(callbacks, data)
+        choosing.before_fit(
+            self,
+            getattr(data, "batches", None),
+            (data.num_batches or 0) * (epochs - initial_epoch),
+            fitting.as_list(callbacks),
+            is_silent=verbose == 0,
+        )
         skip = getattr(data, "skip", 0)
         if skip:
             callbacks = fitting.ResumingCallbacks(
@@ -384,7 +396,10 @@ class Model(Engine):
 
 
 def scale(
-    model: keras.Model, *, batch_statistics: Literal["global", "replica"] = "global"
+    model: keras.Model,
+    *,
+    batch_statistics: Literal["global", "replica"] = "global",
+    execution: choosing.Choice = "auto",
 ) -> keras.Model:
     """Gives the step engine to any Keras model, in place.
 
@@ -397,6 +412,10 @@ def scale(
         batch_statistics: `global`: those of the global batch, as on one device;
             `replica`: each replica's own, where `BatchNormalization` says so, with
             which the result depends on the number of replicas.
+        execution: How `fit` executes steps on one device, from arrays, where `compile`
+            was not told `steps_per_execution`: `auto`: in the form that is fastest
+            here, measured first; `fixed`: one by one; `one_program`: many as one
+            program of XLA.
 
     Returns:
         The same object.
@@ -423,4 +442,5 @@ def scale(
     # Behind the class's own methods: a user's train_step stays the user's.
     private_keras.adopt_class(model, Engine, behind=True)
     prepare.set_batch_statistics(model, batch_statistics)
+    model.execution = execution
     return model

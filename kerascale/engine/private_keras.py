@@ -87,6 +87,11 @@ def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
     return names - {f.signature.name for f in graph.library.function}
 
 
+def compilation(model: keras.Model) -> Any:
+    """An object of its own for each call of `compile`; None before the first."""
+    return getattr(model, "_compile_config", None)
+
+
 def counts_steps(callback: keras.callbacks.Callback) -> bool:
     """Whether it is one of Keras' own that counts the steps of an execution itself."""
     kinds = keras.callbacks

@@ -4,24 +4,21 @@ What a trial trains is undone: no weight, seed, metric or place in the data chan
 """
 
 import contextlib
-import dataclasses
+import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.console import duration, say
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import (
     execution,
     feed,
-    known_forms,
     prepare,
     private_keras,
-    replicas,
     state,
 )
 from kerascale.engine.known_forms import Form
@@ -49,103 +46,47 @@ _STATE_IN_VARIABLES = frozenset(
 _STATE_IN_VARIABLES_BEGINS = ("ResourceApply", "ResourceGather", "ResourceScatter")
 
 
-def choose(
-    model: keras.Model,
-    batches: Batches,
-    total_steps: int,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> Form:
-    """The form in which a model trains fastest here, which is said.
-
-    Args:
-        model: Compiled and built.
-        batches: What it will be trained on.
-        total_steps: Steps of the whole training.
-        callbacks: Those of `fit`.
-
-    Returns:
-        A form; what `compile` was told, where nothing can be tried.
-    """
-    told = Form(execution.one_program(model), model.steps_per_execution)
-    if (
-        replicas.is_distributed(model.distribute_strategy)
-        or model.run_eagerly
-        or not isinstance(batches, Batches)
-    ):
-        say("execution: as told (auto chooses on one device, for data of arrays)")
-        return told
-    watching = [type(c).__name__ for c in callbacks if wants_every_step(c)]
-    if watching:
-        say(
-            f"execution: step by step, because {', '.join(watching)} looks at every "
-            "step; with `every_step = False` in its class it may be faster"
-        )
-        return Form(False, 1)
-    known = known_forms.read(model, batches)
-    if known is not None:
-        say(f"execution: {known} (measured before)")
-        return known
-    began = time.monotonic()
-    if batches.first_step:
-        batches = dataclasses.replace(batches, first_step=0)
-    trial = _Trial(model, batches)
-    with _undone(model):
-        form, sure = trial.run(total_steps)
-    if sure:
-        known_forms.write(model, batches, form)
-    took = duration(time.monotonic() - began)
-    say(f"execution: {form} ({trial.said()}; trial of {took})")
-    return form
-
-
-def wants_every_step(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback must be called after each single step.
-
-    One that overrides `on_train_batch_begin` or `on_train_batch_end` must, unless its
-    class says `every_step = False`.
-    """
-    every_step = getattr(callback, "every_step", None)
-    if every_step is not None:
-        return bool(every_step)
-    if private_keras.counts_steps(callback):
-        return False
-    names = "on_train_batch_begin on_train_batch_end on_batch_begin on_batch_end"
-    # An attribute of the object itself, as in a LambdaCallback, is another too.
-    return any(
-        getattr(getattr(callback, name), "__func__", None)
-        is not getattr(keras.callbacks.Callback, name)
-        for name in names.split()
-    )
-
-
-class _Trial:
+class Trial:
     """Measures the forms of one model."""
 
-    def __init__(self, model: keras.Model, batches: Batches) -> None:
+    def __init__(self, model: keras.Model, batches: Batches, told: Form) -> None:
         self._model = model
         self._batches = batches
         self._feed = feed.from_batches(batches, model.distribute_strategy)
         self._seconds: dict[str, float] = {}
-        self._told = Form(execution.one_program(model), model.steps_per_execution)
+        self._told = told
         prepare.build(model, self._feed.batch_spec)
 
+    @property
+    def was_tried(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self._seconds)
+
     def said(self) -> str:
-        if not self._seconds:
+        """What was measured, for a person."""
+        if not self.was_tried:
             return "nothing was tried: a step changes what could not be given back"
         return ", ".join(
             f"{name} {seconds * 1000:.3g} ms a step"
             for name, seconds in self._seconds.items()
         )
 
-    def run(self, total_steps: int) -> tuple[Form, bool]:
-        """The form, and whether all of them were measured."""
+    def run(self, total_steps: int, force_program: bool = False) -> tuple[Form, float]:
+        """The form, and the steps of a training in which others would be measured.
+
+        Args:
+            total_steps: Steps of the whole training.
+            force_program: Whether it shall be one program, if it can be.
+        """
         model, batches = self._model, self._batches
         loop = execution.of_form(model, 0)
         if not self._can_be_undone(loop):
-            return self._told, False
+            return self._told, math.inf
         self._time(loop, 1)  # It is traced.
         seconds = self._time(loop, 2)
-        seconds = self._time(loop, self._steps_of(seconds))
+        is_short = total_steps * seconds < _WORTH_COMPILING_SECONDS
+        if not is_short:
+            seconds = self._time(loop, self._steps_of(seconds))
         self._seconds["loop"] = seconds
         steps = min(
             max(1, int(_EXECUTION_SECONDS / seconds)),
@@ -154,21 +95,26 @@ class _Trial:
         )
         form = Form(False, steps)
         model.train_function = loop
-        if total_steps * seconds < _WORTH_COMPILING_SECONDS:
-            return form, False
-        if batches.num_examples < batches.batch_size or self._has_slow_kernels(loop):
-            return form, True
+        if is_short and not force_program:
+            return form, _WORTH_COMPILING_SECONDS / seconds
+        if batches.num_examples < batches.batch_size:
+            return form, math.inf
+        if self._has_slow_kernels(loop) and not force_program:
+            return form, math.inf
         steps = max(1, min(steps, _MOST_BYTES // self._bytes_of_batch()))
         program = execution.of_form(model, steps)
         self._time(program, 1)  # It is compiled.
         if not program.is_one_program:
-            return form, True
+            return form, math.inf
         # A convolution can take a hundred times as long in a program.
         once = self._time(program, 1)
+        if force_program:
+            steps = min(steps, int(_EXECUTION_SECONDS / once))
+            return Form(True, max(1, steps)), math.inf
         if once > 3 * seconds + 0.05:
             self._seconds["one program"] = once
-            return form, True
-        return self._faster(loop, program, form, Form(True, steps)), True
+            return form, math.inf
+        return self._faster(loop, program, form, Form(True, steps)), math.inf
 
     def _faster(
         self,
@@ -224,7 +170,7 @@ class _Trial:
         return (time.perf_counter() - began) / steps
 
     def _can_be_undone(self, run: execution.Execution) -> bool:
-        """Whether a step changes nothing that `_undone` does not give back."""
+        """Whether a step changes nothing that `undone` does not give back."""
         self._model.steps_per_execution = 2
         traced = run.traced(iter(self._feed.get_tf_dataset()))
         known = {id(v.value.handle) for v in state.variables(self._model)}
@@ -237,7 +183,7 @@ class _Trial:
 
 
 @contextlib.contextmanager
-def _undone(model: keras.Model) -> Iterator[None]:
+def undone(model: keras.Model) -> Iterator[None]:
     """Gives back, at the end, all that a training changes."""
     generators = random.getstate(), np.random.get_state()
     steps = model.steps_per_execution

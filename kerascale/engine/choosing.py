@@ -1,0 +1,187 @@
+"""How `fit` executes steps: as it was told, as was measured before, or by a trial."""
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import keras
+
+from kerascale.console import duration, say
+from kerascale.datasets.pipeline import Batches
+from kerascale.engine import execution, known_forms, private_keras, replicas, trials
+from kerascale.engine.known_forms import Form
+from kerascale.errors import RefusedError
+
+Choice = Literal["auto", "fixed", "one_program"]
+
+# Says how, wherever it would be chosen.
+VARIABLE = "KERASCALE_EXECUTION"
+
+# With fewer steps than these nothing is gained.
+_FEWEST_STEPS = 64
+
+# An attribute of a model: what was chosen for it.
+_CHOSEN = "_kerascale_chosen"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """What was chosen for a model.
+
+    Args:
+        key: For which compilation, size of batch and wish.
+        enough: Steps of a training that is too short to choose anew.
+    """
+
+    key: tuple[Any, ...]
+    enough: float
+
+
+def before_fit(
+    model: keras.Model,
+    batches: Batches | None,
+    total_steps: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    *,
+    is_silent: bool,
+) -> None:
+    """Chooses the form of execution for `fit`, unless the model was told one.
+
+    Args:
+        model: Compiled.
+        batches: What it is trained on; None where they are not computed from their
+            place.
+        total_steps: Steps of the whole `fit`.
+        callbacks: Those of `fit`.
+        is_silent: Whether nothing is said of what was chosen.
+    """
+    wish = model.execution
+    if wish not in get_args(Choice):
+        raise RefusedError(
+            f"execution: expected one of {', '.join(get_args(Choice))}. Received: "
+            f"{wish!r:.80}. Set it in the class, or by scale(model, execution=...)."
+        )
+    if batches is None or wish == "fixed" or not can_choose(model):
+        return
+    if _chosen(model) is None and execution.is_told(model):
+        return
+    if total_steps < _FEWEST_STEPS and wish == "auto" and not _forced():
+        return
+    tell = (lambda text: None) if is_silent else say
+    watching = any(wants_every_step(each) for each in callbacks)
+    key = (private_keras.compilation(model), batches.batch_size, wish, watching)
+    chosen = _chosen(model)
+    if chosen is not None and chosen.key == key and total_steps < chosen.enough:
+        return
+    form, enough = choose(model, batches, total_steps, callbacks, wish=wish, tell=tell)
+    execution.set_form(model, form.one_program, form.steps)
+    vars(model)[_CHOSEN] = _Chosen(key, enough)
+
+
+def choose(
+    model: keras.Model,
+    batches: Batches,
+    total_steps: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    wish: Choice = "auto",
+    tell: Callable[[str], None] = say,
+) -> tuple[Form, float]:
+    """The form in which a model trains fastest here, which is said.
+
+    Args:
+        model: Compiled and built.
+        batches: What it will be trained on.
+        total_steps: Steps of the whole training.
+        callbacks: Those of `fit`.
+        wish: Not `auto`: only the number of steps is chosen.
+        tell: Says it.
+
+    Returns:
+        A form; what `compile` was told, where nothing can be tried. And the steps of
+        a training for which it would be another, if longer.
+    """
+    told = Form(execution.one_program(model), model.steps_per_execution)
+    if _chosen(model) is not None:  # By the `fit` before: nobody told it.
+        told = Form(False, 1)
+    if not can_choose(model) or not isinstance(batches, Batches):
+        tell("execution: step by step (auto chooses on one device, for arrays)")
+        return told, math.inf
+    wish = _forced() or wish
+    if wish == "fixed":
+        return told, math.inf
+    if _watching(callbacks, tell):
+        return Form(False, 1), math.inf
+    known = known_forms.read(model, batches)
+    if known is not None and wish == "auto":
+        tell(f"execution: {known} (measured before)")
+        return known, math.inf
+    began = time.monotonic()
+    trial = trials.Trial(model, dataclasses.replace(batches, first_step=0), told)
+    with trials.undone(model):
+        form, enough = trial.run(total_steps, force_program=wish == "one_program")
+    if trial.was_tried and enough == math.inf and wish == "auto":
+        known_forms.write(model, batches, form)
+    took = duration(time.monotonic() - began)
+    tell(f"execution: {form} ({trial.said()}; trial of {took})")
+    return form, enough
+
+
+def _watching(
+    callbacks: Sequence[keras.callbacks.Callback], tell: Callable[[str], None]
+) -> bool:
+    """Whether one of them looks at every step, which is said."""
+    names = [type(c).__name__ for c in callbacks if wants_every_step(c)]
+    if names:
+        tell(
+            f"execution: step by step, because {', '.join(names)} looks at every "
+            "step; with `every_step = False` in its class it may be faster"
+        )
+    return bool(names)
+
+
+def _chosen(model: keras.Model) -> _Chosen | None:
+    chosen = vars(model).get(_CHOSEN)
+    if chosen is None or chosen.key[0] is not private_keras.compilation(model):
+        return None
+    return chosen
+
+
+def can_choose(model: keras.Model) -> bool:
+    """Whether there is a choice: on one device, in a graph."""
+    return not (model.run_eagerly or replicas.is_distributed(model.distribute_strategy))
+
+
+def _forced() -> Choice | None:
+    value = os.environ.get(VARIABLE)
+    if not value or value == "auto":
+        return None
+    if value not in get_args(Choice):
+        raise RefusedError(
+            f"{VARIABLE}: expected one of {', '.join(get_args(Choice))}. Received: "
+            f"{value!r:.80}. Unset it."
+        )
+    return value
+
+
+def wants_every_step(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback must be called after each single step.
+
+    One that overrides `on_train_batch_begin` or `on_train_batch_end` must, unless its
+    class says `every_step = False`.
+    """
+    every_step = getattr(callback, "every_step", None)
+    if every_step is not None:
+        return bool(every_step)
+    if private_keras.counts_steps(callback):
+        return False
+    names = "on_train_batch_begin on_train_batch_end on_batch_begin on_batch_end"
+    # An attribute of the object itself, as in a LambdaCallback, is another too.
+    return any(
+        getattr(getattr(callback, name), "__func__", None)
+        is not getattr(keras.callbacks.Callback, name)
+        for name in names.split()
+    )
