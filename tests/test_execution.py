@@ -1,5 +1,6 @@
 """The form of execution: steps as one program give what single steps give."""
 
+import dataclasses
 import json
 
 import keras
@@ -230,7 +231,7 @@ def _batches():
 
 
 def test_a_trial_changes_nothing(monkeypatch, capfd):
-    monkeypatch.setattr(trials, "_WORTH_COMPILING_SECONDS", 0.0)
+    monkeypatch.setattr(known_forms, "WORTH_COMPILING_SECONDS", 0.0)
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
     model = _model(layers=[_dropout()])
     _fit(model, epochs=1)
@@ -267,7 +268,7 @@ def test_what_cannot_be_undone_is_not_tried():
 
 
 def test_convolutions_are_not_tried_as_one_program_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(trials, "_WORTH_COMPILING_SECONDS", 0.0)
+    monkeypatch.setattr(known_forms, "WORTH_COMPILING_SECONDS", 0.0)
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     layers = [
@@ -331,6 +332,23 @@ def test_fit_chooses_by_itself(capfd, monkeypatch):
     monkeypatch.setattr(trials, "Trial", lambda *_: pytest.fail("a second trial"))
     _fit(auto, np.tile(X, (8, 1)), np.tile(Y, 8))
     assert auto.train_function is function
+
+
+def test_many_short_fits_are_a_long_one(monkeypatch):
+    monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
+    monkeypatch.setattr(trials, "_CLEARLY", 1000.0)  # A program is taken to be faster.
+    x, y = np.tile(X, (8, 1)), np.tile(Y, 8)
+    model = _model()
+    _fit(model, x, y)
+    assert not model.train_function.is_one_program
+    chosen = choosing._chosen(model)
+    # As if 150 steps were half of what is worth it.
+    vars(model)["_kerascale_chosen"] = dataclasses.replace(chosen, enough=300)
+    monkeypatch.setattr(known_forms, "WORTH_COMPILING_SECONDS", 0.0)
+    _fit(model, x, y, epochs=1)
+    assert not model.train_function.is_one_program
+    _fit(model, x, y, epochs=1)
+    assert model.train_function.is_one_program
 
 
 def test_fit_does_as_compile_was_told():

@@ -12,7 +12,7 @@ import keras
 from kerascale.console import duration, say
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import execution, known_forms, private_keras, replicas, trials
-from kerascale.engine.known_forms import Form
+from kerascale.engine.known_forms import Form, Known
 from kerascale.errors import RefusedError
 
 Choice = Literal["auto", "fixed", "one_program"]
@@ -33,11 +33,13 @@ class _Chosen:
 
     Args:
         key: For which compilation, size of batch and wish.
-        enough: Steps of a training that is too short to choose anew.
+        enough: Steps of a training that is long enough to choose anew.
+        steps: Those of each `fit` until now.
     """
 
     key: tuple[Any, ...]
     enough: float
+    steps: int
 
 
 def before_fit(
@@ -74,11 +76,14 @@ def before_fit(
     watching = any(wants_every_step(each) for each in callbacks)
     key = (private_keras.compilation(model), batches.batch_size, wish, watching)
     chosen = _chosen(model)
-    if chosen is not None and chosen.key == key and total_steps < chosen.enough:
-        return
+    if chosen is not None and chosen.key == key:
+        total_steps += chosen.steps  # Many short ones are a long one.
+        vars(model)[_CHOSEN] = dataclasses.replace(chosen, steps=total_steps)
+        if total_steps < chosen.enough:
+            return
     form, enough = choose(model, batches, total_steps, callbacks, wish=wish, tell=tell)
     execution.set_form(model, form.one_program, form.steps)
-    vars(model)[_CHOSEN] = _Chosen(key, enough)
+    vars(model)[_CHOSEN] = _Chosen(key, enough, total_steps)
 
 
 def choose(
@@ -116,18 +121,32 @@ def choose(
     if _watching(callbacks, tell):
         return Form(False, 1), math.inf
     known = known_forms.read(model, batches)
-    if known is not None and wish == "auto":
-        tell(f"execution: {known} (measured before)")
-        return known, math.inf
+    form = _form_of(known, wish, total_steps)
+    if form is not None:
+        tell(f"execution: {form} (measured before)")
+        return form, math.inf if form.one_program else known.enough
     began = time.monotonic()
-    trial = trials.Trial(model, dataclasses.replace(batches, first_step=0), told)
+    trial = trials.Trial(model, dataclasses.replace(batches, first_step=0))
     with trials.undone(model):
-        form, enough = trial.run(total_steps, force_program=wish == "one_program")
-    if trial.was_tried and enough == math.inf and wish == "auto":
-        known_forms.write(model, batches, form)
+        known = trial.run(total_steps, force_program=wish == "one_program")
+    if known is None:
+        tell("execution: as told, because a step changes what could not be given back")
+        return told, math.inf
+    if wish == "auto" and known.program_steps is not None:
+        known_forms.write(model, batches, known)
+    form = known.form(math.inf if wish == "one_program" else total_steps)
     took = duration(time.monotonic() - began)
     tell(f"execution: {form} ({trial.said()}; trial of {took})")
-    return form, enough
+    return form, math.inf if form.one_program else known.enough
+
+
+def _form_of(known: Known | None, wish: Choice, total_steps: float) -> Form | None:
+    """The form, if enough is known for it."""
+    if known is None or wish != "auto":
+        return None
+    if known.program_steps is None and total_steps >= known.enough:
+        return None
+    return known.form(total_steps)
 
 
 def _watching(

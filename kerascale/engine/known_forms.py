@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import platform
@@ -17,6 +18,10 @@ from kerascale._version import __version__
 from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import private_keras
+
+# A program has to save more than its compilation takes: of a training that is shorter
+# as a loop none is compiled.
+WORTH_COMPILING_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,18 +41,47 @@ class Form:
         return f"{what} {self.steps} steps"
 
 
-def read(model: keras.Model, batches: Batches) -> Form | None:
-    """The form that was found for such a model; None if none was."""
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What was measured of a model.
+
+    Args:
+        seconds: Of a step in a loop.
+        steps: Of an execution in a loop.
+        program_steps: Of an execution as one program, where that is faster; 0: it is
+            not; None: it was not measured.
+    """
+
+    seconds: float
+    steps: int
+    program_steps: int | None = None
+
+    def form(self, total_steps: float) -> Form:
+        """The form for a training of that many steps."""
+        if self.program_steps and total_steps >= self.enough:
+            return Form(True, self.program_steps)
+        return Form(False, self.steps)
+
+    @property
+    def enough(self) -> float:
+        """Steps of a training that is long enough for a program to be compiled."""
+        if self.program_steps == 0:
+            return math.inf
+        return WORTH_COMPILING_SECONDS / self.seconds
+
+
+def read(model: keras.Model, batches: Batches) -> Known | None:
+    """What is known of such a model; None if it was not measured."""
     try:
-        return Form(**json.loads(_path(model, batches).read_text(encoding="utf-8")))
+        return Known(**json.loads(_path(model, batches).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def write(model: keras.Model, batches: Batches, form: Form) -> None:
-    """Keeps a form, if the cache can be written."""
+def write(model: keras.Model, batches: Batches, known: Known) -> None:
+    """Keeps what was measured, if the cache can be written."""
     path = _path(model, batches)
-    text = json.dumps(dataclasses.asdict(form))
+    text = json.dumps(dataclasses.asdict(known))
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         # In one move: another process may read it.

@@ -4,7 +4,7 @@ What a trial trains is undone: no weight, seed, metric or place in the data chan
 """
 
 import contextlib
-import math
+import dataclasses
 import random
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from kerascale.engine import (
     private_keras,
     state,
 )
-from kerascale.engine.known_forms import Form
+from kerascale.engine.known_forms import Known
 
 # An execution takes about that long: between two of them a request to stop is seen,
 # and progress is shown.
@@ -30,8 +30,6 @@ _MOST_STEPS = 1024
 # What is gathered in front of a program takes at most this much memory.
 _MOST_BYTES = 128 * 2**20
 
-# A program has to save more than its compilation takes.
-_WORTH_COMPILING_SECONDS = 20.0
 _WINDOW_SECONDS = 0.3
 _ROUNDS = 3
 # Another form is taken if it is faster by more than what measuring is off by.
@@ -49,91 +47,84 @@ _STATE_IN_VARIABLES_BEGINS = ("ResourceApply", "ResourceGather", "ResourceScatte
 class Trial:
     """Measures the forms of one model."""
 
-    def __init__(self, model: keras.Model, batches: Batches, told: Form) -> None:
+    def __init__(self, model: keras.Model, batches: Batches) -> None:
         self._model = model
         self._batches = batches
         self._feed = feed.from_batches(batches, model.distribute_strategy)
         self._seconds: dict[str, float] = {}
-        self._told = told
         prepare.build(model, self._feed.batch_spec)
-
-    @property
-    def was_tried(self) -> bool:
-        """Whether anything was measured."""
-        return bool(self._seconds)
 
     def said(self) -> str:
         """What was measured, for a person."""
-        if not self.was_tried:
-            return "nothing was tried: a step changes what could not be given back"
         return ", ".join(
             f"{name} {seconds * 1000:.3g} ms a step"
             for name, seconds in self._seconds.items()
         )
 
-    def run(self, total_steps: int, force_program: bool = False) -> tuple[Form, float]:
-        """The form, and the steps of a training in which others would be measured.
+    def run(self, total_steps: float, force_program: bool = False) -> Known | None:
+        """Measures; the model's train function is then the faster one.
 
         Args:
             total_steps: Steps of the whole training.
             force_program: Whether it shall be one program, if it can be.
+
+        Returns:
+            None if nothing can be tried.
         """
         model, batches = self._model, self._batches
         loop = execution.of_form(model, 0)
         if not self._can_be_undone(loop):
-            return self._told, math.inf
+            return None
         self._time(loop, 1)  # It is traced.
         seconds = self._time(loop, 2)
-        is_short = total_steps * seconds < _WORTH_COMPILING_SECONDS
-        if not is_short:
+        is_long = total_steps >= Known(seconds, 1).enough
+        if is_long:  # Of two steps, half is the beginning of an execution.
             seconds = self._time(loop, self._steps_of(seconds))
+            is_long = total_steps >= Known(seconds, 1).enough
         self._seconds["loop"] = seconds
-        steps = min(
-            max(1, int(_EXECUTION_SECONDS / seconds)),
-            _MOST_STEPS,
-            batches.steps_per_epoch,
-        )
-        form = Form(False, steps)
+        steps = int(_EXECUTION_SECONDS / seconds)
+        steps = max(1, min(steps, _MOST_STEPS, batches.steps_per_epoch))
+        known = Known(seconds, steps)
         model.train_function = loop
-        if is_short and not force_program:
-            return form, _WORTH_COMPILING_SECONDS / seconds
+        if force_program or is_long:
+            program_steps = self._program_steps(loop, known, force_program)
+            known = dataclasses.replace(known, program_steps=program_steps)
+        return known
+
+    def _program_steps(
+        self, loop: execution.Execution, known: Known, force: bool
+    ) -> int:
+        """Steps of a program, where it is faster than a loop; 0 where it is not."""
+        batches = self._batches
         if batches.num_examples < batches.batch_size:
-            return form, math.inf
-        if self._has_slow_kernels(loop) and not force_program:
-            return form, math.inf
-        steps = max(1, min(steps, _MOST_BYTES // self._bytes_of_batch()))
-        program = execution.of_form(model, steps)
+            return 0
+        if self._has_slow_kernels(loop) and not force:
+            return 0
+        steps = max(1, min(known.steps, _MOST_BYTES // self._bytes_of_batch()))
+        program = execution.of_form(self._model, steps)
         self._time(program, 1)  # It is compiled.
         if not program.is_one_program:
-            return form, math.inf
+            return 0
         # A convolution can take a hundred times as long in a program.
-        once = self._time(program, 1)
-        if force_program:
-            steps = min(steps, int(_EXECUTION_SECONDS / once))
-            return Form(True, max(1, steps)), math.inf
-        if once > 3 * seconds + 0.05:
-            self._seconds["one program"] = once
-            return form, math.inf
-        return self._faster(loop, program, form, Form(True, steps)), math.inf
+        once = self._seconds["one program"] = self._time(program, 1)
+        if force:
+            return max(1, min(steps, int(_EXECUTION_SECONDS / once)))
+        if once > 3 * known.seconds + 0.05 or not self._is_faster(program, loop, steps):
+            return 0
+        self._model.train_function = program
+        return steps
 
-    def _faster(
-        self,
-        loop: execution.Execution,
-        program: execution.Execution,
-        form: Form,
-        other: Form,
-    ) -> Form:
-        count = min(self._steps_of(self._seconds["loop"]), other.steps)
+    def _is_faster(
+        self, program: execution.Execution, loop: execution.Execution, steps: int
+    ) -> bool:
+        count = min(self._steps_of(self._seconds["loop"]), steps)
         times = [
             (self._time(loop, count), self._time(program, count))
             for _ in range(_ROUNDS)
         ]
         ours, others = (min(column) for column in zip(*times, strict=True))
         self._seconds = {"loop": ours, "one program": others}
-        if others < _CLEARLY * ours:
-            self._model.train_function = program
-            return other
-        return form
+        return others < _CLEARLY * ours
 
     def _has_slow_kernels(self, run: execution.Execution) -> bool:
         """Whether a single step in a program takes too long to be measured.
@@ -163,6 +154,8 @@ class Trial:
         steps = min(steps, self._batches.steps_per_epoch)
         self._model.steps_per_execution = steps
         iterator = iter(self._feed.get_tf_dataset())
+        if not run.is_one_program:
+            _ = iterator.iterator  # That it is made is not a step's time.
         began = time.perf_counter()
         logs = run(iterator)
         for value in logs.values():
