@@ -1,6 +1,7 @@
 """Batches as a pure function of (seed, epoch, step)."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,16 @@ class Batches:
     def batch(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
         """Batch `step` (from 0) of `epoch` (from 0)."""
         return self.gather(self.indices(epoch, step), epoch)
+
+    @functools.cached_property
+    def element_spec(self) -> Any:
+        """That of a batch, whose number of examples is free."""
+        if isinstance(self.gather, FromArrays):
+            return tf.nest.map_structure(
+                lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype),
+                self.gather.arrays,
+            )
+        return self.dataset().element_spec
 
     def dataset(self, epochs: int = 1, start_step: int = 0) -> tf.data.Dataset:
         """The batches of several epochs, one after the other.

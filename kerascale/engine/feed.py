@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -51,8 +51,8 @@ class StepIterator:
     """An iterator that knows how many steps of the epoch are left.
 
     Args:
-        elements: Those of the feed, or an iterator over them. Where steps compute
-            their batches themselves, none is ever asked for.
+        elements: Those of the feed, or a function that gives them. Where steps
+            compute their batches themselves, none is ever asked for.
         steps_per_epoch: After that many `take` begins anew; None: unknown.
         num_batches: How many there are in all; None: unknown.
         skip: Steps of the epoch that were done before, and are not in the iterator.
@@ -62,7 +62,7 @@ class StepIterator:
 
     def __init__(
         self,
-        elements: Iterable[Any],
+        elements: Iterable[Any] | Callable[[], Iterable[Any]],
         steps_per_epoch: int | None,
         num_batches: int | None,
         skip: int = 0,
@@ -81,7 +81,7 @@ class StepIterator:
 
     @functools.cached_property
     def iterator(self) -> tf.data.Iterator:
-        return iter(self._elements)
+        return iter(self._elements() if callable(self._elements) else self._elements)
 
     @functools.cached_property
     def epoch(self) -> tf.Tensor:
@@ -121,7 +121,7 @@ class _Steps(tf.distribute.DistributedDataset):
         skip, self._skip = self._skip, 0
         feed = self._feed
         return StepIterator(
-            feed.dataset,
+            lambda: feed.dataset,
             feed.steps,
             feed.num_batches,
             skip,
@@ -141,7 +141,7 @@ class Feed(private_keras.DataAdapter):
     item for each local replica, each (data, int64 [size, offset, count]).
 
     Args:
-        dataset: Of such elements.
+        dataset: Of such elements; or a function that makes it.
         element_spec: That of a global batch: (x,), (x, y) or (x, y, sample_weight).
         num_batches: Batches in an epoch; None: unknown.
         steps_per_epoch: Steps that `fit` was asked for; None: all batches.
@@ -153,7 +153,7 @@ class Feed(private_keras.DataAdapter):
 
     def __init__(
         self,
-        dataset: tf.data.Dataset,
+        dataset: tf.data.Dataset | Callable[[], tf.data.Dataset],
         element_spec: Any,
         num_batches: int | None,
         steps_per_epoch: int | None = None,
@@ -161,13 +161,18 @@ class Feed(private_keras.DataAdapter):
         skip: int = 0,
         batches: Batches | None = None,
     ) -> None:
-        self.dataset = dataset
+        self._dataset = dataset
         self.batches = batches
         self.batch_spec = element_spec
         self.set_epoch = set_epoch
         self.skip = skip
         self.steps = steps_per_epoch or num_batches
         self._num_batches = num_batches
+
+    @functools.cached_property
+    def dataset(self) -> tf.data.Dataset:
+        """Made when it is first asked for, which takes longer than some epochs."""
+        return self._dataset() if callable(self._dataset) else self._dataset
 
     def get_tf_dataset(self) -> Any:
         return _Steps(self)
@@ -256,10 +261,9 @@ def from_batches(
     skip = batches.first_step
     set_epoch = SetEpoch(first_step=counter("first_step"), skip=skip)
     variables = (set_epoch.epoch, set_epoch.first_step)
-    whole = batches.epoch_dataset(*variables)
-    known = (whole.element_spec, batches.steps_per_epoch, steps, set_epoch, skip)
+    known = (batches.element_spec, batches.steps_per_epoch, steps, set_epoch, skip)
     if not replicas.is_distributed(strategy):
-        return Feed(whole, *known, batches)
+        return Feed(lambda: batches.epoch_dataset(*variables), *known, batches)
     ids = replicas.local_ids(strategy)
     count = strategy.num_replicas_in_sync
     static = slices.static_rows(strategy, batches.batch_size)

@@ -75,7 +75,7 @@ class Trial:
         loop = execution.of_form(model, 0)
         if not self._can_be_undone(loop):
             return None
-        self._time(loop, 1)  # It is traced.
+        self._time(loop, 2)  # It is traced.
         seconds = self._time(loop, 2)
         is_long = total_steps >= Known(seconds, 1).enough
         if is_long:  # Of two steps, half is the beginning of an execution.

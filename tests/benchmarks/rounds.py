@@ -30,6 +30,8 @@ from .workload import Workload
 
 # Batches of which the loss is taken.
 _LOSS_BATCHES = 2
+# Training before the first round, beside the first steps.
+_WARM_UP_SECONDS = 15.0
 # Beyond this share of a round, entering `fit` would disturb its figure.
 LARGEST_ENTRY_SHARE = 0.01
 # Where other programs take more of the processors, in cores, a figure means little:
@@ -156,6 +158,9 @@ def warm_up(
         return found
     found |= ask("loss", examples=_LOSS_BATCHES * workload.batch_size)
     ask("run", epochs=1)  # With other shapes than the first steps, it may compile.
+    one = ask("run", epochs=1)["seconds"]
+    # What a framework finds out while it trains, it has found out by then.
+    ask("run", epochs=epochs_for(_WARM_UP_SECONDS, one))
     one = ask("run", epochs=1)["seconds"]
     found["epochs_per_round"] = epochs_for(plan.seconds, one)
     # An epoch that is a round by itself is too long for this to be seen.
