@@ -334,6 +334,14 @@ def test_fit_chooses_by_itself(capfd, monkeypatch):
     assert auto.train_function is function
 
 
+@pytest.mark.parametrize(
+    ("most", "steps"), [(4, 4), (6, 5), (9, 5), (10, 10), (99, 10)]
+)
+def test_executions_of_an_epoch_are_about_equal(most, steps):
+    # 10 steps in an epoch.
+    assert trials.Trial(_model(), _batches())._even(most) == steps
+
+
 def test_many_short_fits_are_a_long_one(monkeypatch):
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
     monkeypatch.setattr(trials, "_CLEARLY", 1000.0)  # A program is taken to be faster.

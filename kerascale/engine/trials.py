@@ -5,6 +5,7 @@ What a trial trains is undone: no weight, seed, metric or place in the data chan
 
 import contextlib
 import dataclasses
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Trial:
         Returns:
             None if nothing can be tried.
         """
-        model, batches = self._model, self._batches
+        model = self._model
         loop = execution.of_form(model, 0)
         if not self._can_be_undone(loop):
             return None
@@ -82,9 +83,7 @@ class Trial:
             seconds = self._time(loop, self._steps_of(seconds))
             is_long = total_steps >= Known(seconds, 1).enough
         self._seconds["loop"] = seconds
-        steps = int(_EXECUTION_SECONDS / seconds)
-        steps = max(1, min(steps, _MOST_STEPS, batches.steps_per_epoch))
-        known = Known(seconds, steps)
+        known = Known(seconds, self._even(int(_EXECUTION_SECONDS / seconds)))
         model.train_function = loop
         if force_program or is_long:
             program_steps = self._program_steps(loop, known, force_program)
@@ -100,7 +99,7 @@ class Trial:
             return 0
         if self._has_slow_kernels(loop) and not force:
             return 0
-        steps = max(1, min(known.steps, _MOST_BYTES // self._bytes_of_batch()))
+        steps = self._even(min(known.steps, _MOST_BYTES // self._bytes_of_batch()))
         program = execution.of_form(self._model, steps)
         self._time(program, 1)  # It is compiled.
         if not program.is_one_program:
@@ -108,7 +107,7 @@ class Trial:
         # A convolution can take a hundred times as long in a program.
         once = self._seconds["one program"] = self._time(program, 1)
         if force:
-            return max(1, min(steps, int(_EXECUTION_SECONDS / once)))
+            return self._even(min(steps, int(_EXECUTION_SECONDS / once)))
         if once > 3 * known.seconds + 0.05 or not self._is_faster(program, loop, steps):
             return 0
         self._model.train_function = program
@@ -139,6 +138,12 @@ class Trial:
             name.startswith(("Conv2D", "Conv3D", "DepthwiseConv"))
             for name in private_keras.operations(traced)
         )
+
+    def _even(self, most: int) -> int:
+        """Steps of an execution, so that those of an epoch are about equal."""
+        steps = self._batches.steps_per_epoch
+        executions = math.ceil(steps / max(1, min(most, _MOST_STEPS, steps)))
+        return math.ceil(steps / executions)
 
     def _steps_of(self, seconds: float) -> int:
         most = self._batches.num_examples // self._batches.batch_size
