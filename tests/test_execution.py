@@ -1,6 +1,7 @@
 """The form of execution: steps as one program give what single steps give."""
 
 import dataclasses
+import gc
 import json
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
+from kerascale.datasets.pipeline import FromArrays
 from kerascale.engine import choosing, execution, known_forms, private_keras, trials
 from kerascale.engine.known_forms import Form
 
@@ -89,6 +91,19 @@ def test_one_program_equals_single_steps(layers, optimizer, capfd):
     assert _difference(one, many) < 1e-10
     for name, values in one.history_seen.items():
         np.testing.assert_allclose(values, many.history_seen[name], atol=1e-10)
+
+
+def test_the_data_is_let_go():
+    model = _model(4, True)
+    _fit(model)
+    assert model.train_function.is_one_program
+    gc.collect()
+    held = [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, FromArrays) and each.arrays[0].shape == X.shape
+    ]
+    assert not held
 
 
 def test_repeated_runs_have_the_same_bits():

@@ -59,6 +59,11 @@ class Chunk:
         self._of_batches: _Program | None = None
         self._order: tuple[Batches, Callable] | None = None
 
+    def release(self) -> None:
+        """Lets go of the data of the last part, if it is in arrays."""
+        if self._order is not None and isinstance(self._order[0].gather, FromArrays):
+            self._order = None
+
     def problem(self, part: Part) -> str:
         """Why a part cannot be compiled; empty if it can."""
         program, arguments = self._call_of(part)

@@ -116,6 +116,12 @@ class Execution:
             control.heard(logs.pop(_WISHES))
         return logs
 
+    def release(self) -> None:
+        """Lets go of data in arrays: the next `fit` brings its own."""
+        self._last_batch = None
+        if self._chunk is not None:
+            self._chunk.release()
+
     def is_of_form(self, one_program: bool, steps: int) -> bool:
         """Whether it executes so already."""
         return self._program_steps == (steps if one_program else 0)
@@ -359,6 +365,12 @@ def set_form(model: keras.Model, one_program: bool, steps: int) -> None:
     made = model.train_function
     if not isinstance(made, Execution) or not made.is_of_form(one_program, steps):
         model.train_function = None
+
+
+def release(model: keras.Model) -> None:
+    """After a `fit`: lets go of its data."""
+    if isinstance(model.train_function, Execution):
+        model.train_function.release()
 
 
 def one_program(model: keras.Model) -> bool:
