@@ -14,7 +14,7 @@ from kerascale.console import say
 from kerascale.errors import RefusedError
 from kerascale.fields import to_dict
 from kerascale.registry import Recipe
-from kerascale.run_files import CHECKPOINTS
+from kerascale.run_files import CHECKPOINTS, CONFIG, read_json
 
 __all__ = ["KINDS", "Event", "Report", "UnexpectedEnd", "chaos"]
 
@@ -69,6 +69,9 @@ def chaos(
         )
 
     (undisturbed,) = go("undisturbed", ())
+    # How its steps were executed too, where that was chosen.
+    fields = read_json(folder / "undisturbed", CONFIG)["fields"]
+    file.write_text(json.dumps({"fields": fields}))
     steps = Store(folder / "undisturbed" / CHECKPOINTS).steps()[-1]
     if steps <= kills:
         raise RefusedError(
