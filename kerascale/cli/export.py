@@ -1,21 +1,31 @@
 """`kerascale export RUN DEST`: a SavedModel for TF Serving."""
 
 import dataclasses
-import re
+import math
+import pathlib
 import shlex
 from collections.abc import Sequence
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
+from kerascale.errors import RefusedError
+from kerascale.serving import server_files
 
-_USAGE = "RUN DEST [--json]"
+_USAGE = "RUN DEST [--max-drop D] [--allow-breaking] [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """Write a run's model as the next numbered version in a folder that a server
-    watches."""
+    watches, if it can take the place of the version that is served."""
 
+    max_drop: float = 0.02
+    """How much worse the main metric (accuracy; nats of a language model) may be than
+    that of the version that is served. 0.02 is what the accuracy on a few hundred
+    examples moves by itself."""
+    allow_breaking: bool = False
+    """Export although inputs, outputs or labels differ from those that are served, or
+    the metric is worse."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -29,21 +39,41 @@ def run(arguments: Sequence[str]) -> None:
         options=Options,
     )
     options = parsing.parse(Options, rest, program="kerascale export RUN DEST")
+    if not options.max_drop >= 0 or math.isinf(options.max_drop):
+        raise RefusedError(
+            "--max-drop: expected a finite number >= 0. Received: "
+            f"{options.max_drop}. To export whatever the metric is: --allow-breaking."
+        )
+    server_files.read(pathlib.Path(destination))  # Refused before TensorFlow is there.
 
     quiet.import_tensorflow()
     from kerascale import runs, serving
 
-    version = serving.export_saved_model(runs.load_run(path), destination)
-    quoted = shlex.quote(str(version))
-    base = version.parent.resolve()
-    name = re.sub(r"\W", "_", base.name)
+    version = serving.export_saved_model(
+        runs.load_run(path),
+        destination,
+        max_drop=options.max_drop,
+        allow_breaking=options.allow_breaking,
+    )
     finish(
         {"run_dir": path, "version": version.name, "path": str(version)},
         as_json=options.json,
-        text=(
-            f"Exported {version}\n"
-            f"Look at it:  saved_model_cli show --all --dir {quoted}\n"
-            f"Serve it:    tensorflow_model_server --rest_api_port=8501 "
-            f"--model_name={name} --model_base_path={shlex.quote(str(base))}"
-        ),
+        text=_next_steps(version),
+    )
+
+
+def _next_steps(version: pathlib.Path) -> str:
+    base = version.parent
+    served_as = server_files.read(base)
+    name, inside = served_as.name, served_as.base_path
+    mount = shlex.quote(f"{base.resolve()}:{inside}")
+    return (
+        f"Exported {version}\n"
+        f"Versions:    kerascale versions {shlex.quote(str(base))}\n"
+        f"Look at it:  saved_model_cli show --all --dir {shlex.quote(str(version))}\n"
+        f"Serve it:    docker run -p 8501:8501 -v {mount} tensorflow/serving "
+        f"--model_config_file={inside}/{server_files.MODELS} "
+        "--model_config_file_poll_wait_seconds=30 "
+        "--allow_version_labels_for_unavailable_models\n"
+        f"Ask it:      http://localhost:8501/v1/models/{name}/labels/stable:predict"
     )
