@@ -9,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 
 from kerascale.errors import ExportRefusedError
 
@@ -26,16 +25,24 @@ Call = tuple[str, dict[str, np.ndarray]]
 
 
 class Consumer:
-    """Another process, in which a SavedModel is loaded as a server would load it."""
+    """Another process, in which a version is loaded as a server would load it."""
 
     def __init__(self, process: subprocess.Popen, folder: pathlib.Path) -> None:
         self._process = process
         self._folder = folder
 
-    def answers(
-        self, saved_model: pathlib.Path, calls: Sequence[Call]
-    ) -> list[dict[str, np.ndarray]]:
+    def ask(
+        self, path: pathlib.Path, calls: Sequence[Call]
+    ) -> tuple[Any, list[dict[str, np.ndarray]]]:
         """The outputs by name for each call. It can be asked once.
+
+        Args:
+            path: The SavedModel's folder, or the file of another format.
+            calls: The questions.
+
+        Returns:
+            The inputs and outputs that the file says it has, None for a SavedModel;
+            and the answers.
 
         Raises:
             ExportRefusedError: If it cannot be loaded, or does not answer.
@@ -45,25 +52,35 @@ class Consumer:
             [signature, {name: _encode(array) for name, array in inputs.items()}]
             for signature, inputs in calls
         ]
-        content = {"path": os.path.abspath(saved_model), "calls": asked}
+        content = {"path": os.path.abspath(path), "calls": asked}
         questions.write_text(json.dumps(content), encoding="utf-8")
         line = json.dumps([str(questions), str(answers)]) + "\n"
-        _, errors = self._process.communicate(line, timeout=_SECONDS)
+        try:
+            _, errors = self._process.communicate(line, timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise ExportRefusedError(
+                f"expected answers within {_SECONDS} s. Received: none"
+            ) from error
         if self._process.returncode:
             lines = [line for line in errors.splitlines() if line.strip()]
             raise ExportRefusedError(
-                "expected a SavedModel that loads and answers without Keras. Received "
+                "expected a model that loads and answers without Keras. Received "
                 "from the process that tried:\n" + "\n".join(lines[-_LAST_LINES:])
             )
-        return [
+        content = json.loads(answers.read_text(encoding="utf-8"))
+        return content["tensors"], [
             {name: _decode(text) for name, text in outputs.items()}
-            for outputs in json.loads(answers.read_text(encoding="utf-8"))
+            for outputs in content["answers"]
         ]
 
 
 @contextlib.contextmanager
-def consumer() -> Iterator[Consumer]:
-    """Starts the process, which imports TensorFlow while something else is done."""
+def consumer(kind: str = "saved_model") -> Iterator[Consumer]:
+    """Starts the process, which imports its library while something else is done.
+
+    Args:
+        kind: The format: see `formats`.
+    """
     # It takes no part in the training's cluster, and leaves the GPUs to whoever holds
     # all of their memory.
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
@@ -72,7 +89,7 @@ def consumer() -> Iterator[Consumer]:
     with tempfile.TemporaryDirectory(prefix="kerascale-export-") as folder:
         process = subprocess.Popen(
             # -P: the modules beside the script are not to be imported by their names.
-            [sys.executable, "-P", str(_SCRIPT)],
+            [sys.executable, "-P", str(_SCRIPT), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -137,10 +154,21 @@ def _difference(want: np.ndarray, got: np.ndarray) -> str:
     return f"expected values within {limit:g}. Received: a difference of {largest:g}"
 
 
-def _encode(array: np.ndarray) -> str:
-    return base64.b64encode(tf.make_tensor_proto(array).SerializeToString()).decode()
+def _encode(array: np.ndarray) -> dict[str, Any]:
+    shape = list(array.shape)
+    if array.dtype.kind == "O":
+        texts = [t.encode() if isinstance(t, str) else t for t in array.ravel()]
+        return {"strings": [_base64(text) for text in texts], "shape": shape}
+    return {"data": _base64(array.tobytes()), "dtype": array.dtype.str, "shape": shape}
 
 
-def _decode(text: str) -> np.ndarray:
-    proto = tensor_pb2.TensorProto.FromString(base64.b64decode(text))
-    return tf.make_ndarray(proto)
+def _decode(content: dict[str, Any]) -> np.ndarray:
+    if "strings" in content:
+        texts = [base64.b64decode(text) for text in content["strings"]]
+        return np.array([*texts, None], dtype=object)[:-1].reshape(content["shape"])
+    data = np.frombuffer(base64.b64decode(content["data"]), content["dtype"])
+    return data.reshape(content["shape"])
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,12 +1,8 @@
 """A SavedModel for TF Serving: numbered versions, named tensors, verified."""
 
-import contextlib
 import os
 import pathlib
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,20 +16,20 @@ from kerascale.serving import (
     classify,
     compatibility,
     examples,
+    folders,
+    formats,
     gate,
     graph,
     interface,
+    judging,
     record,
     server_files,
     subject,
-    versions,
     warm_up,
 )
 from kerascale.serving.interface import Interface
 from kerascale.serving.subject import Subject
 
-_WRITING = "writing-"
-_STALE_SECONDS = 3600
 MAX_DROP = 0.02
 
 
@@ -98,11 +94,12 @@ def export_saved_model(
     else:
         what = subject.of_model(model, labels=labels, inputs=inputs)
     face = interface.of(what.model, input_signature, output_name)
-    arrays = _examples(what, face)
+    arrays = examples_of(what, face)
     functions = _functions(what, face, arrays, is_required=labels is not None)
     base = pathlib.Path(destination)
-    with _temporary(base) as temporary, gate.consumer() as consumer:
-        server_files.read(base)  # Refused before anything is written.
+    server_files.read(base)  # Refused before anything is written.
+    formats.refuse_other(base, "saved_model")
+    with folders.temporary(base) as temporary, gate.consumer() as consumer:
         graph.write(what.model, functions, temporary)
         extra = temporary / record.EXTRA
         extra.mkdir(exist_ok=True)
@@ -111,40 +108,21 @@ def export_saved_model(
         warm_up.write(extra / warm_up.FILE, arrays, face.specs, classifies=classifies)
         signatures = _signatures(temporary)
         compatibility.refuse_frozen_batch(signatures)
-        calls, expected = _questions(what, face, arrays, functions)
-        gate.compare(calls, expected, consumer.answers(temporary, calls))
-        _open_to_servers(temporary)
-
-        def check(served: pathlib.Path | None) -> None:
-            problems = (
-                [] if served is None else _breaks(served, what, signatures, max_drop)
-            )
-            if problems and not allow_breaking:
-                raise ExportRefusedError(
-                    [
-                        f"version {served.name} is served, and its clients would find "
-                        "something changed. Serve the new version from another "
-                        "folder, or export with --allow-breaking "
-                        "(allow_breaking=True)",
-                        *problems,
-                    ]
-                )
-            record.write(
-                temporary,
-                {
-                    **what.origin,
-                    "metrics": what.metrics,
-                    "main_metric": compatibility.main_metric(what.metrics),
-                    "signatures": signatures,
-                    "follows": None if served is None else int(served.name),
-                    "breaks": problems,
-                },
-            )
-
-        return versions.commit(temporary, base, check)
+        calls, expected = questions(what, face, arrays, list(functions))
+        _, answers = consumer.ask(temporary, calls)
+        gate.compare(calls, expected, answers)
+        return judging.commit(
+            temporary,
+            base,
+            what,
+            signatures,
+            max_drop=max_drop,
+            allow_breaking=allow_breaking,
+        )
 
 
-def _examples(what: Subject, face: Interface) -> tuple[np.ndarray, ...]:
+def examples_of(what: Subject, face: Interface) -> tuple[np.ndarray, ...]:
+    """A batch of inputs that fit: real ones, if any are known."""
     if what.examples is None:
         return examples.made_up(face.specs)
     return examples.fitted(what.examples, face.specs)
@@ -172,11 +150,11 @@ def _functions(
     return functions
 
 
-def _questions(
+def questions(
     what: Subject,
     face: Interface,
     arrays: Sequence[np.ndarray],
-    functions: dict[str, Any],
+    signatures: Sequence[str],
 ) -> tuple[list[gate.Call], list[dict[str, np.ndarray]]]:
     """What the written version is asked, and what the trained model answers."""
     names = [spec.name for spec in face.specs]
@@ -187,10 +165,11 @@ def _questions(
         with tf.device("CPU:0"):
             outputs = face.call(*examples.tensors(batch, face.specs))
         answers = {name: np.asarray(output) for name, output in outputs.items()}
-        for signature in ("serving_default", "serve"):
-            calls.append((signature, dict(zip(names, batch, strict=True))))
-            expected.append(answers)
-        if classify.NAME in functions:
+        for signature in signatures:
+            if signature != classify.NAME:
+                calls.append((signature, dict(zip(names, batch, strict=True))))
+                expected.append(answers)
+        if classify.NAME in signatures:
             rows = zip(*batch, strict=True)
             serialised = [classify.example(row, face.specs) for row in rows]
             calls.append((classify.NAME, {"inputs": np.array(serialised, object)}))
@@ -207,70 +186,3 @@ def _signatures(folder: pathlib.Path) -> graph.Signatures:
         return graph.read_signatures(folder)
     except ValueError as error:
         raise ExportRefusedError(str(error)) from error
-
-
-def _breaks(
-    served: pathlib.Path,
-    what: Subject,
-    signatures: graph.Signatures,
-    max_drop: float,
-) -> list[str]:
-    """What stands against the new version taking the place of the served one."""
-    try:
-        before = graph.read_signatures(served)
-    except ValueError as error:
-        return [
-            f"expected to compare with the version that is served. Received: {error}"
-        ]
-    metrics = record.read(served).get("metrics") or {}
-    if compatibility.main_metric(metrics) != compatibility.main_metric(what.metrics):
-        say(
-            "metrics are not compared: "
-            f"{compatibility.main_metric(metrics) or 'none'} is known of version "
-            f"{served.name}, {compatibility.main_metric(what.metrics) or 'none'} of "
-            "the new one"
-        )
-    return [
-        *compatibility.breaks(before, signatures),
-        *compatibility.changed_labels(record.read_labels(served), what.labels),
-        *compatibility.drop(metrics, what.metrics, max_drop),
-    ]
-
-
-@contextlib.contextmanager
-def _temporary(base: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A new folder beside the versions, of which nothing is left after an error."""
-    is_new = not base.exists()
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        _sweep(base)
-        # Same filesystem, so that the rename is atomic; not a number, so that no
-        # server loads it.
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=base))
-    except OSError as error:
-        raise RefusedError(
-            "destination: expected a folder that can be written. Received: "
-            f"{error.filename or base} ({error.strerror})."
-        ) from error
-    try:
-        yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if is_new and not any(base.iterdir()):
-            base.rmdir()
-        raise
-
-
-def _sweep(base: pathlib.Path) -> None:
-    """Removes what an export that was killed has left."""
-    for left in base.glob(f"{_WRITING}*"):
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _open_to_servers(folder: pathlib.Path) -> None:
-    """Gives the folder the mode that the umask gives to all others."""
-    umask = os.umask(0)
-    os.umask(umask)
-    # Only this folder was made for us alone, by mkdtemp.
-    folder.chmod(0o777 & ~umask)

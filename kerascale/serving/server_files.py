@@ -51,12 +51,14 @@ class ModelFile:
         labels: Label -> version.
         policy: Which versions are served, if somebody has said so; else those with a
             label.
+        platform: What kind of server loads it.
     """
 
     name: str
     base_path: str
     labels: dict[str, int]
     policy: Any = None
+    platform: str = "tensorflow"
 
 
 def default(base: pathlib.Path) -> ModelFile:
@@ -93,6 +95,7 @@ def read(base: pathlib.Path) -> ModelFile | None:
         model.base_path,
         dict(model.version_labels),
         model.model_version_policy if kind in ("latest", "all") else None,
+        model.model_platform or "tensorflow",
     )
 
 
@@ -113,7 +116,9 @@ def write(base: pathlib.Path, content: ModelFile) -> None:
     """
     config = ModelServerConfig()
     model = config.model_config_list.config.add(
-        name=content.name, base_path=content.base_path, model_platform="tensorflow"
+        name=content.name,
+        base_path=content.base_path,
+        model_platform=content.platform,
     )
     if content.policy is not None:
         model.model_version_policy.CopyFrom(content.policy)

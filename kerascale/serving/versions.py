@@ -16,13 +16,12 @@ import filelock
 
 from kerascale.checkpoint.files import sync_folder
 from kerascale.errors import RefusedError
-from kerascale.serving import record, server_files
+from kerascale.serving import formats, record, server_files
 from kerascale.serving.server_files import ModelFile
 
 STABLE = "stable"
 CANARY = "canary"
 PREVIOUS = "previous"
-GRAPH = "saved_model.pb"
 _LOCK = ".lock"
 _REMOVING = "removing-"
 
@@ -82,7 +81,7 @@ def find(base: str | os.PathLike) -> list[Version]:
 def _exported(base: pathlib.Path) -> list[int]:
     if not base.is_dir():
         return []
-    return [number for number in numbers(base) if (base / str(number) / GRAPH).exists()]
+    return [n for n in numbers(base) if formats.of_version(base / str(n)) is not None]
 
 
 def _model_file(base: pathlib.Path) -> ModelFile:
@@ -129,6 +128,9 @@ def commit(
         model_file = _model_file(base)
         number = max(numbers(base), default=0) + 1
         version = base / str(number)
+        if server_files.read(base) is None:
+            platform = formats.PLATFORMS[formats.of_version(temporary)]
+            model_file = dataclasses.replace(model_file, platform=platform)
         temporary.rename(version)
         sync_folder(base)
         labels = dict(model_file.labels)
