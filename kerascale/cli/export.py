@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.errors import RefusedError
-from kerascale.serving import server_files
+from kerascale.serving import formats, server_files
 
-_USAGE = "RUN DEST [--max-drop D] [--allow-breaking] [--json]"
+_USAGE = "RUN DEST [--format F] [--max-drop D] [--allow-breaking] [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,9 @@ class Options:
     """Write a run's model as the next numbered version in a folder that a server
     watches, if it can take the place of the version that is served."""
 
+    format: formats.Name = "saved_model"
+    """saved_model for TF Serving; onnx needs kerascale[onnx], litert needs
+    kerascale[litert]."""
     max_drop: float = 0.02
     """How much worse the main metric (accuracy; nats of a language model) may be than
     that of the version that is served. 0.02 is what the accuracy on a few hundred
@@ -44,26 +47,33 @@ def run(arguments: Sequence[str]) -> None:
             "--max-drop: expected a finite number >= 0. Received: "
             f"{options.max_drop}. To export whatever the metric is: --allow-breaking."
         )
-    server_files.read(pathlib.Path(destination))  # Refused before TensorFlow is there.
+    # Refused before TensorFlow is there.
+    server_files.read(pathlib.Path(destination))
+    formats.refuse_other(destination, options.format)
+    formats.refuse_missing_modules(options.format)
 
     quiet.import_tensorflow()
     from kerascale import runs, serving
 
-    version = serving.export_saved_model(
-        runs.load_run(path),
-        destination,
-        max_drop=options.max_drop,
-        allow_breaking=options.allow_breaking,
-    )
+    finished = runs.load_run(path)
+    gate = {"max_drop": options.max_drop, "allow_breaking": options.allow_breaking}
+    if options.format == "saved_model":
+        version = serving.export_saved_model(finished, destination, **gate)
+    else:
+        version = serving.export_converted(
+            finished, destination, format=options.format, **gate
+        )
     finish(
         {"run_dir": path, "version": version.name, "path": str(version)},
         as_json=options.json,
-        text=_next_steps(version),
+        text=_next_steps(version, options.format),
     )
 
 
-def _next_steps(version: pathlib.Path) -> str:
+def _next_steps(version: pathlib.Path, name_of_format: str) -> str:
     base = version.parent
+    if name_of_format != "saved_model":
+        return f"Exported {version / formats.FILES[name_of_format]}"
     served_as = server_files.read(base)
     name, inside = served_as.name, served_as.base_path
     mount = shlex.quote(f"{base.resolve()}:{inside}")

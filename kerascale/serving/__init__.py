@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["export_saved_model"]
+__all__ = ["export_converted", "export_saved_model"]
 
 
 def __getattr__(name: str) -> Any:
@@ -11,4 +11,8 @@ def __getattr__(name: str) -> Any:
         from kerascale.serving.saved_model import export_saved_model
 
         return export_saved_model
+    if name == "export_converted":
+        from kerascale.serving.converted import export_converted
+
+        return export_converted
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
