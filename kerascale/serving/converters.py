@@ -3,6 +3,7 @@
 import contextlib
 import io
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from kerascale.errors import ExportRefusedError
 # The newest that tf2onnx writes.
 _OPSET = 18
 _LAST_LINES = 6
+_PLACE = re.compile(r"^.*?error: (loc\(.*\): )?")
 
 
 def to_onnx(saved_model: pathlib.Path, file: pathlib.Path) -> None:
@@ -100,7 +102,7 @@ def _refused(name: str, error: Exception) -> ExportRefusedError:
     reasons = [line for line in str(error).splitlines() if "error:" in line]
     lines = reasons or str(error).splitlines() or [type(error).__name__]
     # Behind the place in the graph, which is longer than what is wrong there.
-    reasons = [line.rpartition("error: ")[2][:300] for line in lines]
+    reasons = [_PLACE.sub("", line)[:300] for line in lines]
     shown = "\n".join(dict.fromkeys(reasons[-_LAST_LINES:]))
     return ExportRefusedError(
         f"expected operations that {name} has. Received from its converter:\n{shown}"

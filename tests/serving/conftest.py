@@ -14,6 +14,7 @@ _SMALL = {
     "cnn": {"filters": (4, 8), "dense_units": 8},
     "rnn": {"units": (8,)},
     "transformer": {"num_layers": 1, "num_heads": 2, "width": 8},
+    "words": {"num_layers": 1, "num_heads": 2, "width": 8, "batch_size": 8},
     "language_model": {"num_layers": 1, "num_heads": 2, "width": 8, "max_length": 32},
 }
 
@@ -42,8 +43,14 @@ def exported(tmp_path_factory):
 
     @functools.cache
     def make(name):
-        recipe = ks.load_recipe(name)
+        # A Transformer on words takes token ids behind a vocabulary.
+        recipe = ks.load_recipe("transformer" if name == "words" else name)
         data = {}
+        if name == "words":
+            table = root / "words.csv"
+            rows = [f"{w} thing {i},{w}\n" for i in range(60) for w in ("good", "bad")]
+            table.write_text("text,about\n" + "".join(rows))
+            data = {"dataset": f"csv:{table}", "label": "about"}
         if name == "language_model":
             text = root / "text.txt"
             text.write_text("The quick brown fox jumps over the lazy dog.\n" * 200)
