@@ -38,6 +38,22 @@ class RefusedError(ValueError):
         return f"{self.heading}: {len(self.problems)} problems{lines}"
 
 
+class ExportRefusedError(RuntimeError):
+    """A model that is not to be served as it is. Nothing was exported.
+
+    The command line exits with 1.
+
+    Args:
+        problems: One message, or a heading and a message for each problem.
+    """
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        first, *rest = [problems] if isinstance(problems, str) else problems
+        self.problems = rest or [first]
+        lines = "".join(f"\n  - {problem}" for problem in rest)
+        super().__init__(f"{first}{':' if rest else ''}{lines}\nNothing was exported.")
+
+
 class DamagedRunError(RuntimeError):
     """A run has checkpoints, and none of them is whole. The command exits with 1."""
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from kerascale.checkpoint import refuse_unsafe_keras_file
@@ -16,11 +17,13 @@ CONFIG = "config.json"
 HISTORY = "history.csv"
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
+EXAMPLES = "examples.npz"
 MODEL = "model.keras"
 VECTORIZER = "vectorizer.keras"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 
+_NUM_EXAMPLES = 8
 _KIND_NAMES = {str: "text", dict: "an object"}
 # What Keras and the classes of a model raise for a file that is not theirs.
 _LOADING_ERRORS = (
@@ -162,6 +165,58 @@ def load_vectorizer(file: pathlib.Path) -> Any:
             f"{type(vectorizer).__name__}",
         )
     return vectorizer
+
+
+def named_arrays(inputs: Any) -> dict[str, Any]:
+    """A batch of inputs as arrays by name: a dict's own names, else `0`, `1` ..."""
+    import numpy
+
+    if isinstance(inputs, Mapping):
+        named = {str(name): value for name, value in inputs.items()}
+    elif isinstance(inputs, list | tuple):
+        named = {str(place): value for place, value in enumerate(inputs)}
+    else:
+        named = {"0": inputs}
+    return {name: numpy.asarray(value) for name, value in named.items()}
+
+
+def write_examples(file: pathlib.Path, batch: Any) -> None:
+    """Keeps a few examples of the data, with which an export is tried.
+
+    Args:
+        file: The file.
+        batch: What a data set yields: x, or (x, y). Where x is anything else than
+            dense tensors, nothing is written.
+    """
+    import numpy
+    import tensorflow as tf
+
+    inputs = batch[0] if isinstance(batch, tuple) else batch
+    if not all(isinstance(tensor, tf.Tensor) for tensor in tf.nest.flatten(inputs)):
+        return
+    arrays = {n: array[:_NUM_EXAMPLES] for n, array in named_arrays(inputs).items()}
+    numpy.savez(
+        file,
+        **{n: a.astype("S") if a.dtype == object else a for n, a in arrays.items()},
+    )
+
+
+def read_examples(file: pathlib.Path) -> dict[str, Any] | None:
+    """What `write_examples` wrote; None if there is no such file.
+
+    Raises:
+        RefusedError: If the file is damaged.
+    """
+    import numpy
+
+    if not file.exists():
+        return None
+    try:
+        with numpy.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except _LOADING_ERRORS as error:
+        raise _damaged(file, error) from error
+    return {n: a.astype(object) if a.dtype.kind == "S" else a for n, a in found.items()}
 
 
 def _damaged(file: pathlib.Path, what: str | Exception) -> RefusedError:

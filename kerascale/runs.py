@@ -16,12 +16,14 @@ from kerascale.run_files import (
     CHECKPOINTS,
     CONFIG,
     EVALUATION,
+    EXAMPLES,
     HISTORY,
     METRICS,
     MODEL,
     TENSORBOARD,
     VECTORIZER,
     read_json,
+    write_examples,
 )
 from kerascale.run_folder import RunFolder
 
@@ -29,6 +31,7 @@ __all__ = [
     "CHECKPOINTS",
     "CONFIG",
     "EVALUATION",
+    "EXAMPLES",
     "HISTORY",
     "METRICS",
     "MODEL",
@@ -38,6 +41,7 @@ __all__ = [
     "RunFolder",
     "load_run",
     "read_json",
+    "write_examples",
 ]
 
 

@@ -333,5 +333,8 @@ def _save(
         texts = keras.Input((), dtype="string", name="text")
         vectorizer = keras.Model(texts, datasets.vectorizer(texts))
         vectorizer.save(folder.path / runs.VECTORIZER)
+    split = datasets.test or datasets.validation or datasets.train
+    batch = next(iter(split.for_evaluation().dataset()))
+    runs.write_examples(folder.path / runs.EXAMPLES, batch)
     # Last: its presence says that the run has finished.
     folder.write_json(runs.EVALUATION, metrics)

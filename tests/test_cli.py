@@ -189,7 +189,8 @@ def test_train_evaluate_predict_export_and_repeat(kerascale, tmp_path):
     assert exported["path"] == "served/mlp/1"
     again = kerascale("export", "runs/mlp/1", "served/mlp", "--json", "True")
     assert _last_json(again)["version"] == "2"
-    assert sorted(os.listdir(tmp_path / "served/mlp")) == ["1", "2"]
+    folders = sorted(path.name for path in (tmp_path / "served/mlp").glob("*/"))
+    assert folders == ["1", "2"]
 
     labels = json.loads(
         (tmp_path / "served/mlp/1/assets.extra/labels.json").read_text()

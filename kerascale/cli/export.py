@@ -1,21 +1,34 @@
 """`kerascale export RUN DEST`: a SavedModel for TF Serving."""
 
 import dataclasses
-import re
+import math
+import pathlib
 import shlex
 from collections.abc import Sequence
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
+from kerascale.errors import RefusedError
+from kerascale.serving import formats, server_files
 
-_USAGE = "RUN DEST [--json]"
+_USAGE = "RUN DEST [--format F] [--max-drop D] [--allow-breaking] [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """Write a run's model as the next numbered version in a folder that a server
-    watches."""
+    watches, if it can take the place of the version that is served."""
 
+    format: formats.Name = "saved_model"
+    """saved_model for TF Serving; onnx needs kerascale[onnx], litert needs
+    kerascale[litert]."""
+    max_drop: float = 0.02
+    """How much worse the main metric (accuracy; nats of a language model) may be than
+    that of the version that is served. 0.02 is what the accuracy on a few hundred
+    examples moves by itself."""
+    allow_breaking: bool = False
+    """Export although inputs, outputs or labels differ from those that are served, or
+    the metric is worse."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -29,21 +42,48 @@ def run(arguments: Sequence[str]) -> None:
         options=Options,
     )
     options = parsing.parse(Options, rest, program="kerascale export RUN DEST")
+    if not options.max_drop >= 0 or math.isinf(options.max_drop):
+        raise RefusedError(
+            "--max-drop: expected a finite number >= 0. Received: "
+            f"{options.max_drop}. To export whatever the metric is: --allow-breaking."
+        )
+    # Refused before TensorFlow is there.
+    server_files.read(pathlib.Path(destination))
+    formats.refuse_other(destination, options.format)
+    formats.refuse_missing_modules(options.format)
 
     quiet.import_tensorflow()
     from kerascale import runs, serving
 
-    version = serving.export_saved_model(runs.load_run(path), destination)
-    quoted = shlex.quote(str(version))
-    base = version.parent.resolve()
-    name = re.sub(r"\W", "_", base.name)
+    finished = runs.load_run(path)
+    gate = {"max_drop": options.max_drop, "allow_breaking": options.allow_breaking}
+    if options.format == "saved_model":
+        version = serving.export_saved_model(finished, destination, **gate)
+    else:
+        version = serving.export_converted(
+            finished, destination, format=options.format, **gate
+        )
     finish(
         {"run_dir": path, "version": version.name, "path": str(version)},
         as_json=options.json,
-        text=(
-            f"Exported {version}\n"
-            f"Look at it:  saved_model_cli show --all --dir {quoted}\n"
-            f"Serve it:    tensorflow_model_server --rest_api_port=8501 "
-            f"--model_name={name} --model_base_path={shlex.quote(str(base))}"
-        ),
+        text=_next_steps(version, options.format),
+    )
+
+
+def _next_steps(version: pathlib.Path, name_of_format: str) -> str:
+    base = version.parent
+    if name_of_format != "saved_model":
+        return f"Exported {version / formats.FILES[name_of_format]}"
+    served_as = server_files.read(base)
+    name, inside = served_as.name, served_as.base_path
+    mount = shlex.quote(f"{base.resolve()}:{inside}")
+    return (
+        f"Exported {version}\n"
+        f"Versions:    kerascale versions {shlex.quote(str(base))}\n"
+        f"Look at it:  saved_model_cli show --all --dir {shlex.quote(str(version))}\n"
+        f"Serve it:    docker run -p 8501:8501 -v {mount} tensorflow/serving "
+        f"--model_config_file={inside}/{server_files.MODELS} "
+        "--model_config_file_poll_wait_seconds=30 "
+        "--allow_version_labels_for_unavailable_models\n"
+        f"Ask it:      http://localhost:8501/v1/models/{name}/labels/stable:predict"
     )

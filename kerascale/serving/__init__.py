@@ -1,5 +1,18 @@
 """From a trained model to what a server loads."""
 
-from kerascale.serving.saved_model import export_saved_model
+from typing import Any
 
-__all__ = ["export_saved_model"]
+__all__ = ["export_converted", "export_saved_model"]
+
+
+def __getattr__(name: str) -> Any:
+    # Listing and labelling versions needs no TensorFlow.
+    if name == "export_saved_model":
+        from kerascale.serving.saved_model import export_saved_model
+
+        return export_saved_model
+    if name == "export_converted":
+        from kerascale.serving.converted import export_converted
+
+        return export_converted
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
