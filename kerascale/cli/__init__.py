@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": "evaluate a finished run on its held-out examples",
     "predict": "predict classes for a file or a folder with a finished run",
     "export": "write a run as a SavedModel for TF Serving",
+    "serve": "answer requests for exported models, as TF Serving does",
 }
 
 
