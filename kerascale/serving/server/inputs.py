@@ -109,8 +109,9 @@ def _row_by_row(
                 ) from error
         if named and row.keys() != kinds.keys():
             raise invalid(
-                f"Failed to process element: {number} of 'instances' list. JSON object: "
-                f"{text_of(row)} keys must be equal to: {','.join(sorted(kinds))}"
+                f"Failed to process element: {number} of 'instances' list. JSON "
+                f"object: {text_of(row)} keys must be equal to: "
+                f"{','.join(sorted(kinds))}"
             )
     return {name: np.stack(arrays) for name, arrays in columns.items()}
 

@@ -147,8 +147,8 @@ def _walk(
     if not isinstance(value, list):
         if level != rank:
             raise invalid(
-                f"JSON Value: {text_of(value)} found at incorrect level: {level + 1} in "
-                f"the JSON DOM. Expected at level: {rank}"
+                f"JSON Value: {text_of(value)} found at incorrect level: {level + 1} "
+                f"in the JSON DOM. Expected at level: {rank}"
             )
         leaves.append(_element(value, kind))
         return

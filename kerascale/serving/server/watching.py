@@ -52,15 +52,19 @@ class Watcher:
 
     async def refresh(self) -> None:
         """Looks at the folder, and loads and unloads what it takes."""
+        # Each once: what is being copied differs each time that one looks.
+        tried: set[int] = set()
         while True:
             found = await asyncio.to_thread(self._look)
             if found is None:
                 return
-            wanted, missing = self._decide(found)
+            wanted, missing = self._decide(found, tried)
             if not missing:
                 break
             # The latest first: it is the one that is waited for.
-            await self._start(max(missing), found[max(missing)].folder)
+            number = max(missing)
+            tried.add(number)
+            await self._start(number, found[number].folder)
         self.model.labels = {
             label: self._target(label, number)
             for label, number in self._policy.labels.items()
@@ -70,34 +74,39 @@ class Watcher:
             self.model.retire(self.model.versions[number])
         self.model.forget()
 
-    def _decide(self, found: dict[int, _Found]) -> tuple[set[int], list[int]]:
+    def _decide(
+        self, found: dict[int, _Found], tried: set[int]
+    ) -> tuple[set[int], set[int]]:
         """The versions that are to be there, and those of them that are not yet."""
         available = self.model.available
         loadable = {
             number
             for number, each in found.items()
-            if number in available or self._failed.get(number, ()) != each.fingerprint
+            if number in available
+            or (number not in tried and not self._has_failed(number, each))
         }
         wanted = self._policy.wanted(loadable)
         # A label that is to move stays until its new version can answer.
         targets = (self._target(*item) for item in self._policy.labels.items())
         wanted |= loadable.intersection(targets)
-        missing = [n for n in wanted if not self._is_current(n, found[n])]
-        return wanted, missing
+        missing = {n for n in wanted if not self._is_current(n, found[n])}
+        return wanted, missing - tried
 
     def _target(self, label: str, number: int) -> int:
-        return (
-            number
-            if number in self.model.available
-            else self.model.labels.get(label, number)
-        )
+        if number in self.model.available:
+            return number
+        return self.model.labels.get(label, number)
 
     def _is_current(self, number: int, found: _Found) -> bool:
         if number not in self.model.available:
             return False
         loaded = self.model.versions[number].identity
         is_same = found.identity is None or found.identity == loaded
-        return is_same or self._failed.get(number, ()) == found.fingerprint
+        return is_same or self._has_failed(number, found)
+
+    def _has_failed(self, number: int, found: _Found) -> bool:
+        """Whether it failed as it is now; what has changed since is tried again."""
+        return number in self._failed and self._failed[number] == found.fingerprint
 
     def _look(self) -> dict[int, _Found] | None:
         """What the folder has; None if it cannot be read now."""
@@ -152,8 +161,8 @@ class Watcher:
     def _fail(self, version: Version, code: str, message: str) -> None:
         version.state, version.code, version.message = END, code, message
         say(
-            f"kerascale serve: {self.model.name}: version {version.number} was not loaded: "
-            f"{message}"
+            f"kerascale serve: {self.model.name}: version {version.number} was not "
+            f"loaded: {message}"
         )
 
 
