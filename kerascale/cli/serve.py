@@ -4,11 +4,18 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.errors import RefusedError
-from kerascale.fields import NonNegativeFloat, PositiveFloat, PositiveInt, check
+from kerascale.fields import (
+    Limits,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    check,
+)
 
 _USAGE = "DEST [--port PORT] [--host HOST] [--no-batching]"
 _PACKAGES = ("orjson", "prometheus_client", "starlette", "uvicorn", "httptools")
@@ -25,7 +32,7 @@ class Options:
     """Name in requests; default: the folder's."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all, without encryption or a password."""
-    port: int = 8501
+    port: Annotated[int, Limits(at_least=0, below=2**16)] = 8501
     """Port to listen on; 0 for any that is free, which is printed."""
     poll_seconds: PositiveFloat = 1.0
     """How often the folder is looked at for versions and labels."""
@@ -50,8 +57,6 @@ class Options:
 
     def __post_init__(self) -> None:
         problems = check(self)
-        if not 0 <= self.port < 2**16:
-            problems.append(f"port: expected 0 to 65535. Received: {self.port}")
         if problems:
             raise RefusedError(problems, heading="serve")
 

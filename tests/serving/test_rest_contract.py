@@ -273,8 +273,8 @@ def test_paths_that_are_refused(rest_server, method, path, status, message):
         (_H, '{"inputs": [1,[3]]}', 400,
          "Encountered list at unexpected level: 1 expected < 1"),
         (_H, '{"inputs": [[1],3]}', 400,
-         "JSON Value: 3 found at incorrect level: 2 in the JSON DOM. Expected at level: "
-         "2"),
+         "JSON Value: 3 found at incorrect level: 2 in the JSON DOM. Expected at "
+         "level: 2"),
         (_H, '{"instances": [1, "a"]}', 400,
          'JSON Value: "a" Type: String is not of expected type: float'),
         (_H, '{"instances": [true]}', 400,

@@ -31,7 +31,7 @@ def limited(tmp_path_factory):
     base.mkdir()
     rest_models.slow(base / "1")
     flags = (
-        "--max-request-mb", 0.1, "--request-seconds", 1.5, "--batch-threads", 1,
+        "--max-request-mb", 0.1, "--request-seconds", 2, "--batch-threads", 1,
         "--max-queued-requests", 3, "--no-batching", "--model-name", "other",
     )  # fmt: skip
     with rest_process.serving(base, *flags, log=base.parent / "log") as server:
@@ -55,9 +55,9 @@ def _serve(*arguments, timeout=120):
         (["."], ["DEST: expected a folder with versions"]),
         (["HALF", "--port", "x", "--pol", "1"], ["port", "x", "--pol"]),
         (["HALF", "--port", "70000", "--poll-seconds", "0"],
-         ["port: expected 0 to 65535. Received: 70000", "poll_seconds: expected"]),
+         ["port: expected a finite number", "70000", "poll_seconds: expected"]),
         (["HALF", "--host", "203.0.113.1"],
-         ["--host, --port: expected an address of this machine. Received: 203.0.113.1"]),
+         ["expected an address of this machine. Received: 203.0.113.1"]),
         ([], ["expected DEST"]),
     ],
 )  # fmt: skip
@@ -197,7 +197,7 @@ def test_a_request_that_takes_too_long_and_too_many_that_wait(limited):
     # One runs, three wait for it, and there is no place for the others.
     assert statuses == [503, 503, 504, 504, 504, 504]
     errors = {answer["error"] for _, answer in answers}
-    assert "The request took more than 1.5 seconds" in errors
+    assert "The request took more than 2 seconds" in errors
     # What was given up is not run: the server is soon free again.
     rest_process.until(lambda: limited.predict("other", {"instances": [1]})[0] == 200)
 
@@ -220,7 +220,7 @@ def test_slow_clients_hold_up_nobody(limited):
             connection.settimeout(30)
             answer = connection.recv(10_000)
             assert answer.startswith(b"HTTP/1.1 408")
-            assert b"body took more than 1.5 seconds to come" in answer
+            assert b"body took more than 2 seconds to come" in answer
         # Those that send no headers are closed without an answer.
         for connection in silent:
             connection.settimeout(30)
@@ -235,7 +235,8 @@ def test_signals_end_it_when_its_requests_have_ended(half, tmp_path):
     base.mkdir()
     rest_models.slow(base / "1")
     for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
-        with rest_process.serving(base, log=tmp_path / "log") as server:
+        flags = ("--request-seconds", 300)
+        with rest_process.serving(base, *flags, log=tmp_path / "log") as server:
             # A connection that is kept alive does not hold it up.
             idle = http.client.HTTPConnection(server.host, server.port)
             idle.request("GET", "/v1/models/slow")
@@ -243,14 +244,14 @@ def test_signals_end_it_when_its_requests_have_ended(half, tmp_path):
             answers = []
             asked = threading.Thread(
                 target=lambda s=server, a=answers: a.append(
-                    s.predict("slow", {"instances": [6e5]})
+                    s.predict("slow", {"instances": [4e5]})
                 )
             )
             asked.start()
             time.sleep(0.3)
             assert server.stop(number) == code, server.said()
             asked.join()
-            assert answers == [(200, {"predictions": [6e5]})]
+            assert answers == [(200, {"predictions": [4e5]})]
             idle.close()
             assert "Traceback" not in server.said()
 

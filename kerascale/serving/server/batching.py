@@ -61,7 +61,7 @@ class Runner:
         Raises:
             StatusError: If TensorFlow reports an error, or too many requests wait.
         """
-        if self._queued >= self._max_queued:
+        if self._queued - self._free >= self._max_queued:
             raise StatusError(
                 "UNAVAILABLE",
                 f"The server has {self._queued} requests waiting, and takes no more. "
