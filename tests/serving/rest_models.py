@@ -148,18 +148,20 @@ def reads_a_file(path, file):
 
 
 def slow(path):
-    """One that counts up to its largest input: some 300,000 in a second."""
+    """One that takes as many milliseconds as its largest input says."""
     module = tf.Module()
 
     @tf.function(input_signature=[spec((None,), name="x")])
-    def count(x):
-        turns = tf.cast(tf.reduce_max(x), tf.int32)
-        (counted,) = tf.while_loop(lambda i: i < turns, lambda i: [i + 1], [0])
-        with tf.control_dependencies([counted]):
+    def wait(x):
+        end = tf.timestamp() + tf.cast(tf.reduce_max(x), tf.float64) / 1e3
+        (now,) = tf.while_loop(
+            lambda now: now < end, lambda now: [tf.timestamp()], [tf.timestamp()]
+        )
+        with tf.control_dependencies([now]):
             return {"y": tf.identity(x)}
 
-    module.count = count
-    return _save(module, path, {"serving_default": count})
+    module.wait = wait
+    return _save(module, path, {"serving_default": wait})
 
 
 def _save(module, path, signatures, classify=(), regress=()):

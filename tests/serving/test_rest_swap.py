@@ -141,7 +141,7 @@ def test_a_request_ends_on_the_version_it_began_on(exports, tmp_path):
     ) as server:
         answers = []
         asked = threading.Thread(
-            target=lambda: answers.append(server.predict("model", {"instances": [9e5]}))
+            target=lambda: answers.append(server.predict("model", {"instances": [3e3]}))
         )
         asked.start()
         time.sleep(0.3)
@@ -150,7 +150,7 @@ def test_a_request_ends_on_the_version_it_began_on(exports, tmp_path):
         shutil.rmtree(base / "1")
         seen = _states(server, "model")[1]
         asked.join()
-        assert answers == [(200, {"predictions": [9e5]})]
+        assert answers == [(200, {"predictions": [3e3]})]
         assert seen in ("UNLOADING", "END")  # END where the request was quick.
         rest_process.until(lambda: _states(server, "model")[1] == "END")
 
