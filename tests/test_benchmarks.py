@@ -8,7 +8,14 @@ import time
 import numpy as np
 import pytest
 from benchmarks import __main__ as command
-from benchmarks import checkpointing, contenders, environments, report, rounds
+from benchmarks import (
+    checkpointing,
+    contenders,
+    environments,
+    report,
+    rounds,
+    serving,
+)
 from benchmarks.statistics import (
     Interval,
     Spread,
@@ -315,3 +322,22 @@ def test_every_contender_has_a_runner_and_an_environment():
         assert (folder / f"{contender.runner}.py").is_file()
         known = (environments.OWN, *environments.REQUIREMENTS)
         assert contender.environment in known
+
+
+def test_serving_figures_are_compared_round_by_round():
+    own = serving.figures([0.001 * i for i in range(1, 102)], 2.0)
+    assert own["requests_per_second"] == 50.5
+    assert own["p50_seconds"] == pytest.approx(0.051)
+    assert own["p99_seconds"] == pytest.approx(0.1)
+    fast = [{**own, "requests_per_second": rate} for rate in (300, 100)]
+    slow = [{**own, "requests_per_second": rate} for rate in (100, 50)]
+    answers = {"batching": fast, "no-batching": slow, "predict_on_batch": slow}
+    found = serving.summary(answers)
+    assert found["batching_gain"]["median"] == 2.5
+    assert found["contenders"]["no-batching"]["over_best"]["upper"] < 0.5
+    table = serving.table(found)
+    assert "| batching | 200 | 51.00 | 100.00 | 1.00 |" in table
+    assert table.endswith("kept.")
+    assert serving.table(serving.summary({**answers, "batching": slow})).endswith(
+        "MISSED."
+    )

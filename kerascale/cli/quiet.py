@@ -18,8 +18,10 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            import keras  # noqa: F401
             import tensorflow as tf
+
+            if sys.modules.get("keras", tf) is not None:  # `serve` does without.
+                import keras  # noqa: F401
 
             tf.config.list_physical_devices()  # Looks for GPUs, with notes of its own.
         except BaseException:

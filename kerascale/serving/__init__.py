@@ -6,7 +6,7 @@ __all__ = ["export_converted", "export_saved_model"]
 
 
 def __getattr__(name: str) -> Any:
-    # Listing and labelling versions needs no TensorFlow.
+    # Labels need no TensorFlow, and a server needs TensorFlow alone.
     if name == "export_saved_model":
         from kerascale.serving.saved_model import export_saved_model
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from . import checkpointing, machine, report, rounds
+from . import checkpointing, machine, report, rounds, serving
 from .contenders import CONTENDERS, FailedError
 from .workload import Workload, load_all
 
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs = pathlib.Path(tempfile.mkdtemp(prefix="kerascale-benchmarks-"))
     _say(f"logs of the contenders: {logs}")
     bench = rounds.Bench(logs, _say)
+    if options.what == "serving":
+        return _serving(result, bench, plan, options.json)
     if options.what == "checkpoint":
         return _checkpoint(result, bench, workloads["P"], plan, options.json)
     for letter in options.workloads:
@@ -68,6 +70,23 @@ def _checkpoint(
     return 0
 
 
+def _serving(
+    result: dict[str, Any],
+    bench: rounds.Bench,
+    plan: rounds.Plan,
+    path: pathlib.Path | None,
+) -> int:
+    try:
+        found = serving.measure(plan, _say)
+    except FailedError as error:
+        _say(f"failed: {error}")
+        return 1
+    result["serving"] = found
+    print(serving.table(found))
+    _finish(result, bench, path)
+    return 0
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     letters = sorted(set(load_all()) - set(_OF_ITS_OWN.values()))
     parser = argparse.ArgumentParser(
@@ -78,10 +97,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "what",
         nargs="?",
         default="throughput",
-        choices=("throughput", "overhead", "startup", "checkpoint"),
+        choices=("throughput", "overhead", "startup", "checkpoint", "serving"),
         help="items per second; the cost of a step of a tiny model; seconds from "
-        "the start of the process to the end of the first steps; or what saving "
-        "costs",
+        "the start of the process to the end of the first steps; what saving costs; "
+        "or requests per second of the local server",
     )
     parser.add_argument(
         "--workloads", type=_list, help=f"of {','.join(letters)}; default: all"

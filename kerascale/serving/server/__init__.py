@@ -1,0 +1,1 @@
+"""A local server with the REST interface of TF Serving, on TensorFlow alone."""
