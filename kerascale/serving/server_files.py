@@ -76,7 +76,7 @@ def read(base: pathlib.Path) -> ModelFile | None:
     file = base / MODELS
     try:
         text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeError) as error:
         raise _wrong(file, str(error)) from error

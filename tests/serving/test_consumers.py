@@ -19,6 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import kerascale as ks
 
 HERE = pathlib.Path(__file__).parent / "consumers"
+ROOT = pathlib.Path(ks.__file__).parent.parent
 MODELS = ["mlp", "cnn", "rnn", "transformer", "words", "language_model"]
 CONSUMERS = ["tensorflow", "saved_model_cli", "c", "openvino", "onnx", "litert"]
 # What cannot be, with what its converter says.
@@ -56,7 +57,8 @@ def _run(python, script, folders):
         text=True,
         timeout=900,
         check=False,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        # The kerascale that is tested, in whatever environment the script runs.
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)},
     )
     assert finished.returncode == 0, finished.stderr
 
