@@ -36,6 +36,9 @@ def set_form(
         The configuration, with what was chosen by the chief, now or when the run began.
     """
     asked = getattr(config, "execution", "fixed")
+    if asked == "auto":
+        steps = config.epochs * datasets.steps_per_epoch
+        asked = asked if choosing.is_worth_it(steps) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
         told = Form(execution.one_program(model), model.steps_per_execution)
         execution.set_form(model, told.one_program, told.steps)

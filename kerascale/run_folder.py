@@ -143,14 +143,16 @@ class RunFolder:
         """The fields that say how the run which goes on executes its steps.
 
         Returns:
-            None where the run is new.
+            None where the run is new, or was too short for a choice.
         """
         if not (self.path / CONFIG).is_file():
             return None
         fields = read_json(self.path, CONFIG).get("fields", {})
         names = ("execution", "steps_per_execution")
         chosen = {name: fields[name] for name in names if name in fields}
-        return chosen if len(chosen) == len(names) else None
+        if len(chosen) < len(names) or chosen["execution"] == "auto":
+            return None
+        return chosen
 
     def write_config(
         self,

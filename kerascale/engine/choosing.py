@@ -70,7 +70,7 @@ def before_fit(
         return
     if _chosen(model) is None and execution.is_told(model):
         return
-    if total_steps < _FEWEST_STEPS and wish == "auto" and not _forced():
+    if wish == "auto" and not is_worth_it(total_steps):
         return
     tell = (lambda text: None) if is_silent else say
     watching = any(wants_every_step(each) for each in callbacks)
@@ -172,6 +172,11 @@ def _chosen(model: keras.Model) -> _Chosen | None:
 def can_choose(model: keras.Model) -> bool:
     """Whether there is a choice: on one device, in a graph."""
     return not (model.run_eagerly or replicas.is_distributed(model.distribute_strategy))
+
+
+def is_worth_it(total_steps: int) -> bool:
+    """Whether a training is long enough for something to be chosen."""
+    return total_steps >= _FEWEST_STEPS or _forced() is not None
 
 
 def _forced() -> Choice | None:

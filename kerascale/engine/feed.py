@@ -121,7 +121,8 @@ class _Steps(tf.distribute.DistributedDataset):
         skip, self._skip = self._skip, 0
         feed = self._feed
         return StepIterator(
-            lambda: feed.dataset,
+            # A dataset of a user's own begins here, where its seeds are counted.
+            iter(feed.dataset) if feed.batches is None else lambda: feed.dataset,
             feed.steps,
             feed.num_batches,
             skip,
