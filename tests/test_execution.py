@@ -425,7 +425,7 @@ def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkey
     monkeypatch.setattr(
         choosing, "choose", lambda *a, **kw: (Form(one_program=True, steps=8), 1.0)
     )
-    config = recipe.Config(epochs=1, units=(8,), execution="auto")
+    config = recipe.Config(epochs=2, units=(8,))
     run = ks.train(recipe, config, run_dir=tmp_path / "run")
     fields = json.loads((tmp_path / "run" / "config.json").read_text())["fields"]
     assert (fields["execution"], fields["steps_per_execution"]) == ("one_program", 8)
@@ -434,10 +434,10 @@ def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkey
 
     # It goes on as it began.
     monkeypatch.setattr(choosing, "choose", lambda *a, **kw: pytest.fail("a trial"))
-    more = recipe.Config(epochs=2, units=(8,), execution="auto")
+    more = recipe.Config(epochs=3, units=(8,))
     run = ks.train(recipe, more, run_dir=tmp_path / "run")
     assert run.config.steps_per_execution == 8
-    assert len(run.history["loss"]) == 2
+    assert len(run.history["loss"]) == 3
 
 
 # ----------------------------------------------------------- private names of Keras
