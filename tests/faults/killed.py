@@ -53,6 +53,8 @@ def _fill(model):
 
 def _free(model):
     del model
+    # What is being saved meets the full disk, however quick the steps are.
+    time.sleep(2)
     pathlib.Path(os.environ["KERASCALE_TEST_FILLER"]).unlink()
 
 
