@@ -401,6 +401,10 @@ def test_fit_calls_callbacks_that_look_at_every_step(capfd):
     # It has gone: many steps at once again.
     _fit(model, np.tile(X, (8, 1)), np.tile(Y, 8))
     assert model.steps_per_execution > 1
+    # It is there again, in a `fit` that is too short for a choice.
+    steps.clear()
+    _fit(model, callbacks=[Every()])
+    assert steps == [*range(10), *range(10)]
 
 
 def test_one_program_can_be_asked_for(monkeypatch):

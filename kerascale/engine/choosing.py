@@ -68,14 +68,16 @@ def before_fit(
         )
     if batches is None or wish == "fixed" or not can_choose(model):
         return
-    if _chosen(model) is None and execution.is_told(model):
-        return
-    if wish == "auto" and not is_worth_it(total_steps):
-        return
+    chosen = _chosen(model)
+    if chosen is None:
+        if execution.is_told(model):
+            return
+        if wish == "auto" and not is_worth_it(total_steps):
+            return
+    # What an earlier `fit` chose may not do for the callbacks of a short one.
     tell = (lambda text: None) if is_silent else say
     watching = any(wants_every_step(each) for each in callbacks)
     key = (private_keras.compilation(model), batches.batch_size, wish, watching)
-    chosen = _chosen(model)
     if chosen is not None and chosen.key == key:
         total_steps += chosen.steps  # Many short ones are a long one.
         vars(model)[_CHOSEN] = dataclasses.replace(chosen, steps=total_steps)
