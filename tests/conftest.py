@@ -5,7 +5,13 @@ import subprocess
 import sys
 import types
 
+import hypothesis
 import pytest
+
+# The same examples in each run; others are searched for with HYPOTHESIS_PROFILE=search.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("search", max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -8,6 +8,7 @@ KERASCALE_TEST_WORKER is meant, by default the chief; and only the first start o
 that is started again, unless KERASCALE_TEST_ALWAYS is set.
 """
 
+import errno
 import json
 import os
 import pathlib
@@ -43,19 +44,50 @@ def _poison(model):
     weights.assign(values)
 
 
+class _Filler:
+    """Takes all room of the disk, and what becomes free of it, until it is stopped."""
+
+    def __init__(self):
+        self._path = pathlib.Path(os.environ["KERASCALE_TEST_FILLER"])
+        self._is_over = threading.Event()
+        self._file = open(self._path, "wb", buffering=0)
+        self._fill()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread.start()
+
+    def _fill(self):
+        for size in (2**16, 2**10):
+            try:
+                while True:
+                    self._file.write(bytes(size))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+    def _go_on(self):
+        while not self._is_over.wait(0.005):
+            self._fill()
+
+    def stop(self):
+        # What is being saved meets the full disk, however quick the steps are.
+        time.sleep(2)
+        self._is_over.set()
+        self._thread.join()
+        self._file.close()
+        self._path.unlink()
+
+
+_fillers = []
+
+
 def _fill(model):
-    """Takes all room of the disk."""
     del model
-    with open(os.environ["KERASCALE_TEST_FILLER"], "wb") as file:
-        left = os.fstatvfs(file.fileno())
-        os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize)
+    _fillers.append(_Filler())
 
 
 def _free(model):
     del model
-    # What is being saved meets the full disk, however quick the steps are.
-    time.sleep(2)
-    pathlib.Path(os.environ["KERASCALE_TEST_FILLER"]).unlink()
+    _fillers.pop().stop()
 
 
 def _set_clock(hours):

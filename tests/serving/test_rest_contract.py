@@ -292,6 +292,8 @@ def test_paths_that_are_refused(rest_server, method, path, status, message):
          "Expecting value/list but got object at item 1 of input list"),
         (_H, '{"instances": [{"z": 1}]}', 400,
          "JSON object: does not have named input: z"),
+        ("types", '{"instances": [{"b64": "YQ=="}]}', 400,
+         "instances is a plain list, but expecting list"),
         ("types", '{"instances": [1]}', 400,
          "instances is a plain list, but expecting list"),
         ("types", '{"inputs": [1]}', 400,

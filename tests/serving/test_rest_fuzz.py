@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 pytest_plugins = ["rest_fixtures"]
 
-_EXAMPLES = 250
+# As many as the profile asks for, if that is more.
+_EXAMPLES = max(250, hypothesis.settings.default.max_examples)
 _SIGNATURES = (
     "serving_default", "float32", "float16", "int8", "uint64", "bool", "string",
     "mean", "product", "complex", "unequal", "", "none",

@@ -176,17 +176,19 @@ def test_a_body_that_is_too_large(limited):
             "The request's body has more than 104858 bytes"
         )
         assert headers["connection"] == "close"
-    # Without a length that would tell it before.
+    # Without a length that would tell it before, and with more after it than the
+    # connection holds.
     connection = http.client.HTTPConnection(limited.host, limited.port, timeout=30)
     with contextlib.closing(connection):
         connection.request(
             "POST",
             "/v1/models/other:predict",
-            iter([body[:60_000], body[60_000:]]),
+            iter([body] * 100),
             encode_chunked=True,
             headers={"transfer-encoding": "chunked"},
         )
         assert connection.getresponse().status == 413
+    assert limited.request("POST", "/v1/models/other:predict", body * 100)[0] == 413
 
 
 def test_a_request_that_takes_too_long_and_too_many_that_wait(limited):

@@ -1,5 +1,6 @@
 """The body of a request, no larger than allowed."""
 
+import asyncio
 import contextlib
 import zlib
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from kerascale.serving.server.settings import Limits
 from kerascale.serving.server.status import StatusError
 
 _GZIP = 16 + zlib.MAX_WBITS
+_DISCARD_SECONDS = 2.0
 
 
 class Bodies:
@@ -30,16 +32,20 @@ class Bodies:
         Raises:
             StatusError: If it is too large, or not what its headers say.
         """
+        stream = request.stream()
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > self._limits.body_bytes:
+            if "expect" not in request.headers:  # Who asks first has sent nothing.
+                await _discard(stream)
             raise self._too_large()
         held = 0
         try:
             chunks = []
-            async for chunk in request.stream():
+            async for chunk in stream:
                 held += len(chunk)
                 self._held += len(chunk)
                 if held > self._limits.body_bytes:
+                    await _discard(stream)
                     raise self._too_large()
                 if self._held > self._limits.total_bytes:
                     raise StatusError(
@@ -77,3 +83,11 @@ class Bodies:
             f"The request's body has more than {self._limits.body_bytes} bytes",
             http=413,
         )
+
+
+async def _discard(stream: AsyncIterator[bytes]) -> None:
+    """Reads on for a while: to close on a client that still sends loses the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            async for _ in stream:
+                pass

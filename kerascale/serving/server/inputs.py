@@ -64,12 +64,12 @@ def _from_columns(value: Any, kinds: Mapping[str, Kind]) -> dict[str, np.ndarray
 
 
 def _from_rows(rows: list[Any], kinds: Mapping[str, Kind]) -> dict[str, np.ndarray]:
-    if not isinstance(rows[0], dict) and len(kinds) > 1:
+    named = _is_named(rows[0])
+    if not named and len(kinds) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
         )
-    named = _is_named(rows[0])
     try:
         if not named:
             ((name, kind),) = kinds.items()
