@@ -8,6 +8,7 @@ from keras import ops
 from kerascale.layers._arguments import flag, fraction, positive_int
 from kerascale.layers._common import Shape, at_least_float32, require_rank
 from kerascale.layers._kernels import KernelOptions
+from kerascale.layers._trained import Dense
 from kerascale.layers.dropout import Dropout
 
 # Finite, so that a row with every position masked gives no NaN. float32 at least is
@@ -94,11 +95,11 @@ class SelfAttention(keras.layers.Layer):
         self.head_size = head_size(width, self.num_heads)
         fused = self.kernels.arguments()
         fused["kernel_initializer"] = SideBySide(fused["kernel_initializer"], 3)
-        self.query_key_value = keras.layers.Dense(
+        self.query_key_value = Dense(
             3 * width, dtype=self.dtype_policy, name="query_key_value", **fused
         )
         self.query_key_value.build(input_shape)
-        self.attention_output = keras.layers.Dense(
+        self.attention_output = Dense(
             width,
             dtype=self.dtype_policy,
             name="attention_output",
@@ -108,10 +109,13 @@ class SelfAttention(keras.layers.Layer):
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         length = ops.shape(inputs)[1]
-        heads = (-1, length, 3, self.num_heads, self.head_size)
-        fused = ops.reshape(self.query_key_value(inputs), heads)
+        fused = self.query_key_value(inputs, training=training)
+        heads = (-1, length, self.num_heads, self.head_size)
         # Each (batch, heads, length, head_size).
-        query, key, value = ops.unstack(ops.transpose(fused, (2, 0, 3, 1, 4)), 3)
+        query, key, value = (
+            ops.transpose(ops.reshape(part, heads), (0, 2, 1, 3))
+            for part in ops.split(fused, 3, axis=-1)
+        )
         # Scaled before the product: float16 ends at 65504.
         query = query * self.head_size**-0.5
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
@@ -121,13 +125,14 @@ class SelfAttention(keras.layers.Layer):
             weights = _softmax(scores)
         else:
             weights = _softmax(ops.where(visible, scores, _MASKED))
+        if mask is not None:
             # A row with nothing visible has equal weights so far, not zero ones.
             weights = ops.where(visible, weights, 0.0)
         weights = ops.cast(weights, self.compute_dtype)
         weights = self.weights_dropout(weights, training=training)
         mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, length, self.num_heads * self.head_size))
-        return self.attention_output(mixed)
+        return self.attention_output(mixed, training=training)
 
     def _visible(self, length: Any, mask: Any) -> Any:
         """What may be seen, broadcastable to `(batch, heads, query, key)`."""

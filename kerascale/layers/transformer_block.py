@@ -7,6 +7,7 @@ import keras
 from kerascale.layers._arguments import fraction, positive_int
 from kerascale.layers._common import Shape, build_in_turn, require_rank
 from kerascale.layers._kernels import KernelOptions
+from kerascale.layers._trained import Dense, LayerNormalization
 from kerascale.layers.attention import SelfAttention
 from kerascale.layers.dropout import Dropout
 
@@ -80,7 +81,7 @@ class TransformerBlock(keras.layers.Layer):
         )
         self.attention_dropout = Dropout(dropout, dtype=dtype, name="attention_dropout")
         self.feedforward_norm = layer_norm("feedforward_norm", dtype)
-        self.hidden = keras.layers.Dense(
+        self.hidden = Dense(
             self.feedforward_width,
             activation="gelu",
             dtype=dtype,
@@ -95,7 +96,7 @@ class TransformerBlock(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         require_rank("TransformerBlock", input_shape, 3, "(batch, length, width)")
         # Its units are the inputs' width.
-        self.feedforward_output = keras.layers.Dense(
+        self.feedforward_output = Dense(
             input_shape[-1],
             dtype=self.dtype_policy,
             name="feedforward_output",
@@ -107,9 +108,11 @@ class TransformerBlock(keras.layers.Layer):
         )
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
-        x = self.attention(self.attention_norm(inputs), mask=mask, training=training)
+        x = self.attention_norm(inputs, training=training)
+        x = self.attention(x, mask=mask, training=training)
         x = inputs + self.attention_dropout(x, training=training)
-        y = self.feedforward_output(self.hidden(self.feedforward_norm(x)))
+        y = self.hidden(self.feedforward_norm(x, training=training), training=training)
+        y = self.feedforward_output(y, training=training)
         return x + self.feedforward_dropout(y, training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -126,5 +129,5 @@ class TransformerBlock(keras.layers.Layer):
         }
 
 
-def layer_norm(name: str, dtype: Any) -> keras.layers.LayerNormalization:
-    return keras.layers.LayerNormalization(epsilon=_EPSILON, dtype=dtype, name=name)
+def layer_norm(name: str, dtype: Any) -> LayerNormalization:
+    return LayerNormalization(epsilon=_EPSILON, dtype=dtype, name=name)

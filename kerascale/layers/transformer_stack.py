@@ -118,7 +118,7 @@ class TransformerStack(keras.layers.Layer):
         x = self.input_dropout(self.position(inputs), training=training)
         for block in self.blocks:
             x = block(x, mask=mask, training=training)
-        return self.norm(x)
+        return self.norm(x, training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)

@@ -1,7 +1,8 @@
 """A causal Transformer over characters, in three frameworks, for D and E.
 
-Each is written as its users write it: Keras with its own `MultiHeadAttention`, JAX and
-PyTorch with one product for query, key and value, PyTorch with its fused attention.
+Each is written as its users write it: Keras with its own `MultiHeadAttention`,
+kerascale with its own blocks, JAX and PyTorch with one product for query, key and
+value, PyTorch with its fused attention.
 """
 
 import dataclasses
@@ -53,6 +54,8 @@ def workload(
         data=functools.partial(characters, batch_size * steps_per_epoch, shape.length),
         weights=functools.partial(weights, shape),
         keras_model=functools.partial(keras_model, shape),
+        kerascale_model=functools.partial(kerascale_model, shape),
+        kerascale_weights=functools.partial(kerascale_weights, shape),
         jax_logits=functools.partial(jax_logits, shape),
         jax_weights=functools.partial(jax_weights, shape),
         torch_model=functools.partial(torch_model, shape),
@@ -133,6 +136,36 @@ def keras_model(shape: Shape, keras):
         x = x + layers.Dense(shape.width)(y)
     x = layers.LayerNormalization(epsilon=_EPSILON)(x)
     return keras.Model(inputs, layers.Dense(VOCABULARY, use_bias=False)(x))
+
+
+def kerascale_model(shape: Shape, ks, keras):
+    """Functional, of kerascale's blocks."""
+    layers = keras.layers
+    inputs = keras.Input((shape.length,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, shape.width)(inputs)
+    x = ks.layers.TransformerStack(
+        shape.layers, shape.heads, 4 * shape.width, causal=True
+    )(x)
+    return keras.Model(inputs, layers.Dense(VOCABULARY, use_bias=False)(x))
+
+
+def kerascale_weights(shape: Shape, w):
+    """Query, key and value beside each other in one array of kernels and of biases."""
+    found = {}
+    for name, value in w.items():
+        layer, _, rest = name.partition("/")
+        part = rest.removeprefix("query/")
+        if rest.startswith(("key/", "value/")):
+            continue
+        if rest.startswith("query/"):
+            parts = [w[f"{layer}/{n}/{part}"] for n in ("query", "key", "value")]
+            rows = (shape.width, -1) if part == "kernel" else (-1,)
+            value = np.concatenate([p.reshape(rows) for p in parts], axis=-1)
+        elif rest == "output/kernel":
+            value = value.reshape(shape.width, shape.width)
+        found[name] = value
+    logits, positions = found.pop("logits/kernel"), found.pop("positions")
+    return {**found, "positions": positions, "logits/kernel": logits}
 
 
 def jax_weights(shape: Shape, w):

@@ -39,6 +39,9 @@ class Workload:
         jax_logits: From `jax`, weights, inputs and a key for dropout (None: in
             inference), the logits.
         torch_model: From `torch` and weights as tensors, the module.
+        kerascale_model: From the modules `kerascale` and `keras`, the same model of
+            kerascale's layers; None: `keras_model`.
+        kerascale_weights: The weights in the order of that.
         jax_weights: The weights as JAX's users lay them out.
         torch_inputs: Inputs as PyTorch's users lay them out.
         loss: `sparse` (classes) or `binary`, both from logits.
@@ -62,6 +65,8 @@ class Workload:
     keras_model: Callable[[Any], Any]
     jax_logits: Callable[..., Any]
     torch_model: Callable[[Any, dict[str, Any]], Any]
+    kerascale_model: Callable[[Any, Any], Any] | None = None
+    kerascale_weights: Callable[[Arrays], Arrays] = dict
     jax_weights: Callable[[Arrays], Arrays] = dict
     torch_inputs: Callable[[np.ndarray], np.ndarray] = lambda x: x
     loss: str = "sparse"

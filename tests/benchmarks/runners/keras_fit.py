@@ -30,12 +30,7 @@ class KerasFit:
     def load(self):
         keras.utils.set_random_seed(0)
         self._x, self._y = self._workload.data()
-        model = self._workload.keras_model(keras)
-        model.set_weights(list(self._workload.weights().values()))
-        if self._contender == "kerascale":
-            import kerascale as ks
-
-            model = ks.scale(model)
+        model = self._make_model()
         model.compile(
             optimizer(self._workload),
             loss(self._workload),
@@ -43,6 +38,22 @@ class KerasFit:
         )
         self._model = model
         return {"parameters": model.count_params(), "versions": versions()}
+
+    def _make_model(self):
+        workload, weights = self._workload, self._workload.weights()
+        if self._contender != "kerascale":
+            model = workload.keras_model(keras)
+        else:
+            import kerascale as ks
+
+            if workload.kerascale_model is None:
+                model = workload.keras_model(keras)
+            else:
+                model = workload.kerascale_model(ks, keras)
+                weights = workload.kerascale_weights(weights)
+            model = ks.scale(model)
+        model.set_weights(list(weights.values()))
+        return model
 
     def first(self, steps):
         num = steps * self._workload.batch_size
