@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import order
+from kerascale.datasets import order, resident
 
 # Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
 Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
@@ -196,9 +196,7 @@ def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:
         features: Of shape (examples, ...).
         labels: Of shape (examples, ...).
     """
-    # Captured by the function below as inputs, not copied into its graph.
-    with tf.device("CPU"):
-        return FromArrays((tf.constant(features), tf.constant(labels)))
+    return FromArrays((resident.tensor(features), resident.tensor(labels)))
 
 
 def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:

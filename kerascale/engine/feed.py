@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import resident
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine import private_keras, replicas, slices
 
@@ -312,7 +313,8 @@ def _batch_size(spec: Any) -> int | None:
 
 
 def _tensor(array: Any) -> tf.Tensor:
-    if not tf.is_tensor(array):
+    given = tf.is_tensor(array)
+    if not given:
         array = np.asarray(array)  # A pandas column, say.
         if array.dtype == object:
             return tf.constant(array)
@@ -320,5 +322,7 @@ def _tensor(array: Any) -> tf.Tensor:
     floating = keras.backend.is_float_dtype(
         keras.backend.standardize_dtype(array.dtype)
     )
-    dtype = keras.config.floatx() if floating else array.dtype
+    dtype = keras.config.floatx() if floating else None
+    if not given:
+        return resident.tensor(array, dtype)
     return tf.cast(array, dtype) if floating else tf.constant(array)
