@@ -35,7 +35,7 @@ def look_at_devices(limit_seconds: float) -> list[Finding]:
         mend = "Look at the driver of the device that the message names."
         found = f"TensorFlow found no device: {ended.failure}"
         return [*findings, Finding("devices", "wrong", found, mend)]
-    findings += _judge_devices(results["devices"], os.environ)
+    findings += judge_devices(results["devices"], os.environ)
     if "peak" in results:
         text = f"{results['peak'] / 1e9:,.0f} GFLOP/s (float32 matrix product)"
         values = {"flops_per_second": results["peak"]}
@@ -46,11 +46,18 @@ def look_at_devices(limit_seconds: float) -> list[Finding]:
     return findings
 
 
-def _judge_devices(
+def judge_devices(
     devices: list[Mapping[str, Any]],
     environ: Mapping[str, str],
     files: pathlib.Path = pathlib.Path("/dev"),
 ) -> list[Finding]:
+    """Compares what TensorFlow sees with what the host has.
+
+    Args:
+        devices: Type and name of each, as TensorFlow has them.
+        environ: Environment variables.
+        files: The folder of device files.
+    """
     names = [f"{d['type']} {d['name']}".strip() for d in devices]
     gpus = [d for d in devices if d["type"] == "GPU"]
     tpus = [d for d in devices if d["type"] == "TPU"]

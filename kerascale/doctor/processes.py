@@ -16,6 +16,7 @@ from kerascale.launch.worker import Worker
 # Written by a child before each of its results.
 MARK = "kerascale-doctor:"
 _LAST_LINES = 3
+_LOOK_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,12 @@ def run(
     try:
         for index, environ in enumerate(environments):
             children.append(_Child(index, module, environ, lifeline))
-        for child in children:
-            child.thread.join(max(0.0, until - time.monotonic()))
+        while any(child.worker.running for child in children):
+            for child in children:
+                child.worker.look()
+            if time.monotonic() > until:
+                break
+            time.sleep(_LOOK_SECONDS)
         return [child.ended(limit_seconds) for child in children]
     finally:
         for child in children:
@@ -90,9 +95,8 @@ class _Child:
                 ("err", self.worker.process.stderr),
             )
         ]
-        self.thread = threading.Thread(target=self._wait, daemon=True)
-        for thread in (*self._readers, self.thread):
-            thread.start()
+        for reader in self._readers:
+            reader.start()
 
     def _read(self, name: str, pipe: Any) -> None:
         rest = b""
@@ -100,19 +104,16 @@ class _Child:
             *lines, rest = (rest + data).split(b"\n")
             self._lines[name] += [line.decode(errors="replace") for line in lines]
 
-    def _wait(self) -> None:
-        while not self.worker.look():
-            time.sleep(0.05)
-        for reader in self._readers:
-            reader.join(2)
-
     def ended(self, limit_seconds: float) -> Ended:
+        if not self.worker.running:  # What it wrote last is on its way.
+            for reader in self._readers:
+                reader.join(2)
         results = {}
         for line in list(self._lines["out"]):
             if line.startswith(MARK):
                 name, value = json.loads(line.removeprefix(MARK))
                 results[name] = value
-        if self.thread.is_alive():
+        if self.worker.running:
             return Ended(results, f"took longer than {limit_seconds:g} s")
         if self.worker.code == 0:
             return Ended(results)
