@@ -12,7 +12,15 @@ PACKAGE = ROOT / "kerascale"
 LAYERS = [
     {"cli", "__main__"},
     {"training", "launch", "verification", "chaos", "doctor"},
-    {"executing", "resumable_fit", "reopening", "resuming"},
+    {
+        "executing",
+        "finishing",
+        "measuring",
+        "rehearsal",
+        "resumable_fit",
+        "reopening",
+        "resuming",
+    },
     {"assembly", "prediction", "serving", "initial_weights"},
     {"runs", "run_files", "run_folder"},
     {"evaluation", "callbacks", "checkpoint", "throughput"},
