@@ -32,7 +32,9 @@ def count(traced: tf.types.experimental.ConcreteFunction) -> float:
     """
     graph = traced.graph.as_graph_def(add_shapes=True)
     library = {f.signature.name: f for f in graph.library.function}
-    return _Body(library, graph.node, {}, {}).count()
+    ends = [t.op.name for t in traced.graph.outputs]
+    ends += [op.name for op in traced.graph.control_outputs]
+    return _Body(library, graph.node, ends, {}, {}).count()
 
 
 class _Body:
@@ -41,6 +43,8 @@ class _Body:
     Args:
         library: Name -> function.
         nodes: The operations.
+        ends: Those whose results are wanted. What leads to none of them is there, such
+            as the gradient of a model's input, and is never run.
         shapes: Of the arguments, by name.
         constants: Values of the arguments that are known, by name.
     """
@@ -49,16 +53,28 @@ class _Body:
         self,
         library: Mapping[str, Any],
         nodes: Sequence[Any],
+        ends: Sequence[str],
         shapes: Mapping[str, Any],
         constants: Mapping[str, np.ndarray],
     ) -> None:
         self._library = library
         self._nodes = {node.name: node for node in nodes}
+        self._ends = ends
         self._argument_shapes = shapes
         self._constants = constants
 
     def count(self) -> float:
-        return sum(self._count(node) for node in self._nodes.values())
+        return sum(self._count(node) for node in self._wanted())
+
+    def _wanted(self) -> list[Any]:
+        waiting, seen = list(self._ends), set()
+        while waiting:
+            name = waiting.pop()
+            if name in self._nodes and name not in seen:
+                seen.add(name)
+                inputs = self._nodes[name].input
+                waiting += [i.lstrip("^").split(":")[0] for i in inputs]
+        return [self._nodes[name] for name in sorted(seen)]
 
     def _count(self, node: Any) -> float:
         if node.op in _RULES:
@@ -91,7 +107,10 @@ class _Body:
             known = self._constant(source)
             if known is not None:
                 constants[argument.name] = known
-        return _Body(self._library, function.node_def, shapes, constants).count()
+        ends = [source.split(":")[0] for source in function.ret.values()]
+        ends += function.control_ret.values()
+        body = _Body(self._library, function.node_def, ends, shapes, constants)
+        return body.count()
 
     def _trips(self, node: Any) -> int:
         """How often a loop runs: its second input is the most that it may."""
