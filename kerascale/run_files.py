@@ -16,6 +16,8 @@ from kerascale.fields import check
 CONFIG = "config.json"
 HISTORY = "history.csv"
 METRICS = "metrics.jsonl"
+ATTEMPTS = "attempts.jsonl"
+THROUGHPUT = "throughput.json"
 EVALUATION = "evaluation.json"
 EXAMPLES = "examples.npz"
 MODEL = "model.keras"

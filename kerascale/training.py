@@ -15,8 +15,11 @@ import tensorflow as tf
 from kerascale import (
     console,
     executing,
+    finishing,
     heartbeat,
     initial_weights,
+    measuring,
+    rehearsal,
     reopening,
     resumable_fit,
     resuming,
@@ -27,17 +30,15 @@ from kerascale import (
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
     Resumed,
-    SaveWeights,
     standard_callbacks,
     worker_callbacks,
 )
-from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.console import duration, say
 from kerascale.datasets import Datasets
 from kerascale.engine import agreement, replicas
-from kerascale.errors import RefusedError
-from kerascale.evaluation import evaluate
+from kerascale.errors import RefusedError, StoppedError
 from kerascale.registry import Recipe, load_recipe
+from kerascale.rehearsal import Rehearsal
 from kerascale.resuming import Checkpoints
 
 
@@ -52,6 +53,8 @@ def train(
     init_partial: bool = False,
     datasets: Datasets | None = None,
     checkpoints: Checkpoints | None = None,
+    fast_dev_run: bool = False,
+    overfit_batches: int | None = None,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -76,6 +79,10 @@ def train(
             `kerascale.datasets.from_arrays` or `from_tf_data` returns.
         checkpoints: When the state is saved, and what is done with an older run in
             the folder; None: `Checkpoints()`.
+        fast_dev_run: One update, and one batch of validation and evaluation, to see
+            that all of it works. No run folder is left.
+        overfit_batches: Train on that many batches alone, without augmentation, to
+            see whether the loss comes down at all. No run folder is left.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -95,17 +102,21 @@ def train(
     print(run.metrics["accuracy"])
     ```
     """
-    with stopping.on_signals():
+    plan = checkpoints or Checkpoints()
+    wanted = Rehearsal(fast_dev_run, overfit_batches)
+    rehearsal.refuse_contradictions(wanted, run_dir, plan)
+    with stopping.on_signals(), rehearsal.temporary_folder(wanted) as temporary:
         return _train(
             load_recipe(recipe),
             config,
             strategy=strategy,
-            run_dir=run_dir,
+            run_dir=temporary or run_dir,
             callbacks=callbacks or (),
             init_from=init_from,
             init_partial=init_partial,
             datasets=datasets,
-            plan=checkpoints or Checkpoints(),
+            plan=plan,
+            wanted=wanted,
         )
 
 
@@ -120,14 +131,16 @@ def _train(
     init_partial: bool,
     datasets: Datasets | None,
     plan: Checkpoints,
+    wanted: Rehearsal,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
-    if restarted_in is not None:
+    if restarted_in is not None and not wanted:
         # The same job again: it goes on, wherever it was to begin.
         run_dir, plan = restarted_in, dataclasses.replace(plan, fresh=False)
     _refuse_other_backends()
     _refuse_other_config(recipe, config)
+    config = rehearsal.limited_config(wanted, config)
     strategy = strategies.get(strategy)
     is_chief = replicas.is_chief(strategy)
     if not is_chief:
@@ -142,6 +155,8 @@ def _train(
     _seed(config)
     if datasets is None:
         datasets = make_datasets(recipe, config)
+    if wanted:
+        datasets = rehearsal.limited(wanted, datasets, config)
     say(_describe(datasets))
     # Again: what reading the data drew must not decide the weights.
     _seed(config)
@@ -171,27 +186,41 @@ def _train(
                 init_from=init_from,
                 init_partial=init_partial,
             )
-        say(f"run folder: {path}")
+        say(wanted.note or f"run folder: {path}")
+        before = rehearsal.loss_before(wanted, model, datasets)
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
+        timed = None if folder is None else measuring.timing(folder, datasets)
         began = time.monotonic()
-        history = resumable_fit.fit(
-            model,
-            datasets,
-            epochs=getattr(config, "epochs", 1),
-            callbacks=[*own, *callbacks],
-            folder=folder,
-            plan=plan,
-            resumed=resumed,
-        )
+        try:
+            history = resumable_fit.fit(
+                model,
+                datasets,
+                epochs=getattr(config, "epochs", 1),
+                callbacks=[*([timed] if timed else []), *own, *callbacks],
+                folder=folder,
+                plan=plan,
+                resumed=resumed,
+            )
+        except StoppedError as stopped:
+            measuring.note_stop(folder, timed)
+            if wanted:
+                raise StoppedError(stopped.step, is_kept=False) from stopped
+            raise
         heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")
         if folder is not None:
-            _take_best_weights(model, own, folder, history, config)
+            finishing.take_best_weights(model, own, folder, history, config)
         agreement.take_from_chief(strategy, model.variables)
-        metrics = _final_evaluation(model, datasets)
+        metrics = finishing.evaluate_finally(model, datasets)
+        if wanted.overfit_batches:
+            metrics |= {"split": "training", "loss_before": before}
+            say(rehearsal.judge(wanted.overfit_batches, metrics).text)
         if folder is not None:
-            _save(model, datasets, folder, metrics)
+            finishing.save(model, datasets, folder, metrics)
+        if not wanted:
+            measuring.report_on(model, datasets, folder, timed)
+            measuring.note_stop(folder, timed)
         agreement.wait_for_all(strategy)
     return runs.Run(
         model=model,
@@ -288,53 +317,3 @@ def _own_callbacks(
         checkpoints_name=runs.CHECKPOINTS,
         tensorboard_name=runs.TENSORBOARD,
     )
-
-
-def _take_best_weights(
-    model: keras.Model,
-    callbacks: Sequence[keras.callbacks.Callback],
-    folder: runs.RunFolder,
-    history: dict[str, list[float]],
-    config: Any,
-) -> None:
-    best = folder.path / runs.CHECKPOINTS / BEST_WEIGHTS
-    if not best.exists():  # With epochs=0 there is none.
-        return
-    model.load_weights(best)
-    monitor = "val_loss" if "val_loss" in history else "loss"
-    losses = history[monitor]
-    planned = getattr(config, "epochs", len(losses))
-    early = (
-        f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
-    )
-    known = [c.best_epoch for c in callbacks if isinstance(c, SaveWeights)]
-    # Nothing was trained: they are of before.
-    epoch = next((e for e in known if e is not None), losses.index(min(losses)))
-    say(f"{early}best weights by {monitor}: those of epoch {epoch + 1}")
-
-
-def _final_evaluation(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
-    for split in ("test", "validation"):
-        source = getattr(datasets, split)
-        if source is not None:
-            values = evaluate(model, source.for_evaluation(), datasets.info)
-            return {"split": split, **values}
-    return {}
-
-
-def _save(
-    model: keras.Model,
-    datasets: Datasets,
-    folder: runs.RunFolder,
-    metrics: dict[str, Any],
-) -> None:
-    model.save(folder.path / runs.MODEL)
-    if datasets.vectorizer is not None:
-        texts = keras.Input((), dtype="string", name="text")
-        vectorizer = keras.Model(texts, datasets.vectorizer(texts))
-        vectorizer.save(folder.path / runs.VECTORIZER)
-    split = datasets.test or datasets.validation or datasets.train
-    batch = next(iter(split.for_evaluation().dataset()))
-    runs.write_examples(folder.path / runs.EXAMPLES, batch)
-    # Last: its presence says that the run has finished.
-    folder.write_json(runs.EVALUATION, metrics)

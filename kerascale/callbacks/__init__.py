@@ -7,6 +7,7 @@ from kerascale.callbacks.records import MetricsRecord
 from kerascale.callbacks.save_checkpoints import Resumed, SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
+from kerascale.callbacks.timing import Timing
 from kerascale.engine.feed import SetEpoch
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SaveCheckpoints",
     "SaveWeights",
     "SetEpoch",
+    "Timing",
     "standard_callbacks",
     "worker_callbacks",
 ]

@@ -137,6 +137,15 @@ class Execution:
             iterator.iterator, tf.constant(1, tf.int64)
         )
 
+    def traced_on(self, batch: Any) -> Any:
+        """The function that runs one step on batches of a shape, not run.
+
+        All workers call it: what communicates in a step is numbered as it is traced.
+        """
+        _, *arguments = self._next_call([batch])
+        one = tf.function(self._one, autograph=False)
+        return one.get_concrete_function(*arguments)
+
     def _computed(self, iterator: StepIterator) -> dict[str, Any] | None:
         """An execution as one program; None, and nothing is done, if it cannot be."""
         batches, first = iterator.batches, iterator.place
