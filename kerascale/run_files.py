@@ -16,6 +16,7 @@ from kerascale.fields import check
 CONFIG = "config.json"
 HISTORY = "history.csv"
 METRICS = "metrics.jsonl"
+TIMELINE = "timeline.jsonl"
 EVALUATION = "evaluation.json"
 EXAMPLES = "examples.npz"
 MODEL = "model.keras"

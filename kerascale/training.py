@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,12 +17,14 @@ from kerascale import (
     executing,
     heartbeat,
     initial_weights,
+    origins,
     reopening,
     resumable_fit,
     resuming,
     runs,
     stopping,
     strategies,
+    timeline,
 )
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
@@ -52,6 +54,7 @@ def train(
     init_partial: bool = False,
     datasets: Datasets | None = None,
     checkpoints: Checkpoints | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -76,6 +79,8 @@ def train(
             `kerascale.datasets.from_arrays` or `from_tf_data` returns.
         checkpoints: When the state is saved, and what is done with an older run in
             the folder; None: `Checkpoints()`.
+        told: Field -> where its value came from, `file` or `command line`, for those
+            that did; the run keeps it. None: `config` was made in Python.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -106,6 +111,7 @@ def train(
             init_partial=init_partial,
             datasets=datasets,
             plan=checkpoints or Checkpoints(),
+            told=told,
         )
 
 
@@ -120,6 +126,7 @@ def _train(
     init_partial: bool,
     datasets: Datasets | None,
     plan: Checkpoints,
+    told: Mapping[str, str] | None,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
@@ -159,6 +166,7 @@ def _train(
         folder, path, resumed = _open_folder(
             stack, strategy, run_dir, recipe, config, datasets, plan
         )
+        asked = config
         config = executing.set_form(
             model, config, datasets, callbacks, folder, plan.every_steps
         )
@@ -168,10 +176,13 @@ def _train(
                 config,
                 datasets.info,
                 strategies.describe(strategy),
+                origins=origins.find(asked, config, told),
                 init_from=init_from,
                 init_partial=init_partial,
             )
         say(f"run folder: {path}")
+        done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
+        stack.enter_context(timeline.recorded(folder and folder.path, done))
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
         began = time.monotonic()

@@ -11,14 +11,14 @@ PACKAGE = ROOT / "kerascale"
 # Each layer may import from itself and from those below (design: "Layers").
 LAYERS = [
     {"cli", "__main__"},
-    {"training", "launch", "verification", "chaos"},
+    {"training", "launch", "verification", "chaos", "reporting"},
     {"executing", "resumable_fit", "reopening", "resuming"},
     {"assembly", "prediction", "serving", "initial_weights"},
-    {"runs", "run_files", "run_folder"},
+    {"runs", "run_files", "run_folder", "timeline"},
     {"evaluation", "callbacks", "checkpoint"},
     {"learning_rates", "models", "optimizers"},
     {"engine", "layers", "constraints", "strategies", "datasets"},
-    {"registry", "offers", "cluster"},
+    {"registry", "offers", "cluster", "origins"},
     {"config"},
     {"fields"},
     {"stopping"},

@@ -1,0 +1,5 @@
+"""What a person sees of finished runs: a page about one, and several side by side."""
+
+from kerascale.reporting.recorded import Recorded, read
+
+__all__ = ["Recorded", "read"]
