@@ -107,9 +107,9 @@ class RunFolder:
         """Closes the folder, and removes it if nothing was trained in it.
 
         That is so if it holds no more than is written before the first step:
-        `config.json`, `timeline.jsonl` and an empty `checkpoints`. Then these go, and so do the folder
-        and its parents where they were created here and are empty. A folder with
-        anything else in it stays as it is.
+        `config.json`, `timeline.jsonl` and an empty `checkpoints`. Then these go, and
+        so do the folder and its parents where they were created here and are empty. A
+        folder with anything else in it stays as it is.
         """
         if self._existing:
             self.close()

@@ -28,8 +28,7 @@ PAPER = Palette(
     "#1a1a1a",
     "#5c5c5c",
     "#dddddd",
-    ("#1f5fbf", "#b3470b", "#2b7a3d", "#8a3ca8")
-    + ("#a8263c", "#00707f", "#6b5d00", "#555555"),
+    tuple("#1f5fbf #b3470b #2b7a3d #8a3ca8 #a8263c #00707f #6b5d00 #555555".split()),
 )
 # Stand for the page's own, which a style sheet knows.
 PAGE = Palette(
@@ -100,8 +99,12 @@ def _settings(palette: Palette) -> Iterator[None]:
     settings = {
         "svg.fonttype": "none",  # Text stays text.
         "text.parse_math": False,  # A class may be called $.
-        "font.size": 9,
-        "axes.titlesize": 10,
+        "font.size": 10.5,
+        "axes.titlesize": 11.5,
+        "xtick.labelsize": 10,
+        "ytick.labelsize": 10,
+        "legend.fontsize": 10,
+        "axes.formatter.limits": (-3, 5),
         "axes.titlelocation": "left",
         "axes.spines.top": False,
         "axes.spines.right": False,

@@ -46,7 +46,8 @@ def as_words(ids: np.ndarray, vocabulary: Sequence[str]) -> str:
 def as_characters(ids: np.ndarray, vocabulary: Sequence[str]) -> list[str]:
     """The characters of a text; an unknown one is U+FFFD."""
     return [
-        vocabulary[i] if i >= text.NUM_SPECIAL_TOKENS else "\ufffd" for i in ids.tolist()
+        vocabulary[i] if i >= text.NUM_SPECIAL_TOKENS else "\ufffd"
+        for i in ids.tolist()
     ]
 
 

@@ -13,7 +13,7 @@ from kerascale.reporting.drawing import DASHES, MARKERS, Drawing, Palette
 from kerascale.reporting.recorded import Recorded
 
 # As wide as a phone, so that text on it is not scaled down.
-_WIDTH, _HEIGHT = 4.8, 3.1
+_WIDTH, _HEIGHT = 4.6, 3.2
 _MOST_MARKERS = 12
 # Beyond these, numbers cannot be read in a confusion matrix, nor its cells.
 MOST_CLASSES_WITH_NUMBERS = 20
@@ -105,28 +105,17 @@ def _draw_curves(
             label=line.label,
         )
     if best is not None:
-        axes.axvline(best, color=palette.muted, linestyle=":", linewidth=1)
-        axes.annotate(
-            f"best: {best}",
-            (best, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4 if _is_late(best, lines) else 4, -2),
-            textcoords="offset points",
-            ha="right" if _is_late(best, lines) else "left",
-            va="top",
-            fontsize=8,
-            color=palette.muted,
-        )
+        # Named in the legend: beside the line it would hide a curve.
+        label = f"best epoch: {best}"
+        axes.axvline(best, color=palette.muted, linestyle=":", label=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    if len(lines) > 1:
-        # Below: on a line it would hide what it explains.
-        figure.legend(loc="outside lower center", ncols=min(4, len(lines)))
+    if len(lines) > 1 or best is not None:
+        figure.legend(
+            loc="outside lower center",
+            ncols=min(4, len(lines) + (best is not None)),
+            columnspacing=1.0,
+        )
     return figure
-
-
-def _is_late(epoch: int, lines: Sequence[Line]) -> bool:
-    epochs = [e for line in lines for e, _ in line.curve]
-    return epoch > (min(epochs) + max(epochs)) / 2
 
 
 def confusion_of(run: Recorded) -> Drawing | None:

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
@@ -16,7 +18,7 @@ class LayerRow:
     Args:
         name: Its name, with those of the layers around it.
         kind: Its class.
-        weights: Shapes, such as `kernel 3×3×1×8`.
+        weights: Shapes, such as `kernel 3x3x1x8`.
         parameters: How many numbers these are.
     """
 
@@ -97,7 +99,7 @@ def _part(layer: keras.layers.Layer, weight: Any) -> str:
 
 def _shapes(weights: Sequence[Any]) -> str:
     return ", ".join(
-        f"{weight.name} {'×'.join(map(str, weight.shape)) or 'scalar'}"
+        f"{weight.name} {_TIMES.join(map(str, weight.shape)) or 'scalar'}"
         for weight in weights
     )
 

@@ -1,19 +1,14 @@
 """The page about one run: one HTML file that needs nothing else."""
 
 import dataclasses
-import datetime
-from collections.abc import Sequence
 from typing import Any
-
-import jinja2
-import markupsafe
 
 from kerascale.origins import DEFAULT, RECIPE
 from kerascale.reporting import figures
 from kerascale.reporting.drawing import Drawing
+from kerascale.reporting.filling import fill
 from kerascale.reporting.findings import Findings
 from kerascale.reporting.recorded import Recorded
-from kerascale.reporting.writing import MARK
 
 _MOST_PAIRS = 10
 
@@ -60,26 +55,6 @@ def render(run: Recorded, findings: Findings) -> str:
     )
 
 
-def fill(template: str, **values: Any) -> str:
-    """A page out of a template; every value in it is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kerascale.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        svg=_svg, number=_number, plain=_plain, size=_size, moment=_moment
-    )
-    return MARK + environment.get_template(template).render(**values)
-
-
-def _svg(drawing: Drawing) -> markupsafe.Markup:
-    # Its text was escaped by the library that drew it.
-    return markupsafe.Markup(drawing.svg())
-
-
 def _results(run: Recorded) -> dict[str, Any]:
     """The numbers that a reader looks for first, then the others."""
     results = {n: v for n, v in run.results.items() if n != "split"}
@@ -102,39 +77,3 @@ def _timeline(run: Recorded) -> list[dict[str, Any]]:
     """Events and checkpoints, in their order."""
     saved = [{"event": "checkpoint saved", **each} for each in run.checkpoints]
     return sorted([*run.events, *saved], key=lambda event: str(event["time"]))
-
-
-def _number(value: Any) -> str:
-    """A number as people read it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4g}"
-
-
-def _plain(value: Any) -> str:
-    """A value of a configuration as it is typed."""
-    if value is None:
-        return "None"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return " ".join(map(str, value))
-    return str(value)
-
-
-def _size(count: int) -> str:
-    """Bytes as people read them."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:,} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-def _moment(text: str) -> str:
-    """A time as people read it, to the second."""
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -143,9 +143,7 @@ def _find_checkpoints(folder: pathlib.Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(folder.glob("*/manifest.json")):
         if path.parent.name.isdecimal():
-            moment = datetime.datetime.fromtimestamp(
-                path.stat().st_mtime, datetime.UTC
-            )
+            moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
             found.append(
                 {
                     "time": moment.isoformat(timespec="milliseconds"),
