@@ -25,6 +25,7 @@ def fill(template: str, **values: Any) -> str:
         number=_number,
         percent=_percent,
         plain=_plain,
+        shape=_shape,
         size=_size,
         moment=_moment,
     )
@@ -60,6 +61,11 @@ def _plain(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " ".join(map(str, value))
     return str(value)
+
+
+def _shape(sides: Sequence[int | None]) -> str:
+    """The shape of an example as people read it."""
+    return " by ".join("any" if side is None else str(side) for side in sides)
 
 
 def _size(count: int) -> str:

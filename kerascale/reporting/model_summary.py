@@ -93,7 +93,7 @@ def _part(layer: keras.layers.Layer, weight: Any) -> str:
     """Where in a layer a weight is; empty: in none of the layers within it."""
     path = weight.path.split("/")[:-1]
     if layer.name in path:
-        return "/".join(path[path.index(layer.name) + 1 :])
+        return " / ".join(path[path.index(layer.name) + 1 :])
     return ""
 
 
