@@ -14,9 +14,9 @@ import PIL.Image
 import pytest
 
 import kerascale as ks
-from kerascale import assembly, origins, reporting
+from kerascale import assembly, origins, reporting, timeline
 from kerascale.cli import main
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, StoppedError
 from kerascale.reporting import figures, mistakes, page
 from kerascale.reporting.drawing import PAGE, PAPER
 
@@ -329,7 +329,43 @@ def test_a_language_model(tmp_path):
         for character, _ in hardest.characters
     )
     assert re.search(pattern, (tmp_path / "text.txt").read_text(), re.S)
-    assert all(surprising for c, surprising in hardest.characters[1:] if c == "\ufffd")
+    # And it is the one with the largest loss.
+    x, labels = (np.concatenate(each) for each in zip(*source.dataset(), strict=True))
+    given = np.take_along_axis(run.model.predict(x, verbose=0), labels[..., None], -1)
+    losses = -np.log(given[..., 0]).mean(axis=-1)
+    assert hardest.number == losses.argmax()
+    assert hardest.nats == pytest.approx(losses.max(), rel=1e-4)
+    marks = [surprising for _, surprising in hardest.characters[1:]]
+    assert marks == (given[hardest.number, :, 0] < 0.01).tolist()
+
+
+def test_the_timeline_of_what_happens_to_a_run(tmp_path, monkeypatch, capfd):
+    with timeline.recorded(tmp_path, 0):
+        pass
+    with pytest.raises(StoppedError), timeline.recorded(tmp_path, 4):
+        raise StoppedError(7)
+    monkeypatch.setenv("KERASCALE_RESTARTED_IN", str(tmp_path))
+    with pytest.raises(RuntimeError), timeline.recorded(tmp_path, 7):
+        raise RuntimeError("the disk is gone")
+    with open(tmp_path / "timeline.jsonl", "a") as file:
+        file.write('{"time": "2026-0')  # A kill has cut it short.
+    events = timeline.read(tmp_path)
+    assert [(event["event"], event.get("step")) for event in events] == [
+        ("started", 0),
+        ("finished", None),
+        ("resumed", 4),
+        ("stopped on request", 7),
+        ("started again", 7),
+        ("failed", None),
+        ("unreadable", None),
+    ]
+    assert events[5]["reason"] == "the disk is gone"
+    times = [event["time"] for event in events[:-1]]
+    assert times == sorted(times)
+    # A run does not end because its timeline cannot be written.
+    with timeline.recorded(tmp_path / "nowhere", 0):
+        pass
+    assert "cannot be written (No such file or directory)" in capfd.readouterr().err
 
 
 def test_many_classes(folder):

@@ -63,10 +63,15 @@ def open_split(run: Run, split: str) -> tuple[Datasets, Any]:
         RefusedError: If its recipe or its data cannot be had, or the data is not
             what the run was trained on.
     """
+    if run.info.fingerprint is None:
+        raise RefusedError(
+            "data: expected a source that can be read again. Received: a tf.data "
+            "pipeline from Python, of which the run kept no examples."
+        )
     config = run.config
     datasets = assembly.make_datasets(registry.load_recipe(run.recipe), config)
     now = datasets.info
-    if now.fingerprint != run.info.fingerprint or run.info.fingerprint is None:
+    if now.fingerprint != run.info.fingerprint:
         raise RefusedError(
             f"data: expected the examples that the run was trained on "
             f"({run.info.name}, sha256 {run.info.fingerprint}). Received: others "
