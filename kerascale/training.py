@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from kerascale import (
     heartbeat,
     initial_weights,
     measuring,
+    origins,
     rehearsal,
     reopening,
     resumable_fit,
@@ -26,6 +27,7 @@ from kerascale import (
     runs,
     stopping,
     strategies,
+    timeline,
 )
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
@@ -55,6 +57,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     fast_dev_run: bool = False,
     overfit_batches: int | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -83,6 +86,8 @@ def train(
             that all of it works. No run folder is left.
         overfit_batches: Train on that many batches alone, without augmentation, to
             see whether the loss comes down at all. No run folder is left.
+        told: Field -> where its value came from, `file` or `command line`, for those
+            that did; the run keeps it. None: `config` was made in Python.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -117,6 +122,7 @@ def train(
             datasets=datasets,
             plan=plan,
             wanted=wanted,
+            told=told,
         )
 
 
@@ -132,6 +138,7 @@ def _train(
     datasets: Datasets | None,
     plan: Checkpoints,
     wanted: Rehearsal,
+    told: Mapping[str, str] | None,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
@@ -174,6 +181,7 @@ def _train(
         folder, path, resumed = _open_folder(
             stack, strategy, run_dir, recipe, config, datasets, plan
         )
+        asked = config
         config = executing.set_form(
             model, config, datasets, callbacks, folder, plan.every_steps
         )
@@ -183,11 +191,14 @@ def _train(
                 config,
                 datasets.info,
                 strategies.describe(strategy),
+                origins=origins.find(asked, config, told),
                 init_from=init_from,
                 init_partial=init_partial,
             )
         say(wanted.note or f"run folder: {path}")
         before = rehearsal.loss_before(wanted, model, datasets)
+        done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
+        stack.enter_context(timeline.recorded(folder and folder.path, done))
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
         timed = None if folder is None else measuring.timing(folder, datasets)

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "kerascale"
 # Each layer may import from itself and from those below (design: "Layers").
 LAYERS = [
     {"cli", "__main__"},
-    {"training", "launch", "verification", "chaos", "doctor"},
+    {"training", "launch", "verification", "chaos", "doctor", "reporting"},
     {
         "executing",
         "finishing",
@@ -22,11 +22,11 @@ LAYERS = [
         "resuming",
     },
     {"assembly", "prediction", "serving", "initial_weights"},
-    {"runs", "run_files", "run_folder"},
+    {"runs", "run_files", "run_folder", "timeline"},
     {"evaluation", "callbacks", "checkpoint", "throughput"},
     {"learning_rates", "models", "optimizers"},
     {"engine", "layers", "constraints", "strategies", "datasets"},
-    {"registry", "offers", "cluster"},
+    {"registry", "offers", "cluster", "origins"},
     {"config"},
     {"fields"},
     {"stopping"},

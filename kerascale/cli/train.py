@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from kerascale import heartbeat, stopping
+from kerascale import heartbeat, origins, stopping
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.console import duration
@@ -80,12 +80,22 @@ def run(arguments: Sequence[str]) -> None:
     )
     recipe = load_recipe(name)
     options, config, file = _parse(recipe, rest)
+    told = {
+        **dict.fromkeys(file["fields"], origins.FILE),
+        **dict.fromkeys(parsing.flags_given(rest), origins.COMMAND_LINE),
+    }
     heartbeat.start()
     with stopping.on_signals():
-        _run(recipe, options, config, file)
+        _run(recipe, options, config, file, told)
 
 
-def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) -> None:
+def _run(
+    recipe: Recipe,
+    options: Options,
+    config: Any,
+    file: dict[str, Any],
+    told: dict[str, str],
+) -> None:
     began = time.monotonic()
 
     quiet.import_tensorflow()
@@ -115,6 +125,7 @@ def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) ->
         ),
         fast_dev_run=options.fast_dev_run,
         overfit_batches=options.overfit_batches,
+        told=told,
     )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):
