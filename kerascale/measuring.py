@@ -1,48 +1,33 @@
 """Throughput of a training that has ended, said and written into its run folder."""
 
 import time
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from kerascale import run_files
+from kerascale import run_files, timeline
 from kerascale.callbacks import Timing
 from kerascale.console import say
 from kerascale.datasets import Batches, Datasets
 from kerascale.engine import agreement, execution, replicas
 from kerascale.run_folder import RunFolder
-from kerascale.throughput import attempts, flops, peak, report
+from kerascale.throughput import flops, peak, report
 from kerascale.throughput.report import Throughput
 
 _PROBLEM_LENGTH = 120
 
-
-def timing(folder: RunFolder, datasets: Datasets) -> Timing:
-    """The callback whose times are reported. The run's first step is noted, too.
-
-    Args:
-        folder: The run folder.
-        datasets: The data.
-    """
-    began = time.time()
-    path = folder.path / run_files.ATTEMPTS
-    return Timing(
-        datasets.steps_per_epoch,
-        on_begin=lambda step: attempts.note_start(path, began, step),
-    )
-
-
-def note_stop(folder: RunFolder | None, timed: Timing | None) -> None:
-    """Says that the run ended on request, or with its last step."""
-    if folder is not None and timed is not None and timed.steps:
-        attempts.note_stop(folder.path / run_files.ATTEMPTS, timed.step)
+# From then on it costs little to trace a step once more: up to 3 seconds.
+_ENOUGH_SECONDS = 60.0
+# How long a training was.
+_NONE, _TOO_SHORT, _SHORT, _LONG = "none", "too short", "short", "long"
 
 
 def report_on(
     model: keras.Model,
     datasets: Datasets,
     folder: RunFolder | None,
-    timed: Timing | None,
+    timed: Timing | None = None,
 ) -> None:
     """Says what was reached. All workers call it; nothing is done if none trained.
 
@@ -50,17 +35,15 @@ def report_on(
         model: Trained.
         datasets: The data.
         folder: The run folder; None on a worker that is not the chief.
-        timed: What `timing` returned; None on such a worker.
+        timed: What it was timed with; None on such a worker.
     """
     strategy = model.distribute_strategy
-    told = agreement.from_chief(
-        strategy, lambda: "" if not timed.steps else str(int(timed.compiling_included))
-    )
-    if not told:
+    told = agreement.from_chief(strategy, lambda: _length(timed))
+    if told == _NONE:
         return
     flops_per_step, problem = None, "too few steps were timed"
-    if told == "0":
-        flops_per_step, problem = _count(model, datasets)
+    if told != _TOO_SHORT:
+        flops_per_step, problem = _count(model, datasets, may_trace=told == _LONG)
     if folder is None:
         return
     reached = _make(model, datasets, folder, timed, flops_per_step, problem)
@@ -77,10 +60,10 @@ def _make(
     flops_per_step: float | None,
     problem: str,
 ) -> Throughput | None:
-    events = attempts.read(folder.path / run_files.ATTEMPTS)
-    starts = [event for event in events if event["event"] == "start"]
+    events = timeline.read(folder.path)
+    starts = timeline.starts(events)
     train = datasets.train
-    x = tf.nest.flatten(_example_batch(train)[0])[0]
+    x = tf.nest.flatten(train.dataset().element_spec)[0]
     return report.make(
         steps=timed.steps,
         seconds=timed.seconds,
@@ -90,27 +73,60 @@ def _make(
         flops_per_step=flops_per_step,
         not_counted=problem,
         peak=None if flops_per_step is None else _peak(model),
-        first_step=starts[0]["step"] if starts else 0,
+        first_step=starts[0].get("step", 0) if starts else 0,
         last_step=timed.step,
-        wall_seconds=attempts.wall_seconds(events, time.time()),
+        wall_seconds=timeline.wall_seconds(events, time.time()),
         starts=len(starts),
     )
 
 
-def _count(model: keras.Model, datasets: Datasets) -> tuple[float | None, str]:
-    """Operations of a step over all replicas, or why they cannot be counted."""
+def _length(timed: Timing) -> str:
+    """How long the training was, for what it may cost to say more about it."""
+    if not timed.steps:
+        return _NONE
+    if timed.compiling_included:
+        return _TOO_SHORT
+    return _LONG if timed.seconds >= _ENOUGH_SECONDS else _SHORT
+
+
+def _count(
+    model: keras.Model, datasets: Datasets, *, may_trace: bool
+) -> tuple[float | None, str]:
+    """Operations of a step over all replicas, or why they are not counted.
+
+    They are counted in the graph of the steps that were trained. Where batches differ
+    in their size it has no shapes, and a step is traced once more, which takes as long
+    as hundreds of small steps.
+    """
+    run = model.train_function
+    if model.run_eagerly or not isinstance(run, execution.Execution):
+        return None, "steps are no graph"  # On all workers alike.
+    strategy = model.distribute_strategy
+    total, problem = _sum(strategy, lambda: flops.count_graph(run.step_graph))
+    if total is None and not may_trace:
+        return None, (
+            "the shapes in a step are known only if it is traced once more, and steps "
+            f"of less than {_ENOUGH_SECONDS:.0f} s in all are not worth that"
+        )
+    if total is None:
+        total, problem = _sum(
+            strategy,
+            lambda: flops.count(run.traced_on(_example_batch(datasets.train))),
+        )
+    return total, problem
+
+
+def _sum(
+    strategy: tf.distribute.Strategy, count: Callable[[], float]
+) -> tuple[float | None, str]:
+    """What all workers have counted together, or why one of them could not."""
     own, problem = -1, ""
     try:
-        batch = _example_batch(datasets.train)
-        run = model.train_function
-        if model.run_eagerly or not isinstance(run, execution.Execution):
-            problem = "steps are no graph"
-        else:
-            own = round(flops.count(run.traced_on(batch)))
+        own = round(count())
     except Exception as error:  # A finished run does not fail for want of a number.
         lines = str(error).strip().splitlines()
         problem = lines[0][:_PROBLEM_LENGTH] if lines else type(error).__name__
-    each = agreement.gather(model.distribute_strategy, [own])
+    each = agreement.gather(strategy, [own])
     if (each < 0).any():
         return None, problem or "another worker could not"
     return float(each.sum()), ""

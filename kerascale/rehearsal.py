@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerascale.datasets import Batches, Datasets, Stream, order
 from kerascale.datasets.bundle import Source
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, StoppedError
 from kerascale.evaluation import evaluate
 from kerascale.resuming import Checkpoints
 
@@ -102,13 +102,19 @@ def refuse_contradictions(
 
 @contextlib.contextmanager
 def temporary_folder(rehearsal: Rehearsal) -> Iterator[pathlib.Path | None]:
-    """A place for the run folder, gone at the end; None for a training that counts."""
+    """A place for the run folder, gone at the end; None for a training that counts.
+
+    Raises:
+        StoppedError: If a signal asked to stop: nothing was kept.
+    """
     if not rehearsal:
         yield None
         return
     parent = pathlib.Path(tempfile.mkdtemp(prefix="kerascale-rehearsal-"))
     try:
         yield parent / "run"
+    except StoppedError as stopped:
+        raise StoppedError(stopped.step, is_kept=False) from stopped
     finally:
         shutil.rmtree(parent, ignore_errors=True)
 

@@ -16,7 +16,6 @@ from kerascale.fields import check
 CONFIG = "config.json"
 HISTORY = "history.csv"
 METRICS = "metrics.jsonl"
-ATTEMPTS = "attempts.jsonl"
 THROUGHPUT = "throughput.json"
 TIMELINE = "timeline.jsonl"
 EVALUATION = "evaluation.json"

@@ -4,13 +4,17 @@ import contextlib
 import datetime
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kerascale import heartbeat
 from kerascale.console import say
 from kerascale.errors import RefusedError, StoppedError
 from kerascale.run_files import TIMELINE, brief
+
+_STARTED, _RESUMED, _AGAIN = "started", "resumed", "started again"
+_STARTS = (_STARTED, _RESUMED, _AGAIN)
+_STOPPED, _FINISHED = "stopped on request", "finished"
 
 
 def note(folder: pathlib.Path, event: str, **details: Any) -> None:
@@ -44,20 +48,20 @@ def recorded(folder: pathlib.Path | None, step: int) -> Iterator[None]:
         yield
         return
     restarted = heartbeat.restarted_in() is not None
-    event = "started again" if restarted else "resumed" if step else "started"
+    event = _AGAIN if restarted else _RESUMED if step else _STARTED
     note(folder, event, step=step)
     try:
         yield
     except RefusedError:  # It was nothing, or is as it was before.
         raise
     except StoppedError as error:
-        note(folder, "stopped on request", step=error.step)
+        note(folder, _STOPPED, step=error.step)
         raise
     except BaseException as error:
         reason = brief(error) if isinstance(error, Exception) else type(error).__name__
         note(folder, "failed", reason=reason)
         raise
-    note(folder, "finished")
+    note(folder, _FINISHED)
 
 
 def read(folder: pathlib.Path) -> list[dict[str, Any]]:
@@ -75,11 +79,42 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
     return [_parse(line) for line in lines]
 
 
+def starts(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the events with which a process went on with the run."""
+    return [event for event in events if event["event"] in _STARTS]
+
+
+def wall_seconds(events: Sequence[dict[str, Any]], now: float) -> float:
+    """Seconds from the first start until now, kills and restarts included.
+
+    What lies between a stop on request, or the end, and the next start is left out: it
+    is a person's or a scheduler's time. After a kill or a failure all of it counts.
+
+    Args:
+        events: What `read` returned.
+        now: By `time.time()`.
+    """
+    seconds, since = 0.0, None
+    for event in events:
+        if event["event"] in _STARTS:
+            since = _at(event) if since is None else since
+        elif event["event"] in (_STOPPED, _FINISHED) and since is not None:
+            seconds += _at(event) - since
+            since = None
+    return seconds if since is None else seconds + now - since
+
+
+def _at(event: dict[str, Any]) -> float:
+    return datetime.datetime.fromisoformat(event["time"]).timestamp()
+
+
 def _parse(line: str) -> dict[str, Any]:
     try:
         event = json.loads(line)
     except ValueError:
         event = None
     if isinstance(event, dict) and {"time", "event"} <= set(event):
-        return event
+        with contextlib.suppress(TypeError, ValueError):
+            datetime.datetime.fromisoformat(event["time"])
+            return event
     return {"time": "", "event": "unreadable", "line": line[:80]}

@@ -32,13 +32,14 @@ from kerascale import (
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
     Resumed,
+    Timing,
     standard_callbacks,
     worker_callbacks,
 )
 from kerascale.console import duration, say
 from kerascale.datasets import Datasets
 from kerascale.engine import agreement, replicas
-from kerascale.errors import RefusedError, StoppedError
+from kerascale.errors import RefusedError
 from kerascale.registry import Recipe, load_recipe
 from kerascale.rehearsal import Rehearsal
 from kerascale.resuming import Checkpoints
@@ -201,23 +202,17 @@ def _train(
         stack.enter_context(timeline.recorded(folder and folder.path, done))
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
-        timed = None if folder is None else measuring.timing(folder, datasets)
+        timed = [] if folder is None else [Timing(datasets.steps_per_epoch)]
         began = time.monotonic()
-        try:
-            history = resumable_fit.fit(
-                model,
-                datasets,
-                epochs=getattr(config, "epochs", 1),
-                callbacks=[*([timed] if timed else []), *own, *callbacks],
-                folder=folder,
-                plan=plan,
-                resumed=resumed,
-            )
-        except StoppedError as stopped:
-            measuring.note_stop(folder, timed)
-            if wanted:
-                raise StoppedError(stopped.step, is_kept=False) from stopped
-            raise
+        history = resumable_fit.fit(
+            model,
+            datasets,
+            epochs=getattr(config, "epochs", 1),
+            callbacks=[*timed, *own, *callbacks],
+            folder=folder,
+            plan=plan,
+            resumed=resumed,
+        )
         heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")
         if folder is not None:
@@ -230,8 +225,7 @@ def _train(
         if folder is not None:
             finishing.save(model, datasets, folder, metrics)
         if not wanted:
-            measuring.report_on(model, datasets, folder, timed)
-            measuring.note_stop(folder, timed)
+            measuring.report_on(model, datasets, folder, *timed)
         agreement.wait_for_all(strategy)
     return runs.Run(
         model=model,

@@ -123,7 +123,7 @@ def test_run_folder_is_whole_and_loads(recipe, trained, datasets):
         "config.json",
         "history.csv",
         "metrics.jsonl",
-        "attempts.jsonl",
+        "timeline.jsonl",
         "throughput.json",
         "evaluation.json",
         "checkpoints",

@@ -1,5 +1,6 @@
 """Throughput of a training: what is counted, what is left out, and what it costs."""
 
+import datetime
 import json
 import os
 import time
@@ -10,9 +11,11 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
+from kerascale import measuring, timeline
 from kerascale.callbacks import Timing
+from kerascale.callbacks import timing as timing_module
 from kerascale.engine import choosing
-from kerascale.throughput import attempts, flops, peak, report
+from kerascale.throughput import flops, peak, report
 
 
 def _step_of(layers, x, y):
@@ -126,15 +129,26 @@ def test_what_is_not_known_is_not_guessed():
 # A run ---------------------------------------------------------------------------
 
 
-def _throughput(run):
-    return json.loads((run.path / "throughput.json").read_text())
+# Of `mlp` with 16 units, a batch of 32: forward and to the kernels; to the input of the
+# second layer.
+_OPERATIONS = 2 * 2 * 32 * (64 * 16 + 16 * 10) + 2 * 32 * 16 * 10
 
 
-def test_a_run_tells_its_throughput(run):
-    found = _throughput(run)
-    batch, units, classes = 32, 16, 10
-    first, last = 2 * batch * 64 * units, 2 * batch * units * classes
-    assert found["flops_per_step"] == 2 * first + 3 * last
+def _throughput(path):
+    return json.loads((path / "throughput.json").read_text())
+
+
+def test_a_short_run_says_why_nothing_is_counted(run):
+    found = _throughput(run.path)
+    assert found["flops_per_step"] is found["share_of_peak"] is None
+    assert "of less than 60 s in all are not worth that" in found["not_counted"]
+
+
+def test_a_run_that_is_long_enough_is_counted(recipe, monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(measuring, "_ENOUGH_SECONDS", 0.0)
+    config = recipe.Config(epochs=3, units=(16,))
+    found = _throughput(ks.train(recipe, config, run_dir=tmp_path / "run").path)
+    assert found["flops_per_step"] == _OPERATIONS
     speed = found["examples_per_second"]
     # 1,145 examples in 36 batches.
     assert speed == pytest.approx(1145 / 36 / found["step_seconds"])
@@ -146,26 +160,31 @@ def test_a_run_tells_its_throughput(run):
     assert found["share_of_peak"] == pytest.approx(share)
     assert 0 < share < 1
     assert found["starts"] == 1
-    useful = 4 * 36 * found["step_seconds"]
+    useful = 3 * 36 * found["step_seconds"]
     assert found["useful_seconds"] == pytest.approx(useful)
     assert found["goodput"] == pytest.approx(useful / found["wall_seconds"])
     assert 0 < found["goodput"] < 1
+    assert "of the measured peak" in capfd.readouterr().err
 
 
-def test_a_language_model_tells_tokens(tmp_path, capfd):
+def test_what_was_traced_with_its_shapes_is_counted_in_any_run(recipe, tmp_path):
+    config = recipe.Config(
+        epochs=2, units=(16,), execution="one_program", steps_per_execution=6
+    )
+    found = _throughput(ks.train(recipe, config, run_dir=tmp_path / "run").path)
+    assert found["flops_per_step"] == _OPERATIONS, found["not_counted"]
+
+
+def test_a_language_model_tells_tokens(tmp_path):
     recipe = ks.load_recipe("language_model")
     text = tmp_path / "text.txt"
     text.write_text("the quick brown fox jumps over the lazy dog. " * 60)
     config = recipe.Config(
         dataset=f"text:{text}", epochs=2, num_layers=1, width=8, max_length=16
     )
-    run = ks.train(recipe, config, run_dir=tmp_path / "run")
-    found = _throughput(run)
+    found = _throughput(ks.train(recipe, config, run_dir=tmp_path / "run").path)
     expected = 16 * found["examples_per_second"]
     assert found["tokens_per_second"] == pytest.approx(expected)
-    said = capfd.readouterr().err
-    assert "tokens/s" in said
-    assert "of the measured peak" in said
 
 
 def test_a_run_that_crashed_and_went_on(recipe, tmp_path):
@@ -179,92 +198,100 @@ def test_a_run_that_crashed_and_went_on(recipe, tmp_path):
         ks.train(recipe, config, run_dir=tmp_path / "run", callbacks=[Crash()])
     time.sleep(1.0)
     run = ks.train(recipe, config, run_dir=tmp_path / "run")
-    found = _throughput(run)
+    found = _throughput(run.path)
     assert found["starts"] == 2
     # The steps of both are in the result; the time between them is lost.
     useful = 4 * 36 * found["step_seconds"]
     assert found["useful_seconds"] == pytest.approx(useful)
-    events = attempts.read(run.path / "attempts.jsonl")
-    assert [e["event"] for e in events] == ["start", "start", "stop"]
-    assert [e["step"] for e in events] == [0, 72, 144]
     assert found["wall_seconds"] > 1.0 + useful
     # Nothing is trained again, and nothing is told anew.
     before = (run.path / "throughput.json").read_bytes()
     again = ks.train(recipe, config, run_dir=tmp_path / "run")
     assert (again.path / "throughput.json").read_bytes() == before
-    assert attempts.read(run.path / "attempts.jsonl") == events
 
 
-def test_as_many_operations_on_two_devices(run, kerascale, tmp_path):
-    finished = kerascale(
-        "train", "mlp", "--epochs", "2", "--units", "16", "--run-dir", "run",
-        "--strategy", "mirrored", "--json",
-        env={"KERASCALE_DEVICES": "2"},
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    result = json.loads(finished.stdout.splitlines()[-1])
-    assert result["replicas"] == 2
-    found = result["throughput"]
-    assert found["flops_per_step"] == _throughput(run)["flops_per_step"]
+_ON_TWO_DEVICES = """
+import sys
+import kerascale as ks
+from kerascale import measuring
+
+measuring._ENOUGH_SECONDS = 0.0
+recipe = ks.load_recipe("mlp")
+config = recipe.Config(epochs=2, units=(16,))
+ks.train(recipe, config, strategy="mirrored", run_dir=sys.argv[1])
+"""
+
+
+def test_as_many_operations_on_two_devices(run_python, tmp_path):
+    path = tmp_path / "run"
+    finished = run_python(_ON_TWO_DEVICES, path, env={"KERASCALE_DEVICES": "2"})
+    assert json.loads((path / "config.json").read_text())["replicas"] == 2
+    assert _throughput(path)["flops_per_step"] == _OPERATIONS
     assert "throughput: " in finished.stderr
     assert "goodput: " in finished.stderr
 
 
+def _event(name, second):
+    moment = datetime.datetime.fromtimestamp(second, datetime.UTC)
+    return {"event": name, "time": moment.isoformat()}
+
+
 def test_a_stop_on_request_loses_no_time():
-    start = {"event": "start", "time": 100.0, "step": 0}
-    stop = {"event": "stop", "time": 130.0, "step": 10}
-    again = {"event": "start", "time": 1000.0, "step": 10}
-    assert attempts.wall_seconds([start, stop, again], 1020.0) == 30.0 + 20.0
-    assert attempts.wall_seconds([start, again], 1020.0) == 920.0
-    assert attempts.wall_seconds([start, stop], 5000.0) == 30.0
-    assert attempts.wall_seconds([], 5000.0) == 0.0
+    start, again = _event("started", 100.0), _event("resumed", 1000.0)
+    stop = _event("stopped on request", 130.0)
+    assert timeline.wall_seconds([start, stop, again], 1020.0) == 30.0 + 20.0
+    assert timeline.wall_seconds([start, again], 1020.0) == 920.0
+    failed = _event("failed", 130.0)
+    assert timeline.wall_seconds([start, failed, again], 1020.0) == 920.0
+    assert timeline.wall_seconds([start, _event("finished", 150.0)], 5000.0) == 50.0
+    assert timeline.wall_seconds([], 5000.0) == 0.0
 
 
 def test_a_line_that_a_kill_cut_off(tmp_path):
-    path = tmp_path / "attempts.jsonl"
-    attempts.note_stop(path, 3)
-    assert not path.exists()  # Nothing was begun.
-    attempts.note_start(path, 10.0, 0)
-    path.write_text(path.read_text() + '{"event": "sta')
-    assert attempts.read(path) == [{"event": "start", "time": 10.0, "step": 0}]
+    timeline.note(tmp_path, "started", step=0)
+    path = tmp_path / "timeline.jsonl"
+    path.write_text(
+        path.read_text() + '{"time": "20\n{"time": "x", "event": "finished"}'
+    )
+    events = timeline.read(tmp_path)
+    assert [e["event"] for e in events] == ["started", "unreadable", "unreadable"]
+    assert [e["step"] for e in timeline.starts(events)] == [0]
+    assert timeline.wall_seconds(events, time.time()) < 60
 
 
 # Times ---------------------------------------------------------------------------
 
 
-def _timed(epochs, *, slow_first=0.0):
-    """Epochs of executions of one step; each takes that long."""
-    timing = Timing(steps_per_epoch=len(epochs[0]))
-    for epoch, executions in enumerate(epochs):
-        timing.on_epoch_begin(epoch)
-        if epoch == 0:
-            time.sleep(slow_first)
-        for batch, seconds in enumerate(executions):
-            timing.on_train_batch_begin(batch)
-            time.sleep(seconds)
-            timing.on_train_batch_end(batch)
-        timing.on_test_begin()
-        time.sleep(0.2)  # Validation is no part of it.
-        timing.on_epoch_end(epoch)
-    return timing
+@pytest.fixture
+def timed(monkeypatch):
+    """Epochs of executions of one step, by a clock of the test's own."""
+    now = [100.0]
+    monkeypatch.setattr(timing_module.time, "monotonic", lambda: now[0])
+
+    def run(epochs):
+        timing = Timing(steps_per_epoch=len(epochs[0]))
+        for epoch, executions in enumerate(epochs):
+            timing.on_epoch_begin(epoch)
+            for batch, seconds in enumerate(executions):
+                timing.on_train_batch_begin(batch)
+                now[0] += seconds
+                timing.on_train_batch_end(batch)
+            timing.on_test_begin()
+            now[0] += 1000.0  # Validation is no part of it.
+            timing.on_epoch_end(epoch)
+        return timing.steps, timing.seconds, timing.compiling_included, timing.step
+
+    return run
 
 
-def test_compiling_is_left_out():
-    timing = _timed([[0.3, 0.01], [0.01, 0.01], [0.01, 0.01]])
-    assert (timing.steps, timing.compiling_included) == (4, False)
-    assert 0.04 <= timing.seconds < 0.2
-    assert timing.step == 6
-    timing = _timed([[0.3, 0.01, 0.01]])
-    assert (timing.steps, timing.compiling_included) == (2, False)
-    assert 0.02 <= timing.seconds < 0.2
-    timing = _timed([[0.3]])
-    assert (timing.steps, timing.compiling_included) == (1, True)
-    assert timing.seconds >= 0.3
+def test_compiling_is_left_out(timed):
+    assert timed([[30.0, 1.0], [2.0, 1.0], [3.0, 1.0]]) == (4, 7.0, False, 6)
+    assert timed([[30.0, 1.0, 1.0]]) == (2, 2.0, False, 3)
+    assert timed([[30.0]]) == (1, 30.0, True, 1)
 
 
 def test_where_a_run_goes_on_in_the_middle_of_an_epoch():
-    begun = []
-    timing = Timing(10, on_begin=begun.append)
+    timing = Timing(10)
     timing.on_epoch_begin(2)
     for batch in (6, 7, 8, 9):
         timing.on_train_batch_begin(batch)
@@ -272,7 +299,6 @@ def test_where_a_run_goes_on_in_the_middle_of_an_epoch():
     timing.on_epoch_end(2)
     timing.on_epoch_begin(3)
     timing.on_train_batch_begin(0)
-    assert begun == [26]
     assert (timing.step, timing.steps) == (30, 3)
 
 

@@ -1,7 +1,6 @@
 """How long steps take, without what comes only once: tracing and compiling."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,18 +16,13 @@ class Timing(keras.callbacks.Callback):
 
     Args:
         steps_per_epoch: Batches in one pass.
-        on_begin: Called when the training begins, with the number of batches that
-            were trained before; once.
     """
 
     every_step = False
 
-    def __init__(
-        self, steps_per_epoch: int, on_begin: Callable[[int], None] | None = None
-    ) -> None:
+    def __init__(self, steps_per_epoch: int) -> None:
         super().__init__()
         self._steps_per_epoch = steps_per_epoch
-        self._on_begin = on_begin
         self._epochs_begun = 0
         # Batches that have been trained in all epochs, those of before included.
         self.step = 0
@@ -67,12 +61,8 @@ class Timing(keras.callbacks.Callback):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        if self._began_at is not None:
-            return
-        self._began_at = batch
-        if self._on_begin is not None:
-            self._on_begin(self._epoch * self._steps_per_epoch + batch)
-            self._on_begin = None
+        if self._began_at is None:
+            self._began_at = batch
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None

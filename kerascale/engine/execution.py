@@ -71,6 +71,8 @@ class Execution:
         # The loss of each step of the last execution, where they are known.
         self.losses: tf.Tensor | None = None
         self._program_steps = program_steps
+        # The first graph in which a step was traced.
+        self.step_graph: tf.Graph | None = None
         self._make()
 
     def _make(self) -> None:
@@ -191,6 +193,7 @@ class Execution:
         plain.jit_compile = False  # The whole is compiled.
 
         def step(batch: Any) -> dict[str, tf.Tensor]:
+            self._note_graph()
             return self._carried(plain((batch, None)))
 
         # Not by XLA, which would take longer to compile it than it saves.
@@ -311,11 +314,16 @@ class Execution:
 
     def _run(self, batch: Any) -> Any:
         """One step on an element of the feed."""
+        self._note_graph()
         if self.ids is None:
             item = (batch, None)
         else:
             item = replicas.per_replica(self.strategy, self.ids, batch)
         return self.step(item)
+
+    def _note_graph(self) -> None:
+        if self.step_graph is None and not tf.executing_eagerly():
+            self.step_graph = tf.compat.v1.get_default_graph()
 
     # --------------------------------------------------------------------- logs
 

@@ -30,10 +30,15 @@ def count(traced: tf.types.experimental.ConcreteFunction) -> float:
     Raises:
         UncountableError: If a shape, or how often a loop runs, is not known.
     """
-    graph = traced.graph.as_graph_def(add_shapes=True)
+    return count_graph(traced.graph)
+
+
+def count_graph(traced: tf.Graph) -> float:
+    """The same of the graph of a function, or of the body of a loop for one turn."""
+    graph = traced.as_graph_def(add_shapes=True)
     library = {f.signature.name: f for f in graph.library.function}
-    ends = [t.op.name for t in traced.graph.outputs]
-    ends += [op.name for op in traced.graph.control_outputs]
+    ends = [t.op.name for t in traced.outputs]
+    ends += [op.name for op in traced.control_outputs]
     return _Body(library, graph.node, ends, {}, {}).count()
 
 

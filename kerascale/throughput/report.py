@@ -130,11 +130,12 @@ def make(
     )
 
 
-def tokens_per_example(kind: str | None, shape: Sequence[int]) -> int | None:
-    """Tokens in an example of a batch of this shape; None if it is no sequence."""
-    if kind in ("text", "corpus") and len(shape) == 2:
-        return int(shape[1])
-    return None
+def tokens_per_example(kind: str | None, shape: Sequence[int | None]) -> int | None:
+    """Tokens in an example of a batch of this shape.
+
+    None if it is no sequence, or sequences differ in length.
+    """
+    return shape[1] if kind in ("text", "corpus") and len(shape) == 2 else None
 
 
 def _si(value: float) -> str:
