@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import pathlib
 import time
 import types
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,6 @@ from kerascale import (
     rehearsal,
     reopening,
     resumable_fit,
-    resuming,
     runs,
     stopping,
     strategies,
@@ -31,7 +29,6 @@ from kerascale import (
 )
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
-    Resumed,
     Timing,
     standard_callbacks,
     worker_callbacks,
@@ -179,7 +176,7 @@ def _train(
         *callbacks,
     ]
     with contextlib.ExitStack() as stack:
-        folder, path, resumed = _open_folder(
+        folder, path, resumed = reopening.open_for_all(
             stack, strategy, run_dir, recipe, config, datasets, plan
         )
         asked = config
@@ -269,39 +266,6 @@ def _describe(datasets: Datasets) -> str:
     # A text differs between Python versions, a file may change under its name.
     sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
     return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"
-
-
-def _open_folder(
-    stack: contextlib.ExitStack,
-    strategy: tf.distribute.Strategy,
-    run_dir: str | os.PathLike | None,
-    recipe: Recipe,
-    config: Any,
-    datasets: Datasets,
-    plan: Checkpoints,
-) -> tuple[runs.RunFolder | None, pathlib.Path, Resumed | None]:
-    """The run folder, for the chief; its path, and where the run goes on, for all."""
-    folder, resumed = None, None
-    wanted = None if run_dir is None else pathlib.Path(run_dir)
-
-    def make() -> str:
-        nonlocal folder, resumed
-        opened = reopening.open_folder(wanted, recipe, config, datasets.info, plan)
-        folder = stack.enter_context(opened)
-        resuming.store(folder, plan).check_writable()
-        if heartbeat.restarted_in() is None:
-            resuming.go_back(folder, plan)
-        resumed = resuming.find(folder, plan, datasets.steps_per_epoch)
-        return f"{folder.path}\n{resuming.to_text(resumed)}"
-
-    where, _, text = agreement.from_chief(strategy, make).partition("\n")
-    path = pathlib.Path(where)
-    done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
-    heartbeat.beat(heartbeat.STARTING, step=done, run_dir=path)
-    if folder is None:
-        resumed = resuming.from_text(text)
-        console.log_to(f"{path}.worker-{replicas.worker_index(strategy)}.log")
-    return folder, path, resumed
 
 
 def _own_callbacks(
