@@ -29,6 +29,7 @@ from kerascale import (
 )
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
+    StepLosses,
     Timing,
     standard_callbacks,
     worker_callbacks,
@@ -200,12 +201,15 @@ def _train(
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
         timed = [] if folder is None else [Timing(datasets.steps_per_epoch)]
+        recorded = timed and [
+            StepLosses(folder.path / runs.LOSSES, datasets.steps_per_epoch)
+        ]
         began = time.monotonic()
         history = resumable_fit.fit(
             model,
             datasets,
             epochs=getattr(config, "epochs", 1),
-            callbacks=[*timed, *own, *callbacks],
+            callbacks=[*timed, *own, *recorded, *callbacks],
             folder=folder,
             plan=plan,
             resumed=resumed,

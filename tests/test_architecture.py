@@ -30,7 +30,7 @@ LAYERS = [
     {"config"},
     {"fields"},
     {"stopping"},
-    {"errors", "cache_folder", "console", "heartbeat", "_version"},
+    {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}
 

@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 import kerascale as ks
-from kerascale import assembly, origins, reporting, timeline
+from kerascale import assembly, loss_record, origins, reporting, timeline
 from kerascale.cli import main
 from kerascale.errors import RefusedError, StoppedError
 from kerascale.reporting import figures, mistakes, page
@@ -482,9 +482,14 @@ def test_one_field_that_differs_is_named(folder, capfd, other, field, values):
     assert told == [{"about": "field", "name": field, "values": values}]
     assert f"differ in one thing: the field {field} " in result["verdict"]
     (parting,) = result["partings"]
-    assert (parting["epoch"], parting["after_step"]) == (1, 0)
-    assert parting["by_step"] == 36
-    assert "part in epoch 1, between step 0 and step 36" in result["verdict"]
+    assert (parting["epoch"], parting["by_step"]) == (1, 36)
+    # Other weights, or other examples, from the first step; another rate from then on.
+    step = {"seed": 1, "learning_rate": 2}[field]
+    assert (parting["step"], parting["steps"]) == (step, 108)
+    one, another = parting["step_losses"]
+    assert one != another
+    said = f"The losses of A and B part at step {step}: {one!r} and {another!r}."
+    assert said in result["verdict"]
 
 
 def test_losses_that_part_later(folder, tmp_path, capfd):
@@ -504,8 +509,25 @@ def test_losses_that_part_later(folder, tmp_path, capfd):
     later, same = result["partings"]
     assert (later["epoch"], later["after_step"], later["by_step"]) == (2, 36, 72)
     assert set(later["losses"]) == {"loss", "val_loss"}
-    assert same["epoch"] is None
+    assert "part in epoch 2, between step 36 and step 72" in result["verdict"]
+    assert (later["step"], same["step"], same["epoch"]) == (None, None, None)
     assert "A and C are the same in all 3 epochs" in result["verdict"]
+
+
+def test_the_first_step_where_losses_part(folder, tmp_path, capfd):
+    run = tmp_path / "run"
+    shutil.copytree(folder / "first", run)
+    losses = loss_record.read(run / "losses.bin").copy()
+    assert losses.shape == (3 * 36,)
+    losses[:40] = np.nan  # As where some were not known.
+    losses[57:] = np.nextafter(losses[57:], 9.0)
+    loss_record.write(run / "losses.bin", 0, losses)
+    result = _compare(capfd, folder / "first", run)
+    assert result["identical"] is False
+    (parting,) = result["partings"]
+    assert (parting["step"], parting["steps"]) == (58, 68)
+    assert "were told the same" in result["verdict"]
+    assert "part at step 58: " in result["verdict"]
 
 
 def test_numbers_that_differ_with_nothing_told_apart(folder, tmp_path, capfd):

@@ -16,7 +16,7 @@ _USAGE = "RUN RUN ... [--json] [--html FILE]"
 class Options:
     """Compare runs: configuration, data, versions, results and losses.
 
-    It says what differs, and the first epoch at whose end the losses do. It exits
+    It says what differs, and the first step, or epoch, whose losses do. It exits
     with 0 whether they differ or not."""
 
     html: str | None = None

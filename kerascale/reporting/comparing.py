@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kerascale.errors import RefusedError
 from kerascale.origins import AUTOMATIC
 from kerascale.reporting.recorded import Recorded
@@ -38,6 +40,10 @@ class Parting:
 
     Args:
         label: The run.
+        step: The first step whose losses differ; None: there is none that both have
+            recorded.
+        step_losses: The two losses of that step.
+        steps: How many steps were compared.
         epoch: The first epoch whose losses differ; None: there is none that both have.
         after_step: Batches after which they were still the same; None: as `epoch`.
         by_step: Batches after which they differed; None: as `epoch`.
@@ -46,6 +52,9 @@ class Parting:
     """
 
     label: str
+    step: int | None
+    step_losses: list[float]
+    steps: int
     epoch: int | None
     after_step: int | None
     by_step: int | None
@@ -103,7 +112,9 @@ def compare(runs: Sequence[Recorded]) -> Comparison:
     ]
     differences = _differences(runs)
     same_numbers = all(
-        _numbers(run) == _numbers(first) and run.evaluation == first.evaluation
+        _numbers(run) == _numbers(first)
+        and run.evaluation == first.evaluation
+        and np.array_equal(run.losses, first.losses, equal_nan=True)
         for run in runs
     )
     return Comparison(
@@ -160,6 +171,28 @@ def _numbers(run: Recorded) -> list[dict[str, str]]:
 
 
 def _part(first: Recorded, run: Recorded, label: str) -> Parting:
+    by_step = _part_by_step(first.losses, run.losses)
+    return Parting(label, *by_step, *_part_by_epoch(first, run))
+
+
+def _part_by_step(
+    ours: np.ndarray, theirs: np.ndarray
+) -> tuple[int | None, list[float], int]:
+    """The first step that differs, its losses, and how many were compared."""
+    steps = min(len(ours), len(theirs))
+    ours, theirs = ours[:steps], theirs[:steps]
+    known = ~(np.isnan(ours) | np.isnan(theirs))
+    differ = np.flatnonzero(known & (ours != theirs))
+    if not len(differ):
+        return None, [], int(known.sum())
+    place = int(differ[0])
+    return place + 1, [float(ours[place]), float(theirs[place])], int(known.sum())
+
+
+def _part_by_epoch(
+    first: Recorded, run: Recorded
+) -> tuple[int | None, int | None, int | None, dict[str, list[float]], int]:
+    """The first epoch that differs, and the rest of what `Parting` has of it."""
     pairs = list(zip(first.epochs, run.epochs, strict=False))
     after = 0
     for ours, theirs in pairs:
@@ -167,9 +200,9 @@ def _part(first: Recorded, run: Recorded, label: str) -> Parting:
         losses = {n: [ours.get(n), theirs.get(n)] for n in names}
         if any(repr(one) != repr(other) for one, other in losses.values()):
             by = min(int(ours["step"]), int(theirs["step"]))
-            return Parting(label, int(ours["epoch"]), after, by, losses, len(pairs))
+            return int(ours["epoch"]), after, by, losses, len(pairs)
         after = int(ours["step"])
-    return Parting(label, None, None, None, {}, len(pairs))
+    return None, None, None, {}, len(pairs)
 
 
 def _verdict(comparison: Comparison) -> str:
@@ -204,6 +237,13 @@ def describe(difference: Difference) -> str:
 
 def say_parting(parting: Parting) -> str:
     """Where a run parts from the first one, in words."""
+    by_step = parting.step is not None
+    if by_step and (parting.epoch is None or parting.step <= parting.by_step):
+        one, other = parting.step_losses
+        return (
+            f"The losses of A and {parting.label} part at step {parting.step}: "
+            f"{one!r} and {other!r}."
+        )
     if not parting.epochs:
         return f"A and {parting.label} have no epoch in common."
     if parting.epoch is None:

@@ -6,8 +6,11 @@ import json
 import pathlib
 from typing import Any
 
-from kerascale import run_files, timeline
+import numpy as np
+
+from kerascale import loss_record, run_files, timeline
 from kerascale.errors import RefusedError
+from kerascale.throughput.report import Throughput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Recorded:
         epochs: One record for each epoch: `epoch`, `step`, `seconds`,
             `examples_per_second`, `learning_rate`, and each metric.
         evaluation: The final evaluation; None: the run has not finished.
+        throughput: What was said of it at the end; None: nothing was.
+        losses: The loss of each step; NaN: not known. Empty: none was recorded.
         events: Its timeline, oldest first.
         checkpoints: Those that it keeps: `time`, `step` and `bytes`.
     """
@@ -30,6 +35,8 @@ class Recorded:
     config: dict[str, Any]
     epochs: list[dict[str, float]]
     evaluation: dict[str, Any] | None
+    throughput: str | None
+    losses: np.ndarray
     events: list[dict[str, Any]]
     checkpoints: list[dict[str, Any]]
 
@@ -106,6 +113,8 @@ def read(path: str | pathlib.Path) -> Recorded:
         config=config,
         epochs=_read_epochs(folder / run_files.METRICS),
         evaluation=evaluation,
+        throughput=_read_throughput(folder),
+        losses=_read_losses(folder / run_files.LOSSES),
         events=timeline.read(folder),
         checkpoints=_find_checkpoints(folder / run_files.CHECKPOINTS),
     )
@@ -119,6 +128,22 @@ def _read_epochs(file: pathlib.Path) -> list[dict[str, float]]:
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"run: {file} cannot be read ({error}).") from error
     return [_parse(file, number, line) for number, line in enumerate(lines, 1)]
+
+
+def _read_throughput(folder: pathlib.Path) -> str | None:
+    if not (folder / run_files.THROUGHPUT).exists():
+        return None
+    content = run_files.read_json(folder, run_files.THROUGHPUT)
+    if set(content) != {field.name for field in dataclasses.fields(Throughput)}:
+        return None  # Of another version.
+    return Throughput(**content).text()
+
+
+def _read_losses(file: pathlib.Path) -> np.ndarray:
+    try:
+        return loss_record.read(file)
+    except OSError as error:
+        raise RefusedError(f"run: {file} cannot be read ({error}).") from error
 
 
 def _parse(file: pathlib.Path, number: int, line: str) -> dict[str, float]:

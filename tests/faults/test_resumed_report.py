@@ -2,7 +2,7 @@
 
 import re
 
-from killing import STEPS
+from killing import ALL_STEPS, STEPS
 
 from kerascale import timeline
 from kerascale.cli import main
@@ -55,6 +55,10 @@ def test_they_compare_as_identical(train, undisturbed, tmp_path, capfd):
         "started",
         "finished",
     ]
+    # No gap, and no step twice.
+    losses = (run / "losses.bin").read_bytes()
+    assert len(losses) == 8 * ALL_STEPS
+    assert losses == (undisturbed / "losses.bin").read_bytes()
     capfd.readouterr()
     assert main(["compare", str(run), str(undisturbed)]) == 0
     assert "The runs are identical" in capfd.readouterr().err
