@@ -66,12 +66,14 @@ class StoppedError(Exception):
     Args:
         step: Batches that have been trained; None: it was before the first one, or
             after the last.
+        is_kept: Whether the state was saved; a rehearsal's is not.
     """
 
-    def __init__(self, step: int | None) -> None:
+    def __init__(self, step: int | None, is_kept: bool = True) -> None:
         self.step = step
         where = "" if step is None else f" after step {step}"
-        super().__init__(f"stopped on request{where}; the same command goes on")
+        then = "the same command goes on" if is_kept else "nothing was kept"
+        super().__init__(f"stopped on request{where}; {then}")
 
 
 class NonFiniteError(ArithmeticError):

@@ -1,13 +1,20 @@
 """A run folder that is opened again: whether what it holds may go on."""
 
+import contextlib
 import json
+import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerascale import run_files
+import tensorflow as tf
+
+from kerascale import console, heartbeat, resuming, run_files
+from kerascale.callbacks import Resumed
 from kerascale.console import say
+from kerascale.datasets import Datasets
+from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
 from kerascale.fields import to_dict
 from kerascale.resuming import Checkpoints
@@ -42,6 +49,55 @@ def open_folder(
         folder.close()
         raise
     return folder
+
+
+def open_for_all(
+    stack: contextlib.ExitStack,
+    strategy: tf.distribute.Strategy,
+    path: str | os.PathLike | None,
+    recipe: Any,
+    config: Any,
+    datasets: Datasets,
+    plan: Checkpoints,
+) -> tuple[RunFolder | None, pathlib.Path, Resumed | None]:
+    """Opens the run folder, by the chief. All workers call it.
+
+    Args:
+        stack: Closes the folder.
+        strategy: Knows the chief.
+        path: The folder; None: `runs/RECIPE/N`.
+        recipe: The recipe.
+        config: Its configuration.
+        datasets: Its data.
+        plan: What is done with an older run.
+
+    Returns:
+        The folder, for the chief alone; its path, and where the run goes on, for all.
+
+    Raises:
+        RefusedError: See `open_folder`.
+        DamagedRunError: If there are checkpoints, and none is whole.
+    """
+    folder, resumed = None, None
+    wanted = None if path is None else pathlib.Path(path)
+
+    def make() -> str:
+        nonlocal folder, resumed
+        opened = open_folder(wanted, recipe, config, datasets.info, plan)
+        folder = stack.enter_context(opened)
+        resuming.store(folder, plan).check_writable()
+        if heartbeat.restarted_in() is None:
+            resuming.go_back(folder, plan)
+        resumed = resuming.find(folder, plan, datasets.steps_per_epoch)
+        return f"{folder.path}\n{resuming.to_text(resumed)}"
+
+    where, _, text = agreement.from_chief(strategy, make).partition("\n")
+    done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
+    heartbeat.beat(heartbeat.STARTING, step=done, run_dir=pathlib.Path(where))
+    if folder is None:
+        resumed = resuming.from_text(text)
+        console.log_to(f"{where}.worker-{replicas.worker_index(strategy)}.log")
+    return folder, pathlib.Path(where), resumed
 
 
 def _set_aside(path: pathlib.Path, recipe_name: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from kerascale import learning_rates, resuming, run_files, stopping
+from kerascale import learning_rates, resuming, run_files, stopping, timeline
 from kerascale.callbacks import Heartbeat, Resumed, SaveCheckpoints
 from kerascale.checkpoint import Writer
 from kerascale.console import say
@@ -167,8 +167,11 @@ def _back(
         raise error
     lower = plan.rollback_factor ** (rollbacks - resumed.rollbacks)
     rate = resumed.rate * lower
+    step = resumed.done(datasets.steps_per_epoch)
     say(
-        f"rollback {rollbacks} of at most {plan.max_rollbacks}: back at step "
-        f"{resumed.done(datasets.steps_per_epoch)}, the learning rate times {rate:g}"
+        f"rollback {rollbacks} of at most {plan.max_rollbacks}: back at step {step}, "
+        f"the learning rate times {rate:g}"
     )
+    if folder is not None:
+        timeline.note(folder.path, "rolled back", step=step, learning_rate_times=rate)
     return dataclasses.replace(resumed, rollbacks=rollbacks, rate=rate, lower=lower)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from kerascale import run_files
+from kerascale import loss_record, run_files
 from kerascale.callbacks import Resumed
 from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.checkpoint import Checkpoint, Store, refuse_unsafe_weights
@@ -89,8 +89,10 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
         )
     if found is None and plan.resume_from is not None:
         found = _of_another_run(folder, plan.resume_from)
+    losses = folder.path / run_files.LOSSES
     if found is None:
         _write_texts(folder, {})
+        loss_record.cut(losses, 0)
         return None
     if found.metadata["steps_per_epoch"] != steps_per_epoch:
         raise RefusedError(
@@ -99,6 +101,7 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
             "the same data and batch size."
         )
     _write_texts(folder, found.metadata["files"])
+    loss_record.cut(losses, found.step)
     say(
         f"resuming at step {found.step} (epoch {found.metadata['epoch'] + 1}, "
         f"{found.metadata['step']} of {steps_per_epoch} batches done)"
@@ -164,6 +167,9 @@ def _of_another_run(folder: RunFolder, resume_from: str) -> Checkpoint:
             f"resume_from: expected a run folder with a checkpoint that is whole. "
             f"Received: {source}, with {len(skipped)} damaged ones and no other."
         )
+    losses = source / run_files.LOSSES
+    if losses.is_file():
+        shutil.copyfile(losses, folder.path / run_files.LOSSES)
     best = source / run_files.CHECKPOINTS / BEST_WEIGHTS
     if best.is_file() and _best_is_of(found, source):
         refuse_unsafe_weights(best)

@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import filelock
@@ -14,7 +15,7 @@ import filelock
 from kerascale._version import __version__
 from kerascale.errors import RefusedError
 from kerascale.fields import to_dict
-from kerascale.run_files import CHECKPOINTS, CONFIG, read_json
+from kerascale.run_files import CHECKPOINTS, CONFIG, TIMELINE, read_json
 
 _LOCK = ".lock"
 _WAY_OUT = "Name another folder with --run-dir."
@@ -105,19 +106,20 @@ class RunFolder:
     def discard(self) -> None:
         """Closes the folder, and removes it if nothing was trained in it.
 
-        That is so if it holds no more than this class wrote before the first step:
-        `config.json` and an empty `checkpoints`. Then these go, and so do the folder
-        and its parents where they were created here and are empty. A folder with
-        anything else in it stays as it is.
+        That is so if it holds no more than is written before the first step:
+        `config.json`, `timeline.jsonl` and an empty `checkpoints`. Then these go, and
+        so do the folder and its parents where they were created here and are empty. A
+        folder with anything else in it stays as it is.
         """
         if self._existing:
             self.close()
             return
-        ours = {_LOCK, CONFIG, CHECKPOINTS}
+        ours = {_LOCK, CONFIG, TIMELINE, CHECKPOINTS}
         with contextlib.suppress(OSError):  # What cannot be removed stays.
             if {p.name for p in self.path.iterdir()} <= ours:
                 (self.path / CHECKPOINTS).rmdir()
                 (self.path / CONFIG).unlink(missing_ok=True)
+                (self.path / TIMELINE).unlink(missing_ok=True)
         self._undo()
 
     def __enter__(self) -> "RunFolder":
@@ -161,6 +163,7 @@ class RunFolder:
         info: Any,
         hardware: dict[str, Any],
         *,
+        origins: Mapping[str, str] | None = None,
         init_from: str | os.PathLike | None = None,
         init_partial: bool = False,
     ) -> None:
@@ -171,6 +174,7 @@ class RunFolder:
             config: Its configuration.
             info: What is known of its data.
             hardware: The strategy's name, and how many replicas and workers it has.
+            origins: Field -> where its value came from; None: it is not known.
             init_from: The file that the initial weights were read from; its sha256
                 is written too. None: the weights are drawn.
             init_partial: Whether some variables could stay as they were drawn.
@@ -183,6 +187,7 @@ class RunFolder:
             {
                 "recipe": recipe.source,
                 "fields": to_dict(config),
+                "origins": dict(origins or {}),
                 **hardware,
                 "init_from": None if init_from is None else os.fspath(init_from),
                 "init_partial": init_partial,

@@ -3,10 +3,9 @@
 import contextlib
 import dataclasses
 import os
-import pathlib
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,29 +14,32 @@ import tensorflow as tf
 from kerascale import (
     console,
     executing,
+    finishing,
     heartbeat,
     initial_weights,
+    measuring,
+    origins,
+    rehearsal,
     reopening,
     resumable_fit,
-    resuming,
     runs,
     stopping,
     strategies,
+    timeline,
 )
 from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
-    Resumed,
-    SaveWeights,
+    StepLosses,
+    Timing,
     standard_callbacks,
     worker_callbacks,
 )
-from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.console import duration, say
 from kerascale.datasets import Datasets
 from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
-from kerascale.evaluation import evaluate
 from kerascale.registry import Recipe, load_recipe
+from kerascale.rehearsal import Rehearsal
 from kerascale.resuming import Checkpoints
 
 
@@ -52,6 +54,9 @@ def train(
     init_partial: bool = False,
     datasets: Datasets | None = None,
     checkpoints: Checkpoints | None = None,
+    fast_dev_run: bool = False,
+    overfit_batches: int | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -76,6 +81,12 @@ def train(
             `kerascale.datasets.from_arrays` or `from_tf_data` returns.
         checkpoints: When the state is saved, and what is done with an older run in
             the folder; None: `Checkpoints()`.
+        fast_dev_run: One update, and one batch of validation and evaluation, to see
+            that all of it works. No run folder is left.
+        overfit_batches: Train on that many batches alone, without augmentation, to
+            see whether the loss comes down at all. No run folder is left.
+        told: Field -> where its value came from, `file` or `command line`, for those
+            that did; the run keeps it. None: `config` was made in Python.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -95,17 +106,22 @@ def train(
     print(run.metrics["accuracy"])
     ```
     """
-    with stopping.on_signals():
+    plan = checkpoints or Checkpoints()
+    wanted = Rehearsal(fast_dev_run, overfit_batches)
+    rehearsal.refuse_contradictions(wanted, run_dir, plan)
+    with stopping.on_signals(), rehearsal.temporary_folder(wanted) as temporary:
         return _train(
             load_recipe(recipe),
             config,
             strategy=strategy,
-            run_dir=run_dir,
+            run_dir=temporary or run_dir,
             callbacks=callbacks or (),
             init_from=init_from,
             init_partial=init_partial,
             datasets=datasets,
-            plan=checkpoints or Checkpoints(),
+            plan=plan,
+            wanted=wanted,
+            told=told,
         )
 
 
@@ -120,14 +136,17 @@ def _train(
     init_partial: bool,
     datasets: Datasets | None,
     plan: Checkpoints,
+    wanted: Rehearsal,
+    told: Mapping[str, str] | None,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
-    if restarted_in is not None:
+    if restarted_in is not None and not wanted:
         # The same job again: it goes on, wherever it was to begin.
         run_dir, plan = restarted_in, dataclasses.replace(plan, fresh=False)
     _refuse_other_backends()
     _refuse_other_config(recipe, config)
+    config = rehearsal.limited_config(wanted, config)
     strategy = strategies.get(strategy)
     is_chief = replicas.is_chief(strategy)
     if not is_chief:
@@ -142,6 +161,8 @@ def _train(
     _seed(config)
     if datasets is None:
         datasets = make_datasets(recipe, config)
+    if wanted:
+        datasets = rehearsal.limited(wanted, datasets, config)
     say(_describe(datasets))
     # Again: what reading the data drew must not decide the weights.
     _seed(config)
@@ -156,9 +177,10 @@ def _train(
         *callbacks,
     ]
     with contextlib.ExitStack() as stack:
-        folder, path, resumed = _open_folder(
+        folder, path, resumed = reopening.open_for_all(
             stack, strategy, run_dir, recipe, config, datasets, plan
         )
+        asked = config
         config = executing.set_form(
             model, config, datasets, callbacks, folder, plan.every_steps
         )
@@ -168,18 +190,26 @@ def _train(
                 config,
                 datasets.info,
                 strategies.describe(strategy),
+                origins=origins.find(asked, config, told),
                 init_from=init_from,
                 init_partial=init_partial,
             )
-        say(f"run folder: {path}")
+        say(wanted.note or f"run folder: {path}")
+        before = rehearsal.loss_before(wanted, model, datasets)
+        done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
+        stack.enter_context(timeline.recorded(folder and folder.path, done))
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
+        timed = [] if folder is None else [Timing(datasets.steps_per_epoch)]
+        recorded = timed and [
+            StepLosses(folder.path / runs.LOSSES, datasets.steps_per_epoch)
+        ]
         began = time.monotonic()
         history = resumable_fit.fit(
             model,
             datasets,
             epochs=getattr(config, "epochs", 1),
-            callbacks=[*own, *callbacks],
+            callbacks=[*timed, *own, *recorded, *callbacks],
             folder=folder,
             plan=plan,
             resumed=resumed,
@@ -187,11 +217,16 @@ def _train(
         heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")
         if folder is not None:
-            _take_best_weights(model, own, folder, history, config)
+            finishing.take_best_weights(model, own, folder, history, config)
         agreement.take_from_chief(strategy, model.variables)
-        metrics = _final_evaluation(model, datasets)
+        metrics = finishing.evaluate_finally(model, datasets)
+        if wanted.overfit_batches:
+            metrics |= {"split": "training", "loss_before": before}
+            say(rehearsal.judge(wanted.overfit_batches, metrics).text)
         if folder is not None:
-            _save(model, datasets, folder, metrics)
+            finishing.save(model, datasets, folder, metrics)
+        if not wanted:
+            measuring.report_on(model, datasets, folder, *timed)
         agreement.wait_for_all(strategy)
     return runs.Run(
         model=model,
@@ -237,39 +272,6 @@ def _describe(datasets: Datasets) -> str:
     return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"
 
 
-def _open_folder(
-    stack: contextlib.ExitStack,
-    strategy: tf.distribute.Strategy,
-    run_dir: str | os.PathLike | None,
-    recipe: Recipe,
-    config: Any,
-    datasets: Datasets,
-    plan: Checkpoints,
-) -> tuple[runs.RunFolder | None, pathlib.Path, Resumed | None]:
-    """The run folder, for the chief; its path, and where the run goes on, for all."""
-    folder, resumed = None, None
-    wanted = None if run_dir is None else pathlib.Path(run_dir)
-
-    def make() -> str:
-        nonlocal folder, resumed
-        opened = reopening.open_folder(wanted, recipe, config, datasets.info, plan)
-        folder = stack.enter_context(opened)
-        resuming.store(folder, plan).check_writable()
-        if heartbeat.restarted_in() is None:
-            resuming.go_back(folder, plan)
-        resumed = resuming.find(folder, plan, datasets.steps_per_epoch)
-        return f"{folder.path}\n{resuming.to_text(resumed)}"
-
-    where, _, text = agreement.from_chief(strategy, make).partition("\n")
-    path = pathlib.Path(where)
-    done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
-    heartbeat.beat(heartbeat.STARTING, step=done, run_dir=path)
-    if folder is None:
-        resumed = resuming.from_text(text)
-        console.log_to(f"{path}.worker-{replicas.worker_index(strategy)}.log")
-    return folder, path, resumed
-
-
 def _own_callbacks(
     folder: runs.RunFolder | None, config: Any, datasets: Datasets
 ) -> list[keras.callbacks.Callback]:
@@ -288,53 +290,3 @@ def _own_callbacks(
         checkpoints_name=runs.CHECKPOINTS,
         tensorboard_name=runs.TENSORBOARD,
     )
-
-
-def _take_best_weights(
-    model: keras.Model,
-    callbacks: Sequence[keras.callbacks.Callback],
-    folder: runs.RunFolder,
-    history: dict[str, list[float]],
-    config: Any,
-) -> None:
-    best = folder.path / runs.CHECKPOINTS / BEST_WEIGHTS
-    if not best.exists():  # With epochs=0 there is none.
-        return
-    model.load_weights(best)
-    monitor = "val_loss" if "val_loss" in history else "loss"
-    losses = history[monitor]
-    planned = getattr(config, "epochs", len(losses))
-    early = (
-        f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
-    )
-    known = [c.best_epoch for c in callbacks if isinstance(c, SaveWeights)]
-    # Nothing was trained: they are of before.
-    epoch = next((e for e in known if e is not None), losses.index(min(losses)))
-    say(f"{early}best weights by {monitor}: those of epoch {epoch + 1}")
-
-
-def _final_evaluation(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
-    for split in ("test", "validation"):
-        source = getattr(datasets, split)
-        if source is not None:
-            values = evaluate(model, source.for_evaluation(), datasets.info)
-            return {"split": split, **values}
-    return {}
-
-
-def _save(
-    model: keras.Model,
-    datasets: Datasets,
-    folder: runs.RunFolder,
-    metrics: dict[str, Any],
-) -> None:
-    model.save(folder.path / runs.MODEL)
-    if datasets.vectorizer is not None:
-        texts = keras.Input((), dtype="string", name="text")
-        vectorizer = keras.Model(texts, datasets.vectorizer(texts))
-        vectorizer.save(folder.path / runs.VECTORIZER)
-    split = datasets.test or datasets.validation or datasets.train
-    batch = next(iter(split.for_evaluation().dataset()))
-    runs.write_examples(folder.path / runs.EXAMPLES, batch)
-    # Last: its presence says that the run has finished.
-    folder.write_json(runs.EVALUATION, metrics)

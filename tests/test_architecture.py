@@ -11,18 +11,26 @@ PACKAGE = ROOT / "kerascale"
 # Each layer may import from itself and from those below (design: "Layers").
 LAYERS = [
     {"cli", "__main__"},
-    {"training", "launch", "verification", "chaos"},
-    {"executing", "resumable_fit", "reopening", "resuming"},
+    {"training", "launch", "verification", "chaos", "doctor", "reporting"},
+    {
+        "executing",
+        "finishing",
+        "measuring",
+        "rehearsal",
+        "resumable_fit",
+        "reopening",
+        "resuming",
+    },
     {"assembly", "prediction", "serving", "initial_weights"},
-    {"runs", "run_files", "run_folder"},
-    {"evaluation", "callbacks", "checkpoint"},
+    {"runs", "run_files", "run_folder", "timeline"},
+    {"evaluation", "callbacks", "checkpoint", "throughput"},
     {"learning_rates", "models", "optimizers"},
     {"engine", "layers", "constraints", "strategies", "datasets"},
-    {"registry", "offers", "cluster"},
+    {"registry", "offers", "cluster", "origins"},
     {"config"},
     {"fields"},
     {"stopping"},
-    {"errors", "console", "heartbeat", "_version"},
+    {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}
 

@@ -129,20 +129,52 @@ def test_steps_per_execution_and_jit_compile_ask_for_one_program(monkeypatch):
 
 
 def test_each_step_has_its_loss():
-    seen = []
+    means, found = [], {}
 
     class Look(keras.callbacks.Callback):
+        def __init__(self, seen):
+            super().__init__()
+            self.seen = seen
+
         def on_train_batch_end(self, batch, logs=None):
             means.append(logs["loss"])
-            losses = execution.step_losses(self.model)
-            seen.extend([] if losses is None else losses)
+            self.seen.extend(execution.step_losses(self.model))
 
-    means = []
-    _fit(_model(), callbacks=[Look()], epochs=1)
-    assert not seen
-    sums = np.array(means[:9]) * np.arange(1, 10)
-    _fit(_model(4, True), callbacks=[Look()], epochs=1)
-    np.testing.assert_allclose(seen, np.diff(sums, prepend=0.0), atol=1e-10)
+    for form in ((1, False), (4, False), (4, True)):
+        found[form] = []
+        _fit(_model(*form), callbacks=[Look(found[form])], epochs=1)
+    # Single steps: what is shown is the mean over all rows of the epoch.
+    rows = np.array([8] * 9 + [3])
+    sums = np.array(means[:10]) * np.cumsum(rows)
+    expected = np.diff(sums, prepend=0.0) / rows
+    for form, losses in found.items():
+        np.testing.assert_allclose(losses, expected, atol=1e-10, err_msg=form)
+
+
+def test_a_step_of_ones_own_tells_no_loss():
+    class Own(ks.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3, activation="softmax")
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            weights = self.trainable_variables
+            gradients = tape.gradient(loss, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            return {"mine": loss}
+
+    for form in ((4, False), (4, True)):
+        model = Own()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        execution.set_form(model, form[1], form[0])
+        model.fit(X, Y, batch_size=8, verbose=0)
+        assert execution.step_losses(model) is None
 
 
 def test_an_execution_that_goes_wrong_names_the_step():

@@ -123,6 +123,8 @@ def test_run_folder_is_whole_and_loads(recipe, trained, datasets):
         "config.json",
         "history.csv",
         "metrics.jsonl",
+        "timeline.jsonl",
+        "throughput.json",
         "evaluation.json",
         "checkpoints",
         "tensorboard",
@@ -137,6 +139,9 @@ def test_run_folder_is_whole_and_loads(recipe, trained, datasets):
     records = [json.loads(line) for line in (path / "metrics.jsonl").open()]
     assert [r["loss"] for r in records] == run.history["loss"]
     assert run.info.fingerprint == datasets.info.fingerprint
+    throughput = json.loads((path / "throughput.json").read_text())
+    assert throughput["not_counted"] == ""
+    assert throughput["flops_per_step"] > 0
 
 
 def test_keras_round_trip(recipe, trained, datasets, tmp_path):

@@ -7,6 +7,8 @@ from kerascale.callbacks.records import MetricsRecord
 from kerascale.callbacks.save_checkpoints import Resumed, SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
+from kerascale.callbacks.step_losses import StepLosses
+from kerascale.callbacks.timing import Timing
 from kerascale.engine.feed import SetEpoch
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "SaveCheckpoints",
     "SaveWeights",
     "SetEpoch",
+    "StepLosses",
+    "Timing",
     "standard_callbacks",
     "worker_callbacks",
 ]

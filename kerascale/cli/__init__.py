@@ -23,6 +23,7 @@ from kerascale.fields import nearest
 
 # Command -> what it does. Each is a module of this package with `run(arguments)`.
 COMMANDS = {
+    "doctor": "look at this machine: versions, disks, threads, devices, cluster",
     "recipes": "list the recipes",
     "show": "show a recipe: what it does, and every field of its configuration",
     "train": "train a recipe into a run folder",
@@ -30,6 +31,8 @@ COMMANDS = {
     "verify": "check that a recipe gives one result on any hardware",
     "chaos": "kill a run at random, and check that it ends as if nothing happened",
     "evaluate": "evaluate a finished run on its held-out examples",
+    "report": "write one page about a run: curves, mistakes, configuration",
+    "compare": "show what differs between runs, and where their losses part",
     "predict": "predict classes for a file or a folder with a finished run",
     "export": "write a run as a SavedModel for TF Serving",
     "versions": "list exported versions, promote one, roll back, remove old ones",

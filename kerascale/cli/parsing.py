@@ -158,6 +158,15 @@ def _grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
     return groups
 
 
+def flags_given(arguments: Sequence[str]) -> set[str]:
+    """The names, with underscores, of the flags among some arguments."""
+    return {
+        flag.removeprefix("--").replace("-", "_")
+        for flag, _ in _grouped(arguments)
+        if flag.startswith("--")
+    }
+
+
 def _read(hint: Any, texts: list[str]) -> Any:
     single = dataclasses.make_dataclass("Single", [("value", hint)])
     with contextlib.redirect_stderr(io.StringIO()):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from kerascale import heartbeat, stopping
+from kerascale import heartbeat, origins, stopping
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.console import duration
@@ -64,6 +64,12 @@ class Options:
     """What the learning rate is multiplied by each time."""
     on_save_failure: Literal["continue", "stop"] = "continue"
     """When the state cannot be saved, such as on a full disk: go on, or stop."""
+    fast_dev_run: bool = False
+    """One update, and one batch of validation and evaluation, to see that all of it
+    works. No run folder is left."""
+    overfit_batches: PositiveInt | None = None
+    """Train on that many batches alone, without augmentation, and say whether the
+    loss came down: whether the model can learn at all. No run folder is left."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -74,16 +80,26 @@ def run(arguments: Sequence[str]) -> None:
     )
     recipe = load_recipe(name)
     options, config, file = _parse(recipe, rest)
+    told = {
+        **dict.fromkeys(file["fields"], origins.FILE),
+        **dict.fromkeys(parsing.flags_given(rest), origins.COMMAND_LINE),
+    }
     heartbeat.start()
     with stopping.on_signals():
-        _run(recipe, options, config, file)
+        _run(recipe, options, config, file, told)
 
 
-def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) -> None:
+def _run(
+    recipe: Recipe,
+    options: Options,
+    config: Any,
+    file: dict[str, Any],
+    told: dict[str, str],
+) -> None:
     began = time.monotonic()
 
     quiet.import_tensorflow()
-    from kerascale import strategies, training
+    from kerascale import run_files, strategies, training
     from kerascale.engine import replicas
     from kerascale.resuming import Checkpoints
 
@@ -107,13 +123,17 @@ def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) ->
             rollback_factor=options.rollback_factor,
             on_save_failure=options.on_save_failure,
         ),
+        fast_dev_run=options.fast_dev_run,
+        overfit_batches=options.overfit_batches,
+        told=told,
     )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):
         return  # The chief says it for all.
+    is_kept = not (options.fast_dev_run or options.overfit_batches)
     summary = {
         "recipe": recipe.name,
-        "run_dir": str(result.path),
+        "run_dir": str(result.path) if is_kept else None,
         "metrics": result.metrics,
         "seconds": round(seconds, 3),
         **strategies.describe(strategy),
@@ -121,10 +141,27 @@ def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) ->
     text = (
         f"\n{recipe.name}: evaluated on the {result.metrics.get('split')} examples\n"
         f"{metrics_table(result.metrics)}\n\n"
-        f"Done in {duration(seconds)}. The run is in {result.path}\n"
-        f"Export it:  kerascale export {shlex.quote(str(result.path))} "
-        f"served/{recipe.name}"
+        f"Done in {duration(seconds)}. "
     )
+    if is_kept:
+        text += (
+            f"The run is in {result.path}\n"
+            f"Export it:  kerascale export {shlex.quote(str(result.path))} "
+            f"served/{recipe.name}"
+        )
+    else:
+        text += "No run folder was left."
+    throughput = result.path / run_files.THROUGHPUT
+    if throughput.is_file():
+        summary["throughput"] = run_files.read_json(result.path, throughput.name)
+    if options.fast_dev_run:
+        summary["fast_dev_run"] = True
+    if options.overfit_batches:
+        from kerascale import rehearsal
+
+        summary["overfit_batches"] = options.overfit_batches
+        verdict = rehearsal.judge(options.overfit_batches, result.metrics)
+        summary["learned"] = verdict.learned
     text += _note_on_data(file, getattr(config, "dataset", ""), result.info.fingerprint)
     finish(summary, as_json=options.json, text=text)
 

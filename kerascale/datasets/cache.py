@@ -2,31 +2,17 @@
 
 import contextlib
 import errno
-import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 
 import filelock
-import platformdirs
 
+from kerascale.cache_folder import VARIABLE, cache_dir
 from kerascale.console import say
 from kerascale.errors import RefusedError
 
-_ENVIRONMENT_VARIABLE = "KERASCALE_CACHE_DIR"
 _SILENT_WAIT_SECONDS = 3.0
-
-
-def cache_dir() -> pathlib.Path:
-    """The folder for what kerascale prepares once and reads often.
-
-    `KERASCALE_CACHE_DIR` if it is set, else the user's cache folder. Everything in
-    it can be deleted at any time: it is prepared again.
-    """
-    chosen = os.environ.get(_ENVIRONMENT_VARIABLE)
-    if chosen:
-        return pathlib.Path(chosen).expanduser().absolute()
-    return pathlib.Path(platformdirs.user_cache_dir("kerascale"))
 
 
 @contextlib.contextmanager
@@ -103,6 +89,6 @@ def _not_writable(error: OSError | NotImplementedError) -> RefusedError:
     detail = getattr(error, "strerror", None) or error
     return RefusedError(
         "A cache folder that can be written was expected, to prepare data in once. "
-        f"Received: {cache_dir()} ({reason}: {detail}). Set {_ENVIRONMENT_VARIABLE} "
+        f"Received: {cache_dir()} ({reason}: {detail}). Set {VARIABLE} "
         "to a folder on a local disk with room in it."
     )

@@ -74,7 +74,8 @@ class Chunk:
         """Runs a part.
 
         Returns:
-            Logs, and the loss of each step in a vector of `max_steps`.
+            Logs, and the loss of each step in a vector of `max_steps`; an empty one
+            where a step does not tell it.
         """
         program, arguments = self._call_of(part)
         return program(*arguments)
@@ -150,6 +151,7 @@ class _Program:
         self, arrays: Any, rows: Any, epoch: tf.Tensor, steps: tf.Tensor
     ) -> tuple[Logs, tf.Tensor]:
         max_steps = self._chunk.max_steps
+        told = False
         places = tf.range(max_steps, dtype=tf.int64)
 
         def batch(i: tf.Tensor) -> Any:
@@ -160,6 +162,8 @@ class _Program:
             with step_loss.collecting() as box:
                 new = self._chunk._step(batch(i))
             if box:
+                nonlocal told
+                told = True
                 loss = tf.cast(box[-1], losses.dtype)
                 losses = tf.where(places == i, loss, losses)
             return i + 1, losses, new if carried else carried
@@ -177,7 +181,7 @@ class _Program:
             ],
             parallel_iterations=1,
         )
-        return carried, losses
+        return carried, losses if told else losses[:0]
 
 
 def _uncompilable(

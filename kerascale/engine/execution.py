@@ -17,6 +17,7 @@ from kerascale.engine import (
     reduce,
     replicas,
     slices,
+    step_loss,
 )
 from kerascale.engine.chunk import Chunk, Part
 from kerascale.engine.feed import StepIterator
@@ -28,6 +29,7 @@ Step = Callable[[Any], Any]
 
 # Among the logs of an execution, and taken out of them.
 _WISHES = "_kerascale_wishes"
+_LOSSES = "_kerascale_losses"
 
 # An attribute of a model whose form of execution was set: for which compilation, and
 # whether as one program.
@@ -71,6 +73,8 @@ class Execution:
         # The loss of each step of the last execution, where they are known.
         self.losses: tf.Tensor | None = None
         self._program_steps = program_steps
+        # The first graph in which a step was traced.
+        self.step_graph: tf.Graph | None = None
         self._make()
 
     def _make(self) -> None:
@@ -114,6 +118,7 @@ class Execution:
                 raise StopIteration
         if _WISHES in logs:
             control.heard(logs.pop(_WISHES))
+        self.losses = logs.pop(_LOSSES, None)
         return logs
 
     def release(self) -> None:
@@ -136,6 +141,15 @@ class Execution:
         return self._steps.get_concrete_function(
             iterator.iterator, tf.constant(1, tf.int64)
         )
+
+    def traced_on(self, batch: Any) -> Any:
+        """The function that runs one step on batches of a shape, not run.
+
+        All workers call it: what communicates in a step is numbered as it is traced.
+        """
+        _, *arguments = self._next_call([batch])
+        one = tf.function(self._one, autograph=False)
+        return one.get_concrete_function(*arguments)
 
     def _computed(self, iterator: StepIterator) -> dict[str, Any] | None:
         """An execution as one program; None, and nothing is done, if it cannot be."""
@@ -168,13 +182,15 @@ class Execution:
                     raise
                 self._do_not_compute(error)
                 # The same steps, of which none was done.
-                return self._steps(iterator.iterator, tf.constant(steps, tf.int64))
+                logs = self._steps(iterator.iterator, tf.constant(steps, tf.int64))
+                self.losses = logs.pop(_LOSSES, None)
+                return logs
             losses.append(values[:now])
-        if losses:
-            self.losses = tf.concat(losses, 0)
         if full < steps:  # The smaller one at the end of an epoch.
             last = tf.constant(first + full, tf.int64)
             logs = self._on_last(self._batch_of(batches)(iterator.epoch, last))
+            losses.append(logs.pop(_LOSSES, tf.zeros([0], tf.float64)))
+        self.losses = tf.concat(losses, 0)
         return logs
 
     def _make_chunk(self) -> Chunk:
@@ -182,11 +198,12 @@ class Execution:
         plain.jit_compile = False  # The whole is compiled.
 
         def step(batch: Any) -> dict[str, tf.Tensor]:
+            self._note_graph()
             return self._carried(plain((batch, None)))
 
         # Not by XLA, which would take longer to compile it than it saves.
         self._on_last = tf.function(
-            lambda batch: self._logs(step(batch)), autograph=False
+            lambda batch: self._with_loss(lambda: step(batch)), autograph=False
         )
         return Chunk(
             step,
@@ -258,23 +275,34 @@ class Execution:
     # ------------------------------------------------------------------- graphs
 
     def _one(self, batch: Any) -> dict[str, Any]:
-        return self._logs(self._carried(self._run(batch)))
+        return self._with_loss(lambda: self._carried(self._run(batch)))
 
     def _one_of(self, iterator: tf.data.Iterator) -> dict[str, Any]:
         return self._one(iterator.get_next())
 
     def _known(self, iterator: tf.data.Iterator, steps: tf.Tensor) -> dict[str, Any]:
-        def body(i: tf.Tensor, logs: Any) -> tuple[tf.Tensor, Any]:
-            new = self._carried(self._run(iterator.get_next()))
-            return i + 1, new if logs else logs
+        told = False
 
-        _, logs = tf.while_loop(
-            lambda i, _: i < steps,
+        def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
+            with step_loss.collecting() as box:
+                new = self._carried(self._run(iterator.get_next()))
+            if box:
+                nonlocal told
+                told = True
+                losses = losses.write(tf.cast(i, tf.int32), _scalar(box))
+            return i + 1, losses, new if logs else logs
+
+        _, losses, logs = tf.while_loop(
+            lambda i, *_: i < steps,
             body,
-            [tf.zeros_like(steps), self._initial(iterator.element_spec)],
+            [
+                tf.zeros_like(steps),
+                tf.TensorArray(tf.float64, tf.cast(steps, tf.int32), element_shape=[]),
+                self._initial(iterator.element_spec),
+            ],
             parallel_iterations=1,
         )
-        return self._logs(logs)
+        return self._logs(logs, losses.stack() if told else None)
 
     def _unknown(self, iterator: tf.data.Iterator) -> tuple[dict[str, Any], tf.Tensor]:
         limit = self.model.steps_per_execution
@@ -302,11 +330,16 @@ class Execution:
 
     def _run(self, batch: Any) -> Any:
         """One step on an element of the feed."""
+        self._note_graph()
         if self.ids is None:
             item = (batch, None)
         else:
             item = replicas.per_replica(self.strategy, self.ids, batch)
         return self.step(item)
+
+    def _note_graph(self) -> None:
+        if self.step_graph is None and not tf.executing_eagerly():
+            self.step_graph = tf.compat.v1.get_default_graph()
 
     # --------------------------------------------------------------------- logs
 
@@ -338,10 +371,25 @@ class Execution:
             for name, spec in traced.structured_outputs.items()
         }
 
-    def _logs(self, carried: dict[str, Any]) -> dict[str, Any]:
+    def _with_loss(self, step: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The logs of one step."""
+        with step_loss.collecting() as box:
+            carried = step()
+        return self._logs(carried, _scalar(box)[None] if box else None)
+
+    def _logs(
+        self, carried: dict[str, Any], losses: tf.Tensor | None = None
+    ) -> dict[str, Any]:
         with control.collecting() as wishes:
             logs = {**self.model.get_metrics_result(), **carried}
+        if losses is not None:
+            logs[_LOSSES] = losses
         return {**logs, _WISHES: wishes[0]} if wishes else logs
+
+
+def _scalar(box: list[tf.Tensor]) -> tf.Tensor:
+    """The loss of a step that has told it."""
+    return tf.cast(box[-1], tf.float64)
 
 
 def train(model: keras.Model, custom: bool) -> Execution:
@@ -399,10 +447,10 @@ def _form_set(model: keras.Model) -> bool | None:
 def step_losses(model: keras.Model) -> np.ndarray | None:
     """The loss of each step of the last execution; None where they are not known.
 
-    With a smaller batch at the end of an epoch, of those before it.
+    They are where there is one replica, and its training step is Keras' own.
     """
     losses = getattr(model.train_function, "losses", None)
-    return None if losses is None else losses.numpy()
+    return None if losses is None or not len(losses) else losses.numpy()
 
 
 def test(model: keras.Model, custom: bool) -> Execution:

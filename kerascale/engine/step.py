@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine import place, prepare, private_keras, reduce, replicas
+from kerascale.engine import place, prepare, private_keras, reduce, replicas, step_loss
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
 Item = tuple[Any, tf.Tensor | None]
@@ -213,8 +213,11 @@ class TrainStep:
 
             if self.replicas == 1:
                 inside = function
-            self._compiled[key] = tf.function(
-                inside, jit_compile=True, autograph=False, reduce_retracing=True
+            self._compiled[key] = step_loss.handed_out(
+                inside,
+                lambda f: tf.function(
+                    f, jit_compile=True, autograph=False, reduce_retracing=True
+                ),
             )
         return self._compiled[key]
 

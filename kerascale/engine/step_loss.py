@@ -2,7 +2,8 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,6 +19,31 @@ def collecting() -> Iterator[list[tf.Tensor]]:
         yield _collector.box
     finally:
         _collector.box = before
+
+
+def handed_out(
+    function: Callable[..., Any], wrap: Callable[[Callable], Callable]
+) -> Callable[..., Any]:
+    """A function in a graph of its own, which hands out the losses told within it.
+
+    Args:
+        function: Traces a step, or a part of one.
+        wrap: Makes the graph: `tf.function`.
+    """
+
+    def inside(*args: Any) -> tuple[Any, list[tf.Tensor]]:
+        with collecting() as box:
+            return function(*args), box
+
+    wrapped = wrap(inside)
+
+    def outside(*args: Any) -> Any:
+        result, losses = wrapped(*args)
+        for loss in losses:
+            tell(loss)
+        return result
+
+    return outside
 
 
 def tell(loss: tf.Tensor) -> None:

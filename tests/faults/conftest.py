@@ -1,7 +1,5 @@
 """Shared by the tests of faults: a run that is killed, one that is not, the table."""
 
-import subprocess
-
 import pytest
 from commands import Command
 from fault_table import FaultTable, note
@@ -49,19 +47,3 @@ def _undisturbed(tmp_path_factory, workers):
 def train(tmp_path):
     """Runs the recipe in an empty folder."""
     return Runner(tmp_path)
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A folder that is a disk of eight megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "kerascale-test", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"mount cannot be run ({error.strerror})")
-    if mounted.returncode:
-        pytest.skip(f"no tmpfs can be mounted here ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -7,6 +7,7 @@ import pytest
 from killing import ALL_STEPS, STEPS
 
 import kerascale
+from kerascale import timeline
 from kerascale.checkpoint import Store
 
 EVERY = ("--save-every-steps", 5)
@@ -30,6 +31,9 @@ def test_it_stops(train, tmp_path, seen):
     assert ended.returncode == 1
     assert "The loss became nan in epoch 1, batch 13 (update 13)" in ended.text
     assert _assert_finite(run).step == 10
+    last = timeline.read(run)[-1]
+    assert last["event"] == "failed"
+    assert "The loss became nan in epoch 1" in last["reason"]
     seen("exit 1, step 13 named, checkpoint of step 10 finite")
 
 
@@ -75,6 +79,8 @@ def test_it_goes_back(workers, schedule, train, tmp_path, seen):
     newest = _assert_finite(run)
     assert newest.step == ALL_STEPS
     assert newest.metadata["rollbacks"] == 1
+    (back,) = (e for e in timeline.read(run) if e["event"] == "rolled back")
+    assert (back["step"], back["learning_rate_times"]) == (STEPS + 7, 0.25)
     rates = [float(r["learning_rate"]) for r in _records(run)]
     whole = {"constant": 1e-3, "cosine": 1e-3 * 0.5 * (1 + np.cos(2 * np.pi / 3))}
     assert rates[1] == pytest.approx(0.25 * whole[schedule], rel=1e-5)

@@ -1,0 +1,65 @@
+"""`kerascale doctor`: whether this machine is fit to train on."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+from kerascale.cli import parsing
+from kerascale.cli.results import finish
+from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
+from kerascale.fields import Limits, PositiveFloat, check
+
+_DESCRIPTION = """\
+Look at this machine before anything is trained on it.
+
+Looks at versions, processor, threads, memory, disks, TF_CONFIG, ports, devices, the
+speed of a matrix product, and a sum over two processes. Each finding is in order, a
+warning or wrong, with the way to mend it. Exit code 0: nothing is wrong; 1: something.
+
+Example: kerascale doctor --run-dir runs --port 8501
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Flags of `doctor`."""
+
+    run_dir: str = "runs"
+    """Where runs will be written: its disk is looked at. It need not be there."""
+    port: Annotated[int, Limits(at_least=1, at_most=65535)] | None = None
+    """A port that should be free. Default: whether any can be opened."""
+    quick: bool = False
+    """Leave out what takes more than a few seconds: devices, peak and collective."""
+    limit_seconds: PositiveFloat = 120.0
+    """How long each check that needs TensorFlow may take."""
+    json: bool = False
+    """Print the findings as one JSON object, the last line of standard output."""
+
+    def __post_init__(self) -> None:
+        problems = check(self)
+        if problems:
+            raise RefusedError(problems, heading="doctor")
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = parsing.parse(
+        Options, arguments, program="kerascale doctor", description=_DESCRIPTION
+    )
+    from kerascale import doctor
+
+    began = time.monotonic()
+    report = doctor.examine(
+        run_dir=pathlib.Path(options.run_dir),
+        port=options.port,
+        quick=options.quick,
+        limit_seconds=options.limit_seconds,
+    )
+    if options.json:
+        seconds = round(time.monotonic() - began, 3)
+        summary = {**report.to_dict(), "seconds": seconds}
+        finish(summary, as_json=True, text=report.text())
+    else:
+        print(report.text(), flush=True)
+    return EXIT_DONE if report else EXIT_FAILED

@@ -1,0 +1,58 @@
+"""Where pages and pictures go, looked at before anything is made."""
+
+import os
+import pathlib
+
+# What a page begins with, so that a later one may replace it.
+MARK = "<!doctype html>\n<!-- written by kerascale -->\n"
+
+
+def problems_with_page(flag: str, path: pathlib.Path) -> list[str]:
+    """Why a page cannot be written to a file: one that is there and is no page of ours.
+
+    Args:
+        flag: What the user has named it with.
+        path: The file.
+    """
+    if not path.parent.is_dir() or path.is_dir():
+        return [f"{flag}: expected a file in a folder that exists. Received: {path}"]
+    if not path.exists():
+        return [] if os.access(path.parent, os.W_OK) else [_unwritable(flag, path)]
+    try:
+        with path.open("rb") as file:
+            is_ours = file.read(len(MARK)) == MARK.encode()
+    except OSError:
+        is_ours = False
+    if not is_ours:
+        return [
+            f"{flag}: expected a new file, or a page that kerascale has written. "
+            f"Received: {path}, which is something else. Name another file"
+        ]
+    return [] if os.access(path.parent, os.W_OK) else [_unwritable(flag, path)]
+
+
+def problems_with_folder(flag: str, path: pathlib.Path) -> list[str]:
+    """Why pictures cannot be written into a folder.
+
+    Args:
+        flag: What the user has named it with.
+        path: The folder, which need not be there.
+    """
+    there = path if path.exists() else path.parent
+    if not there.is_dir():
+        return [f"{flag}: expected a folder, or a name for one. Received: {path}"]
+    return [] if os.access(there, os.W_OK) else [_unwritable(flag, path)]
+
+
+def write(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file that is either whole or as it was."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _unwritable(flag: str, path: pathlib.Path) -> str:
+    return f"{flag}: expected a place that can be written. Received: {path}"

@@ -1,0 +1,1 @@
+"""How fast a training was, what it computed, and how much of its time it used."""
