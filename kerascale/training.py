@@ -37,6 +37,7 @@ from kerascale.datasets import Datasets
 from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
 from kerascale.evaluation import evaluate
+from kerascale.monitoring.exporting import Address, exported, refuse
 from kerascale.registry import Recipe, load_recipe
 from kerascale.resuming import Checkpoints
 
@@ -52,6 +53,8 @@ def train(
     init_partial: bool = False,
     datasets: Datasets | None = None,
     checkpoints: Checkpoints | None = None,
+    metrics_port: int | None = None,
+    metrics_host: str = "127.0.0.1",
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -76,6 +79,10 @@ def train(
             `kerascale.datasets.from_arrays` or `from_tf_data` returns.
         checkpoints: When the state is saved, and what is done with an older run in
             the folder; None: `Checkpoints()`.
+        metrics_port: Where Prometheus reads how the training goes; 0: any port that
+            is free; None: nowhere. Of several workers the chief is read.
+        metrics_host: The address to listen on; `0.0.0.0` for all, without encryption
+            or a password.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -106,6 +113,7 @@ def train(
             init_partial=init_partial,
             datasets=datasets,
             plan=checkpoints or Checkpoints(),
+            metrics=(metrics_host, metrics_port),
         )
 
 
@@ -120,6 +128,7 @@ def _train(
     init_partial: bool,
     datasets: Datasets | None,
     plan: Checkpoints,
+    metrics: Address,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
@@ -134,7 +143,8 @@ def _train(
         console.hush()
     # What can be refused without the data, before it is read.
     agreement.from_chief(
-        strategy, lambda: runs.RunFolder.check(run_dir, recipe.name) or ""
+        strategy,
+        lambda: refuse(metrics) or runs.RunFolder.check(run_dir, recipe.name) or "",
     )
     if init_from is not None:
         init_from = initial_weights.find(init_from)
@@ -172,6 +182,10 @@ def _train(
                 init_partial=init_partial,
             )
         say(f"run folder: {path}")
+        labels = {"recipe": recipe.name, "run_dir": str(path)}
+        state = stack.enter_context(
+            exported(metrics if is_chief else None, labels, plan.every_seconds)
+        )
         _seed(config)
         own = _own_callbacks(folder, config, datasets)
         began = time.monotonic()
@@ -183,6 +197,7 @@ def _train(
             folder=folder,
             plan=plan,
             resumed=resumed,
+            exported=state,
         )
         heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")

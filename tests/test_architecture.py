@@ -21,7 +21,7 @@ LAYERS = [
     {"registry", "offers", "cluster"},
     {"config"},
     {"fields"},
-    {"stopping"},
+    {"stopping", "monitoring"},
     {"errors", "console", "heartbeat", "_version"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}

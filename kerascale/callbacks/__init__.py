@@ -1,5 +1,6 @@
 """Keras callbacks, one file each."""
 
+from kerascale.callbacks.export_metrics import ExportMetrics
 from kerascale.callbacks.heartbeat import Heartbeat
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
@@ -10,6 +11,7 @@ from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.engine.feed import SetEpoch
 
 __all__ = [
+    "ExportMetrics",
     "FailOnNonFinite",
     "Heartbeat",
     "MetricsRecord",

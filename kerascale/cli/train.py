@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from kerascale import heartbeat, stopping
+from kerascale import cluster, heartbeat, stopping
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.console import duration
@@ -20,6 +20,7 @@ from kerascale.fields import (
     from_dict,
     read_file,
 )
+from kerascale.monitoring.exporting import refuse
 from kerascale.registry import Recipe, load_recipe
 
 _USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
@@ -64,8 +65,17 @@ class Options:
     """What the learning rate is multiplied by each time."""
     on_save_failure: Literal["continue", "stop"] = "continue"
     """When the state cannot be saved, such as on a full disk: go on, or stop."""
+    metrics_port: int | None = None
+    """Let Prometheus read how the training goes at this port; 0: any that is free.
+    Of several workers the chief is read."""
+    metrics_host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all, without encryption or a password."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
+
+    def __post_init__(self) -> None:
+        if cluster.is_chief():
+            refuse((self.metrics_host, self.metrics_port))
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -107,6 +117,8 @@ def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) ->
             rollback_factor=options.rollback_factor,
             on_save_failure=options.on_save_failure,
         ),
+        metrics_port=options.metrics_port,
+        metrics_host=options.metrics_host,
     )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):
