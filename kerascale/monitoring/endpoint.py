@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import math
 import socket
 import socketserver
 import threading
@@ -15,6 +16,7 @@ from kerascale.monitoring.state import TrainingState
 _SILENT_SECONDS = 10.0
 # How long `close` may take.
 _POLL_SECONDS = 0.1
+_PATH = "/metrics"
 HIGHEST_PORT = 2**16 - 1
 
 
@@ -84,7 +86,7 @@ class Endpoint:
     def url(self) -> str:
         """What to type into a browser."""
         host, port = self._server.server_address[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}{_PATH}"
 
     def wait_for_reader(self, most_seconds: float) -> None:
         """Returns when somebody has read what is known now, or will not come.
@@ -101,7 +103,8 @@ class Endpoint:
         now = time.monotonic()
         # One that is late by half of its interval does not come any more.
         expected = readings[-1] + 1.5 * (readings[-1] - readings[-2])
-        self._server.was_read.clear()
+        # One that is being answered now was begun before.
+        self._server.wanted_from = now
         self._server.was_read.wait(min(max(expected - now, 0.0), most_seconds))
 
     def close(self) -> None:
@@ -124,24 +127,32 @@ class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
         # Not the host's full name, which it may take the DNS long to tell.
         self.server_name, self.server_port = self.server_address[:2]
         self.setup_environ()
-        # When the last two answers were sent, by the monotonic clock.
+        # When the last two readings began, by the monotonic clock.
         self.readings: list[float] = []
+        # Set when one is over that began after this time.
+        self.wanted_from = math.inf
         self.was_read = threading.Event()
-
-    def note_reading(self) -> None:
-        self.readings = [*self.readings[-1:], time.monotonic()]
-        self.was_read.set()
 
 
 class _Handler(wsgiref.simple_server.WSGIRequestHandler):
     timeout = _SILENT_SECONDS
 
+    # No reading: a connection without a request.
+    _began = -math.inf
+
+    def get_environ(self) -> dict[str, str]:
+        if self.path.partition("?")[0] == _PATH:
+            self._began = time.monotonic()
+            self.server.readings = [*self.server.readings[-1:], self._began]
+        return super().get_environ()
+
     def handle(self) -> None:
         try:
             super().handle()
-        except OSError:  # Whoever asked has gone.
+        except OSError:  # Whoever asked has gone, or does not speak.
             return
-        self.server.note_reading()
+        if self._began > self.server.wanted_from:
+            self.server.was_read.set()
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing: each reading would be a line."""
