@@ -24,7 +24,11 @@ _COUNTERS = (
     ("steps", "steps", "Batches that this process has trained."),
     ("examples", "examples", "Examples that this process has trained on."),
     ("checkpoints", "checkpoints", "Checkpoints that are on the disk."),
-    ("failed_saves", "failed_saves", "Checkpoints that could not be written."),
+    (
+        "failed_saves",
+        "failed_saves",
+        "Checkpoints, or other files of the run, that could not be written.",
+    ),
     (
         "non_finite",
         "non_finite",

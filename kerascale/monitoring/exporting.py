@@ -1,6 +1,7 @@
 """A training that Prometheus can read, from before its first step to its end."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping
 
@@ -14,6 +15,8 @@ from kerascale.monitoring.state import TrainingState
 _READING_SECONDS = 60.0
 
 
+# What a disk says that takes nothing more.
+_NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # Host and port; port 0: any that is free; None: nothing is exported.
 Address = tuple[str, int | None]
 
@@ -65,6 +68,9 @@ def exported(
             yield state
         except Exception as error:
             state.ended()
+            if isinstance(error, OSError) and error.errno in _NO_WRITING:
+                # Of a file beside the checkpoints, such as the best weights.
+                state.save_failed()
             if not isinstance(error, StoppedError):
                 _wait_for_reader(endpoint)
             raise

@@ -112,6 +112,37 @@ def test_a_nan_that_the_run_goes_back_from(watched, tmp_path):
     assert prometheus.fired() == {"KerascaleNonFinite"}
 
 
+def _on_full_disk(watched, disk, events):
+    return watched(
+        disk / "run",
+        *_LONG,
+        # 287 steps, some 20 s: weights are written at the end of an epoch, too.
+        *("--save-every-seconds", 1, "--batch-size", 4),
+        events=f"{_PACE},{events}",
+        environ={"KERASCALE_TEST_FILLER": str(disk / "filler")},
+    )
+
+
+def test_a_full_disk(watched, disk):
+    run, prometheus = _on_full_disk(watched, disk, "step:60:fill,step:180:free")
+    wait_until(lambda: "KerascaleSavesFailing" in prometheus.firing(), 30)
+    (failed,) = prometheus.query("kerascale_train_failed_saves_total").values()
+    assert failed >= 1
+    # More than three intervals without a checkpoint.
+    wait_until(lambda: "KerascaleCheckpointTooOld" in prometheus.firing(), 30)
+    wait_until(lambda: not prometheus.firing(), 30)
+    assert run.process.poll() is None, run.text()
+    both = {"KerascaleSavesFailing", "KerascaleCheckpointTooOld"}
+    assert prometheus.fired() == both
+
+
+def test_a_full_disk_that_ends_the_run(watched, disk):
+    run, prometheus = _on_full_disk(watched, disk, "step:280:fill")
+    assert run.end() == 1
+    wait_until(lambda: prometheus.firing() == {"KerascaleSavesFailing"}, 5)
+    wait_until(lambda: not prometheus.firing(), 30)
+
+
 def test_slower_steps(watched, tmp_path):
     events = f"{_PACE},step:350:slow"
     _, prometheus = watched(tmp_path / "run", *_LONG, events=events)
