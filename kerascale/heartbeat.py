@@ -16,6 +16,10 @@ from collections.abc import Mapping
 FILE = "KERASCALE_HEARTBEAT"
 # The run folder of the attempt before; set when a job is started again.
 RUN_DIR = "KERASCALE_RESTARTED_IN"
+# How often the job was started again, as JSON: reason -> count.
+RESTARTS = "KERASCALE_RESTARTS"
+# Why a job is started again: a signal ended it, it failed itself, it did not move.
+REASONS = ("killed", "failed", "stuck")
 # On this signal every thread's stack is written to standard error.
 STACKS_SIGNAL = signal.SIGUSR1
 
@@ -108,6 +112,12 @@ def restarted_in(environ: Mapping[str, str] = os.environ) -> pathlib.Path | None
     """The run folder in which this process goes on for one that failed; or None."""
     path = environ.get(RUN_DIR)
     return pathlib.Path(path) if path else None
+
+
+def restarts(environ: Mapping[str, str] = os.environ) -> dict[str, int]:
+    """How often the job was started again, for each of `REASONS`."""
+    counts = json.loads(environ.get(RESTARTS) or "{}")
+    return {reason: counts.get(reason, 0) for reason in REASONS}
 
 
 def _write(beat: Beat) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 import keras
 
 from kerascale import learning_rates, resuming, run_files, stopping, timeline
-from kerascale.callbacks import Heartbeat, Resumed, SaveCheckpoints
+from kerascale.callbacks import ExportMetrics, Heartbeat, Resumed, SaveCheckpoints
 from kerascale.checkpoint import Writer
 from kerascale.console import say
 from kerascale.datasets import Datasets
 from kerascale.engine import agreement, state
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
+from kerascale.monitoring.state import TrainingState
 from kerascale.resuming import Checkpoints
 from kerascale.run_folder import RunFolder
 
@@ -25,6 +26,7 @@ def fit(
     folder: RunFolder | None,
     plan: Checkpoints,
     resumed: Resumed | None,
+    exported: TrainingState | None = None,
 ) -> dict[str, list[float]]:
     """Trains until the last epoch. All workers call it.
 
@@ -36,6 +38,7 @@ def fit(
         folder: The run folder; None on a worker that is not the chief.
         plan: When the state is saved, and what follows on a blow-up.
         resumed: Where the run goes on; None: it is new.
+        exported: What others read of the training; None: nobody does.
 
     Returns:
         Name -> value of each epoch.
@@ -47,19 +50,34 @@ def fit(
             that training ends then, or must end with it.
         StoppedError: If a signal has asked to stop; the state is saved.
     """
+    told = exported or TrainingState()
     while True:
-        saver = _saver(folder, callbacks, datasets, plan, resumed)
+        saver = _saver(folder, callbacks, datasets, plan, resumed, told)
+        watching = _watching(datasets, exported, resumed)
         try:
             with stopping.between_steps():
-                _fit(model, datasets, epochs, [*callbacks, saver], resumed)
+                _fit(model, datasets, epochs, [*watching, *callbacks, saver], resumed)
                 _stop_if_asked(model, saver)
             return saver.history
         except NonFiniteError as error:
+            told.blew_up()
             saver.wait()
             resumed = _back(model, folder, plan, datasets, saver.rollbacks, error)
+            told.rolled_back()
         except BaseException:
             saver.hurry()
             raise
+
+
+def _watching(
+    datasets: Datasets, exported: TrainingState | None, resumed: Resumed | None
+) -> list[keras.callbacks.Callback]:
+    """Callbacks that tell others how far it is, and have no memory."""
+    watching = [Heartbeat(datasets.steps_per_epoch)]
+    if exported is not None:
+        first_step = (resumed or Resumed()).step
+        watching.append(ExportMetrics(exported, datasets.train, first_step))
+    return watching
 
 
 def _saver(
@@ -68,13 +86,14 @@ def _saver(
     datasets: Datasets,
     plan: Checkpoints,
     resumed: Resumed | None,
+    exported: TrainingState,
 ) -> SaveCheckpoints:
     writer, files = None, {}
     failed: list[SaveFailedError] = []
     if folder is not None:
         writer = Writer(
             resuming.store(folder, plan),
-            on_error=_tell(failed) if plan.on_save_failure == "continue" else None,
+            on_error=_tell(failed, plan, exported),
         )
         names = (run_files.HISTORY, run_files.METRICS)
         files = {name: folder.path / name for name in names}
@@ -88,12 +107,16 @@ def _saver(
         save_first=plan.on_nan == "rollback",
         resumed=resumed,
         failed=failed,
+        saved=exported.saved,
     )
 
 
-def _tell(failed: list[SaveFailedError]) -> Callable[[BaseException], None]:
+def _tell(
+    failed: list[SaveFailedError], plan: Checkpoints, exported: TrainingState
+) -> Callable[[BaseException], None]:
     def tell(error: BaseException) -> None:
-        if not isinstance(error, SaveFailedError):
+        exported.save_failed()
+        if plan.on_save_failure == "stop" or not isinstance(error, SaveFailedError):
             raise error
         failed.append(error)
         say(f"{error} Training goes on (--on-save-failure continue).")
@@ -123,7 +146,7 @@ def _fit(
         epochs=epochs,
         initial_epoch=begin.epoch,
         validation_data=datasets.validation,
-        callbacks=[Heartbeat(datasets.steps_per_epoch), *callbacks],
+        callbacks=callbacks,
         verbose=0,
     )
 

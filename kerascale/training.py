@@ -38,6 +38,7 @@ from kerascale.console import duration, say
 from kerascale.datasets import Datasets
 from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
+from kerascale.monitoring.exporting import Address, exported, refuse
 from kerascale.registry import Recipe, load_recipe
 from kerascale.rehearsal import Rehearsal
 from kerascale.resuming import Checkpoints
@@ -57,6 +58,8 @@ def train(
     fast_dev_run: bool = False,
     overfit_batches: int | None = None,
     told: Mapping[str, str] | None = None,
+    metrics_port: int | None = None,
+    metrics_host: str = "127.0.0.1",
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -87,6 +90,10 @@ def train(
             see whether the loss comes down at all. No run folder is left.
         told: Field -> where its value came from, `file` or `command line`, for those
             that did; the run keeps it. None: `config` was made in Python.
+        metrics_port: Where Prometheus reads how the training goes; 0: any port that
+            is free; None: nowhere. Of several workers the chief is read.
+        metrics_host: The address to listen on; `0.0.0.0` for all, without encryption
+            or a password.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -122,6 +129,7 @@ def train(
             plan=plan,
             wanted=wanted,
             told=told,
+            metrics=(metrics_host, metrics_port),
         )
 
 
@@ -138,6 +146,7 @@ def _train(
     plan: Checkpoints,
     wanted: Rehearsal,
     told: Mapping[str, str] | None,
+    metrics: Address,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
@@ -153,7 +162,8 @@ def _train(
         console.hush()
     # What can be refused without the data, before it is read.
     agreement.from_chief(
-        strategy, lambda: runs.RunFolder.check(run_dir, recipe.name) or ""
+        strategy,
+        lambda: refuse(metrics) or runs.RunFolder.check(run_dir, recipe.name) or "",
     )
     if init_from is not None:
         init_from = initial_weights.find(init_from)
@@ -195,6 +205,10 @@ def _train(
                 init_partial=init_partial,
             )
         say(wanted.note or f"run folder: {path}")
+        labels = {"recipe": recipe.name, "run_dir": str(path)}
+        state = stack.enter_context(
+            exported(metrics if is_chief else None, labels, plan.every_seconds)
+        )
         before = rehearsal.loss_before(wanted, model, datasets)
         done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
         stack.enter_context(timeline.recorded(folder and folder.path, done))
@@ -213,6 +227,7 @@ def _train(
             folder=folder,
             plan=plan,
             resumed=resumed,
+            exported=state,
         )
         heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")

@@ -29,7 +29,7 @@ LAYERS = [
     {"registry", "offers", "cluster", "origins"},
     {"config"},
     {"fields"},
-    {"stopping"},
+    {"stopping", "monitoring"},
     {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}

@@ -181,6 +181,7 @@ def test_what_may_take_long_is_given_time(tmp_path):
 
 class _Failed:
     code = -9
+    reason = "killed"
 
 
 @given(st.lists(st.integers(0, 3), max_size=8), st.integers(0, 4))

@@ -1,5 +1,6 @@
 """Keras callbacks, one file each."""
 
+from kerascale.callbacks.export_metrics import ExportMetrics
 from kerascale.callbacks.heartbeat import Heartbeat
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
@@ -12,6 +13,7 @@ from kerascale.callbacks.timing import Timing
 from kerascale.engine.feed import SetEpoch
 
 __all__ = [
+    "ExportMetrics",
     "FailOnNonFinite",
     "Heartbeat",
     "MetricsRecord",

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -64,6 +64,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         resumed: Where the run goes on; None: it is new.
         failed: What the writer could not save is put here, if training goes on
             then; the state is not said to be saved as long as that is so.
+        saved: Called when a checkpoint is on the disk, in the writer's thread.
 
     Raises:
         StoppedError: From `fit`, when a signal has asked to stop and all is saved.
@@ -85,6 +86,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         save_first: bool = False,
         resumed: Resumed | None = None,
         failed: Sequence[SaveFailedError] = (),
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._writer = writer
@@ -96,6 +98,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._save_first = save_first and resumed is None
         self._resumed = resumed
         self._failed = failed
+        self._on_saved = saved
         begin = resumed or Resumed()
         self.history = {name: list(values) for name, values in begin.history.items()}
         self.rollbacks = begin.rollbacks
@@ -230,8 +233,12 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 "rate": self._rate,
                 "files": texts,
             },
-            self._spare.append,
+            self._saved,
         )
+
+    def _saved(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._spare.append(arrays)
+        self._on_saved()
 
     def _stop(self) -> None:
         self.refuse_unsaved()

@@ -36,6 +36,7 @@ COMMANDS = {
     "predict": "predict classes for a file or a folder with a finished run",
     "export": "write a run as a SavedModel for TF Serving",
     "versions": "list exported versions, promote one, roll back, remove old ones",
+    "monitoring": "write alert rules and a dashboard for Prometheus and Grafana",
     "serve": "answer requests for exported models, as TF Serving does",
 }
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from kerascale import heartbeat, origins, stopping
+from kerascale import cluster, heartbeat, origins, stopping
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.console import duration
@@ -20,6 +20,7 @@ from kerascale.fields import (
     from_dict,
     read_file,
 )
+from kerascale.monitoring.exporting import refuse
 from kerascale.registry import Recipe, load_recipe
 
 _USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
@@ -70,8 +71,17 @@ class Options:
     overfit_batches: PositiveInt | None = None
     """Train on that many batches alone, without augmentation, and say whether the
     loss came down: whether the model can learn at all. No run folder is left."""
+    metrics_port: int | None = None
+    """Let Prometheus read how the training goes at this port; 0: any that is free.
+    Of several workers the chief is read."""
+    metrics_host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all, without encryption or a password."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
+
+    def __post_init__(self) -> None:
+        if cluster.is_chief():
+            refuse((self.metrics_host, self.metrics_port))
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -126,6 +136,8 @@ def _run(
         fast_dev_run=options.fast_dev_run,
         overfit_batches=options.overfit_batches,
         told=told,
+        metrics_port=options.metrics_port,
+        metrics_host=options.metrics_host,
     )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):

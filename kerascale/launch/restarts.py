@@ -1,5 +1,6 @@
 """Whether a job that failed is started again."""
 
+import collections
 import dataclasses
 
 from kerascale.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_STOPPED
@@ -33,6 +34,9 @@ class Restarts:
     Args:
         most: How many there may be.
         backoff_seconds: The pause before the first; it doubles with each one.
+
+    Attributes:
+        reasons: One of `kerascale.heartbeat.REASONS` -> restarts for it.
     """
 
     def __init__(self, most: int, backoff_seconds: float) -> None:
@@ -40,6 +44,7 @@ class Restarts:
         self._backoff_seconds = backoff_seconds
         self._count = 0
         self._failed_at: int | None = None
+        self.reasons: collections.Counter[str] = collections.Counter()
 
     def judge(self, ending: Ending) -> Verdict:
         """Decides, and counts."""
@@ -62,6 +67,7 @@ class Restarts:
             )
         pause = min(self._backoff_seconds * 2**self._count, _LONGEST_PAUSE)
         self._count += 1
+        self.reasons[ending.failed.reason] += 1
         return Verdict(
             True,
             pause,

@@ -1,6 +1,7 @@
 """Starts the workers, stays with them until they have ended, and starts them again."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -124,6 +125,7 @@ def launch(
                 name = signal_name(signals.first)
                 screen.line(f"kerascale launch: {name}: not started again.")
                 return EXIT_STOPPED
+            environ[heartbeat.RESTARTS] = json.dumps(restarts.reasons)
             if ending.run_dir is not None:
                 environ[heartbeat.RUN_DIR] = ending.run_dir
     # From here on a signal ends this process as usual, even if a terminal that is

@@ -117,6 +117,13 @@ class Worker:
         return self.code if self.code >= 0 else 128 - self.code
 
     @property
+    def reason(self) -> str:
+        """How it failed, in one of the words of `heartbeat.REASONS`."""
+        if self.stuck is not None:
+            return "stuck"
+        return "killed" if self.code is not None and self.code < 0 else "failed"
+
+    @property
     def how(self) -> str:
         """How it ended, in words."""
         if self.stuck is not None:

@@ -90,6 +90,15 @@ def _free(model):
     _fillers.pop().stop()
 
 
+# Seconds that each step takes longer.
+_delay = 0.0
+
+
+def _set_delay(seconds):
+    global _delay
+    _delay = seconds
+
+
 def _set_clock(hours):
     time.time = lambda: _clock() + 3600 * hours
 
@@ -99,6 +108,8 @@ _ACTIONS = {
     "poison": _poison,
     "fill": _fill,
     "free": _free,
+    "pace": lambda model: _set_delay(0.05),
+    "slow": lambda model: _set_delay(0.25),
     "clock-on": lambda model: _set_clock(1),
     "clock-back": lambda model: _set_clock(-1),
 }
@@ -124,6 +135,7 @@ class Events(keras.callbacks.Callback):
             timer.start()
 
     def on_train_batch_end(self, batch, logs=None):
+        time.sleep(_delay)
         steps = self.params["steps"]
         self.happen("step", self.epoch * steps + min(batch + 1, steps))
 
