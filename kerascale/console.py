@@ -4,6 +4,7 @@ Everything goes to standard error, so that standard output holds results alone
 (`--json`).
 """
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -40,11 +41,14 @@ def log_to(path: str | os.PathLike) -> None:
 
 
 def _keep(text: str) -> None:
+    _unsaid.append(text)
     if _log is None:
-        _unsaid.append(text)
         return
-    with open(_log, "a", encoding="utf-8") as file:
-        file.write(text + "\n")
+    # On a full disk a line waits for the next one: no log ends a run.
+    with contextlib.suppress(OSError), open(_log, "a", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in _unsaid))
+        file.flush()
+        _unsaid.clear()
 
 
 def say_everywhere(text: str) -> None:

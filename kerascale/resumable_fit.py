@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 from kerascale import learning_rates, resuming, run_files, stopping
-from kerascale.callbacks import Heartbeat, Resumed, SaveCheckpoints
+from kerascale.callbacks import Heartbeat, Resumed, SaveCheckpoints, Unwritten, states
 from kerascale.checkpoint import Writer
 from kerascale.console import say
 from kerascale.datasets import Datasets
@@ -25,6 +25,7 @@ def fit(
     folder: RunFolder | None,
     plan: Checkpoints,
     resumed: Resumed | None,
+    unwritten: Unwritten,
 ) -> dict[str, list[float]]:
     """Trains until the last epoch. All workers call it.
 
@@ -36,6 +37,7 @@ def fit(
         folder: The run folder; None on a worker that is not the chief.
         plan: When the state is saved, and what follows on a blow-up.
         resumed: Where the run goes on; None: it is new.
+        unwritten: What the callbacks could not write.
 
     Returns:
         Name -> value of each epoch.
@@ -52,6 +54,7 @@ def fit(
         try:
             with stopping.between_steps():
                 _fit(model, datasets, epochs, [*callbacks, saver], resumed)
+                _write_what_waits(callbacks, unwritten)
                 _stop_if_asked(model, saver)
             return saver.history
         except NonFiniteError as error:
@@ -115,6 +118,7 @@ def _fit(
         if begin.stop or begin.epoch >= epochs:
             # All is trained; what came after was interrupted.
             state.restore(model, begin.arrays, metrics=False)
+            _remember_what_waited(model, callbacks, begin)
             return
     if begin.rate != 1.0:
         learning_rates.lower_schedule(model, begin.rate)
@@ -126,6 +130,27 @@ def _fit(
         callbacks=[Heartbeat(datasets.steps_per_epoch), *callbacks],
         verbose=0,
     )
+
+
+def _remember_what_waited(
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    resumed: Resumed,
+) -> None:
+    """What could not be written in a run that was interrupted behind its last step."""
+    writing = [c for c in callbacks if hasattr(c, "write_now")]
+    for callback in writing:
+        callback.set_model(model)
+    states.set_states(writing, resumed.callbacks or [], all_of_them=False)
+
+
+def _write_what_waits(
+    callbacks: Sequence[keras.callbacks.Callback], unwritten: Unwritten
+) -> None:
+    for callback in callbacks:
+        if hasattr(callback, "write_now"):
+            callback.write_now()
+    unwritten.refuse()
 
 
 def _stop_if_asked(model: keras.Model, saver: SaveCheckpoints) -> None:

@@ -28,6 +28,7 @@ from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
     Resumed,
     SaveWeights,
+    Unwritten,
     standard_callbacks,
     worker_callbacks,
 )
@@ -173,7 +174,8 @@ def _train(
             )
         say(f"run folder: {path}")
         _seed(config)
-        own = _own_callbacks(folder, config, datasets)
+        unwritten = Unwritten(plan.on_save_failure)
+        own = _own_callbacks(folder, config, datasets, unwritten)
         began = time.monotonic()
         history = resumable_fit.fit(
             model,
@@ -183,6 +185,7 @@ def _train(
             folder=folder,
             plan=plan,
             resumed=resumed,
+            unwritten=unwritten,
         )
         heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")
@@ -271,7 +274,10 @@ def _open_folder(
 
 
 def _own_callbacks(
-    folder: runs.RunFolder | None, config: Any, datasets: Datasets
+    folder: runs.RunFolder | None,
+    config: Any,
+    datasets: Datasets,
+    unwritten: Unwritten,
 ) -> list[keras.callbacks.Callback]:
     patience = getattr(config, "early_stopping_patience", None)
     has_validation = datasets.validation is not None
@@ -287,6 +293,7 @@ def _own_callbacks(
         metrics_name=runs.METRICS,
         checkpoints_name=runs.CHECKPOINTS,
         tensorboard_name=runs.TENSORBOARD,
+        unwritten=unwritten,
     )
 
 

@@ -3,21 +3,26 @@
 from kerascale.callbacks.heartbeat import Heartbeat
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
-from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.records import HistoryRecord, MetricsRecord
 from kerascale.callbacks.save_checkpoints import Resumed, SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
+from kerascale.callbacks.tensorboard_record import TensorBoardRecord
+from kerascale.callbacks.unwritten import Unwritten
 from kerascale.engine.feed import SetEpoch
 
 __all__ = [
     "FailOnNonFinite",
     "Heartbeat",
+    "HistoryRecord",
     "MetricsRecord",
     "Progress",
     "Resumed",
     "SaveCheckpoints",
     "SaveWeights",
     "SetEpoch",
+    "TensorBoardRecord",
+    "Unwritten",
     "standard_callbacks",
     "worker_callbacks",
 ]
