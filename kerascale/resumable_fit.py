@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from kerascale import learning_rates, resuming, run_files, stopping
+from kerascale import console, learning_rates, resuming, run_files, stopping
 from kerascale.callbacks import Heartbeat, Resumed, SaveCheckpoints, Unwritten, states
 from kerascale.checkpoint import Writer
 from kerascale.console import say
@@ -52,7 +52,7 @@ def fit(
     while True:
         saver = _saver(folder, callbacks, datasets, plan, resumed)
         try:
-            with stopping.between_steps():
+            with console.live(), stopping.between_steps():
                 _fit(model, datasets, epochs, [*callbacks, saver], resumed)
                 _write_what_waits(callbacks, unwritten)
                 _stop_if_asked(model, saver)

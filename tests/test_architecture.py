@@ -23,6 +23,9 @@ LAYERS = [
     {"fields"},
     {"stopping"},
     {"errors", "console", "heartbeat", "_version"},
+    {"foreign"},
+    {"screen"},
+    {"live_view"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}
 
