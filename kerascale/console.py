@@ -4,14 +4,22 @@ Everything goes to standard error, so that standard output holds results alone
 (`--json`).
 """
 
+import contextlib
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
+
+from kerascale.foreign import kept_above
+from kerascale.live_view import MARK, LiveView
+from kerascale.screen import Screen
 
 # A worker that is not the chief has nothing to add to what the chief says. What it
 # says goes into a log; before the log is known, into this list.
 _unsaid: list[str] | None = None
 _log: pathlib.Path | None = None
+# Where a view is drawn at this moment.
+_shown: Screen | None = None
 
 
 def say(text: str) -> None:
@@ -40,28 +48,69 @@ def log_to(path: str | os.PathLike) -> None:
 
 
 def _keep(text: str) -> None:
+    _unsaid.append(text)
     if _log is None:
-        _unsaid.append(text)
         return
-    with open(_log, "a", encoding="utf-8") as file:
-        file.write(text + "\n")
+    # On a full disk a line waits for the next one: no log ends a run.
+    with contextlib.suppress(OSError), open(_log, "a", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in _unsaid))
+        file.flush()
+        _unsaid.clear()
 
 
 def say_everywhere(text: str) -> None:
     """Like `say`, also from a worker whose other messages go into a log."""
     tqdm = sys.modules.get("tqdm")
-    if tqdm is not None:  # There may be a bar, which must not be written over.
+    if _shown is not None:
+        _shown.line(text)
+    elif tqdm is not None:  # There may be a bar, which must not be written over.
         tqdm.tqdm.write(text, file=sys.stderr)
         sys.stderr.flush()
     else:
         print(text, file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def live() -> Iterator[None]:
+    """Within it `show` may draw; behind it nothing of what was drawn is left."""
+    global _shown
+    if _is_passed_on() or not is_terminal():
+        yield
+        return
+    screen = Screen(sys.stderr)
+    try:
+        with kept_above(screen):
+            _shown = screen
+            yield
+    finally:
+        _shown = None
+        screen.show(None)
+
+
+def is_live() -> bool:
+    """Whether what `show` is given is seen."""
+    return _shown is not None or _is_passed_on()
+
+
+def show(view: LiveView | None) -> None:
+    """Draws a view of what is going on, below all lines. None: takes it away."""
+    if _shown is not None:
+        _shown.show(view)
+    elif _is_passed_on():
+        text = MARK if view is None else view.to_line()
+        print(text, file=sys.stderr, flush=True)
+
+
+def _is_passed_on() -> bool:
+    """Whether another process shows the views of this one."""
+    return os.environ.get("KERASCALE_PROGRESS") == "bar" and not sys.stderr.isatty()
+
+
 def is_terminal() -> bool:
-    """Whether a person watches: a progress bar may redraw its line.
+    """Whether a person watches: what is going on may be redrawn in its place.
 
     KERASCALE_PROGRESS is `bar` where another process shows what this one writes on a
-    terminal, and `off` where nobody should see a bar.
+    terminal, and `off` where nobody should see it.
     """
     progress = os.environ.get("KERASCALE_PROGRESS", "")
     return progress == "bar" or (sys.stderr.isatty() and progress != "off")

@@ -84,25 +84,37 @@ class NonFiniteError(ArithmeticError):
 
 
 class SaveFailedError(RuntimeError):
-    """A checkpoint could not be written. What was saved before is as it was.
+    """A file of a run could not be written. What was saved before is as it was.
 
     Args:
-        step: The step that was to be saved.
+        step: The step that was to be saved; None: it was no checkpoint.
         number: The `errno` of the operating system, such as `errno.ENOSPC`; None if
             there is none.
         reason: What went wrong, and where.
+        what: What was to be written; None: the checkpoint of the step.
     """
 
-    def __init__(self, step: int, number: int | None, reason: str) -> None:
+    def __init__(
+        self,
+        step: int | None,
+        number: int | None,
+        reason: str,
+        what: str | None = None,
+    ) -> None:
         self.step = step
         self.errno = number
         self.reason = reason
+        self.what = what
         cause = reason if number is None else f"errno {number}: {reason}"
+        if what is None:
+            way_out = "make the folder writable, and save again"
+        else:
+            way_out = "make the folder writable"
         super().__init__(
-            f"SAVE FAILED: expected to write the checkpoint of step {step}. "
-            f"Received: {cause}. Older checkpoints are as they were. Make room, or "
-            "make the folder writable, and save again."
+            f"SAVE FAILED: expected to write {what or f'the checkpoint of step {step}'}"
+            f". Received: {cause}. Older checkpoints are as they were. Make room, or "
+            f"{way_out}."
         )
 
-    def __reduce__(self) -> tuple[type, tuple[int, int | None, str]]:
-        return type(self), (self.step, self.errno, self.reason)
+    def __reduce__(self) -> tuple[type, tuple[int | None, int | None, str, str | None]]:
+        return type(self), (self.step, self.errno, self.reason, self.what)

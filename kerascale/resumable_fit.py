@@ -5,8 +5,22 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from kerascale import learning_rates, resuming, run_files, stopping, timeline
-from kerascale.callbacks import ExportMetrics, Heartbeat, Resumed, SaveCheckpoints
+from kerascale import (
+    console,
+    learning_rates,
+    resuming,
+    run_files,
+    stopping,
+    timeline,
+)
+from kerascale.callbacks import (
+    ExportMetrics,
+    Heartbeat,
+    Resumed,
+    SaveCheckpoints,
+    Unwritten,
+    states,
+)
 from kerascale.checkpoint import Writer
 from kerascale.console import say
 from kerascale.datasets import Datasets
@@ -26,6 +40,7 @@ def fit(
     folder: RunFolder | None,
     plan: Checkpoints,
     resumed: Resumed | None,
+    unwritten: Unwritten,
     exported: TrainingState | None = None,
 ) -> dict[str, list[float]]:
     """Trains until the last epoch. All workers call it.
@@ -38,6 +53,7 @@ def fit(
         folder: The run folder; None on a worker that is not the chief.
         plan: When the state is saved, and what follows on a blow-up.
         resumed: Where the run goes on; None: it is new.
+        unwritten: What the callbacks could not write.
         exported: What others read of the training; None: nobody does.
 
     Returns:
@@ -55,8 +71,9 @@ def fit(
         saver = _saver(folder, callbacks, datasets, plan, resumed, told)
         watching = _watching(datasets, exported, resumed)
         try:
-            with stopping.between_steps():
+            with console.live(), stopping.between_steps():
                 _fit(model, datasets, epochs, [*watching, *callbacks, saver], resumed)
+                _write_what_waits(callbacks, unwritten)
                 _stop_if_asked(model, saver)
             return saver.history
         except NonFiniteError as error:
@@ -138,6 +155,7 @@ def _fit(
         if begin.stop or begin.epoch >= epochs:
             # All is trained; what came after was interrupted.
             state.restore(model, begin.arrays, metrics=False)
+            _remember_what_waited(model, callbacks, begin)
             return
     if begin.rate != 1.0:
         learning_rates.lower_schedule(model, begin.rate)
@@ -149,6 +167,27 @@ def _fit(
         callbacks=callbacks,
         verbose=0,
     )
+
+
+def _remember_what_waited(
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    resumed: Resumed,
+) -> None:
+    """What could not be written in a run that was interrupted behind its last step."""
+    writing = [c for c in callbacks if hasattr(c, "write_now")]
+    for callback in writing:
+        callback.set_model(model)
+    states.set_states(writing, resumed.callbacks or [], all_of_them=False)
+
+
+def _write_what_waits(
+    callbacks: Sequence[keras.callbacks.Callback], unwritten: Unwritten
+) -> None:
+    for callback in callbacks:
+        if hasattr(callback, "write_now"):
+            callback.write_now()
+    unwritten.refuse()
 
 
 def _stop_if_asked(model: keras.Model, saver: SaveCheckpoints) -> None:

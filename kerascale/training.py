@@ -31,6 +31,7 @@ from kerascale.assembly import make_datasets, make_model
 from kerascale.callbacks import (
     StepLosses,
     Timing,
+    Unwritten,
     standard_callbacks,
     worker_callbacks,
 )
@@ -213,7 +214,8 @@ def _train(
         done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
         stack.enter_context(timeline.recorded(folder and folder.path, done))
         _seed(config)
-        own = _own_callbacks(folder, config, datasets)
+        unwritten = Unwritten(plan.on_save_failure)
+        own = _own_callbacks(folder, config, datasets, unwritten)
         timed = [] if folder is None else [Timing(datasets.steps_per_epoch)]
         recorded = timed and [
             StepLosses(folder.path / runs.LOSSES, datasets.steps_per_epoch)
@@ -228,6 +230,7 @@ def _train(
             plan=plan,
             resumed=resumed,
             exported=state,
+            unwritten=unwritten,
         )
         heartbeat.beat(heartbeat.ENDING)
         say(f"trained for {duration(time.monotonic() - began)}")
@@ -288,7 +291,10 @@ def _describe(datasets: Datasets) -> str:
 
 
 def _own_callbacks(
-    folder: runs.RunFolder | None, config: Any, datasets: Datasets
+    folder: runs.RunFolder | None,
+    config: Any,
+    datasets: Datasets,
+    unwritten: Unwritten,
 ) -> list[keras.callbacks.Callback]:
     patience = getattr(config, "early_stopping_patience", None)
     has_validation = datasets.validation is not None
@@ -304,4 +310,5 @@ def _own_callbacks(
         metrics_name=runs.METRICS,
         checkpoints_name=runs.CHECKPOINTS,
         tensorboard_name=runs.TENSORBOARD,
+        unwritten=unwritten,
     )

@@ -31,6 +31,9 @@ LAYERS = [
     {"fields"},
     {"stopping", "monitoring"},
     {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
+    {"foreign"},
+    {"screen"},
+    {"live_view"},
 ]
 RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}
 

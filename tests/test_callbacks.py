@@ -1,11 +1,15 @@
 """Callbacks that a run relies on."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 
 import kerascale as ks
-from kerascale.callbacks import FailOnNonFinite, SaveWeights
+from kerascale.callbacks import FailOnNonFinite, SaveWeights, Unwritten
+from kerascale.callbacks.unwritten import RecordFile
+from kerascale.errors import SaveFailedError
 
 
 @pytest.fixture
@@ -37,16 +41,65 @@ def test_a_save_that_is_interrupted_leaves_the_one_before(model, tmp_path):
     callback.on_epoch_end(0, {})
     before = callback.path.read_bytes()
 
-    class Interrupted(keras.Sequential):
-        def save_weights(self, path, overwrite=True):
-            path.write_bytes(b"half")
+    class Interrupted(keras.layers.Dense):
+        def save_own_variables(self, store):
             raise KeyboardInterrupt
 
-    callback.set_model(Interrupted())
+    callback.set_model(keras.Sequential([keras.Input((2,)), Interrupted(1)]))
     with pytest.raises(KeyboardInterrupt):
         callback.on_epoch_end(1, {})
     assert callback.path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.weights.h5"]
+
+
+def test_best_weights_wait_for_room(model, tmp_path, monkeypatch, capfd):
+    folder = tmp_path / "folder"
+    best = SaveWeights(folder / "best.weights.h5", "loss", Unwritten("continue"))
+
+    def end_epoch(number, loss):
+        model.set_weights([np.full((2, 1), number), np.zeros(1)])
+        best.on_epoch_end(number, {"loss": loss})
+
+    best.set_model(model)
+    best.on_train_begin()
+    for number, loss in enumerate([3.0, 1.0, 2.0]):  # There is no such folder.
+        end_epoch(number, loss)
+    assert capfd.readouterr().err.count("SAVE FAILED") == 1
+    # A run that goes on knows them too.
+    state = json.loads(json.dumps(best.get_state()))
+    best.on_train_begin()
+    best.set_state(state)
+    folder.mkdir()
+    end_epoch(3, 2.5)
+    assert "are written" in capfd.readouterr().err
+    assert model.get_weights()[0][0, 0] == 3
+    assert _values(best.path, model)[0][0, 0] == 1
+    assert best.best_epoch == 1
+    assert [p.name for p in folder.iterdir()] == ["best.weights.h5"]
+
+
+def test_a_record_waits_for_room_and_is_written_once(tmp_path):
+    path = tmp_path / "folder" / "lines.txt"
+    unwritten = Unwritten("continue")
+    record = RecordFile(path, unwritten)
+    record.append(b"one\n")
+    path.rename(tmp_path / "aside")
+    path.parent.rmdir()
+    path.parent.write_text("in the way")  # As good as a full disk.
+    record.append(b"two\n")
+    record.append(b"three\n")
+    with pytest.raises(SaveFailedError, match=r"SAVE FAILED: .*lines\.txt.*errno 17"):
+        unwritten.refuse()
+    path.parent.unlink()
+    path.parent.mkdir()
+    (tmp_path / "aside").rename(path)
+    assert record.content() == b"one\ntwo\nthree\n"
+    record.write_now()
+    unwritten.refuse()
+    assert path.read_bytes() == record.content() == b"one\ntwo\nthree\n"
+    (tmp_path / "aside").write_text("in the way")
+    with pytest.raises(SaveFailedError, match=r"Received: errno 17: File exists"):
+        RecordFile(tmp_path / "aside" / "lines.txt").append(b"four")
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 4])

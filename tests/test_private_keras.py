@@ -261,3 +261,18 @@ def test_the_schedule_of_an_optimizer():
     decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     assert private_keras.schedule_of(keras.optimizers.Adam(decay)) is decay
     assert private_keras.schedule_of(keras.optimizers.Adam(0.1)) is None
+
+
+def test_a_weights_file_in_memory_is_that_on_disk(tmp_path):
+    """If it fails: find how this release writes weights into an `io.BytesIO`."""
+    model = _model()
+    path = tmp_path / "memory.weights.h5"
+    path.write_bytes(private_keras.weights_file(model))
+    before = model.get_weights()
+    model.set_weights([np.zeros_like(w) for w in before])
+    model.load_weights(path)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.save_weights(tmp_path / "disk.weights.h5")
+    on_disk = (tmp_path / "disk.weights.h5").stat().st_size
+    assert abs(path.stat().st_size - on_disk) < 4096

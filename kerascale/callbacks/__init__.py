@@ -4,18 +4,21 @@ from kerascale.callbacks.export_metrics import ExportMetrics
 from kerascale.callbacks.heartbeat import Heartbeat
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
-from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.records import HistoryRecord, MetricsRecord
 from kerascale.callbacks.save_checkpoints import Resumed, SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.callbacks.step_losses import StepLosses
+from kerascale.callbacks.tensorboard_record import TensorBoardRecord
 from kerascale.callbacks.timing import Timing
+from kerascale.callbacks.unwritten import Unwritten
 from kerascale.engine.feed import SetEpoch
 
 __all__ = [
     "ExportMetrics",
     "FailOnNonFinite",
     "Heartbeat",
+    "HistoryRecord",
     "MetricsRecord",
     "Progress",
     "Resumed",
@@ -23,7 +26,9 @@ __all__ = [
     "SaveWeights",
     "SetEpoch",
     "StepLosses",
+    "TensorBoardRecord",
     "Timing",
+    "Unwritten",
     "standard_callbacks",
     "worker_callbacks",
 ]

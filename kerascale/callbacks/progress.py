@@ -1,27 +1,28 @@
-"""Progress for the person who watches: a line per epoch, a bar on a terminal."""
+"""Progress for the person who watches: a line per epoch, a view on a terminal."""
 
 import os
-import shutil
-import sys
 import time
 from typing import Any
 
 import keras
-import tqdm
 
-from kerascale.console import duration, is_terminal, say
+from kerascale.callbacks.speed import Speed
+from kerascale.console import duration, is_live, say, show
+from kerascale.engine import execution
+from kerascale.live_view import LiveView
 
-# Piped output gets a line at the end of each epoch, and in between when an epoch
-# takes longer than this.
-_LINE_SECONDS = 30.0
+# Piped output gets a line at the end of each epoch, and in between after this.
+_LINE_SECONDS = 10.0
+# How often a view is drawn: seldom enough to cost nothing.
+_VIEW_SECONDS = 0.5
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows epoch, loss, metrics, examples per second and the time that is left.
+    """Shows epoch, step, speed, the time that is left, loss, metrics and more.
 
-    It writes to standard error one plain line per epoch; on a terminal also a bar
-    over the whole run, which redraws itself below them, elsewhere a line every 30 s
-    in an epoch that takes longer. Use `fit(verbose=0)` with it.
+    It writes to standard error one line per epoch; on a terminal also a view of the
+    whole run, which redraws itself below them, elsewhere a line every 10 s. Use
+    `fit(verbose=0)` with it. The view needs `kerascale.console.live()` around `fit`.
 
     Args:
         examples_per_epoch: Examples in one pass.
@@ -37,93 +38,136 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._epochs = self.params["epochs"]
-        self._began = self._last_line = time.monotonic()
-        # Tracing, compiling and validating: no part of the speed.
-        self._first_step_seconds: float | None = None
-        self._validation_seconds = 0.0
-        self._bar = None
-        if is_terminal():
-            self._bar = tqdm.tqdm(
-                total=self._epochs * self.examples_per_epoch,
-                unit=" examples",
-                unit_scale=True,
-                file=sys.stderr,
-                **_width(),
-                mininterval=0.2,
-                bar_format="{desc} {percentage:3.0f}%|{bar:12}| {rate_fmt}, "
-                "{remaining} left{postfix}",
-            )
+        self._is_terminal = is_live()
+        self._speed = Speed()
+        self._last = time.monotonic()
+        # Tracing and compiling is no part of the speed: it begins behind the first
+        # execution, after this many examples.
+        self._began: tuple[int, float] | None = None
+        self._very_first: tuple[int, float] | None = None
+        self._validating = ""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._epoch = epoch
+        self._epoch, self._step, self._logs = epoch, 0, logs
         self._epoch_began = time.monotonic()
-        if self._bar is not None:
-            self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
+        self._validating = ""
+        if self._began is not None:
+            self._speed.begin(self._done(), self._epoch_began)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         now = time.monotonic()
-        if self._first_step_seconds is None:
-            self._first_step_seconds = now - self._epoch_began
-        share = (batch + 1) / self.steps_per_epoch
-        done = self._epoch * self.examples_per_epoch + round(
-            share * self.examples_per_epoch
-        )
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
-            if now - self._last_line >= 1.0:
-                self._last_line = now
-                loss = (logs or {}).get("loss")
-                if loss is not None:
-                    self._bar.set_postfix_str(f"loss {float(loss):.4f}", refresh=False)
-        elif now - self._last_line >= _LINE_SECONDS:
-            self._line(f"{share:4.0%}", logs, done, now)
+        self._step = min(batch + 1, self.steps_per_epoch)
+        self._logs = logs
+        if self._began is None:
+            before = batch + 1 - self.model.steps_per_execution
+            self._very_first = self._done(max(before, 0)), self._epoch_began
+            self._began = self._done(), now
+            self._speed.begin(self._done(), now)
+        self._speed.add(self._done(), now)
+        if self._is_terminal:
+            if now - self._last >= _VIEW_SECONDS:
+                self._show(now)
+        elif now - self._last >= _LINE_SECONDS:
+            self._line(logs, now)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._validation_began = time.monotonic()
-
-    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._validation_seconds += time.monotonic() - self._validation_began
+        self._end_training()
+        self._validating = "validating"
+        if self._is_terminal and self._began is not None:
+            self._show(time.monotonic())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._end_training()
+        self._validating = ""
         now = time.monotonic()
-        self._line("", logs, (epoch + 1) * self.examples_per_epoch, now)
+        if self._is_terminal:
+            say("  ".join((self._place(), *_values(logs))))
+            self._show(now)
+        else:
+            self._line(logs, now)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        if self._is_terminal:
+            show(None)
 
-    def _line(
-        self, share: str, logs: dict[str, Any] | None, done: int, now: float
-    ) -> None:
-        self._last_line = now
-        elapsed = now - self._began - (self._first_step_seconds or 0.0)
-        rate = done / max(elapsed - self._validation_seconds, 1e-9)
-        left = (self._epochs * self.examples_per_epoch - done) * elapsed / done
+    # ------------------------------------------------------------------ numbers
+
+    def _done(self, step: int | None = None) -> int:
+        """Examples that have been trained in all epochs, up to a step of this one."""
+        step = self._step if step is None else step
+        share = step / self.steps_per_epoch
+        return round((self._epoch + share) * self.examples_per_epoch)
+
+    def _end_training(self) -> None:
+        self._speed.end(self._done(), time.monotonic())
+
+    def _left(self, now: float) -> str:
+        """The time that is left, validation and all."""
+        todo = self._epochs * self.examples_per_epoch - self._done()
+        rate = self._rate_since(self._began, now)
+        if rate is None:  # There was one execution, and its compilation.
+            rate = self._rate_since(self._very_first, now)
+        return "? left" if rate is None else f"{duration(todo / rate)} left"
+
+    def _rate_since(self, begin: tuple[int, float] | None, now: float) -> float | None:
+        if begin is None or self._done() <= begin[0] or now <= begin[1]:
+            return None
+        return (self._done() - begin[0]) / (now - begin[1])
+
+    def _place(self) -> str:
         width = len(str(self._epochs))
-        say(
-            f"epoch {self._epoch + 1:>{width}}/{self._epochs} {share}"
-            f"{_values(logs)}  {rate:,.0f} examples/s, {duration(left)} left"
-        )
+        return f"epoch {self._epoch + 1:>{width}}/{self._epochs}"
+
+    def _steps(self) -> str:
+        step = self._epoch * self.steps_per_epoch + self._step
+        return f"step {step:,}/{self._epochs * self.steps_per_epoch:,}"
+
+    def _rates(self, now: float) -> list[str]:
+        speed = self._speed.now(self._done(), now)
+        median = self._speed.median(self._done(), now)
+        if speed is None:
+            speed = median = self._rate_since(self._very_first, now)
+        if speed is None:
+            return []
+        return [f"{speed:,.0f} examples/s (median {median:,.0f})"]
+
+    def _machine(self) -> list[str]:
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        return [f"learning rate {rate:.3g}", *self._waiting(), _memory()]
+
+    def _waiting(self) -> list[str]:
+        # Elsewhere it is not known: steps fetch their batches in compiled code, and
+        # TensorFlow has no clock there when operations are deterministic.
+        known = execution.gathers_itself(self.model)
+        return ["waiting for data 0%"] if known else []
+
+    # -------------------------------------------------------------------- shown
+
+    def _show(self, now: float) -> None:
+        self._last = now
+        share = self._done() / (self._epochs * self.examples_per_epoch)
+        items = [*_values(self._logs), *self._rates(now), *self._machine()]
+        head = [self._place(), self._steps(), *filter(None, [self._validating])]
+        show(LiveView(tuple(head), share, self._left(now), tuple(items)))
+
+    def _line(self, logs: dict[str, Any] | None, now: float) -> None:
+        self._last = now
+        parts = [self._place(), self._steps(), *_values(logs)]
+        say("  ".join([*parts, *self._rates(now), *self._machine(), self._left(now)]))
 
 
-def _width() -> dict[str, Any]:
-    # Some terminals say that they have no columns or lines; tqdm would show nothing.
-    try:
-        size = os.get_terminal_size(sys.stderr.fileno())
-    except OSError:  # Another process shows the bar, and says how wide it may be.
-        size = shutil.get_terminal_size()
-        return {"ncols": size.columns, "nrows": size.lines}
-    if size.columns and size.lines:
-        return {"dynamic_ncols": True}
-    return {"ncols": size.columns or 100, "nrows": size.lines or 20}
+def _memory() -> str:
+    with open("/proc/self/statm") as file:  # As Linux tells it.
+        pages = int(file.read().split()[1])
+    return f"memory {pages * os.sysconf('SC_PAGE_SIZE') / 2**30:.2f} GiB"
 
 
-def _values(logs: dict[str, Any] | None) -> str:
+def _values(logs: dict[str, Any] | None) -> list[str]:
     # The loss first, then what it was trained for, then validation.
     logs = dict(sorted((logs or {}).items(), key=lambda item: _rank(item[0])))
-    return "".join(f"  {name} {float(value):.4f}" for name, value in logs.items())
+    return [f"{name} {float(value):.4f}" for name, value in logs.items()]
 
 
 def _rank(name: str) -> tuple[bool, bool, str]:

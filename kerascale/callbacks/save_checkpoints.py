@@ -12,6 +12,7 @@ import numpy as np
 
 from kerascale import learning_rates, stopping
 from kerascale.callbacks import states
+from kerascale.callbacks.unwritten import RecordFile
 from kerascale.checkpoint import Writer
 from kerascale.engine import control, state
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
@@ -57,7 +58,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         writer: Where to; None on a worker that is not the chief.
         steps_per_epoch: Batches in one pass.
         remembering: Callbacks whose memory is a part of the state.
-        files: Text files that grow with the run, by name.
+        files: Text files that grow with the run, by name; what `remembering` writes
+            into them may wait in memory.
         every_steps: Batches between two saves; None: no such saves.
         every_seconds: Seconds between two saves; None: no such saves.
         save_first: Whether the state before the first step is saved.
@@ -92,6 +94,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._writer = writer
         self._steps_per_epoch = steps_per_epoch
         self._remembering = list(remembering)
+        records = [getattr(callback, "file", None) for callback in remembering]
+        self._records = {r.path: r for r in records if isinstance(r, RecordFile)}
         self._files = dict(files or {})
         self._every_steps = every_steps
         self._every_seconds = every_seconds
@@ -214,11 +218,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if self._writer is None:
             self._spare.append(arrays)
             return
-        texts = {
-            # As they are, ends of lines too.
-            name: path.read_bytes().decode() if path.exists() else ""
-            for name, path in self._files.items()
-        }
+        # As they are, ends of lines too, with what could not be written yet.
+        texts = {name: self._text(path) for name, path in self._files.items()}
         self._writer.submit(
             self.step,
             arrays,
@@ -239,6 +240,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def _saved(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._spare.append(arrays)
         self._on_saved()
+
+    def _text(self, path: pathlib.Path) -> str:
+        if path in self._records:
+            return self._records[path].content().decode()
+        return path.read_bytes().decode() if path.exists() else ""
 
     def _stop(self) -> None:
         self.refuse_unsaved()

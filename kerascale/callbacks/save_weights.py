@@ -1,11 +1,17 @@
 """Saves weights at the end of epochs; a file is whole at any moment."""
 
+import base64
+import io
 import math
 import os
 import pathlib
 from typing import Any
 
 import keras
+import numpy as np
+
+from kerascale.callbacks.unwritten import Unwritten
+from kerascale.engine import private_keras
 
 
 class SaveWeights(keras.callbacks.Callback):
@@ -15,38 +21,97 @@ class SaveWeights(keras.callbacks.Callback):
     file by one that is finished: a run that is stopped while it saves keeps the
     weights that it saved before.
 
+    Weights that cannot be written are kept in memory, and in checkpoints; they are
+    written at the end of a later epoch, or when training has ended.
+
     Args:
         path: The file; its name ends in `.weights.h5`.
         monitor: Save only when this metric, which should fall, is below all before;
             None: save after each epoch.
+        unwritten: What happens where it cannot be written; None: training stops.
     """
 
-    def __init__(self, path: str | os.PathLike, monitor: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        monitor: str | None = None,
+        unwritten: Unwritten | None = None,
+    ) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
         self.monitor = monitor
+        self._notes = unwritten or Unwritten()
+        # Those that wait to be written; None: none do.
+        self._waiting: list[np.ndarray] | None = None
         self.best = math.inf
         # From 0; None: nothing was saved.
         self.best_epoch: int | None = None
 
-    def get_state(self) -> dict[str, float | int | None]:
+    def get_state(self) -> dict[str, Any]:
         """What a run that goes on must know."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        state = {"best": self.best, "best_epoch": self.best_epoch}
+        if self._waiting is not None:
+            state["waiting"] = [_to_text(array) for array in self._waiting]
+        return state
 
-    def set_state(self, state: dict[str, float | int | None]) -> None:
-        if self.path.exists():  # Else it was of a part of the run that was taken back.
+    def set_state(self, state: dict[str, Any]) -> None:
+        waiting = state.get("waiting")
+        self._waiting = None if waiting is None else [_to_array(t) for t in waiting]
+        # Else it was of a part of the run that was taken back.
+        if self.path.exists() or waiting is not None:
             self.best, self.best_epoch = state["best"], state["best_epoch"]
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._waiting = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.monitor is not None:
             value = float((logs or {}).get(self.monitor, math.nan))
             if not value < self.best:
+                self.write_now()
                 return
             self.best, self.best_epoch = value, epoch
+        self._waiting = None
+        if not self._notes.attempt(self.path, self._write):
+            self._waiting = _weights(self.model)
+
+    def write_now(self) -> None:
+        """Writes the weights that wait; if that cannot be done they wait on."""
+        if self._waiting is None:
+            return
+        now = _weights(self.model)
+        try:
+            _set_weights(self.model, self._waiting)
+            if self._notes.attempt(self.path, self._write):
+                self._waiting = None
+        finally:
+            _set_weights(self.model, now)
+
+    def _write(self) -> None:
         # On the same filesystem, so that the replacement is atomic.
         temporary = self.path.with_name(f".writing-{self.path.name}")
         try:
-            self.model.save_weights(temporary, overwrite=True)
+            # In memory first: HDF5 ends the process where a disk is full.
+            temporary.write_bytes(private_keras.weights_file(self.model))
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _weights(model: keras.Model) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in model.weights]
+
+
+def _set_weights(model: keras.Model, arrays: list[np.ndarray]) -> None:
+    for variable, array in zip(model.weights, arrays, strict=True):
+        variable.assign(array)
+
+
+def _to_text(array: np.ndarray) -> str:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _to_array(text: str) -> np.ndarray:
+    return np.load(io.BytesIO(base64.b64decode(text)), allow_pickle=False)

@@ -6,8 +6,10 @@ import keras
 
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
-from kerascale.callbacks.records import MetricsRecord
+from kerascale.callbacks.records import HistoryRecord, MetricsRecord
 from kerascale.callbacks.save_weights import SaveWeights
+from kerascale.callbacks.tensorboard_record import TensorBoardRecord
+from kerascale.callbacks.unwritten import Unwritten
 
 BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"
@@ -24,6 +26,7 @@ def standard_callbacks(
     metrics_name: str,
     checkpoints_name: str,
     tensorboard_name: str,
+    unwritten: Unwritten | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Plain Keras callbacks, in a list that a user can print, extend or replace.
 
@@ -39,18 +42,19 @@ def standard_callbacks(
         metrics_name: File for the records with times.
         checkpoints_name: Folder for the best and the last weights.
         tensorboard_name: Folder for TensorBoard.
+        unwritten: What happens where a file cannot be written; None: training stops.
     """
     monitor = _monitor(has_validation)
     checkpoints = folder / checkpoints_name
     callbacks: list[keras.callbacks.Callback] = [
         # First: nothing below may save what is not finite.
         FailOnNonFinite(),
-        SaveWeights(checkpoints / BEST_WEIGHTS, monitor),
-        SaveWeights(checkpoints / LAST_WEIGHTS),
+        SaveWeights(checkpoints / BEST_WEIGHTS, monitor, unwritten),
+        SaveWeights(checkpoints / LAST_WEIGHTS, unwritten=unwritten),
         # A run that goes on finds what it wrote before.
-        keras.callbacks.CSVLogger(folder / history_name, append=True),
-        MetricsRecord(folder / metrics_name, examples_per_epoch),
-        keras.callbacks.TensorBoard(folder / tensorboard_name, write_graph=False),
+        HistoryRecord(folder / history_name, unwritten),
+        MetricsRecord(folder / metrics_name, examples_per_epoch, unwritten),
+        TensorBoardRecord(folder / tensorboard_name, unwritten),
         Progress(examples_per_epoch, steps_per_epoch),
     ]
     return [*callbacks, *_early_stopping(has_validation, early_stopping_patience)]

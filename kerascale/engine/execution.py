@@ -444,6 +444,12 @@ def _form_set(model: keras.Model) -> bool | None:
     return one_program if compilation is private_keras.compilation(model) else None
 
 
+def gathers_itself(model: keras.Model) -> bool:
+    """Whether steps gather their batches in their own program: none is waited for."""
+    function = model.train_function
+    return isinstance(function, Execution) and function.is_one_program
+
+
 def step_losses(model: keras.Model) -> np.ndarray | None:
     """The loss of each step of the last execution; None where they are not known.
 

@@ -7,6 +7,7 @@ what to do; nothing outside this file has to change.
 
 import contextlib
 import functools
+import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 from tensorflow.python.framework import kernels, op_def_registry
@@ -484,6 +486,23 @@ def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
         if isinstance(value, keras.optimizers.Optimizer)
         and value is not model.optimizer
     ]
+
+
+# ---------------------------------------------------------------------- saving
+
+
+class _NamedBytes(io.BytesIO):
+    """Bytes with the name that a file of weights must have."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
+def weights_file(model: keras.Model) -> bytes:
+    """What `save_weights` would write into a `.weights.h5` file."""
+    file = _NamedBytes()
+    saving_lib.save_weights_only(model, file)
+    return file.getvalue()
 
 
 # --------------------------------------------------------- batch normalisation

@@ -10,8 +10,9 @@ from typing import IO
 
 from kerascale.errors import EXIT_REFUSED
 from kerascale.launch.lines import Lines
-from kerascale.launch.screen import Screen
 from kerascale.launch.worker import Worker
+from kerascale.live_view import MARK, LiveView
+from kerascale.screen import Screen
 
 _LOOK_SECONDS = 0.05
 # How long a line of another worker than the first waits before it is shown. What
@@ -86,6 +87,7 @@ class Pump(threading.Thread):
             self._look_at_refusals()
             self._show_due(time.monotonic())
         self._screen.status("")
+        self._screen.show(None)
         self._look_at_refusals()
         self._show_due(float("inf"))
 
@@ -121,6 +123,9 @@ class Pump(threading.Thread):
         hold = _HOLD_SECONDS if source.worker.index else 0.0
         due = time.monotonic() + hold
         for text in completed:
+            if text.startswith(MARK):
+                self._screen.show(LiveView.from_line(text))
+                continue
             source.tail.append(text)
             self._held.append(_Held(source, text, due))
         if not source.worker.index:

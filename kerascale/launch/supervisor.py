@@ -18,11 +18,11 @@ from kerascale.launch.environment import make_environments
 from kerascale.launch.progress import Progress
 from kerascale.launch.pump import Pump
 from kerascale.launch.restarts import Restarts
-from kerascale.launch.screen import Screen
 from kerascale.launch.signals import Signals
 from kerascale.launch.summary import Ending, describe
 from kerascale.launch.watch import Watch
 from kerascale.launch.worker import Worker, signal_name
+from kerascale.screen import Screen
 
 _LOOK_SECONDS = 0.05
 _OUTPUT_SECONDS = 2.0

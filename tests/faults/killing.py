@@ -1,6 +1,8 @@
 """Runs the recipe `killed.py`, and compares what such runs ended with."""
 
 import dataclasses
+import itertools
+import json
 import os
 import pathlib
 import re
@@ -8,7 +10,9 @@ import subprocess
 import sys
 import time
 
+import h5py
 import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kerascale.checkpoint import Store
 
@@ -122,3 +126,59 @@ def assert_same(run_dir, other):
     for name, array in ours.arrays.items():
         np.testing.assert_array_equal(array, theirs.arrays[name], name)
     assert ours.metadata["history"] == theirs.metadata["history"]
+
+
+def assert_same_records(run_dir, other):
+    """Both runs left the same records, but for times, and the same weights."""
+    assert records_of(run_dir) == records_of(other)
+    curves = curves_of(run_dir)
+    assert curves == curves_of(other)
+    for curve in curves.values():
+        steps = [step for step, _ in curve]
+        assert all(one < next for one, next in itertools.pairwise(steps)), steps
+    for name in ("best", "last"):
+        ours, theirs = (
+            _weights(pathlib.Path(r) / f"checkpoints/{name}.weights.h5")
+            for r in (run_dir, other)
+        )
+        assert set(ours) == set(theirs)
+        for path, array in ours.items():
+            np.testing.assert_array_equal(array, theirs[path], path)
+
+
+def records_of(run_dir):
+    """The lines of `metrics.jsonl`, without what depends on time."""
+    text = (pathlib.Path(run_dir) / "metrics.jsonl").read_text()
+    times = ("seconds", "examples_per_second")
+    return [
+        {name: value for name, value in json.loads(line).items() if name not in times}
+        for line in text.splitlines()
+    ]
+
+
+def curves_of(run_dir):
+    """What TensorBoard would draw: (part, name) -> [(step, bytes of the value)]."""
+    curves = {}
+    for folder in sorted((pathlib.Path(run_dir) / "tensorboard").iterdir()):
+        events = EventAccumulator(str(folder), {"tensors": 0})
+        events.Reload()
+        for name in events.Tags()["tensors"]:
+            curves[folder.name, name] = [
+                (event.step, event.tensor_proto.SerializeToString())
+                for event in events.Tensors(name)
+            ]
+    assert {part for part, _ in curves} == {"train", "validation"}
+    return curves
+
+
+def _weights(path):
+    arrays = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                arrays.update({name: item[()]})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    return arrays

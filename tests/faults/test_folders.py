@@ -4,7 +4,7 @@ import subprocess
 import time
 
 import pytest
-from killing import STEPS, assert_same, state_of
+from killing import STEPS, assert_same, assert_same_records, state_of
 
 from kerascale.checkpoint import Store
 
@@ -30,6 +30,55 @@ def test_full_disk_and_training_goes_on(train, undisturbed, disk, seen):
     assert "Training goes on (--on-save-failure continue)" in finished.text
     assert_same(run, undisturbed)
     seen(f"{finished.text.count('SAVE FAILED')} saves failed and told, same bits")
+
+
+@pytest.mark.fault(
+    7,
+    "disk full at an epoch's end, room again in the next",
+    "told, training goes on, no line or curve is lost or doubled, same bits",
+)
+def test_full_disk_at_the_end_of_an_epoch(train, undisturbed, disk, seen):
+    run = disk / "run"
+    finished = train(
+        run,
+        *EVERY,
+        events=f"step:{STEPS + 4}:fill,step:{2 * STEPS + 4}:free",
+        KERASCALE_TEST_FILLER=str(disk / "filler"),
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.text.count("expected to write best.weights.h5") == 1
+    assert "Until then it is kept in memory. Training goes on" in finished.text
+    assert finished.text.count("all records and weights that waited are written") == 1
+    for name in ("history.csv", "metrics.jsonl", "last.weights.h5"):
+        assert f"expected to write {name}" not in finished.text
+    assert_same(run, undisturbed)
+    assert_same_records(run, undisturbed)
+    seen("told once, same files")
+
+
+@pytest.mark.fault(
+    7,
+    "disk full at an epoch's end, --on-save-failure stop",
+    "exit 1, resumes once there is room, same bits",
+)
+def test_full_disk_at_the_end_of_an_epoch_stops(train, undisturbed, disk, seen):
+    run, filler = disk / "run", disk / "filler"
+    ended = train(
+        run,
+        *("--on-save-failure", "stop"),
+        events=f"step:{STEPS + 4}:fill",
+        KERASCALE_TEST_FILLER=str(filler),
+    )
+    assert ended.returncode == 1
+    assert "FAILED. SAVE FAILED: expected to write best.weights.h5" in ended.text
+    assert "errno 28" in ended.text
+    filler.unlink()
+    finished = train(run)
+    assert finished.returncode == 0, finished.stderr
+    assert f"resuming at step {STEPS} " in finished.stderr
+    assert_same(run, undisturbed)
+    assert_same_records(run, undisturbed)
+    seen("exit 1, then the same files")
 
 
 @pytest.mark.fault(
