@@ -312,15 +312,22 @@ def _url():
 
 def test_a_failure_is_told_to_who_reads_regularly():
     texts = []
+    url = []
+
+    def read():
+        texts.append(_read(url[0]))
+
+    reading = threading.Timer(0.2, read)
 
     def fail(state):
         state.blew_up()
-        reading = threading.Timer(0.2, lambda: texts.append(_read(_url())))
+        url.append(_url())
         reading.start()
         raise ks.NonFiniteError("the loss became NaN")
 
     with pytest.raises(ks.NonFiniteError, match="the loss became NaN"):
         _export(2, fail)
+    reading.join()
     samples = _samples(texts[0])
     assert samples["kerascale_train_non_finite_total",] == 1
     assert samples["kerascale_train_active",] == 0
