@@ -15,6 +15,7 @@ from benchmarks import (
     report,
     rounds,
     serving,
+    watching,
 )
 from benchmarks.statistics import (
     Interval,
@@ -341,3 +342,13 @@ def test_serving_figures_are_compared_round_by_round():
     assert serving.table(serving.summary({**answers, "batching": slow})).endswith(
         "MISSED."
     )
+
+
+def test_what_being_watched_costs_is_compared_within_a_round():
+    found = watching.summary(
+        {"without": [10.0, 20.0], "watched": [10.1, 20.2], "saved": [10.5, 21.0]}
+    )
+    assert found["watched"]["median"] == pytest.approx(0.01)
+    assert found["saved"]["median"] == pytest.approx(0.05)
+    lines = watching.table(found).splitlines()
+    assert ["kept" in lines[2], "MISSED" in lines[3]] == [True, True]

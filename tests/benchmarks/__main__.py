@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from . import checkpointing, machine, report, rounds, serving
+from . import checkpointing, machine, report, rounds, serving, watching
 from .contenders import CONTENDERS, FailedError
 from .workload import Workload, load_all
 
 # Workloads that one of the measurements has for itself.
 _OF_ITS_OWN = {"overhead": "T", "checkpoint": "P"}
+# What it costs, beside the training: a module for each.
+_COSTS = {"checkpoint": (checkpointing, "P"), "watching": (watching, "D")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = rounds.Bench(logs, _say)
     if options.what == "serving":
         return _serving(result, bench, plan, options.json)
-    if options.what == "checkpoint":
-        return _checkpoint(result, bench, workloads["P"], plan, options.json)
+    if options.what in _COSTS:
+        module, letter = _COSTS[options.what]
+        return _cost(module, result, bench, workloads[letter], plan, options.json)
     for letter in options.workloads:
         if options.what == "startup":
             found = rounds.startup(bench, workloads[letter], chosen, plan)
@@ -52,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(_failed(found) for found in result["workloads"].values()))
 
 
-def _checkpoint(
+def _cost(
+    module: Any,
     result: dict[str, Any],
     bench: rounds.Bench,
     workload: Workload,
@@ -60,12 +64,12 @@ def _checkpoint(
     path: pathlib.Path | None,
 ) -> int:
     try:
-        found = checkpointing.measure(bench, workload, plan)
+        found = module.measure(bench, workload, plan)
     except FailedError as error:
         _say(f"failed: {error}")
         return 1
-    result["checkpoint"] = found
-    print(checkpointing.table(found))
+    result[result["what"]] = found
+    print(module.table(found))
     _finish(result, bench, path)
     return 0
 
@@ -97,10 +101,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "what",
         nargs="?",
         default="throughput",
-        choices=("throughput", "overhead", "startup", "checkpoint", "serving"),
+        choices=("throughput", "overhead", "startup", *_COSTS, "serving"),
         help="items per second; the cost of a step of a tiny model; seconds from "
-        "the start of the process to the end of the first steps; what saving costs; "
-        "or requests per second of the local server",
+        "the start of the process to the end of the first steps; what saving and being "
+        "watched cost; or requests per second of the local server",
     )
     parser.add_argument(
         "--workloads", type=_list, help=f"of {','.join(letters)}; default: all"

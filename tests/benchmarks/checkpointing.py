@@ -19,13 +19,13 @@ from .workload import Workload
 # Step time while a checkpoint is written, beyond the undisturbed one.
 LARGEST_RISE = 0.05
 
-_VARIABLES = {
+VARIABLES = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "PYTHONPATH": str(TESTS.parent),
 }
 CONTENDERS = tuple(
-    Contender(name, title, environments.OWN, "checkpointing", _VARIABLES)
+    Contender(name, title, environments.OWN, "checkpointing", VARIABLES)
     for name, title in (("without", "no checkpoints"), ("saving", "every 100 steps"))
 )
 
