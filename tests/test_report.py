@@ -297,6 +297,7 @@ def test_a_run_that_has_not_finished(folder, tmp_path):
     assert "No epoch was trained" in parsed.text
 
 
+@pytest.mark.slow
 def test_a_language_model(tmp_path):
     text = "The quick brown fox jumps over the lazy dog; <b>so</b> it goes.\n" * 80
     (tmp_path / "text.txt").write_text(text + "QZXJ & <i>QQQ</i> zzz\n" * 15)

@@ -42,7 +42,7 @@ def of_this_machine(dtype: str = "float32", *, again: bool = False) -> float:
             known = float(json.loads(path.read_text())["flops_per_second"])
             if known > 0:
                 return known
-    peak = measure(dtype)
+    peak = measure(dtype, seconds=_SECONDS)
     with contextlib.suppress(OSError):  # A cache that cannot be written: again then.
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}")

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from killing import ALL_STEPS, STEPS
 
 from kerascale import timeline
@@ -17,8 +18,18 @@ def _report(run, monkeypatch):
     return (run / "report.html").read_text()
 
 
+def _assert_identical(run, undisturbed, capfd):
+    # No gap, and no step twice.
+    losses = (run / "losses.bin").read_bytes()
+    assert len(losses) == 8 * ALL_STEPS
+    assert losses == (undisturbed / "losses.bin").read_bytes()
+    capfd.readouterr()
+    assert main(["compare", str(run), str(undisturbed)]) == 0
+    assert "The runs are identical" in capfd.readouterr().err
+
+
 def test_the_reports_are_equal_but_for_the_timeline(
-    train, undisturbed, tmp_path, monkeypatch
+    train, undisturbed, tmp_path, monkeypatch, capfd
 ):
     run = tmp_path / "run"
     stopped = train(run, events=f"step:{STEPS + 4}:SIGTERM")
@@ -42,10 +53,11 @@ def test_the_reports_are_equal_but_for_the_timeline(
     assert "resumed" in section
     assert "stopped on request" not in _TIMELINE.search(theirs)[0]
     monkeypatch.chdir(tmp_path)
-    assert main(["compare", str(run), str(undisturbed)]) == 0
+    _assert_identical(run, undisturbed, capfd)
 
 
-def test_they_compare_as_identical(train, undisturbed, tmp_path, capfd):
+@pytest.mark.slow
+def test_after_a_kill_they_compare_as_identical(train, undisturbed, tmp_path, capfd):
     run = tmp_path / "run"
     assert train(run, events="step:7:SIGKILL").returncode == -9
     again = train(run)
@@ -55,10 +67,4 @@ def test_they_compare_as_identical(train, undisturbed, tmp_path, capfd):
         "started",
         "finished",
     ]
-    # No gap, and no step twice.
-    losses = (run / "losses.bin").read_bytes()
-    assert len(losses) == 8 * ALL_STEPS
-    assert losses == (undisturbed / "losses.bin").read_bytes()
-    capfd.readouterr()
-    assert main(["compare", str(run), str(undisturbed)]) == 0
-    assert "The runs are identical" in capfd.readouterr().err
+    _assert_identical(run, undisturbed, capfd)
