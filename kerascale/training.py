@@ -38,6 +38,7 @@ from kerascale.datasets import Datasets
 from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
 from kerascale.evaluation import evaluate
+from kerascale.fields import to_dict
 from kerascale.registry import Recipe, load_recipe
 from kerascale.resuming import Checkpoints
 
@@ -53,6 +54,7 @@ def train(
     init_partial: bool = False,
     datasets: Datasets | None = None,
     checkpoints: Checkpoints | None = None,
+    histograms: bool = False,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -77,6 +79,8 @@ def train(
             `kerascale.datasets.from_arrays` or `from_tf_data` returns.
         checkpoints: When the state is saved, and what is done with an older run in
             the folder; None: `Checkpoints()`.
+        histograms: Whether TensorBoard gets the distribution of each variable after
+            each epoch.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -107,6 +111,7 @@ def train(
             init_partial=init_partial,
             datasets=datasets,
             plan=checkpoints or Checkpoints(),
+            histograms=histograms,
         )
 
 
@@ -121,6 +126,7 @@ def _train(
     init_partial: bool,
     datasets: Datasets | None,
     plan: Checkpoints,
+    histograms: bool,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
@@ -175,7 +181,7 @@ def _train(
         say(f"run folder: {path}")
         _seed(config)
         unwritten = Unwritten(plan.on_save_failure)
-        own = _own_callbacks(folder, config, datasets, unwritten)
+        own = _own_callbacks(folder, config, datasets, unwritten, histograms)
         began = time.monotonic()
         history = resumable_fit.fit(
             model,
@@ -278,6 +284,7 @@ def _own_callbacks(
     config: Any,
     datasets: Datasets,
     unwritten: Unwritten,
+    histograms: bool,
 ) -> list[keras.callbacks.Callback]:
     patience = getattr(config, "early_stopping_patience", None)
     has_validation = datasets.validation is not None
@@ -294,6 +301,9 @@ def _own_callbacks(
         checkpoints_name=runs.CHECKPOINTS,
         tensorboard_name=runs.TENSORBOARD,
         unwritten=unwritten,
+        fields=to_dict(config),
+        inputs=datasets.train.for_evaluation().dataset().element_spec[0],
+        histograms=histograms,
     )
 
 

@@ -64,6 +64,8 @@ class Options:
     """What the learning rate is multiplied by each time."""
     on_save_failure: Literal["continue", "stop"] = "continue"
     """When the state cannot be saved, such as on a full disk: go on, or stop."""
+    histograms: bool = False
+    """Let TensorBoard show the distribution of each variable after each epoch."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -107,6 +109,7 @@ def _run(recipe: Recipe, options: Options, config: Any, file: dict[str, Any]) ->
             rollback_factor=options.rollback_factor,
             on_save_failure=options.on_save_failure,
         ),
+        histograms=options.histograms,
     )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):
