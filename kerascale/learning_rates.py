@@ -1,5 +1,7 @@
 """A learning rate that is lowered in the middle of a run."""
 
+from collections.abc import Sequence
+
 import keras
 
 from kerascale.engine import private_keras
@@ -31,6 +33,27 @@ def lower_variable(model: keras.Model, factor: float) -> None:
     if private_keras.schedule_of(optimizer) is None:
         rate = optimizer.learning_rate
         rate.assign(rate * factor)
+
+
+def before(model: keras.Model, batches: Sequence[int]) -> list[float]:
+    """The learning rates of so many batches ago.
+
+    Args:
+        model: Compiled.
+        batches: For each rate how many batches have been trained since.
+    """
+    optimizer = _innermost(model.optimizer)
+    schedule = private_keras.schedule_of(optimizer)
+    if schedule is None:
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        return [rate] * len(batches)
+    now = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    micro_batches = optimizer.gradient_accumulation_steps or 1
+    steps = [now - back // micro_batches for back in batches]
+    return [
+        float(keras.ops.convert_to_numpy(schedule(keras.ops.cast(step, "int64"))))
+        for step in steps
+    ]
 
 
 def _innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from kerascale import loss_record, run_files
 from kerascale.callbacks import Resumed
+from kerascale.callbacks.events_file import EVENTS
 from kerascale.callbacks.standard import BEST_WEIGHTS
-from kerascale.callbacks.tensorboard_record import EVENTS
 from kerascale.checkpoint import Checkpoint, Store, refuse_unsafe_weights
 from kerascale.console import say
 from kerascale.errors import DamagedRunError, RefusedError
@@ -94,7 +94,7 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
     if found is None:
         _write_texts(folder, {})
         loss_record.cut(losses, 0)
-        for events in (folder.path / run_files.TENSORBOARD).glob(f"*/{EVENTS}"):
+        for events in (folder.path / run_files.TENSORBOARD).rglob(EVENTS):
             events.unlink()
         return None
     if found.metadata["steps_per_epoch"] != steps_per_epoch:
@@ -178,7 +178,7 @@ def _of_another_run(folder: RunFolder, resume_from: str) -> Checkpoint:
         refuse_unsafe_weights(best)
         shutil.copyfile(best, folder.path / run_files.CHECKPOINTS / BEST_WEIGHTS)
     # Its curves go on; what came after that checkpoint is cut off.
-    for events in (source / run_files.TENSORBOARD).glob(f"*/{EVENTS}"):
+    for events in (source / run_files.TENSORBOARD).rglob(EVENTS):
         target = folder.path / events.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(events, target)

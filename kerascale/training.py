@@ -39,6 +39,7 @@ from kerascale.console import duration, say
 from kerascale.datasets import Datasets
 from kerascale.engine import agreement, replicas
 from kerascale.errors import RefusedError
+from kerascale.fields import to_dict
 from kerascale.monitoring.exporting import Address, exported, refuse
 from kerascale.registry import Recipe, load_recipe
 from kerascale.rehearsal import Rehearsal
@@ -61,6 +62,7 @@ def train(
     told: Mapping[str, str] | None = None,
     metrics_port: int | None = None,
     metrics_host: str = "127.0.0.1",
+    histograms: bool = False,
 ) -> runs.Run:
     """Trains a recipe with `model.fit` and leaves a run folder.
 
@@ -95,6 +97,8 @@ def train(
             is free; None: nowhere. Of several workers the chief is read.
         metrics_host: The address to listen on; `0.0.0.0` for all, without encryption
             or a password.
+        histograms: Whether TensorBoard gets the distribution of each variable after
+            each epoch.
 
     Returns:
         The run. Its model has the best weights by validation loss.
@@ -131,6 +135,7 @@ def train(
             wanted=wanted,
             told=told,
             metrics=(metrics_host, metrics_port),
+            histograms=histograms,
         )
 
 
@@ -148,6 +153,7 @@ def _train(
     wanted: Rehearsal,
     told: Mapping[str, str] | None,
     metrics: Address,
+    histograms: bool,
 ) -> runs.Run:
     config = recipe.Config() if config is None else config
     restarted_in = heartbeat.restarted_in()
@@ -215,7 +221,7 @@ def _train(
         stack.enter_context(timeline.recorded(folder and folder.path, done))
         _seed(config)
         unwritten = Unwritten(plan.on_save_failure)
-        own = _own_callbacks(folder, config, datasets, unwritten)
+        own = _own_callbacks(folder, config, datasets, unwritten, histograms)
         timed = [] if folder is None else [Timing(datasets.steps_per_epoch)]
         recorded = timed and [
             StepLosses(folder.path / runs.LOSSES, datasets.steps_per_epoch)
@@ -295,6 +301,7 @@ def _own_callbacks(
     config: Any,
     datasets: Datasets,
     unwritten: Unwritten,
+    histograms: bool,
 ) -> list[keras.callbacks.Callback]:
     patience = getattr(config, "early_stopping_patience", None)
     has_validation = datasets.validation is not None
@@ -311,4 +318,7 @@ def _own_callbacks(
         checkpoints_name=runs.CHECKPOINTS,
         tensorboard_name=runs.TENSORBOARD,
         unwritten=unwritten,
+        fields=to_dict(config),
+        inputs=datasets.train.for_evaluation().dataset().element_spec[0],
+        histograms=histograms,
     )

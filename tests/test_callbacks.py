@@ -5,9 +5,16 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import kerascale as ks
-from kerascale.callbacks import FailOnNonFinite, SaveWeights, Unwritten
+from kerascale.callbacks import (
+    FailOnNonFinite,
+    SaveWeights,
+    TensorBoardRecord,
+    Unwritten,
+)
 from kerascale.callbacks.unwritten import RecordFile
 from kerascale.errors import SaveFailedError
 
@@ -76,6 +83,38 @@ def test_best_weights_wait_for_room(model, tmp_path, monkeypatch, capfd):
     assert _values(best.path, model)[0][0, 0] == 1
     assert best.best_epoch == 1
     assert [p.name for p in folder.iterdir()] == ["best.weights.h5"]
+
+
+def test_histograms_of_each_variable_and_a_graph_that_cannot_be_drawn(
+    model, tmp_path, capfd
+):
+    record = TensorBoardRecord(
+        tmp_path,
+        steps_per_epoch=2,
+        fields={"units": (3, 4), "rate": 0.1, "label": None},
+        inputs=tf.TensorSpec((None, 99), "float32"),  # The model takes 2.
+        histograms=True,
+    )
+    model.fit(
+        np.ones((8, 2)),
+        np.ones(8),
+        batch_size=4,
+        epochs=2,
+        callbacks=[record],
+        verbose=0,
+    )
+    events = EventAccumulator(str(tmp_path / "train"), {"tensors": 0})
+    events.Reload()
+    names = {variable.path for variable in model.weights}
+    assert set(events.PluginTagToContent("histograms")) == names
+    for variable in model.weights:
+        first, last = events.Tensors(variable.path)
+        assert (first.step, last.step) == (0, 1)
+        buckets = tf.make_ndarray(last.tensor_proto)  # Left, right, how many.
+        assert buckets[:, 2].sum() == np.size(variable)
+        assert buckets[-1, 1] == pytest.approx(float(np.max(variable)))
+    assert [e.step for e in events.Tensors("batch_loss")] == [1, 2, 3, 4]
+    assert "TensorBoard shows no graph of the model" in capfd.readouterr().err
 
 
 def test_a_record_waits_for_room_and_is_written_once(tmp_path):

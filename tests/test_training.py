@@ -8,6 +8,8 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import kerascale as ks
 from kerascale import runs
@@ -111,11 +113,30 @@ def test_user_callbacks_are_called(recipe, tmp_path):
 
 
 def test_tensorboard_and_records_can_be_read(run):
-    files = list((run.path / "tensorboard").rglob("events.*"))
-    assert {file.parent.name for file in files} == {"train", "validation"}
-    steps = [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").open()]
+    folder = run.path / "tensorboard"
+    parts = {
+        part: EventAccumulator(str(folder / part), {"tensors": 0})
+        for part in ("", "train")
+    }
+    for events in parts.values():
+        events.Reload()
+    fields = parts[""].PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    assert b"learning_rate" in fields
+    nodes = {node.op for node in parts["train"].Graph().node}
+    assert "MatMul" in nodes
     per_epoch = math.ceil(run.info.num_examples["train"] / run.config.batch_size)
-    assert steps == [per_epoch * (i + 1) for i in range(4)]
+    rates = parts["train"].Tensors("batch_learning_rate")
+    every = math.ceil(per_epoch / 20)
+    in_one = range(every, per_epoch + 1, every)
+    due = [epoch * per_epoch + step for epoch in range(4) for step in in_one]
+    assert [rate.step for rate in rates] == due
+    values = [tf.make_ndarray(rate.tensor_proto).item() for rate in rates]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == len(values)
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").open()]
+    epochs = [line for line in lines if "kind" not in line]
+    assert [line["step"] for line in epochs] == [per_epoch * (i + 1) for i in range(4)]
+    assert [line["step"] for line in lines] == sorted({line["step"] for line in lines})
 
 
 def test_run_folder_refuses_what_is_not_empty(tmp_path):

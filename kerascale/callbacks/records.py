@@ -1,4 +1,4 @@
-"""Writes `history.csv` and `metrics.jsonl`: one line per epoch."""
+"""Writes `history.csv`, a line per epoch, and `metrics.jsonl`, with those between."""
 
 import io
 import json
@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kerascale.callbacks.intervals import Intervals
 from kerascale.callbacks.unwritten import RecordFile, Unwritten
 
 
@@ -53,10 +54,14 @@ class HistoryRecord(keras.callbacks.CSVLogger):
 class MetricsRecord(keras.callbacks.Callback):
     """Appends one JSON object per epoch to a file, readable while the run goes on.
 
+    Between them are lines with `"kind": "interval"`: at most 20 in an epoch, at steps
+    that are the same in every run. Their metrics are those since the epoch began.
+
     Args:
         path: The file.
         examples_per_epoch: For the speed that is recorded.
         unwritten: What happens where it cannot be written; None: training stops.
+        steps_per_epoch: Batches in one pass; None: there are lines of epochs alone.
     """
 
     every_step = False
@@ -66,22 +71,53 @@ class MetricsRecord(keras.callbacks.Callback):
         path: str | os.PathLike,
         examples_per_epoch: int,
         unwritten: Unwritten | None = None,
+        steps_per_epoch: int | None = None,
     ) -> None:
         super().__init__()
         self.file = RecordFile(path, unwritten)
         self.examples_per_epoch = examples_per_epoch
+        self._steps_per_epoch = steps_per_epoch
+        self._intervals = Intervals(steps_per_epoch) if steps_per_epoch else None
+
+    def get_state(self) -> dict[str, Any]:
+        """What a run that goes on must know."""
+        return {"seen": self._intervals.seen if self._intervals else 0}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if self._intervals:
+            self._intervals.seen = state["seen"]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.file.begin()
+        if self._intervals:
+            self._intervals.end_epoch()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+        self._began = self._last = time.monotonic()
+        self._trained = self._last_done = None
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if self._last_done is None:
+            self._last_done = batch
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         self.file.retry()
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._began = time.monotonic()
-        self._trained = None
+        if self._intervals is None:
+            return
+        done = min(batch + 1, self._steps_per_epoch)
+        # The end of an epoch has a line of its own.
+        if not self._intervals.passed(done) or done == self._steps_per_epoch:
+            return
+        now = time.monotonic()
+        share = (done - self._last_done) / self._steps_per_epoch
+        speed = share * self.examples_per_epoch / (now - self._last)
+        self._last, self._last_done = now, done
+        self._write(self._epoch, speed, now, logs, kind="interval")
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._trained = time.monotonic()
@@ -89,14 +125,26 @@ class MetricsRecord(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         now = time.monotonic()
         training = (self._trained or now) - self._began
+        self._write(epoch, self.examples_per_epoch / training, now, logs)
+        if self._intervals:
+            self._intervals.end_epoch()
+
+    def _write(
+        self,
+        epoch: int,
+        speed: float,
+        now: float,
+        logs: dict[str, Any] | None,
+        **kind: str,
+    ) -> None:
+        optimizer = self.model.optimizer
         record = {
+            **kind,
             "epoch": epoch + 1,
-            "step": int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)),
+            "step": int(keras.ops.convert_to_numpy(optimizer.iterations)),
             "seconds": round(now - self._began, 4),
-            "examples_per_second": round(self.examples_per_epoch / training, 1),
-            "learning_rate": float(
-                keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-            ),
+            "examples_per_second": round(speed, 1),
+            "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
             **{name: float(value) for name, value in (logs or {}).items()},
         }
         self.file.append(f"{json.dumps(record)}\n".encode())

@@ -1,6 +1,8 @@
 """The callbacks that every run has, in the order in which they must run."""
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -27,6 +29,9 @@ def standard_callbacks(
     checkpoints_name: str,
     tensorboard_name: str,
     unwritten: Unwritten | None = None,
+    fields: Mapping[str, Any] | None = None,
+    inputs: Any = None,
+    histograms: bool = False,
 ) -> list[keras.callbacks.Callback]:
     """Plain Keras callbacks, in a list that a user can print, extend or replace.
 
@@ -43,6 +48,9 @@ def standard_callbacks(
         checkpoints_name: Folder for the best and the last weights.
         tensorboard_name: Folder for TensorBoard.
         unwritten: What happens where a file cannot be written; None: training stops.
+        fields: See `TensorBoardRecord`.
+        inputs: See `TensorBoardRecord`.
+        histograms: See `TensorBoardRecord`.
     """
     monitor = _monitor(has_validation)
     checkpoints = folder / checkpoints_name
@@ -53,8 +61,17 @@ def standard_callbacks(
         SaveWeights(checkpoints / LAST_WEIGHTS, unwritten=unwritten),
         # A run that goes on finds what it wrote before.
         HistoryRecord(folder / history_name, unwritten),
-        MetricsRecord(folder / metrics_name, examples_per_epoch, unwritten),
-        TensorBoardRecord(folder / tensorboard_name, unwritten),
+        MetricsRecord(
+            folder / metrics_name, examples_per_epoch, unwritten, steps_per_epoch
+        ),
+        TensorBoardRecord(
+            folder / tensorboard_name,
+            unwritten,
+            steps_per_epoch=steps_per_epoch,
+            fields=fields,
+            inputs=inputs,
+            histograms=histograms,
+        ),
         Progress(examples_per_epoch, steps_per_epoch),
     ]
     return [*callbacks, *_early_stopping(has_validation, early_stopping_patience)]

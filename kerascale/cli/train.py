@@ -76,6 +76,8 @@ class Options:
     Of several workers the chief is read."""
     metrics_host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all, without encryption or a password."""
+    histograms: bool = False
+    """Let TensorBoard show the distribution of each variable after each epoch."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -138,6 +140,7 @@ def _run(
         told=told,
         metrics_port=options.metrics_port,
         metrics_host=options.metrics_host,
+        histograms=options.histograms,
     )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):

@@ -127,7 +127,11 @@ def _read_epochs(file: pathlib.Path) -> list[dict[str, float]]:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"run: {file} cannot be read ({error}).") from error
-    return [_parse(file, number, line) for number, line in enumerate(lines, 1)]
+    return [
+        _parse(file, number, line)
+        for number, line in enumerate(lines, 1)
+        if '"kind": "interval"' not in line  # Between the epochs.
+    ]
 
 
 def _read_throughput(folder: pathlib.Path) -> str | None:

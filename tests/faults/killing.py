@@ -159,7 +159,7 @@ def records_of(run_dir):
 def curves_of(run_dir):
     """What TensorBoard would draw: (part, name) -> [(step, bytes of the value)]."""
     curves = {}
-    for folder in sorted((pathlib.Path(run_dir) / "tensorboard").iterdir()):
+    for folder in sorted((pathlib.Path(run_dir) / "tensorboard").glob("*/")):
         events = EventAccumulator(str(folder), {"tensors": 0})
         events.Reload()
         for name in events.Tags()["tensors"]:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from killing import STEPS, assert_same, state_of
+from killing import STEPS, assert_same, assert_same_records, state_of
 
 from kerascale.checkpoint import Store
 
@@ -30,6 +30,7 @@ def test_killed_three_times_once_in_a_save(train, undisturbed, tmp_path, seen):
     assert last.returncode == 0, last.stderr
     assert f"resuming at step {saved} " in last.stderr
     assert_same(run, undisturbed)
+    assert_same_records(run, undisturbed)
     seen(f"same bits; {STEPS + 9 - saved} steps repeated after the last, K = 5")
 
 
@@ -56,6 +57,7 @@ def test_asked_to_stop(what, step, train, undisturbed, tmp_path, seen):
     assert finished.returncode == 0, finished.stderr
     assert f"resuming at step {step} " in finished.stderr
     assert_same(run, undisturbed)
+    assert_same_records(run, undisturbed)
     if not what.startswith("compile"):  # It ends when the compilation ends.
         assert seconds < 5
         seen(f"exit 75 in {seconds:.1f} s, same bits")
@@ -223,6 +225,7 @@ def test_back_to_an_older_step(train, undisturbed, tmp_path):
     assert "removed the checkpoints of steps [15, 18, 20, 21]" in back.text
     assert "resuming at step 10 " in back.stderr
     assert_same(run, undisturbed)
+    assert_same_records(run, undisturbed)
 
 
 def test_another_run_goes_on_from_its_state(train, undisturbed, tmp_path):
@@ -231,6 +234,7 @@ def test_another_run_goes_on_from_its_state(train, undisturbed, tmp_path):
     finished = train(other, "--resume-from", tmp_path / "first")
     assert finished.returncode == 0, finished.stderr
     assert_same(other, undisturbed)
+    assert_same_records(other, undisturbed)
     assert (other / "evaluation.json").read_text() == (
         undisturbed / "evaluation.json"
     ).read_text()
