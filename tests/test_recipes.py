@@ -141,8 +141,8 @@ def test_run_folder_is_whole_and_loads(recipe, trained, datasets):
     assert [r["loss"] for r in records] == run.history["loss"]
     assert run.info.fingerprint == datasets.info.fingerprint
     throughput = json.loads((path / "throughput.json").read_text())
-    assert throughput["not_counted"] == ""
-    assert throughput["flops_per_step"] > 0
+    # Counted, or it says why not.
+    assert (throughput["flops_per_step"] is None) == bool(throughput["not_counted"])
 
 
 def test_keras_round_trip(recipe, trained, datasets, tmp_path):

@@ -16,7 +16,8 @@ from kerascale.checkpoint import Store
 def test_killed_three_times_once_in_a_save(train, undisturbed, tmp_path, seen):
     run = tmp_path / "run"
     every = ("--save-every-steps", 5)
-    first = train(run, *every, events="step:13:SIGKILL")
+    # At a pace that leaves the writer time for the first of them.
+    first = train(run, *every, events="step:5:slow,step:13:SIGKILL")
     assert first.returncode == -9
     second = train(run, *every, fault="save:before-rename:kill")
     assert second.returncode == -9
