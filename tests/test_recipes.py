@@ -141,8 +141,13 @@ def test_run_folder_is_whole_and_loads(recipe, trained, datasets):
     assert [r["loss"] for r in records] == run.history["loss"]
     assert run.info.fingerprint == datasets.info.fingerprint
     throughput = json.loads((path / "throughput.json").read_text())
-    # Counted, or it says why not.
-    assert (throughput["flops_per_step"] is None) == bool(throughput["not_counted"])
+    assert throughput["examples_per_second"] > 0
+    # Counted, or said why not.
+    counted = (throughput["flops_per_step"] or 0) > 0
+    assert counted == (throughput["not_counted"] == "")
+    losses = np.fromfile(path / "losses.bin", "<f8")
+    assert len(losses) == records[-1]["step"]
+    assert np.isfinite(losses).all()
 
 
 def test_keras_round_trip(recipe, trained, datasets, tmp_path):
