@@ -53,11 +53,11 @@ def lay_out(view: LiveView, columns: int, is_unicode: bool = True) -> list[str]:
     head = _GAP.join(view.head)
     room = columns - len(_GAP.join((head, percent, view.left))) - len(_GAP)
     if room < _BAR[0]:
-        lines = _flow((*view.head, percent.strip(), view.left), columns)
+        lines = flow((*view.head, percent.strip(), view.left), columns)
     else:
         bar = _bar(view.share, min(room, _BAR[1]), is_unicode)
         lines = [_GAP.join((head, bar, percent, view.left))]
-    return lines + _flow(view.items, columns)
+    return lines + flow(view.items, columns)
 
 
 def _bar(share: float, width: int, is_unicode: bool) -> str:
@@ -66,7 +66,7 @@ def _bar(share: float, width: int, is_unicode: bool) -> str:
     return full * done + empty * (width - done)
 
 
-def _flow(items: tuple[str, ...], columns: int) -> list[str]:
+def flow(items: tuple[str, ...], columns: int) -> list[str]:
     """As many items in each line as fit; one that is longer than a line is cut."""
     lines: list[str] = []
     for item in items:

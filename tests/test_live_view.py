@@ -15,7 +15,7 @@ import pyte
 import pytest
 
 from kerascale.callbacks.speed import Speed
-from kerascale.live_view import LiveView, lay_out
+from kerascale.live_view import LiveView, flow, lay_out
 
 VIEW = LiveView(
     head=("epoch  3/40", "step 1,234/14,400"),
@@ -216,3 +216,13 @@ def test_a_terminal_that_is_made_narrower_and_ctrl_c(tmp_path):
     assert [line for line in narrow if line.startswith("loss ")]
     assert narrow[-1].endswith("GiB")
     _assert_gone(terminal)
+
+
+def test_what_is_too_long_for_a_line_breaks_between_values():
+    values = ("epoch  54/400", "loss 0.0953", "accuracy 0.9782")
+    more = ("val_loss 0.0608", "val_accuracy 0.9901")
+    assert flow((*values, *more), 80) == [
+        "  ".join((*values, more[0])),
+        more[1],
+    ]
+    assert len(flow((*values, *more), 120)) == 1

@@ -1,6 +1,7 @@
 """Progress for the person who watches: a line per epoch, a view on a terminal."""
 
 import os
+import shutil
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras
 from kerascale.callbacks.speed import Speed
 from kerascale.console import duration, is_live, say, show
 from kerascale.engine import execution
-from kerascale.live_view import LiveView
+from kerascale.live_view import LiveView, flow
 
 # Piped output gets a line at the end of each epoch, and in between after this.
 _LINE_SECONDS = 10.0
@@ -83,7 +84,9 @@ class Progress(keras.callbacks.Callback):
         self._validating = ""
         now = time.monotonic()
         if self._is_terminal:
-            say("  ".join((self._place(), *_values(logs))))
+            width = shutil.get_terminal_size().columns
+            first, *more = flow((self._place(), *_values(logs)), width)
+            say("\n".join([first, *(f"  {line}" for line in more)]))
             self._show(now)
         else:
             self._line(logs, now)
