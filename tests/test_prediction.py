@@ -22,6 +22,9 @@ def _paragraphs():
             yield f"{letter} {about.split()[i % 4]} of {i}", label
 
 
+_TRANSFORMER = pytest.param("transformer", marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     """Flowers that were never grown: two columns decide between three names."""
@@ -35,7 +38,7 @@ def table(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("recipe", ["mlp", "rnn", "transformer"])
+@pytest.mark.parametrize("recipe", ["mlp", "rnn", _TRANSFORMER])
 def test_a_table_of_numbers(recipe, table, tmp_path):
     recipe = ks.load_recipe(recipe)
     config = recipe.Config(
@@ -66,7 +69,7 @@ def test_a_table_of_numbers(recipe, table, tmp_path):
     )
 
 
-@pytest.mark.parametrize("recipe", ["rnn", "transformer"])
+@pytest.mark.parametrize("recipe", ["rnn", _TRANSFORMER])
 def test_a_table_of_texts(recipe, tmp_path, run_python):
     rows = list(_paragraphs())
     path = tmp_path / "texts.csv"
