@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kerascale.callbacks.unwritten import Unwritten
-from kerascale.engine import private_keras
+from kerascale.engine import weights_file
 
 
 class SaveWeights(keras.callbacks.Callback):
@@ -92,7 +92,7 @@ class SaveWeights(keras.callbacks.Callback):
         temporary = self.path.with_name(f".writing-{self.path.name}")
         try:
             # In memory first: HDF5 ends the process where a disk is full.
-            temporary.write_bytes(private_keras.weights_file(self.model))
+            temporary.write_bytes(weights_file.content(self.model))
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)

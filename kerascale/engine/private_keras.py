@@ -491,18 +491,36 @@ def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
 # ---------------------------------------------------------------------- saving
 
 
-class _NamedBytes(io.BytesIO):
-    """Bytes with the name that a file of weights must have."""
+class _NotingStore(saving_lib.H5IOStore):
+    """Notes where in the file each value lies."""
 
-    def __str__(self) -> str:
-        return "memory.weights.h5"
+    def __init__(self, file: io.BytesIO, optimizer: Any) -> None:
+        super().__init__(file, mode="w")
+        self.places: list[tuple[int | None, Any]] = []
+        base = keras.optimizers.Optimizer.save_own_variables
+        own = getattr(type(optimizer), "save_own_variables", None)
+        # An optimizer writes copies of them.
+        self._optimizer = optimizer.variables if own is base else None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if self._h5_entry_path == "optimizer" and self._optimizer is not None:
+            value = self._optimizer[int(key)]
+        self.places.append((self._h5_entry_group[key].id.get_offset(), value))
 
 
-def weights_file(model: keras.Model) -> bytes:
-    """What `save_weights` would write into a `.weights.h5` file."""
-    file = _NamedBytes()
-    saving_lib.save_weights_only(model, file)
-    return file.getvalue()
+def weights_file(model: keras.Model) -> tuple[bytes, list[tuple[int | None, Any]]]:
+    """What `save_weights` would write into a `.weights.h5` file.
+
+    Returns:
+        The file, and of each value in it the place of its first byte (None: it is in
+        no one place) and what was written: a variable, or what a layer made of some.
+    """
+    file = io.BytesIO()
+    store = _NotingStore(file, model.optimizer)
+    saving_lib._save_state(model, store, None, "", set())
+    store.close()
+    return file.getvalue(), store.places
 
 
 # --------------------------------------------------------- batch normalisation
