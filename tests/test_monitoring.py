@@ -23,7 +23,7 @@ import kerascale as ks
 from kerascale import heartbeat
 from kerascale.callbacks import ExportMetrics
 from kerascale.cli import main
-from kerascale.errors import RefusedError, StoppedError
+from kerascale.errors import RefusedError, SaveFailedError, StoppedError
 from kerascale.monitoring import endpoint, exporting
 from kerascale.monitoring.collector import make_registry
 from kerascale.monitoring.endpoint import Endpoint
@@ -308,6 +308,26 @@ def _address():
 
 def _url():
     return f"http://{_HOST}:{_address()[1]}/metrics"
+
+
+@pytest.mark.parametrize(
+    ("error", "count"),
+    [
+        (SaveFailedError(None, 28, "no room", what="best.weights.h5"), 1),
+        (OSError(28, "no room"), 1),
+        (SaveFailedError(7, 28, "no room"), 0),  # The writer has counted it.
+        (ValueError("x"), 0),
+    ],
+)
+def test_files_that_end_the_run_because_they_cannot_be_written(error, count):
+    def fail(state):
+        states.append(state)
+        raise error
+
+    states = []
+    with pytest.raises(type(error)):
+        _export(0, fail)
+    assert states[0].failed_saves == count
 
 
 def test_a_failure_is_told_to_who_reads_regularly():

@@ -27,6 +27,9 @@ from kerascale.engine.known_forms import Known
 # An execution takes about that long: between two of them a request to stop is seen,
 # and progress is shown.
 _EXECUTION_SECONDS = 1.0
+# What a program is compiled for is known before its pace is: it is often twice that of
+# a loop. To begin and end an execution costs some milliseconds.
+_PROGRAM_SPEEDUP = 2
 _MOST_STEPS = 1024
 # What is gathered in front of a program takes at most this much memory.
 _MOST_BYTES = 128 * 2**20
@@ -99,7 +102,8 @@ class Trial:
             return 0
         if self._has_slow_kernels(loop) and not force:
             return 0
-        steps = self._even(min(known.steps, _MOST_BYTES // self._bytes_of_batch()))
+        most = int(_PROGRAM_SPEEDUP * _EXECUTION_SECONDS / known.seconds)
+        steps = self._even(min(most, _MOST_BYTES // self._bytes_of_batch()))
         program = execution.of_form(self._model, steps)
         self._time(program, 1)  # It is compiled.
         if not program.is_one_program:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from kerascale import heartbeat
 from kerascale.console import say
-from kerascale.errors import RefusedError, StoppedError
+from kerascale.errors import RefusedError, SaveFailedError, StoppedError
 from kerascale.monitoring.endpoint import Endpoint, problems
 from kerascale.monitoring.state import TrainingState
 
@@ -68,12 +68,18 @@ def exported(
             yield state
         except Exception as error:
             state.ended()
-            if isinstance(error, OSError) and error.errno in _NO_WRITING:
-                # Of a file beside the checkpoints, such as the best weights.
+            if _is_unwritten(error):
                 state.save_failed()
             if not isinstance(error, StoppedError):
                 _wait_for_reader(endpoint)
             raise
+
+
+def _is_unwritten(error: Exception) -> bool:
+    """Whether a file is not saved; checkpoints count by themselves."""
+    if isinstance(error, SaveFailedError):
+        return error.step is None
+    return isinstance(error, OSError) and error.errno in _NO_WRITING
 
 
 def _wait_for_reader(endpoint: Endpoint) -> None:

@@ -112,10 +112,11 @@ def test_a_nan_that_the_run_goes_back_from(watched, tmp_path):
     assert prometheus.fired() == {"KerascaleNonFinite"}
 
 
-def _on_full_disk(watched, disk, events):
+def _on_full_disk(watched, disk, events, *arguments):
     return watched(
         disk / "run",
         *_LONG,
+        *arguments,
         # 287 steps, some 20 s: weights are written at the end of an epoch, too.
         *("--save-every-seconds", 1, "--batch-size", 4),
         events=f"{_PACE},{events}",
@@ -137,7 +138,8 @@ def test_a_full_disk(watched, disk):
 
 
 def test_a_full_disk_that_ends_the_run(watched, disk):
-    run, prometheus = _on_full_disk(watched, disk, "step:280:fill")
+    stops = ("--on-save-failure", "stop")
+    run, prometheus = _on_full_disk(watched, disk, "step:280:fill", *stops)
     assert run.end() == 1
     wait_until(lambda: prometheus.firing() == {"KerascaleSavesFailing"}, 5)
     wait_until(lambda: not prometheus.firing(), 30)

@@ -4,6 +4,8 @@ import contextlib
 import pathlib
 import tempfile
 
+import numpy as np
+
 from kerascale import run_files
 from kerascale.callbacks import (
     ExportMetrics,
@@ -22,6 +24,10 @@ from . import asked
 from .checkpointing import EVERY_STEPS
 from .keras_fit import KerasFit, loss, optimizer
 
+# An epoch is that many times the workload's: weights are saved at its end, whatever its
+# length, and that of a training which is watched for hours is not some seconds.
+TIMES = 4
+
 
 class Watching(KerasFit):
     """kerascale on a workload, watched as the contender says."""
@@ -33,6 +39,8 @@ class Watching(KerasFit):
 
     def load(self):
         found = super().load()
+        self._x = np.concatenate([self._x] * TIMES)
+        self._y = np.concatenate([self._y] * TIMES)
         if self._saved:
             self._model.compile(
                 optimizer(self._workload), loss(self._workload), metrics=["accuracy"]
@@ -54,7 +62,8 @@ class Watching(KerasFit):
         return {}
 
     def _callbacks(self, folder, state):
-        steps, batch_size = self._workload.steps_per_epoch, self._workload.batch_size
+        steps = TIMES * self._workload.steps_per_epoch
+        batch_size = self._workload.batch_size
         names = {
             "history_name": run_files.HISTORY,
             "metrics_name": run_files.METRICS,
@@ -88,4 +97,4 @@ class Watching(KerasFit):
 
 if __name__ == "__main__":
     contender, workload = asked()
-    protocol.serve(Watching(contender, workload), workload.steps_per_epoch)
+    protocol.serve(Watching(contender, workload), TIMES * workload.steps_per_epoch)
