@@ -1,7 +1,8 @@
 """What it costs to be watched: records, curves, a view, Prometheus, checkpoints.
 
-Three processes train the same model, in turns: with no callback at all; with all that
-shows and records a training; and with checkpoints and weights on top of that.
+One process trains the same model, in turns: with no callback at all; with all that
+shows and records a training; and with metrics, checkpoints and weights on top of that.
+Two would not do: from one process to the next a step differs by more than that.
 """
 
 import dataclasses
@@ -12,47 +13,44 @@ from . import environments
 from .checkpointing import VARIABLES
 from .contenders import Contender
 from .rounds import Bench, Plan, warm_up
-from .statistics import Spread, shuffled_rounds
+from .statistics import Spread
 from .workload import Workload
 
+TITLES = {
+    "without": "no callback",
+    "watched": "records, TensorBoard, view, Prometheus",
+    "saved": "the same, metrics, weights, a checkpoint every 100 steps",
+}
 # Seconds beyond those without a callback.
 LARGEST_RISE = {"watched": 0.02, "saved": 0.03}
 
-CONTENDERS = tuple(
-    Contender(name, title, environments.OWN, "watching", VARIABLES)
-    for name, title in (
-        ("without", "no callback"),
-        ("watched", "records, TensorBoard, view, Prometheus"),
-        ("saved", "the same, metrics, weights, a checkpoint every 100 steps"),
-    )
+_CONTENDER = Contender(
+    "watching", "kerascale, watched", environments.OWN, "watching", VARIABLES
 )
+# In the first the forms of execution are chosen and compiled.
+_WARM_UP_ROUNDS = 2
 
 
 def measure(bench: Bench, workload: Workload, plan: Plan) -> dict[str, Any]:
     """Runs all in turns.
 
     Raises:
-        FailedError: One of them cannot.
+        FailedError: The process cannot.
     """
-    processes, epochs = {}, 1
-    seconds: dict[str, list[float]] = {each.name: [] for each in CONTENDERS}
+    seconds: dict[str, list[float]] = {name: [] for name in TITLES}
+    process = bench.start(_CONTENDER, workload)
     try:
-        for contender in CONTENDERS:
-            bench.say(f"{workload.letter} {contender.name}: warming up")
-            process = processes[contender.name] = bench.start(contender, workload)
-            found = warm_up(process, workload, plan, time_entry=True)
-            epochs = max(epochs, found["epochs_per_round"])
-        order = shuffled_rounds(list(processes), plan.rounds, plan.seed)
-        for number, names in enumerate(order, 1):
-            bench.say(f"{workload.letter}: round {number} of {plan.rounds}")
-            for name in names:
-                answer = processes[name].ask(
-                    "run", timeout=plan.patience_seconds, epochs=epochs
-                )
-                seconds[name].append(answer["seconds"])
+        bench.say(f"{workload.letter}: warming up")
+        warm_up(process, workload, plan)
+        for number in range(1 - _WARM_UP_ROUNDS, plan.rounds + 1):
+            if number > 0:
+                bench.say(f"{workload.letter}: round {number} of {plan.rounds}")
+            answer = process.ask("run", timeout=plan.patience_seconds, epochs=1)
+            for name, values in seconds.items():
+                if number > 0:
+                    values.append(answer["parts"][name])
     finally:
-        for process in processes.values():
-            process.stop()
+        process.stop()
     return summary(seconds)
 
 
@@ -74,11 +72,10 @@ def table(found: Mapping[str, Mapping[str, float]]) -> str:
         "| | more seconds | quartiles | allowed | |",
         "| :-- | --: | --: | --: | --: |",
     ]
-    titles = {each.name: each.title for each in CONTENDERS}
     for name, spread in found.items():
         verdict = "kept" if spread["median"] < LARGEST_RISE[name] else "MISSED"
         lines.append(
-            f"| {titles[name]} | {spread['median']:.1%} | {spread['lower']:.1%} to "
+            f"| {TITLES[name]} | {spread['median']:.1%} | {spread['lower']:.1%} to "
             f"{spread['upper']:.1%} | {LARGEST_RISE[name]:.0%} | {verdict} |"
         )
     return "\n".join(lines)

@@ -2,7 +2,9 @@
 
 import contextlib
 import pathlib
+import random
 import tempfile
+import time
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from kerascale.datasets.pipeline import Batches, gather_arrays
 from kerascale.monitoring.exporting import exported
 
 from .. import protocol
+from ..watching import TITLES
 from . import asked
 from .checkpointing import EVERY_STEPS
 from .keras_fit import KerasFit, loss, optimizer
@@ -30,38 +33,41 @@ TIMES = 4
 
 
 class Watching(KerasFit):
-    """kerascale on a workload, watched as the contender says."""
+    """kerascale on a workload, which trains in each of the ways in turn."""
 
     def __init__(self, contender, workload):
+        del contender
         super().__init__("kerascale", workload)
-        self._watched = contender in ("watched", "saved")
-        self._saved = contender == "saved"
+        self._random = random.Random(0)
 
     def load(self):
         found = super().load()
         self._x = np.concatenate([self._x] * TIMES)
         self._y = np.concatenate([self._y] * TIMES)
-        if self._saved:
-            self._model.compile(
-                optimizer(self._workload), loss(self._workload), metrics=["accuracy"]
-            )
+        self._plain, self._measured = self._model, self._make_model()
+        self._measured.compile(
+            optimizer(self._workload), loss(self._workload), metrics=["accuracy"]
+        )
         return found
 
-    def loss(self, num):
-        found = super().loss(num)
-        return found[0] if isinstance(found, list) else found
-
     def run(self, epochs):
+        names = sorted(TITLES)
+        self._random.shuffle(names)
+        return {"parts": {name: self._seconds(name, epochs) for name in names}}
+
+    def _seconds(self, name, epochs):
+        self._model = self._measured if name == "saved" else self._plain
+        began = time.perf_counter()
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             callbacks = []
-            if self._watched:
+            if name != "without":
                 state = stack.enter_context(exported(("127.0.0.1", 0), {}, None))
-                callbacks = self._callbacks(pathlib.Path(folder), state)
+                callbacks = self._callbacks(pathlib.Path(folder), state, name)
             self._fit(self._x, self._y, epochs=epochs, callbacks=callbacks)
-        return {}
+            return time.perf_counter() - began
 
-    def _callbacks(self, folder, state):
+    def _callbacks(self, folder, state, name):
         steps = TIMES * self._workload.steps_per_epoch
         batch_size = self._workload.batch_size
         names = {
@@ -87,7 +93,7 @@ class Watching(KerasFit):
             StepLosses(folder / run_files.LOSSES, steps),
             ExportMetrics(state, batches),
         ]
-        if not self._saved:
+        if name == "watched":
             kept = [each for each in standard if not isinstance(each, SaveWeights)]
             return [*kept, *watching]
         writer = Writer(Store(folder / run_files.CHECKPOINTS, keep=2))
