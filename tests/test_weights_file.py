@@ -65,6 +65,13 @@ def test_each_file_is_that_of_keras(tmp_path, dtype):
         assert _equals_keras(model, tmp_path)
 
 
+def test_a_model_that_is_not_compiled(tmp_path):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    for number in range(3):
+        model.set_weights([np.full((5, 2), number), np.zeros(2)])
+        assert _equals_keras(model, tmp_path)
+
+
 class _Doubled(keras.layers.Dense):
     """Writes what is no variable."""
 

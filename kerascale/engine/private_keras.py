@@ -517,7 +517,8 @@ def weights_file(model: keras.Model) -> tuple[bytes, list[tuple[int | None, Any]
         no one place) and what was written: a variable, or what a layer made of some.
     """
     file = io.BytesIO()
-    store = _NotingStore(file, model.optimizer)
+    # A model that was never compiled has no such attribute.
+    store = _NotingStore(file, getattr(model, "optimizer", None))
     saving_lib._save_state(model, store, None, "", set())
     store.close()
     return file.getvalue(), store.places

@@ -137,8 +137,10 @@ def variables(model: keras.Model) -> list[keras.Variable]:
 def _variables(model: keras.Model, metrics: bool) -> dict[str, keras.Variable]:
     # By place: names like dense_1 differ from one process to another.
     groups = {"model": model.variables}
-    if model.optimizer is not None:
-        groups["optimizer"] = model.optimizer.variables
+    # A model that was never compiled has no such attribute.
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        groups["optimizer"] = optimizer.variables
     of_metrics = {id(v): v for metric in model.metrics for v in metric.variables}
     groups = {
         kind: [v for v in group if id(v) not in of_metrics]
