@@ -10,10 +10,10 @@ import pytest
 from kerascale.engine import weights_file
 
 
-def _trained(model, epochs=1):
+def _trained(model):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 5)).astype("float32")
-    model.fit(x, x[:, 0] > 0, batch_size=16, epochs=epochs, verbose=0)
+    model.fit(x, x[:, 0] > 0, batch_size=16, verbose=0)
 
 
 def _model(dtype="float32"):

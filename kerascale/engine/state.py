@@ -53,9 +53,13 @@ def capture(
     return arrays
 
 
+def held(variable: keras.Variable) -> np.ndarray:
+    """What TensorFlow holds of a variable itself: `numpy()` would be a copy of it."""
+    return np.asarray(tf.convert_to_tensor(variable.value))
+
+
 def _copied(variable: keras.Variable, into: np.ndarray | None) -> np.ndarray:
-    # What TensorFlow holds itself: `numpy()` would be a copy of it.
-    value = np.asarray(tf.convert_to_tensor(variable.value))
+    value = held(variable)
     if into is None or (into.shape, into.dtype) != (value.shape, value.dtype):
         return np.array(value)
     np.copyto(into, value)

@@ -10,7 +10,6 @@ import weakref
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerascale.engine import private_keras, state
 
@@ -56,8 +55,7 @@ def content(model: keras.Model) -> bytes | memoryview:
             )
         return made
     for place, variable in last.places:
-        # What TensorFlow holds itself: `numpy()` would be a copy of it.
-        array = np.asarray(tf.convert_to_tensor(variable.value))
+        array = state.held(variable)
         last.content[place : place + array.nbytes] = array.reshape(-1).view(np.uint8)
     return last.content.data
 

@@ -42,13 +42,13 @@ def measure(bench: Bench, workload: Workload, plan: Plan) -> dict[str, Any]:
     try:
         bench.say(f"{workload.letter}: warming up")
         warm_up(process, workload, plan)
-        for number in range(1 - _WARM_UP_ROUNDS, plan.rounds + 1):
-            if number > 0:
-                bench.say(f"{workload.letter}: round {number} of {plan.rounds}")
+        for _ in range(_WARM_UP_ROUNDS):
+            process.ask("run", timeout=plan.patience_seconds, epochs=1)
+        for number in range(1, plan.rounds + 1):
+            bench.say(f"{workload.letter}: round {number} of {plan.rounds}")
             answer = process.ask("run", timeout=plan.patience_seconds, epochs=1)
             for name, values in seconds.items():
-                if number > 0:
-                    values.append(answer["parts"][name])
+                values.append(answer["parts"][name])
     finally:
         process.stop()
     return summary(seconds)
