@@ -84,14 +84,19 @@ class Batches:
         Returns:
             int64 of shape (num_batches, batch_size).
         """
-        count = num_batches * self.batch_size
-        positions = first * self.batch_size + tf.range(count, dtype=tf.int64)
-        positions = tf.minimum(positions, self.num_examples - 1)
+        shape = (num_batches, self.batch_size)
         if self.shuffle:
-            positions = order.shuffled(
-                positions, seed=self.seed, epoch=epoch, num_examples=self.num_examples
+            return order.batches(
+                first * self.batch_size,
+                shape,
+                seed=self.seed,
+                epoch=epoch,
+                num_examples=self.num_examples,
             )
-        return tf.reshape(positions, [num_batches, self.batch_size])
+        positions = first * self.batch_size + tf.range(
+            num_batches * self.batch_size, dtype=tf.int64
+        )
+        return tf.reshape(tf.minimum(positions, self.num_examples - 1), shape)
 
     def batch(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
         """Batch `step` (from 0) of `epoch` (from 0)."""

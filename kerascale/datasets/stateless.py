@@ -75,13 +75,26 @@ def epoch_key(seed: int, epoch: tf.Tensor | int, stream: str) -> tf.Tensor:
     Raises:
         RefusedError: If `seed` is not such an integer.
     """
+    return key_of_epoch(tf.constant(stream_key(seed, stream), tf.uint64), epoch)
+
+
+def key_of_epoch(key: tf.Tensor, epoch: tf.Tensor | int) -> tf.Tensor:
+    """Like `epoch_key`, from the key of a stream as a tensor: uint64 scalar."""
     if not tf.is_tensor(epoch):
         epoch = tf.constant(epoch, tf.int64)
-    epoch = tf.cast(tf.cast(epoch, tf.int64), tf.uint64)
-    return _counter_hash(tf.constant(_stream_key(seed, stream), tf.uint64), epoch)
+    return _counter_hash(key, tf.cast(tf.cast(epoch, tf.int64), tf.uint64))
 
 
-def _stream_key(seed: int, stream: str) -> int:
+def stream_key(seed: int, stream: str) -> int:
+    """64 well mixed bits for one stream of a seed.
+
+    Args:
+        seed: An integer from 0 to 2**63 - 1.
+        stream: Who draws.
+
+    Raises:
+        RefusedError: If `seed` is not such an integer.
+    """
     try:
         number = operator.index(seed)
     except TypeError:

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 STRATEGIES = ("mirrored:2", "mirrored:4", "workers:2", "workers:3")
+# One device, with each form of execution forced that `fit` may choose there.
+FORMS = ("one:loop", "one:one_program", "one:split")
+COLUMNS = (*STRATEGIES, *FORMS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """The table of a run: features by strategies, as Markdown."""
 
-from registry import STRATEGIES
+from registry import COLUMNS
 
 _COLUMNS = {
     "mirrored:2": "2 devices",
     "mirrored:4": "4 devices",
     "workers:2": "2 workers",
     "workers:3": "3 workers",
+    "one:loop": "a loop",
+    "one:one_program": "one program",
+    "one:split": "split",
 }
 
 
@@ -23,11 +26,11 @@ class Table:
         """Lines; a table for each precision."""
         lines = []
         for precision, rows in self._cells.items():
-            heads = [_COLUMNS[strategy] for strategy in STRATEGIES]
+            heads = [_COLUMNS[strategy] for strategy in COLUMNS]
             lines += [f"| {precision} | " + " | ".join(heads) + " |"]
-            lines += ["| :-- |" + " --: |" * len(STRATEGIES)]
+            lines += ["| :-- |" + " --: |" * len(COLUMNS)]
             for feature, cells in rows.items():
-                texts = [cells.get(strategy, "") for strategy in STRATEGIES]
+                texts = [cells.get(strategy, "") for strategy in COLUMNS]
                 lines.append(f"| {feature} | " + " | ".join(texts) + " |")
             lines.append("")
         return lines
