@@ -19,7 +19,7 @@ Optimizer = Literal[
     "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"
 ]
 Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
-Execution = Literal["auto", "fixed", "one_program"]
+Execution = Literal["auto", "fixed", "loop", "one_program", "split"]
 Initializer = Literal[
     "zeros",
     "random_normal",
@@ -108,9 +108,10 @@ class TrainingConfig:
     """Batches in one call of the compiled function. More is faster; progress and
     the NaN guard look only between calls."""
     execution: Execution = "auto"
-    """How batches are executed. fixed: steps_per_execution in one call; one_program:
-    these as one program of XLA; auto: what is fastest here, of a few ways that are
-    measured first. config.json then holds what was chosen."""
+    """How batches are executed. fixed: steps_per_execution in one call; loop: as many
+    as take a second; one_program: these as one program of XLA; split: each batch split
+    into a program for every core; auto: what is fastest here, of these ways, measured
+    first. config.json then holds what was chosen."""
 
     @property
     def micro_batch_size(self) -> int:

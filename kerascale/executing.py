@@ -9,8 +9,10 @@ import keras
 
 from kerascale.datasets import Datasets
 from kerascale.engine import agreement, choosing, execution
-from kerascale.engine.known_forms import Form
+from kerascale.engine.forms import Form
 from kerascale.run_folder import RunFolder
+
+_COMPILED = ("one_program", "split")
 
 
 def set_form(
@@ -40,24 +42,23 @@ def set_form(
         steps = config.epochs * datasets.steps_per_epoch
         asked = asked if choosing.is_worth_it(steps) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
-        told = Form(execution.one_program(model), model.steps_per_execution)
-        execution.set_form(model, told.one_program, told.steps)
+        told = Form(execution.kind(model), model.steps_per_execution)
+        execution.set_form(model, told)
         return config
 
     def choose() -> str:
         chosen = folder.chosen_execution()
         if chosen is None:
             form = _form(model, config, datasets, callbacks, every_steps)
-            name = "one_program" if form.one_program else "fixed"
+            name = "fixed" if form.kind == "loop" else form.kind
             chosen = {"execution": name, "steps_per_execution": form.steps}
         return json.dumps(chosen)
 
     chosen = json.loads(agreement.from_chief(model.distribute_strategy, choose))
-    if asked == "one_program":  # Also where this machine cannot compile it.
+    if asked in _COMPILED:  # Also where this machine cannot compile it.
         chosen["execution"] = asked
     config = dataclasses.replace(config, **chosen)
-    is_program = config.execution == "one_program"
-    execution.set_form(model, is_program, config.steps_per_execution)
+    execution.set_form(model, _told(config))
     return config
 
 
@@ -70,7 +71,7 @@ def _form(
 ) -> Form:
     asked = config.execution
     if config.steps_per_execution > 1:  # It was told.
-        return Form(asked == "one_program", config.steps_per_execution)
+        return _told(config)
     form, _ = choosing.choose(
         model,
         datasets.train,
@@ -82,6 +83,11 @@ def _form(
         return form
     # A checkpoint is due between two executions.
     return dataclasses.replace(form, steps=_largest_divisor(every_steps, form.steps))
+
+
+def _told(config: Any) -> Form:
+    kind = config.execution if config.execution in _COMPILED else "loop"
+    return Form(kind, config.steps_per_execution)
 
 
 def _largest_divisor(number: int, most: int) -> int:

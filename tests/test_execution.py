@@ -12,7 +12,7 @@ import tensorflow as tf
 import kerascale as ks
 from kerascale.datasets.pipeline import FromArrays
 from kerascale.engine import choosing, execution, known_forms, private_keras, trials
-from kerascale.engine.known_forms import Form
+from kerascale.engine.forms import Form
 
 # 9 batches of 8, and one of 3.
 X = np.random.default_rng(0).normal(size=(75, 4))
@@ -48,7 +48,8 @@ def _model(steps=1, one_program=None, layers=(), **optimizer):
         metrics=["accuracy"],
     )
     if one_program is not None:
-        execution.set_form(model, one_program, steps)
+        kind = "one_program" if one_program else "loop"
+        execution.set_form(model, Form(kind, steps))
     return model
 
 
@@ -121,11 +122,11 @@ def test_steps_per_execution_and_jit_compile_ask_for_one_program(monkeypatch):
     # Keras refuses XLA where op determinism is on, as another test may have left it.
     monkeypatch.setattr(type(model), "jit_compile", None)
     model.compile("sgd", "mse", steps_per_execution=4, jit_compile=True)
-    assert execution.one_program(model)
+    assert execution.kind(model) == "one_program"
     model.compile("sgd", "mse", steps_per_execution=4, jit_compile=False)
-    assert not execution.one_program(model)
+    assert execution.kind(model) == "loop"
     model.compile("sgd", "mse", jit_compile=True)
-    assert not execution.one_program(model)
+    assert execution.kind(model) == "loop"
 
 
 def test_each_step_has_its_loss():
@@ -169,10 +170,10 @@ def test_a_step_of_ones_own_tells_no_loss():
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
             return {"mine": loss}
 
-    for form in ((4, False), (4, True)):
+    for kind in ("loop", "one_program"):
         model = Own()
         model.compile("sgd", "sparse_categorical_crossentropy")
-        execution.set_form(model, form[1], form[0])
+        execution.set_form(model, Form(kind, 4))
         model.fit(X, Y, batch_size=8, verbose=0)
         assert execution.step_losses(model) is None
 
@@ -258,11 +259,11 @@ def test_logs_of_a_train_step_of_ones_own():
             return {**logs, "largest": tf.reduce_max(data[0])}
 
     histories = []
-    for form in (False, 1), (True, 4):
+    for form in Form("loop", 1), Form("one_program", 4):
         keras.utils.set_random_seed(1)
         model = Own()
         model.compile("adam", "sparse_categorical_crossentropy")
-        execution.set_form(model, *form)
+        execution.set_form(model, form)
         histories.append(_fit(model))
     assert histories[0].keys() == histories[1].keys() == {"loss", "largest"}
     for name, values in histories[0].items():
@@ -310,7 +311,7 @@ def test_what_cannot_be_undone_is_not_tried():
 
     model = _model(layers=[Counting()])
     form, _ = choosing.choose(model, _batches(), total_steps=10**6)
-    assert form == Form(False, 1)
+    assert form == Form("loop", 1)
     assert known_forms.read(model, _batches()) is None
 
 
@@ -324,7 +325,7 @@ def test_convolutions_are_not_tried_as_one_program_on_a_cpu(monkeypatch):
         keras.layers.Flatten(),
     ]
     form, _ = choosing.choose(_model(layers=layers), _batches(), total_steps=1000)
-    assert not form.one_program
+    assert form.kind == "loop"
 
 
 def test_callbacks_that_look_at_every_step_get_it(capfd):
@@ -344,7 +345,7 @@ def test_callbacks_that_look_at_every_step_get_it(capfd):
     assert not wants(keras.callbacks.EarlyStopping())
     assert not wants(ks.callbacks.FailOnNonFinite())
     form, _ = choosing.choose(_model(), _batches(), 10**6, [Look()])
-    assert form == Form(False, 1)
+    assert form == Form("loop", 1)
     assert "because Look looks at every step" in capfd.readouterr().err
 
 
@@ -459,7 +460,7 @@ def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkey
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
     monkeypatch.setattr(
-        choosing, "choose", lambda *a, **kw: (Form(one_program=True, steps=8), 1.0)
+        choosing, "choose", lambda *a, **kw: (Form("one_program", 8), 1.0)
     )
     config = recipe.Config(epochs=2, units=(8,))
     run = ks.train(recipe, config, run_dir=tmp_path / "run")

@@ -12,10 +12,11 @@ import keras
 from kerascale.console import duration, say
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import execution, known_forms, private_keras, replicas, trials
-from kerascale.engine.known_forms import Form, Known
+from kerascale.engine.forms import Form
+from kerascale.engine.known_forms import Known
 from kerascale.errors import RefusedError
 
-Choice = Literal["auto", "fixed", "one_program"]
+Choice = Literal["auto", "fixed", "loop", "one_program", "split"]
 
 # Says how, wherever it would be chosen.
 VARIABLE = "KERASCALE_EXECUTION"
@@ -84,7 +85,7 @@ def before_fit(
         if total_steps < chosen.enough:
             return
     form, enough = choose(model, batches, total_steps, callbacks, wish=wish, tell=tell)
-    execution.set_form(model, form.one_program, form.steps)
+    execution.set_form(model, form)
     vars(model)[_CHOSEN] = _Chosen(key, enough, total_steps)
 
 
@@ -111,9 +112,9 @@ def choose(
         A form; what `compile` was told, where nothing can be tried. And the steps of
         a training for which it would be another, if longer.
     """
-    told = Form(execution.one_program(model), model.steps_per_execution)
+    told = Form(execution.kind(model), model.steps_per_execution)
     if _chosen(model) is not None:  # By the `fit` before: nobody told it.
-        told = Form(False, 1)
+        told = Form("loop", 1)
     if not can_choose(model) or not isinstance(batches, Batches):
         tell("execution: step by step (auto chooses on one device, for arrays)")
         return told, math.inf
@@ -121,32 +122,32 @@ def choose(
     if wish == "fixed":
         return told, math.inf
     if _watching(callbacks, tell):
-        return Form(False, 1), math.inf
+        return Form("loop", 1), math.inf
     known = known_forms.read(model, batches)
     form = _form_of(known, wish, total_steps)
     if form is not None:
         tell(f"execution: {form} (measured before)")
-        return form, math.inf if form.one_program else known.enough
+        return form, math.inf if form.kind != "loop" else known.enough
     began = time.monotonic()
     trial = trials.Trial(model, dataclasses.replace(batches, first_step=0))
     with trials.undone(model):
-        known = trial.run(total_steps, force_program=wish == "one_program")
+        known = trial.run(total_steps, None if wish == "auto" else wish)
     if known is None:
         tell("execution: as told, because a step changes what could not be given back")
         return told, math.inf
-    if wish == "auto" and known.program_steps is not None:
+    if wish == "auto" and known.compiled is not None:
         known_forms.write(model, batches, known)
-    form = known.form(math.inf if wish == "one_program" else total_steps)
+    form = known.form(total_steps if wish == "auto" else math.inf)
     took = duration(time.monotonic() - began)
     tell(f"execution: {form} ({trial.said()}; trial of {took})")
-    return form, math.inf if form.one_program else known.enough
+    return form, math.inf if form.kind != "loop" else known.enough
 
 
 def _form_of(known: Known | None, wish: Choice, total_steps: float) -> Form | None:
     """The form, if enough is known for it."""
     if known is None or wish != "auto":
         return None
-    if known.program_steps is None and total_steps >= known.enough:
+    if known.compiled is None and total_steps >= known.enough:
         return None
     return known.form(total_steps)
 

@@ -67,7 +67,7 @@ class Chunk:
     def problem(self, part: Part) -> str:
         """Why a part cannot be compiled; empty if it can."""
         program, arguments = self._call_of(part)
-        found = _uncompilable(program.loop, *arguments)
+        found = uncompilable(program.loop, *arguments)
         return f"XLA has no kernel for {', '.join(found)}" if found else ""
 
     def __call__(self, part: Part) -> tuple[Logs, tf.Tensor]:
@@ -99,7 +99,7 @@ class Chunk:
         shape = [self.max_steps, batches.batch_size]
         inside = isinstance(batches.gather, FromArrays)
         if not inside:
-            inside = not _uncompilable(
+            inside = not uncompilable(
                 tf.function(batches.gather, autograph=False),
                 tf.TensorSpec([batches.batch_size], tf.int64),
                 tf.TensorSpec([], tf.int64),
@@ -184,7 +184,7 @@ class _Program:
         return carried, losses if told else losses[:0]
 
 
-def _uncompilable(
+def uncompilable(
     function: tf.types.experimental.PolymorphicFunction, *arguments: Any
 ) -> list[str]:
     """Operations of a function that XLA has no kernel for, by name.

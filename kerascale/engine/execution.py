@@ -17,10 +17,12 @@ from kerascale.engine import (
     reduce,
     replicas,
     slices,
+    split,
     step_loss,
 )
 from kerascale.engine.chunk import Chunk, Part
 from kerascale.engine.feed import StepIterator
+from kerascale.engine.forms import Form, Kind
 from kerascale.engine.step import TrainStep
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
@@ -32,7 +34,7 @@ _WISHES = "_kerascale_wishes"
 _LOSSES = "_kerascale_losses"
 
 # An attribute of a model whose form of execution was set: for which compilation, and
-# whether as one program.
+# the kind of form.
 _SET = "_kerascale_form"
 
 # What XLA raises while it compiles, before anything was run.
@@ -51,12 +53,18 @@ class Execution:
         model: Compiled.
         step: One step, in cross-replica context.
         custom: Whether the logs of the step are those of a user's own step.
-        program_steps: The most steps of an execution that XLA should compile as one
-            program, where batches are computed from their place; 0: it should not.
+        form: How steps should be executed where batches are computed from their
+            place: as one program, or each one split; None: in a loop.
+        is_trial: Whether nobody wants to know why steps cannot be split.
     """
 
     def __init__(
-        self, model: keras.Model, step: Step, custom: bool, program_steps: int = 0
+        self,
+        model: keras.Model,
+        step: Step,
+        custom: bool,
+        form: Form | None = None,
+        is_trial: bool = False,
     ) -> None:
         self.model = model
         self.strategy = model.distribute_strategy
@@ -72,7 +80,12 @@ class Execution:
         self._last_batch: tuple[Batches, Callable] | None = None
         # The loss of each step of the last execution, where they are known.
         self.losses: tf.Tensor | None = None
-        self._program_steps = program_steps
+        is_program = form is not None and form.kind == "one_program"
+        self._program_steps = form.steps if is_program else 0
+        self._is_split = form is not None and form.kind == "split"
+        self._is_trial = is_trial
+        # Of which size of batch, and the step.
+        self._split: tuple[int, split.SplitStep] | None = None
         # The first graph in which a step was traced.
         self.step_graph: tf.Graph | None = None
         self._make()
@@ -82,12 +95,14 @@ class Execution:
         self._on_batch = self._one
         self._next = self._one_of
         self._steps = self._known
+        self._split_steps = self._known_split
         self._until_end = self._unknown
         if graph:
             wrap = tf.function(autograph=False, reduce_retracing=True)
             self._on_batch = wrap(self._one)
             self._next = wrap(self._one_of)
             self._steps = wrap(self._known)
+            self._split_steps = wrap(self._known_split)
             self._until_end = wrap(self._unknown)
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
@@ -96,6 +111,10 @@ class Execution:
         self.losses = None
         if self._program_steps and isinstance(iterator, StepIterator):
             logs = self._computed(iterator)
+            if logs is not None:
+                return logs
+        if self._is_split and isinstance(iterator, StepIterator):
+            logs = self._in_parts(iterator)
             if logs is not None:
                 return logs
         function, *arguments = self._next_call(iterator)
@@ -127,14 +146,21 @@ class Execution:
         if self._chunk is not None:
             self._chunk.release()
 
-    def is_of_form(self, one_program: bool, steps: int) -> bool:
+    def is_of_form(self, form: Form) -> bool:
         """Whether it executes so already."""
-        return self._program_steps == (steps if one_program else 0)
+        steps = form.steps if form.kind == "one_program" else 0
+        is_split = form.kind == "split"
+        return (self._program_steps, self._is_split) == (steps, is_split)
 
     @property
     def is_one_program(self) -> bool:
         """Whether steps are compiled as one; False also if that failed."""
         return self._program_steps > 0
+
+    @property
+    def is_split(self) -> bool:
+        """Whether batches are split; False also if that failed."""
+        return self._is_split
 
     def traced(self, iterator: StepIterator) -> Any:
         """The function that runs steps of an iterator, not run."""
@@ -192,6 +218,43 @@ class Execution:
             losses.append(logs.pop(_LOSSES, tf.zeros([0], tf.float64)))
         self.losses = tf.concat(losses, 0)
         return logs
+
+    def _in_parts(self, iterator: StepIterator) -> dict[str, Any] | None:
+        """An execution of split steps; None, and nothing is done, if it cannot be."""
+        batches, first = iterator.batches, iterator.place
+        if batches is None:
+            if _form_set(self.model) is not None:
+                self._do_not_split("the data is neither arrays nor read by index")
+            return None
+        num_full = batches.num_examples // batches.batch_size
+        if num_full and (self._split is None or self._split[0] != batches.batch_size):
+            size = batches.batch_size
+            step = split.SplitStep(self.model, size, split.num_parts(size))
+            batch = self._batch_of(batches)(iterator.epoch, tf.constant(0, tf.int64))
+            problem = step.problem(batch)
+            if problem:
+                self._do_not_split(problem)
+                return None
+            self._split = (size, step)
+        steps = iterator.take(self.model.steps_per_execution)
+        if steps == 0:
+            return dict.fromkeys(self._names(), 0.0)
+        full = max(0, min(steps, num_full - first))
+        logs, losses = {}, []
+        if full:
+            count = tf.constant(full, tf.int64)
+            logs = self._split_steps(iterator.iterator, count)
+            losses.append(logs.pop(_LOSSES))
+        if full < steps:  # The smaller one at the end of an epoch.
+            logs = self._next(iterator.iterator)
+            losses.append(logs.pop(_LOSSES, tf.zeros([0], tf.float64)))
+        self.losses = tf.concat(losses, 0)
+        return logs
+
+    def _do_not_split(self, reason: str) -> None:
+        if not self._is_trial:
+            say(f"note: steps are not split, but run as they are: {reason[:300]}")
+        self._is_split, self._split = False, None
 
     def _make_chunk(self) -> Chunk:
         plain = TrainStep(self.model, self.custom)
@@ -280,12 +343,31 @@ class Execution:
     def _one_of(self, iterator: tf.data.Iterator) -> dict[str, Any]:
         return self._one(iterator.get_next())
 
-    def _known(self, iterator: tf.data.Iterator, steps: tf.Tensor) -> dict[str, Any]:
+    def _known_split(
+        self, iterator: tf.data.Iterator, steps: tf.Tensor
+    ) -> dict[str, Any]:
+        size, step = self._split
+
+        def run(batch: Any) -> dict[str, Any]:
+            for tensor in tf.nest.flatten(batch):
+                tensor.set_shape([size, *tensor.shape[1:]])
+            step(batch)
+            return {}
+
+        return self._known(iterator, steps, run)
+
+    def _known(
+        self,
+        iterator: tf.data.Iterator,
+        steps: tf.Tensor,
+        run: Callable[[Any], Any] | None = None,
+    ) -> dict[str, Any]:
+        run = run or self._run
         told = False
 
         def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             with step_loss.collecting() as box:
-                new = self._carried(self._run(iterator.get_next()))
+                new = self._carried(run(iterator.get_next()))
             if box:
                 nonlocal told
                 told = True
@@ -394,24 +476,27 @@ def _scalar(box: list[tf.Tensor]) -> tf.Tensor:
 
 def train(model: keras.Model, custom: bool) -> Execution:
     """The function that `fit` calls for an execution."""
-    steps = model.steps_per_execution if one_program(model) else 0
-    if not steps and _form_set(model):
-        say("note: the steps of an execution are one program on one device only.")
-    return Execution(model, TrainStep(model, custom), custom, steps)
+    form = Form(kind(model), model.steps_per_execution)
+    if form.kind == "loop" and _form_set(model) not in (None, "loop"):
+        say(
+            "note: steps are one program of XLA, or split, on one device only; here "
+            "they run in a loop."
+        )
+    return Execution(model, TrainStep(model, custom), custom, form)
 
 
-def of_form(model: keras.Model, program_steps: int) -> Execution:
+def trial_of(model: keras.Model, form: Form) -> Execution:
     """Like `train`, of a form of execution that `model` need not have."""
     custom = not model.has_default_train_step
-    return Execution(model, TrainStep(model, custom), custom, program_steps)
+    return Execution(model, TrainStep(model, custom), custom, form, is_trial=True)
 
 
-def set_form(model: keras.Model, one_program: bool, steps: int) -> None:
+def set_form(model: keras.Model, form: Form) -> None:
     """Until the next `compile`, `fit` executes steps in this form."""
-    model.steps_per_execution = steps
-    vars(model)[_SET] = (private_keras.compilation(model), one_program)
+    model.steps_per_execution = form.steps
+    vars(model)[_SET] = (private_keras.compilation(model), form.kind)
     made = model.train_function
-    if not isinstance(made, Execution) or not made.is_of_form(one_program, steps):
+    if not isinstance(made, Execution) or not made.is_of_form(form):
         model.train_function = None
 
 
@@ -421,17 +506,18 @@ def release(model: keras.Model) -> None:
         model.train_function.release()
 
 
-def one_program(model: keras.Model) -> bool:
-    """Whether XLA should compile the steps of an execution as one program.
+def kind(model: keras.Model) -> Kind:
+    """The kind of form in which steps are executed.
 
-    That is what `steps_per_execution` and `jit_compile=True` ask for together.
+    `steps_per_execution` and `jit_compile=True` together ask for one program.
     """
     if model.run_eagerly or replicas.is_distributed(model.distribute_strategy):
-        return False
+        return "loop"
     before = _form_set(model)
     if before is not None:
         return before
-    return bool(model.jit_compile) and model.steps_per_execution > 1
+    many = model.jit_compile and model.steps_per_execution > 1
+    return "one_program" if many else "loop"
 
 
 def is_told(model: keras.Model) -> bool:
@@ -439,9 +525,9 @@ def is_told(model: keras.Model) -> bool:
     return _form_set(model) is not None or model.steps_per_execution > 1
 
 
-def _form_set(model: keras.Model) -> bool | None:
-    compilation, one_program = vars(model).get(_SET, (None, None))
-    return one_program if compilation is private_keras.compilation(model) else None
+def _form_set(model: keras.Model) -> Kind | None:
+    compilation, kind = vars(model).get(_SET, (None, None))
+    return kind if compilation is private_keras.compilation(model) else None
 
 
 def gathers_itself(model: keras.Model) -> bool:

@@ -18,27 +18,11 @@ from kerascale._version import __version__
 from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import private_keras
+from kerascale.engine.forms import Form, Kind
 
 # A program has to save more than its compilation takes: of a training that is shorter
 # as a loop none is compiled.
 WORTH_COMPILING_SECONDS = 10.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """How steps are executed.
-
-    Args:
-        one_program: Whether XLA compiles the steps of an execution as one program.
-        steps: Steps in an execution.
-    """
-
-    one_program: bool
-    steps: int
-
-    def __str__(self) -> str:
-        what = "one XLA program of" if self.one_program else "a loop of"
-        return f"{what} {self.steps} steps"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,24 +32,26 @@ class Known:
     Args:
         seconds: Of a step in a loop.
         steps: Of an execution in a loop.
-        program_steps: Of an execution as one program, where that is faster; 0: it is
-            not; None: it was not measured.
+        compiled: The fastest kind of form: one that XLA compiles, or `loop`; None:
+            only a loop was measured.
+        compiled_steps: Of an execution in that form.
     """
 
     seconds: float
     steps: int
-    program_steps: int | None = None
+    compiled: Kind | None = None
+    compiled_steps: int = 0
 
     def form(self, total_steps: float) -> Form:
         """The form for a training of that many steps."""
-        if self.program_steps and total_steps >= self.enough:
-            return Form(True, self.program_steps)
-        return Form(False, self.steps)
+        if self.compiled not in (None, "loop") and total_steps >= self.enough:
+            return Form(self.compiled, self.compiled_steps)
+        return Form("loop", self.steps)
 
     @property
     def enough(self) -> float:
         """Steps of a training that is long enough for a program to be compiled."""
-        if self.program_steps == 0:
+        if self.compiled == "loop":
             return math.inf
         return WORTH_COMPILING_SECONDS / self.seconds
 

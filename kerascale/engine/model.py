@@ -116,6 +116,8 @@ class Engine(keras.Model):
             count = tf.cast(here.count, each.dtype)
             loss = tf.math.divide_no_nan(tf.reduce_sum(each * rows), count)
         tracker.update_state(loss, sample_weight=here.count)
+        if here.all_here:
+            step_loss.tell(loss * here.share(loss.dtype))
 
     def _update_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any
@@ -177,7 +179,7 @@ class Engine(keras.Model):
         if iterator is not None:
             spec = getattr(iterator.data_adapter, "batch_spec", None)
             skip = getattr(iterator.data_adapter, "skip", 0)
-            if skip or (spec is not None and execution.one_program(self)):
+            if skip or (spec is not None and execution.kind(self) != "loop"):
                 # What is restored in the middle of an epoch must be there; and a
                 # program makes no variables.
                 prepare.build(self, spec)
@@ -417,8 +419,9 @@ def scale(
             which the result depends on the number of replicas.
         execution: How `fit` executes steps on one device, from arrays, where `compile`
             was not told `steps_per_execution`: `auto`: in the form that is fastest
-            here, measured first; `fixed`: one by one; `one_program`: many as one
-            program of XLA.
+            here, measured first; `fixed`: one by one; `loop`: many in one call;
+            `one_program`: many as one program of XLA; `split`: many in one call, each
+            with a program of XLA for every core.
 
     Returns:
         The same object.

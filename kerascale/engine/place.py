@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -21,6 +22,7 @@ class Place:
             up: an empty slice holds one, because many kernels cannot take none.
         replicas: Replicas in sync, over all workers.
         filled: Whether slices are filled up to one static shape, as a TPU needs it.
+        all_here: Whether all slices are computed in this step, of one device.
     """
 
     size: tf.Tensor
@@ -28,10 +30,18 @@ class Place:
     count: tf.Tensor
     replicas: int
     filled: bool = False
+    all_here: bool = False
 
     def share(self, dtype: tf.DType) -> tf.Tensor:
         """This slice's part of the batch: `count / size`."""
         return tf.cast(self.count, dtype) / tf.cast(self.size, dtype)
+
+    def weighted(self, gradient: Any) -> Any:
+        """A gradient of a mean over this slice, as its part of that of the batch."""
+        if isinstance(gradient, tf.IndexedSlices):
+            values = gradient.values * self.share(gradient.values.dtype)
+            return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+        return None if gradient is None else gradient * self.share(gradient.dtype)
 
     def row_weights(self, rows: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         """1 for rows that count, 0 for those that fill the slice up.

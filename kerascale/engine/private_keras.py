@@ -146,6 +146,26 @@ def loss_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
     return [] if compiled is None else list(compiled.metrics)
 
 
+class Aside(keras.StatelessScope):
+    """Within it variables keep their values, and what would be written lies aside.
+
+    Args:
+        begin: (variable, value) that some variables begin with.
+    """
+
+    def __init__(self, begin: list[tuple[keras.Variable, tf.Tensor]]) -> None:
+        super().__init__(begin, collect_losses=True)
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        found = super().get_current_value(variable)
+        # Keras asks for each weight that has a regularizer, and takes no "none".
+        return variable._value if found is None else found
+
+    def written(self, variable: keras.Variable) -> tf.Tensor | None:
+        """What a variable would have now; None: nothing was written."""
+        return super().get_current_value(variable)
+
+
 def wrap_losses(model: keras.Model, wrap: Callable[[Any], Any]) -> None:
     """Puts a function of ours in the place of each compiled loss.
 

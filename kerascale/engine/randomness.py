@@ -1,5 +1,6 @@
 """Random layers of Keras' own: a draw of its own for each replica."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -38,19 +39,38 @@ def draw_by_replica(model: keras.Model) -> list[str]:
         The names of the layers that were changed.
     """
     names = []
+    for layer in _drawing(model):
+        for generator in _generators(layer):
+            private_keras.adopt_class(generator, PerReplicaSeeds)
+        names.append(layer.name)
+    return names
+
+
+def drawing_for_themselves(model: keras.Model) -> list[str]:
+    """The names of layers whose draws do not depend on an example's place."""
+    return [layer.name for layer in _drawing(model)]
+
+
+def generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
+    """All that layers draw from."""
+    layers = private_keras.all_layers(model)
+    return [generator for layer in layers for generator in _generators(layer)]
+
+
+def _drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in private_keras.all_layers(model):
         if getattr(layer, "draws_by_place", False):
             continue
-        generators = [
-            value
-            for value in vars(layer).values()
-            if isinstance(value, keras.random.SeedGenerator)
-        ]
         rates = [getattr(layer, name, None) for name in _RATES]
         if any(r is not None for r in rates) and not any(rates):
             continue  # It draws nothing.
-        for generator in generators:
-            private_keras.adopt_class(generator, PerReplicaSeeds)
-        if generators:
-            names.append(layer.name)
-    return names
+        if _generators(layer):
+            yield layer
+
+
+def _generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    return [
+        value
+        for value in vars(layer).values()
+        if isinstance(value, keras.random.SeedGenerator)
+    ]

@@ -90,11 +90,13 @@ def all_reduce(
     Args:
         tensors: Dense tensors of known shape, the same on every replica; or sparse.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1 or not tensors:
-        return list(tensors)
+    if not tensors:
+        return []
     if getattr(_tracing, "alone", False):
         raise CommunicatesInside
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return list(tensors)
     dense = [t for t in tensors if not isinstance(t, tf.IndexedSlices)]
     buffers = pack(dense)
     # TensorFlow joins what it is given at once, of one dtype.

@@ -56,7 +56,7 @@ class TrainStep:
         if self.view is None or self.free:
             plain = self._jit("plain", self._plain) if self.jit_compile else self._plain
             return replicas.run(self.strategy, plain, item)
-        with _as_optimizer(self.model, self.view):
+        with as_optimizer(self.model, self.view):
             if not self.micro_batches:
                 return replicas.run(self.strategy, self._step, item)
             logs = replicas.run(self.strategy, self._accumulate, item)
@@ -177,7 +177,7 @@ class TrainStep:
             for gradient, (_, variable) in zip(gradients, pairs, strict=True)
         ]
         if recorder.share is not None and not recorder.weighted:
-            gradients = [_times(g, here) for g in gradients]
+            gradients = [here.weighted(g) for g in gradients]
         return gradients, logs
 
     def _warn_of_missing(self, recorder: private_keras.Recorder) -> None:
@@ -222,18 +222,11 @@ class TrainStep:
         return self._compiled[key]
 
 
-def _times(gradient: Any, here: place.Place) -> Any:
-    if isinstance(gradient, tf.IndexedSlices):
-        values = gradient.values * here.share(gradient.values.dtype)
-        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return gradient * here.share(gradient.dtype)
-
-
 _swap = threading.Lock()
 
 
 @contextlib.contextmanager
-def _as_optimizer(model: keras.Model, view: Any) -> Iterator[None]:
+def as_optimizer(model: keras.Model, view: Any) -> Iterator[None]:
     """Lets a train step find the view as `self.optimizer`."""
     attributes = vars(model)
     with _swap:

@@ -22,6 +22,7 @@ from kerascale.engine import (
     private_keras,
     state,
 )
+from kerascale.engine.forms import Form, Kind
 from kerascale.engine.known_forms import Known
 
 # An execution takes about that long: between two of them a request to stop is seen,
@@ -33,6 +34,9 @@ _PROGRAM_SPEEDUP = 2
 _MOST_STEPS = 1024
 # What is gathered in front of a program takes at most this much memory.
 _MOST_BYTES = 128 * 2**20
+
+# To split takes as long to be tried as a program, and gains less.
+_WORTH_SPLITTING_SECONDS = 30.0
 
 _WINDOW_SECONDS = 0.3
 _ROUNDS = 3
@@ -65,18 +69,18 @@ class Trial:
             for name, seconds in self._seconds.items()
         )
 
-    def run(self, total_steps: float, force_program: bool = False) -> Known | None:
+    def run(self, total_steps: float, forced: Kind | None = None) -> Known | None:
         """Measures; the model's train function is then the faster one.
 
         Args:
             total_steps: Steps of the whole training.
-            force_program: Whether it shall be one program, if it can be.
+            forced: The kind that it shall be, if it can be.
 
         Returns:
             None if nothing can be tried.
         """
         model = self._model
-        loop = execution.of_form(model, 0)
+        loop = execution.trial_of(model, Form("loop", 1))
         if not self._can_be_undone(loop):
             return None
         self._time(loop, 2)  # It is traced.
@@ -88,46 +92,79 @@ class Trial:
         self._seconds["loop"] = seconds
         known = Known(seconds, self._even(int(_EXECUTION_SECONDS / seconds)))
         model.train_function = loop
-        if force_program or is_long:
-            program_steps = self._program_steps(loop, known, force_program)
-            known = dataclasses.replace(known, program_steps=program_steps)
-        return known
+        if forced == "loop" or not (forced or is_long):
+            return known
+        best, form = loop, Form("loop", 0)
+        if self._may_be_compiled(loop, forced):
+            if forced in (None, "one_program"):
+                best, form = self._with_program(best, form, forced is not None)
+            is_longer = total_steps * seconds > _WORTH_SPLITTING_SECONDS
+            if forced == "split" or (forced is None and is_longer):
+                best, form = self._with_split(best, form, forced is not None)
+        model.train_function = best
+        return dataclasses.replace(known, compiled=form.kind, compiled_steps=form.steps)
 
-    def _program_steps(
-        self, loop: execution.Execution, known: Known, force: bool
-    ) -> int:
-        """Steps of a program, where it is faster than a loop; 0 where it is not."""
-        batches = self._batches
-        if batches.num_examples < batches.batch_size:
-            return 0
-        if self._has_slow_kernels(loop) and not force:
-            return 0
-        most = int(_PROGRAM_SPEEDUP * _EXECUTION_SECONDS / known.seconds)
+    def _may_be_compiled(self, loop: execution.Execution, forced: Kind | None) -> bool:
+        if self._batches.num_examples < self._batches.batch_size:
+            return False
+        return forced is not None or not self._has_slow_kernels(loop)
+
+    def _with_program(
+        self, best: execution.Execution, form: Form, force: bool
+    ) -> tuple[execution.Execution, Form]:
+        """A program, where it is faster than what was best before."""
+        seconds = self._seconds["loop"]
+        most = int(_PROGRAM_SPEEDUP * _EXECUTION_SECONDS / seconds)
         steps = self._even(min(most, _MOST_BYTES // self._bytes_of_batch()))
-        program = execution.of_form(self._model, steps)
+        program = execution.trial_of(self._model, Form("one_program", steps))
         self._time(program, 1)  # It is compiled.
         if not program.is_one_program:
-            return 0
+            return best, form
         # A convolution can take a hundred times as long in a program.
         once = self._seconds["one program"] = self._time(program, 1)
         if force:
-            return self._even(min(steps, int(_EXECUTION_SECONDS / once)))
-        if once > 3 * known.seconds + 0.05 or not self._is_faster(program, loop, steps):
-            return 0
-        self._model.train_function = program
-        return steps
+            steps = self._even(min(steps, int(_EXECUTION_SECONDS / once)))
+            return program, Form("one_program", steps)
+        is_slow = once > 3 * seconds + 0.05
+        if is_slow or not self._is_faster("one program", program, "loop", best, steps):
+            return best, form
+        return program, Form("one_program", steps)
+
+    def _with_split(
+        self, best: execution.Execution, form: Form, force: bool
+    ) -> tuple[execution.Execution, Form]:
+        """Split steps, where they are faster than what was best before."""
+        parts = execution.trial_of(self._model, Form("split", 1))
+        self._time(parts, 2)  # They are compiled.
+        if not parts.is_split:
+            return best, form
+        once = self._seconds["split"] = self._time(parts, 2)
+        against = "one program" if form.kind == "one_program" else "loop"
+        is_slow = once > 3 * self._seconds[against] + 0.05
+        most = form.steps or self._batches.steps_per_epoch
+        if not force and (
+            is_slow or not self._is_faster("split", parts, against, best, most)
+        ):
+            return best, form
+        steps = self._even(int(_EXECUTION_SECONDS / self._seconds["split"]))
+        return parts, Form("split", steps)
 
     def _is_faster(
-        self, program: execution.Execution, loop: execution.Execution, steps: int
+        self,
+        name: str,
+        run: execution.Execution,
+        against: str,
+        other: execution.Execution,
+        most: int,
     ) -> bool:
-        count = min(self._steps_of(self._seconds["loop"]), steps)
+        """Whether one is clearly faster than another, measured in turns."""
+        count = min(self._steps_of(self._seconds[against]), most)
         times = [
-            (self._time(loop, count), self._time(program, count))
-            for _ in range(_ROUNDS)
+            (self._time(other, count), self._time(run, count)) for _ in range(_ROUNDS)
         ]
-        ours, others = (min(column) for column in zip(*times, strict=True))
-        self._seconds = {"loop": ours, "one program": others}
-        return others < _CLEARLY * ours
+        others, ours = (min(column) for column in zip(*times, strict=True))
+        self._seconds |= {against: others, name: ours}
+        return ours < _CLEARLY * others
 
     def _has_slow_kernels(self, run: execution.Execution) -> bool:
         """Whether a single step in a program takes too long to be measured.

@@ -1,0 +1,235 @@
+"""One step on one device whose batch is split: a program of XLA for each core.
+
+The programs compute the gradients of their rows beside each other, and one more adds
+them up and updates the weights. They are the replicas of a strategy in small: losses
+are divided by the size of the whole batch, and each part draws by the place of its
+rows in it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascale.engine import (
+    chunk,
+    place,
+    private_keras,
+    randomness,
+    reduce,
+    step_loss,
+)
+from kerascale.engine.losses import GlobalLoss
+from kerascale.engine.step import TrainStep, as_optimizer
+from kerascale.errors import RefusedError
+
+# More parts than these were never tried.
+_MOST_PARTS = 8
+# How far the gradient of the parts may be from that of the whole, over its norm:
+# rounding is a hundredth of it, statistics of the batch are ten times it and more.
+_ROUNDING = 1e-3
+_ROUNDING_OF_HALVES = 5e-2
+
+# What a part gives: gradients, what it adds to the metrics, seeds, and its loss.
+Found = tuple[list[Any], list[tf.Tensor], list[tf.Tensor], tf.Tensor | None]
+
+
+def num_parts(batch_size: int) -> int:
+    """Into how many a batch is split: one for each core that may be used."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return min(cores, _MOST_PARTS, batch_size)
+
+
+class SplitStep:
+    """The step of a compiled, built model on full batches.
+
+    Args:
+        model: On one device, with Keras' own training step.
+        batch_size: Examples in a batch.
+        parts: Into how many it is split.
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int, parts: int) -> None:
+        self._model = model
+        self._batch_size = batch_size
+        self._step = TrainStep(model, custom=False)
+        bounds = [
+            place.bounds(tf.constant(batch_size, tf.int64), i, parts)
+            for i in range(parts)
+        ]
+        self._slices = [(int(offset), int(count)) for offset, count in bounds]
+        self._metrics = list(
+            {id(v): v for metric in model.metrics for v in metric.variables}.values()
+        )
+        self._seeds = [generator.state for generator in randomness.generators(model)]
+        self._parts = [
+            tf.function(self._part(each), jit_compile=True, autograph=False)
+            for each in self._slices
+        ]
+        self._update = tf.function(self._add_up, jit_compile=True, autograph=False)
+
+    def problem(self, batch: Any) -> str:
+        """Why it would not train as a step on the whole batch does; empty if it does.
+
+        Args:
+            batch: A full batch, on which both are computed and nothing is changed.
+        """
+        found = self._impossible()
+        if found:
+            return found
+        try:
+            private_keras.wrap_losses(self._model, GlobalLoss)
+            slices = [self._rows(batch, each) for each in self._slices]
+            for part, rows in zip(self._parts, slices, strict=True):
+                names = chunk.uncompilable(part, rows)
+                if names:
+                    return f"XLA has no kernel for {', '.join(names)}"
+            whole = tf.function(self._part(None), autograph=False)(batch)
+            parts = [p(r) for p, r in zip(self._parts, slices, strict=True)]
+        except reduce.CommunicatesInside:
+            return "the rows of a batch are computed from each other"
+        except Exception as error:  # Of a user's own code too: once more, whole.
+            return str(error).strip().splitlines()[0] if str(error) else repr(error)
+        return self._difference(whole, parts)
+
+    def __call__(self, batch: Any) -> None:
+        """Traces a step on a batch of `batch_size` rows."""
+        found = [
+            part(self._rows(batch, each))
+            for part, each in zip(self._parts, self._slices, strict=True)
+        ]
+        loss = self._update(found)
+        if loss is not None:
+            step_loss.tell(loss)
+
+    def _impossible(self) -> str:
+        model, step = self._model, self._step
+        if not model.has_default_train_step or step.view is None or step.free:
+            return "the training step is not Keras' own"
+        if step.micro_batches:
+            return "gradients are accumulated"
+        if len(self._slices) < 2:
+            return "there is one core, or one example in a batch"
+        names = [
+            layer.name
+            for layer in private_keras.all_layers(model)
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        ]
+        # Keras' own would draw the same values for different rows.
+        names += randomness.drawing_for_themselves(model)
+        if names:
+            return f"{', '.join(names)}: the rows of a batch depend on each other"
+        return ""
+
+    def _rows(self, batch: Any, which: tuple[int, int]) -> Any:
+        offset, count = which
+
+        def rows(tensor: tf.Tensor) -> tf.Tensor:
+            found = tensor[offset : offset + count]
+            found.set_shape([count, *tensor.shape[1:]])
+            return found
+
+        return tf.nest.map_structure(rows, batch)
+
+    def _part(self, which: tuple[int, int] | None) -> Callable[[Any], Found]:
+        """Computes rows of a batch, and changes nothing; None: all of them."""
+
+        def compute(rows: Any) -> Found:
+            here, recorder = None, private_keras.Recorder()
+            if which is not None:
+                size, (offset, count) = self._batch_size, which
+                numbers = (tf.constant(n, tf.int64) for n in (size, offset, count))
+                here = place.Place(*numbers, len(self._slices), all_here=True)
+                recorder.share = here.share
+            zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in self._metrics]
+            with (
+                private_keras.Aside(zeros) as scope,
+                place.at(here),
+                private_keras.recording(recorder),
+                as_optimizer(self._model, self._step.view),
+                reduce.no_communication(),
+                step_loss.collecting() as box,
+            ):
+                self._model.train_step(rows)
+            self._refuse_other_state(scope)
+            self._variables = recorder.variables
+            gradients = list(recorder.gradients)
+            if here is not None and not recorder.weighted:
+                gradients = [here.weighted(g) for g in gradients]
+            added = [scope.written(v) for v in self._metrics]
+            seeds = [scope.written(v) for v in self._seeds]
+            return gradients, added, seeds, box[-1] if box else None
+
+        return compute
+
+    def _refuse_other_state(self, scope: private_keras.Aside) -> None:
+        known = {id(v) for v in [*self._metrics, *self._seeds]}
+        other = [
+            v.path
+            for v in self._model.variables
+            if id(v) not in known and scope.written(v) is not None
+        ]
+        if other:
+            raise RefusedError(f"a step changes {', '.join(other)}")
+
+    def _add_up(self, found: list[Found]) -> tf.Tensor | None:
+        gradients, added, seeds, losses = zip(*found, strict=True)
+        total = [_sum(each) for each in zip(*gradients, strict=True)]
+        pairs = [
+            (g, v) for g, v in zip(total, self._variables, strict=True) if g is not None
+        ]
+        self._step.view.apply(*map(list, zip(*pairs, strict=True)))
+        for variable, values in zip(
+            self._metrics, zip(*added, strict=True), strict=True
+        ):
+            variable.value.assign_add(tf.add_n(list(values)))
+        for variable, value in zip(self._seeds, seeds[0], strict=True):
+            if value is not None:  # All parts draw from the same one.
+                variable.value.assign(value)
+        return None if losses[0] is None else tf.add_n(list(losses))
+
+    def _difference(self, whole: Found, parts: list[Found]) -> str:
+        sums = [_sum(each) for each in zip(*(p[0] for p in parts), strict=True)]
+        pairs = [
+            (_array(a), _array(b))
+            for a, b in zip(whole[0], sums, strict=True)
+            if a is not None
+        ]
+        added = zip(*(p[1] for p in parts), strict=True)
+        metrics = [
+            (_array(a), _array(tf.add_n(list(b))))
+            for a, b in zip(whole[1], added, strict=True)
+        ]
+        is_half = "16" in self._model.compute_dtype
+        limit = _ROUNDING_OF_HALVES if is_half else _ROUNDING
+        for name, each in (("gradient", pairs), ("metrics", metrics)):
+            distance = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in each))
+            norm = np.sqrt(sum(np.sum(a**2) for a, _ in each))
+            # Not finite in both: it says nothing, and training will.
+            if np.isfinite(norm) and not distance <= limit * norm:
+                return (
+                    f"the {name} of the parts differs from that of the whole batch by "
+                    f"{distance / norm if norm else distance:.1e}: rows depend on "
+                    "each other"
+                )
+        return ""
+
+
+def _sum(gradients: tuple[Any, ...]) -> Any:
+    if gradients[0] is None:
+        return None
+    if not isinstance(gradients[0], tf.IndexedSlices):
+        return tf.add_n(list(gradients))
+    # The rows in the order in which one device has them.
+    return tf.IndexedSlices(
+        tf.concat([g.values for g in gradients], 0),
+        tf.concat([g.indices for g in gradients], 0),
+        gradients[0].dense_shape,
+    )
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return tf.convert_to_tensor(tensor).numpy().astype(np.float64)
