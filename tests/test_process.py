@@ -52,6 +52,25 @@ def test_nothing_is_set_where_tensorflow_is_there_already(seen):
     assert after["TF_XLA_FLAGS"] == ""
 
 
+_FIT = """
+import sys
+import {first}
+import kerascale as ks, keras, numpy as np
+model = ks.scale(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+model.compile("adam", "mse")
+for _ in range(2):
+    model.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=2)
+"""
+
+
+@gains
+@pytest.mark.parametrize(("first", "notes"), [("keras", 1), ("kerascale", 0)])
+def test_who_imports_keras_first_is_told_once(first, notes, run_python, monkeypatch):
+    monkeypatch.delenv(process.ONEDNN, raising=False)
+    told = run_python(_FIT.format(first=first), env=_CLEAR).stderr
+    assert told.count("Import kerascale first, or set TF_ENABLE_ONEDNN_OPTS=1") == notes
+
+
 def test_a_child_has_a_folder_for_programs_of_its_own(seen):
     before = seen(TF_CPP_MIN_LOG_LEVEL="3", TF_XLA_FLAGS="--tf_xla_auto_jit=1")
     other, own = before["TF_XLA_FLAGS"].split()
