@@ -86,7 +86,9 @@ def fetch(facts: Sequence[object]) -> None:
         _own.mkdir(mode=0o700)
         for path in sorted(_store(facts).glob("*.pb")):
             name, _, rest = path.name.rpartition("-")
-            data = path.read_bytes()
+            data = _read_own(path)
+            if data is None:
+                continue
             if rest != f"{hashlib.sha256(data).hexdigest()}.pb":
                 path.unlink(missing_ok=True)
                 continue
@@ -113,8 +115,21 @@ def keep(facts: Sequence[object]) -> None:
             # In one move: another process may read it.
             partial = store / f"{path.name}.{os.getpid()}.partial"
             partial.write_bytes(data)
+            partial.chmod(0o600)  # See `_read_own`.
             partial.replace(store / f"{path.name}-{digest}.pb")
         _shorten(store.parent)
+
+
+def _read_own(path: pathlib.Path) -> bytes | None:
+    """A file that nobody but this user can have written; None: another one.
+
+    It will be executed, and a cache folder may be shared.
+    """
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        if stat.st_uid != os.getuid() or stat.st_mode & 0o022:
+            return None
+        return file.read()
 
 
 def _shorten(stores: pathlib.Path) -> None:
@@ -137,6 +152,7 @@ def _store(facts: Sequence[object]) -> pathlib.Path:
         *map(str, facts),
         platform.machine(),
         _processor(),
+        os.getuid(),
         len(cores),
         [os.environ.get(name) for name in variables],
         other,

@@ -66,6 +66,13 @@ def test_only_whole_files_are_handed_on(kept):
     assert [path.name[:4] for path in files] == ["b.pb"]
 
 
+def test_what_others_could_have_written_is_not_executed(kept):
+    _, (file,) = kept(_process("(own / 'a.pb').write_text('x')"))
+    assert file.stat().st_mode & 0o077 == 0
+    file.chmod(0o660)
+    assert kept(_process(""))[0] == "[]"
+
+
 def test_other_versions_and_settings_have_programs_of_their_own(kept):
     kept(_process("(own / 'a.pb').write_text('x')"))
     assert kept(_process(""))[0] == "['a.pb']"
