@@ -13,7 +13,7 @@ from kerascale.datasets import order, resident
 # Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
 Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
 
-# AutoGraph takes a second to look for Python's loops and conditions. Ours have none.
+# AutoGraph takes 0.2 s to look for loops and conditions of Python. Ours have none.
 _plain = tf.autograph.experimental.do_not_convert
 
 
