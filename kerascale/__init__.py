@@ -1,13 +1,17 @@
 """kerascale: large-scale training on Keras 3 and TensorFlow.
 
-Importing it does not import TensorFlow; a name that needs TensorFlow does.
+Importing it does not import TensorFlow; a name that needs TensorFlow does. It sets what
+makes TensorFlow faster here, if it is imported first: see `kerascale.process`.
 """
 
 import importlib
 import pathlib
 from typing import Any
 
+from kerascale import process
 from kerascale._version import __version__
+
+process.prepare()
 
 # In a bare checkout `recipes/` and `data/` stand beside this folder; an
 # installed package has them inside it (package_dir in setup.cfg).

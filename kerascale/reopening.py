@@ -10,11 +10,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerascale import console, heartbeat, resuming, run_files
+from kerascale import console, heartbeat, process, resuming, run_files
 from kerascale.callbacks import Resumed
 from kerascale.console import say
 from kerascale.datasets import Datasets
-from kerascale.engine import agreement, replicas
+from kerascale.engine import agreement, private_keras, replicas
 from kerascale.errors import RefusedError
 from kerascale.fields import to_dict
 from kerascale.resuming import Checkpoints
@@ -133,6 +133,12 @@ def _refuse_other_run(
                 f"Or name another folder with --run-dir; --fresh sets {path} aside",
             ],
             heading=f"{path} holds a run with another configuration",
+        )
+    onednn, now = (before.get("versions") or {}).get("onednn"), private_keras.onednn()
+    if onednn not in (None, now):
+        say(
+            f"note: the run was begun with TensorFlow's oneDNN kernels {onednn}, and "
+            f"goes on with them {now}: its last bits will be others ({process.ONEDNN})"
         )
     grows = to_dict(config).get("epochs", 0) > before["fields"].get("epochs", 0)
     if (path / run_files.EVALUATION).exists() and not grows:

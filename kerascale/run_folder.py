@@ -303,11 +303,15 @@ def _versions() -> dict[str, str]:
     import keras
     import tensorflow as tf
 
+    from kerascale.engine import private_keras
+
     return {
         "kerascale": __version__,
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "python": platform.python_version(),
+        # It decides the last bits, as a version does.
+        "onednn": private_keras.onednn(),
     }
 
 

@@ -1,5 +1,6 @@
 """Shared by all tests: quiet TensorFlow, a cache folder of the session's own."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ hypothesis.settings.register_profile("search", max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# First, as a user should: so a test computes as the processes that it starts.
+importlib.import_module("kerascale")
 
 
 def pytest_collection_modifyitems(items):

@@ -30,6 +30,8 @@ LAYERS = [
     {"config"},
     {"fields"},
     {"stopping", "monitoring"},
+    {"process"},
+    {"programs"},
     {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
     {"foreign"},
     {"screen"},

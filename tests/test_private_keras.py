@@ -282,3 +282,11 @@ def test_a_weights_file_in_memory_is_that_on_disk(tmp_path):
     for place, value in places:
         array = np.frombuffer(content, value.dtype, int(np.prod(value.shape)), place)
         np.testing.assert_array_equal(array, value.numpy().reshape(-1))
+
+
+def test_whether_onednn_is_on(run_python):
+    """If it fails: find how this release tells which kernels it takes."""
+    code = "from kerascale.engine import private_keras; print(private_keras.onednn())"
+    for value, state in (("0", "off"), ("1", "on")):
+        told = run_python(code, env={"TF_ENABLE_ONEDNN_OPTS": value}).stdout
+        assert told.strip() == state

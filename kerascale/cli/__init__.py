@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kerascale import heartbeat
+from kerascale import heartbeat, process
 from kerascale._version import __version__
 from kerascale.console import say, say_everywhere
 from kerascale.errors import (
@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TensorFlow's notes about CPU features and absent GPUs are no news to a user;
     # errors still come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    process.prepare()  # Once more: programs are kept where TensorFlow's log is silent.
     module = importlib.import_module(f"kerascale.cli.{command}")
     try:
         return module.run(rest) or EXIT_DONE

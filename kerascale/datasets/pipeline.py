@@ -13,6 +13,9 @@ from kerascale.datasets import order, resident
 # Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
 Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
 
+# AutoGraph takes 0.2 s to look for loops and conditions of Python. Ours have none.
+_plain = tf.autograph.experimental.do_not_convert
+
 
 @dataclasses.dataclass(frozen=True)
 class Batches:
@@ -125,7 +128,9 @@ class Batches:
         stop = epochs * self.steps_per_epoch
         steps = tf.data.Dataset.range(start_step, stop)
         return self._mapped(
-            steps.map(lambda s: (s // self.steps_per_epoch, s % self.steps_per_epoch))
+            steps.map(
+                _plain(lambda s: (s // self.steps_per_epoch, s % self.steps_per_epoch))
+            )
         )
 
     def starting_at(self, step: int) -> "Batches":
@@ -154,9 +159,9 @@ class Batches:
             now = epoch.read_value()
             first = 0 if first_step is None else first_step.read_value()
             steps = tf.data.Dataset.range(first, self.steps_per_epoch)
-            return steps.map(lambda step: (now, step))
+            return steps.map(_plain(lambda step: (now, step)))
 
-        steps = tf.data.Dataset.from_tensors(0).flat_map(steps_of)
+        steps = tf.data.Dataset.from_tensors(0).flat_map(_plain(steps_of))
         if first_step is None:
             known = tf.data.experimental.assert_cardinality(self.steps_per_epoch)
             steps = steps.apply(known)
@@ -167,8 +172,11 @@ class Batches:
         options.deterministic = True
         # A batch is one gather: tf.data's own tuning costs more than it saves.
         options.autotune.enabled = False
+        batch = self.batch
+        if isinstance(self.gather, FromArrays):  # Else it may be a user's own.
+            batch = _plain(batch)
         return (
-            steps.map(self.batch, num_parallel_calls=2, deterministic=True)
+            steps.map(batch, num_parallel_calls=2, deterministic=True)
             .prefetch(4)
             .with_options(options)
         )

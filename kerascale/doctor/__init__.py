@@ -43,6 +43,7 @@ def examine(
     checks: list[tuple[str, Callable[[], list[Finding]]]] = [
         ("versions", functools.partial(versions.look, installed)),
         ("processor", processor.look),
+        ("kernels", processor.look_at_kernels),
         ("threads", processor.look_at_threads),
         ("memory", memory.look),
         ("run folder", functools.partial(disk.look, "run folder", run_dir, statvfs)),

@@ -5,6 +5,7 @@ import pathlib
 import platform
 from collections.abc import Mapping
 
+from kerascale import process, programs
 from kerascale.doctor import cgroup
 from kerascale.doctor.findings import Finding
 
@@ -52,6 +53,43 @@ def look(cpuinfo: str | None = None) -> list[Finding]:
         ]
     listed = f" ({', '.join(has)})" if has else ""
     return [Finding("processor", "ok", f"{model}{listed}", "", values)]
+
+
+def look_at_kernels(
+    environ: Mapping[str, str] = os.environ, flags: frozenset[str] | None = None
+) -> list[Finding]:
+    """Whether TensorFlow takes the kernels that are faster on this processor.
+
+    Args:
+        environ: Environment variables.
+        flags: The processor's features; None: those of this machine.
+    """
+    gains = process.gains_by_onednn(process.cpu_flags() if flags is None else flags)
+    setting = environ.get(process.ONEDNN, "").strip()
+    keeps = programs.is_announced(environ)
+    values = {process.ONEDNN: setting or None, "gains": gains, "programs": keeps}
+    off = setting.lower() in ("0", "false")
+    if gains and off:
+        return [
+            Finding(
+                "kernels",
+                "warning",
+                f"{process.ONEDNN}={setting}: TensorFlow leaves out its oneDNN "
+                "kernels, which are faster for convolutions, LSTMs and loops",
+                f"Unset {process.ONEDNN}: kerascale sets it to 1. Keep it where the "
+                "last bits have to be those of a run without.",
+                values,
+            )
+        ]
+    told = ""
+    if setting and not off:
+        told = (
+            f"oneDNN ({process.ONEDNN}={setting}); in a script of your own, import "
+            "kerascale before keras and tensorflow, or set it yourself"
+        )
+    kept = "kept" if keeps else "not kept"
+    found = f"{told or 'as TensorFlow chooses'}; compiled programs of XLA are {kept}"
+    return [Finding("kernels", "ok", found, "", values)]
 
 
 def look_at_threads(

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kerascale.engine import (
     choosing,
+    compiled,
     execution,
     fitting,
     guards,
@@ -19,6 +20,8 @@ from kerascale.engine import (
     step_loss,
 )
 from kerascale.errors import RefusedError
+
+compiled.fetch()
 
 
 class Engine(keras.Model):
@@ -266,6 +269,9 @@ class Engine(keras.Model):
             fitting.as_list(callbacks),
             is_silent=verbose == 0,
         )
+        compiled.keep()  # Of a trial.
+        if verbose:
+            compiled.tell()
         skip = getattr(data, "skip", 0)
         if skip:
             callbacks = fitting.ResumingCallbacks(
@@ -293,6 +299,7 @@ class Engine(keras.Model):
             )
         finally:
             execution.release(self)
+            compiled.keep()
 
     def evaluate(
         self,

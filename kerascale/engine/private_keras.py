@@ -19,6 +19,7 @@ from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 from tensorflow.python.framework import kernels, op_def_registry
+from tensorflow.python.util import _pywrap_util_port
 
 from kerascale.errors import RefusedError
 
@@ -29,6 +30,11 @@ DataAdapter = data_adapters.data_adapter.DataAdapter
 in_stateless_scope = in_stateless_scope
 
 _phase = threading.local()
+
+
+def onednn() -> str:
+    """Whether TensorFlow computes with its oneDNN kernels: `on` or `off`."""
+    return "on" if _pywrap_util_port.IsMklEnabled() else "off"
 
 
 def adapter(**arguments: Any) -> DataAdapter:

@@ -21,7 +21,7 @@ LARGEST_RISE = 0.05
 
 VARIABLES = {
     "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONPATH": str(TESTS.parent),
 }
 CONTENDERS = tuple(

@@ -36,7 +36,7 @@ class Contender:
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-_TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
+_TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 _JAX = {"KERAS_BACKEND": "jax"}
 
 CONTENDERS = {

@@ -1,0 +1,108 @@
+"""What `import kerascale` sets for TensorFlow, and what it leaves alone."""
+
+import json
+import os
+
+import pytest
+
+from kerascale import process
+from kerascale.doctor import processor
+
+_SHOW = (
+    "import json, os, sys, kerascale; assert 'numpy' not in sys.modules; "
+    "print(json.dumps(dict(os.environ)))"
+)
+_AVX2 = frozenset({"avx2", "fma"})
+_CLEAR = {"TF_XLA_FLAGS": "", "CUDA_VISIBLE_DEVICES": "-1"}
+gains = pytest.mark.skipif(
+    not process.gains_by_onednn(process.cpu_flags()), reason="a processor with AVX2"
+)
+
+
+@pytest.fixture
+def seen(run_python, monkeypatch):
+    """The environment variables after `import kerascale`."""
+
+    def see(code=_SHOW, **env):
+        monkeypatch.delenv(process.ONEDNN, raising=False)
+        return json.loads(run_python(code, env=_CLEAR | env).stdout)
+
+    return see
+
+
+@gains
+def test_onednn_is_set_before_tensorflow_is_imported(seen):
+    assert seen()[process.ONEDNN] == "1"
+
+
+def test_a_users_own_setting_stays(seen):
+    flags = "--tf_xla_persistent_cache_directory=/mine --tf_xla_auto_jit=1"
+    after = seen(**{process.ONEDNN: "0", "TF_XLA_FLAGS": flags})
+    assert after[process.ONEDNN] == "0"
+    assert after["TF_XLA_FLAGS"] == flags
+
+
+def test_nothing_is_set_where_tensorflow_is_there_already(seen):
+    """It would not be read any more: a child of this process would differ from it."""
+    code = (
+        f"import sys, types; sys.modules['tensorflow'] = types.ModuleType('x'); {_SHOW}"
+    )
+    after = seen(code, TF_CPP_MIN_LOG_LEVEL="3")
+    assert process.ONEDNN not in after
+    assert after["TF_XLA_FLAGS"] == ""
+
+
+_FIT = """
+import sys
+import {first}
+import kerascale as ks, keras, numpy as np
+model = ks.scale(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+model.compile("adam", "mse")
+for _ in range(2):
+    model.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=2)
+"""
+
+
+@gains
+@pytest.mark.parametrize(("first", "notes"), [("keras", 1), ("kerascale", 0)])
+def test_who_imports_keras_first_is_told_once(first, notes, run_python, monkeypatch):
+    monkeypatch.delenv(process.ONEDNN, raising=False)
+    told = run_python(_FIT.format(first=first), env=_CLEAR).stderr
+    assert told.count("Import kerascale first, or set TF_ENABLE_ONEDNN_OPTS=1") == notes
+
+
+def test_a_child_has_a_folder_for_programs_of_its_own(seen):
+    before = seen(TF_CPP_MIN_LOG_LEVEL="3", TF_XLA_FLAGS="--tf_xla_auto_jit=1")
+    other, own = before["TF_XLA_FLAGS"].split()
+    assert other == "--tf_xla_auto_jit=1"
+    assert own.startswith("--tf_xla_persistent_cache_directory=")
+    child = seen(TF_CPP_MIN_LOG_LEVEL="3", TF_XLA_FLAGS=before["TF_XLA_FLAGS"])
+    assert len(child["TF_XLA_FLAGS"].split()) == 2
+    assert own not in child["TF_XLA_FLAGS"]
+
+
+def test_programs_are_not_kept_where_each_would_write_an_error(seen):
+    assert "TF_XLA_FLAGS" not in seen(TF_CPP_MIN_LOG_LEVEL="0")
+
+
+@pytest.mark.parametrize(
+    ("visible", "there", "expected"),
+    [("-1", True, False), ("", True, False), ("0,1", True, True), ("0", False, False)],
+)
+def test_has_gpu(visible, there, expected, tmp_path):
+    if there:
+        (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidiactl").touch()
+    assert process.has_gpu({"CUDA_VISIBLE_DEVICES": visible}, tmp_path) is expected
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="flags of x86")
+def test_doctor_tells_of_kernels_that_were_switched_off():
+    (off,) = processor.look_at_kernels({process.ONEDNN: "0"}, _AVX2)
+    assert off.level == "warning"
+    assert "Unset TF_ENABLE_ONEDNN_OPTS" in off.mend
+    (on,) = processor.look_at_kernels({process.ONEDNN: "1"}, _AVX2)
+    assert (on.level, on.mend) == ("ok", "")
+    assert "import kerascale before keras" in on.found
+    (old,) = processor.look_at_kernels({process.ONEDNN: "0"}, frozenset({"sse2"}))
+    assert old.level == "ok"

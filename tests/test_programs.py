@@ -1,0 +1,105 @@
+"""Compiled programs go from one process to the next, and damaged ones do not."""
+
+import pytest
+
+from kerascale import programs
+
+_TRAIN = """
+import kerascale as ks, keras, numpy as np
+keras.utils.set_random_seed(0)
+model = ks.scale(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+model.compile("adam", "mse", jit_compile=True, steps_per_execution=4)
+x = np.linspace(-1, 1, 64, dtype="float32").reshape(16, 4)
+history = model.fit(x, x[:, :3], batch_size=4, shuffle=False, verbose=0)
+print(history.history["loss"][0].hex())
+"""
+
+
+@pytest.fixture
+def kept(run_python, tmp_path, monkeypatch):
+    """A process that keeps programs, and the files that it keeps."""
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    env = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
+    def run(code, **more):
+        told = run_python(code, env=env | more).stdout.strip()
+        files = sorted((tmp_path / "cache" / "programs").glob("*/*"))
+        assert not list(tmp_path.glob("kerascale-programs-*"))  # Nothing is left.
+        return told, files
+
+    return run
+
+
+def _process(do):
+    """Code of a process that does something between `fetch` and `keep`."""
+    return f"""
+import os, pathlib, kerascale
+from kerascale import programs
+programs.fetch(["1"])
+own = pathlib.Path(os.environ["TF_XLA_FLAGS"].partition("=")[2])
+{do}
+programs.keep(["1"])
+print(sorted(path.name for path in own.glob("*")))
+"""
+
+
+def test_what_one_process_compiles_the_next_one_finds(kept):
+    loss, files = kept(_TRAIN)
+    assert files
+    damaged = max(files, key=lambda path: path.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    again, files_again = kept(_TRAIN)
+    assert again == loss
+    # Of TensorFlow's names, so it was these that it looked for.
+    assert [_name(path) for path in files_again] == [_name(path) for path in files]
+    assert all(path.stat().st_size > 1000 for path in files_again)
+
+
+def test_only_whole_files_are_handed_on(kept):
+    _, files = kept(_process("[(own / f'{n}.pb').write_text('x') for n in 'ab']"))
+    assert [path.name[:4] for path in files] == ["a.pb", "b.pb"]
+    files[0].write_text("y")
+    told, files = kept(_process(""))
+    assert told == "['b.pb']"
+    assert [path.name[:4] for path in files] == ["b.pb"]
+
+
+def test_what_others_could_have_written_is_not_executed(kept):
+    _, (file,) = kept(_process("(own / 'a.pb').write_text('x')"))
+    assert file.stat().st_mode & 0o077 == 0
+    file.chmod(0o660)
+    assert kept(_process(""))[0] == "[]"
+
+
+def test_other_versions_and_settings_have_programs_of_their_own(kept):
+    kept(_process("(own / 'a.pb').write_text('x')"))
+    assert kept(_process(""))[0] == "['a.pb']"
+    assert kept(_process("").replace('"1"', '"2"'))[0] == "[]"
+    assert kept(_process(""), TF_NUM_INTRAOP_THREADS="7")[0] == "[]"
+    assert kept(_process(""), XLA_FLAGS="--xla_cpu_enable_fast_math=true")[0] == "[]"
+
+
+def test_those_unused_for_the_longest_go_first(kept):
+    limit = "programs._MOST_BYTES = 25\n"
+    write = "(own / '{0}.pb').write_text('{0}' * 10)"
+    for name in "abc":
+        _, files = kept(_process(limit + write.format(name)))
+    assert [path.name[0] for path in files] == ["b", "c"]
+
+
+def test_a_folder_without_room_is_not_announced(monkeypatch, tmp_path):
+    monkeypatch.setattr(programs.shutil, "disk_usage", lambda _: _Usage())
+    monkeypatch.setattr(programs, "_own", None)
+    environ = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_XLA_FLAGS": "--tf_xla_auto_jit=1"}
+    programs.announce(environ)
+    assert environ["TF_XLA_FLAGS"] == "--tf_xla_auto_jit=1"
+
+
+def _name(path):
+    return path.name.rpartition("-")[0]
+
+
+class _Usage:
+    free = 1000
