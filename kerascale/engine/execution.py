@@ -262,6 +262,7 @@ class Execution:
 
         def step(batch: Any) -> dict[str, tf.Tensor]:
             self._note_graph()
+            batch = private_keras.as_single_steps_see(self.model, batch)
             return self._carried(plain((batch, None)))
 
         # Not by XLA, which would take longer to compile it than it saves.

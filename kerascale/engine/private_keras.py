@@ -152,6 +152,22 @@ def loss_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
     return [] if compiled is None else list(compiled.metrics)
 
 
+def as_single_steps_see(model: keras.Model, batch: Any) -> Any:
+    """A batch of known size, as a step sees one that may have any size.
+
+    Keras weights the losses of single outputs by the number of examples where it is
+    known while the step is traced, and batches alike where it is not.
+    """
+    if not loss_metrics(model):
+        return batch
+    return tf.nest.map_structure(
+        lambda t: tf.raw_ops.PlaceholderWithDefault(
+            input=t, shape=[None, *t.shape[1:]]
+        ),
+        batch,
+    )
+
+
 class Aside(keras.StatelessScope):
     """Within it variables keep their values, and what would be written lies aside.
 

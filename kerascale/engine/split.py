@@ -7,7 +7,7 @@ rows in it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -64,6 +64,10 @@ class SplitStep:
         self._metrics = list(
             {id(v): v for metric in model.metrics for v in metric.variables}.values()
         )
+        # Those of the losses of single outputs, of which each part has a share.
+        self._counts = {
+            id(metric.variables[1]) for metric in private_keras.loss_metrics(model)
+        }
         self._seeds = [generator.state for generator in randomness.generators(model)]
         self._parts = [
             tf.function(self._part(each), jit_compile=True, autograph=False)
@@ -138,6 +142,7 @@ class SplitStep:
         """Computes rows of a batch, and changes nothing; None: all of them."""
 
         def compute(rows: Any) -> Found:
+            rows = private_keras.as_single_steps_see(self._model, rows)
             here, recorder = None, private_keras.Recorder()
             if which is not None:
                 size, (offset, count) = self._batch_size, which
@@ -182,14 +187,21 @@ class SplitStep:
             (g, v) for g, v in zip(total, self._variables, strict=True) if g is not None
         ]
         self._step.view.apply(*map(list, zip(*pairs, strict=True)))
-        for variable, values in zip(
-            self._metrics, zip(*added, strict=True), strict=True
-        ):
-            variable.value.assign_add(tf.add_n(list(values)))
+        for variable, value in zip(self._metrics, self._added(added), strict=True):
+            variable.value.assign_add(value)
         for variable, value in zip(self._seeds, seeds[0], strict=True):
             if value is not None:  # All parts draw from the same one.
                 variable.value.assign(value)
         return None if losses[0] is None else tf.add_n(list(losses))
+
+    def _added(self, of_parts: Sequence[list[tf.Tensor]]) -> list[tf.Tensor]:
+        """What all parts add to each variable of the metrics."""
+        return [
+            values[0] if id(variable) in self._counts else tf.add_n(list(values))
+            for variable, values in zip(
+                self._metrics, zip(*of_parts, strict=True), strict=True
+            )
+        ]
 
     def _difference(self, whole: Found, parts: list[Found]) -> str:
         sums = [_sum(each) for each in zip(*(p[0] for p in parts), strict=True)]
@@ -198,11 +210,8 @@ class SplitStep:
             for a, b in zip(whole[0], sums, strict=True)
             if a is not None
         ]
-        added = zip(*(p[1] for p in parts), strict=True)
-        metrics = [
-            (_array(a), _array(tf.add_n(list(b))))
-            for a, b in zip(whole[1], added, strict=True)
-        ]
+        added = self._added([part[1] for part in parts])
+        metrics = [(_array(a), _array(b)) for a, b in zip(whole[1], added, strict=True)]
         is_half = "16" in self._model.compute_dtype
         limit = _ROUNDING_OF_HALVES if is_half else _ROUNDING
         for name, each in (("gradient", pairs), ("metrics", metrics)):

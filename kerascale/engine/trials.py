@@ -47,7 +47,7 @@ _CLEARLY = 0.95
 _STATE_IN_VARIABLES = frozenset(
     "Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp CheckNumerics "
     "DeviceIndex If IteratorGetNext ReadVariableOp StatefulPartitionedCall VarHandleOp "
-    "VarIsInitializedOp While".split()
+    "VarIsInitializedOp VariableShape While".split()
 )
 _STATE_IN_VARIABLES_BEGINS = ("ResourceApply", "ResourceGather", "ResourceScatter")
 
@@ -92,7 +92,9 @@ class Trial:
         self._seconds["loop"] = seconds
         known = Known(seconds, self._even(int(_EXECUTION_SECONDS / seconds)))
         model.train_function = loop
-        if forced == "loop" or not (forced or is_long):
+        if forced == "loop":
+            return dataclasses.replace(known, steps=max(2, known.steps))
+        if not (forced or is_long):
             return known
         best, form = loop, Form("loop", 0)
         if self._may_be_compiled(loop, forced):

@@ -1,5 +1,7 @@
 """What cases are made of: numbers, tiny models, one way to train and to report."""
 
+import sys
+
 import keras
 import left_out
 import numpy as np
@@ -9,6 +11,8 @@ import kerascale as ks
 
 # Set by the worker: cases then train plain Keras, for what it does itself.
 plain = False
+# Whether a form of execution is forced, in which no callback sees every step.
+is_forced = False
 # Where it writes, which case it runs, as which worker of which strategy.
 output = None
 case_name = None
@@ -52,9 +56,13 @@ class Snapshot(keras.callbacks.Callback):
         super().__init__()
         self.steps = 0
         self.weights = {}
+        if is_forced:
+            self.every_step = False
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
+        if is_forced:
+            return
         if self.steps == 5:
             self.weights = weights_of(self.model, "after5/")
 
@@ -72,6 +80,8 @@ def result(model, history=None, x=None, y=None):
     Predictions are those of models with variables that are left out; with labels there
     are gradients of them too, which one device must find to be zero.
     """
+    if is_forced:
+        print(f"form {case_name} {_form_of(model)}", file=sys.stderr, flush=True)
     found = weights_of(model)
     if model.optimizer is not None:
         found["optimizer/iterations"] = np.array(model.optimizer.iterations)
@@ -85,6 +95,15 @@ def result(model, history=None, x=None, y=None):
     if y is not None and has_left_out and is_one_device:
         found |= gradients_of(model, x, y)
     return found
+
+
+def _form_of(model):
+    made = model.train_function
+    if getattr(made, "is_one_program", False):
+        return "one_program"
+    if getattr(made, "is_split", False):
+        return "split"
+    return "loop" if model.steps_per_execution > 1 else "steps"
 
 
 def gradients_of(model, x, y):

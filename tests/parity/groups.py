@@ -56,6 +56,9 @@ def run(strategy, precision, names, folder):
     number = len(list(folder.glob("*.log")))
     paths = [folder / f"{number}.{index}.log" for index in range(workers)]
     environments = _environments(workers)
+    form = strategy.partition("one:")[2]
+    if form:
+        environments[0]["KERASCALE_EXECUTION"] = form
     processes = []
     for path, environment in zip(paths, environments, strict=True):
         with path.open("w") as log:

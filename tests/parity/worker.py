@@ -2,9 +2,9 @@
 
     python worker.py STRATEGY PRECISION OUTPUT CASE...
 
-STRATEGY is `one`, `mirrored:N` or `workers:N` (told by TF_CONFIG), with `plain-`
-before it for plain Keras. The chief writes OUTPUT/CASE.npz; whoever fails writes
-OUTPUT/CASE.WORKER.error.
+STRATEGY is `one`, `one:FORM` (told by KERASCALE_EXECUTION), `mirrored:N` or
+`workers:N` (told by TF_CONFIG), with `plain-` before it for plain Keras. The chief
+writes OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
 """
 
 import contextlib
@@ -41,6 +41,7 @@ def main(strategy_name, precision, output, *names):
     worker = getattr(strategy.cluster_resolver, "task_id", 0) or 0
     building.worker = worker
     building.strategy = strategy
+    building.is_forced = strategy_name.startswith("one:")
     for name in names:
         began = time.monotonic()
         cpu = _cpu_clock()

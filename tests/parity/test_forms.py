@@ -1,0 +1,75 @@
+"""Every form of execution that `fit` may choose gives what single steps give.
+
+One device with a form forced, against one device step by step: the law of several
+devices. Where a form cannot be, `fit` says so and does without; the second test looks
+that this is not the rule.
+"""
+
+import cases
+import comparing
+import pytest
+from registry import FORMS
+
+# The quick selection: what is different about the steps of a form.
+QUICK = (
+    "sgd",
+    "dropout",
+    "global_clipnorm",
+    "sparse_gradients",
+    "empty_slice_lstm",
+    "several_outputs",
+    "several_outputs_masked",
+    "sample_weight",
+    "recipe_transformer",
+)
+# Of those a loss that is masked needs all of a batch.
+IMPOSSIBLE = (("one:split", "several_outputs_masked"),)
+
+
+def _cells():
+    for case in cases.CASES.values():
+        if not case.deterministic:
+            continue
+        for form in FORMS:
+            for precision in case.precisions:
+                marks = [
+                    pytest.mark.runs(form, precision, case.name),
+                    pytest.mark.runs("one", precision, case.name),
+                ]
+                if case.name not in QUICK or precision != "float64":
+                    marks.append(pytest.mark.slow)
+                yield pytest.param(
+                    case,
+                    form,
+                    precision,
+                    marks=marks,
+                    id=f"{case.name}-{form}-{precision}",
+                )
+
+
+@pytest.mark.parametrize(("case", "form", "precision"), _cells())
+def test_equals_single_steps(case, form, precision, results, table):
+    table.add(precision, case.feature, form, "**failed**")
+    found = results.arrays(form, precision, case.name)
+    reference = results.arrays("one", precision, case.name)
+    # No callback sees the fifth step alone.
+    reference = {k: v for k, v in reference.items() if not k.startswith("after5/")}
+    found = {k: v for k, v in found.items() if not k.startswith("gradient/")}
+    worst, problems = comparing.compare(reference, found, precision, case.examples)
+    assert not problems, "\n".join(problems)
+    table.add(precision, case.feature, form, f"{worst:.0e}" if worst else "0")
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        pytest.param(form, name, marks=pytest.mark.runs(form, "float64", name))
+        for form in FORMS
+        for name in QUICK
+        if (form, name) not in IMPOSSIBLE
+    ],
+)
+def test_the_form_is_taken(form, name, results):
+    logs = [log for o in results.outcomes(form, "float64") for log in o.logs]
+    kind = form.removeprefix("one:")
+    assert f"form {name} {kind}\n" in "".join(logs)
