@@ -282,3 +282,32 @@ def test_a_weights_file_in_memory_is_that_on_disk(tmp_path):
     for place, value in places:
         array = np.frombuffer(content, value.dtype, int(np.prod(value.shape)), place)
         np.testing.assert_array_equal(array, value.numpy().reshape(-1))
+
+
+def test_whether_xla_compiles_is_known():
+    """If it fails: how `tf.function` marks the graphs that it compiles has changed."""
+    seen = {}
+
+    def note(name):
+        seen[name] = private_keras.is_compiled_by_xla()
+        return tf.zeros([])
+
+    def body(i):
+        note("loop")
+        return (i + 1,)
+
+    def compiled():
+        tf.while_loop(lambda i: i < 2, body, (0,))
+        tf.function(lambda: note("inner"), autograph=False)()
+        return note("compiled")
+
+    tf.function(compiled, jit_compile=True, autograph=False)()
+    tf.function(lambda: note("plain"), autograph=False)()
+    note("eager")
+    assert seen == {
+        "loop": True,
+        "inner": True,
+        "compiled": True,
+        "plain": False,
+        "eager": False,
+    }
