@@ -270,7 +270,8 @@ def test_saved_model_answers_as_the_model(kind, tmp_path):
     x, y = _data()
     model.fit(x, y, batch_size=16, verbose=0)
     model.export(tmp_path / "model", verbose=False)
-    served = tf.saved_model.load(tmp_path / "model").serve(tf.constant(x, tf.int32))
+    loaded = tf.saved_model.load(tmp_path / "model")
+    served = loaded.serve(tf.constant(x, tf.int32))
     np.testing.assert_allclose(served, model.predict(x, verbose=0), atol=1e-6)
 
 

@@ -61,35 +61,37 @@ def gru(
         )
 
         def gradient(d_states: tf.Tensor, d_last: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            # What the gradient of the state is times to be that of a gate before its
-            # activation: of the candidate's input, and of the recurrent product.
-            candidate = (1 - z) * (1 - g * g)
-            factors = tf.stack(
-                [
-                    (before(hidden, h) - g) * z * (1 - z),
-                    candidate * h_g * r * (1 - r),
-                    candidate * r,
-                ],
-                2,
-            )
-            keep = z
-            if mask is not None:
-                candidate = tf.where(mask, candidate, tf.zeros_like(candidate))
-                factors = tf.where(mask[..., None], factors, tf.zeros_like(factors))
-                keep = tf.where(mask, keep, tf.ones_like(keep))
-            rows = [factors, candidate, keep]
+            rows = [z, r, g, h_g, before(hidden, h)]
             if every_state:
                 rows.append(d_states)
             else:
                 d_last += d_states
+            if mask is not None:
+                rows.append(mask)
             transposed = tf.transpose(kernel)
 
             def backward(state: Any, row: Any) -> Any:
-                factor, input_factor, kept, *upstream = row
-                d_h = state[0] + upstream[0] if every_state else state[0]
-                d_z = tf.reshape(d_h[:, None] * factor, [-1, _GATES * units])
-                d_before = d_h * kept + tf.matmul(d_z, transposed)
-                return (d_before,), (d_z, d_h * input_factor)
+                d_h = state[0]
+                z, r, g, h_g, h_before, *others = row
+                if every_state:
+                    d_h += others[0]
+                # Of the candidate before its activation, and of all gates in the
+                # recurrent product.
+                d_g = d_h * (1 - z) * (1 - g * g)
+                d_z = tf.concat(
+                    [
+                        d_h * (h_before - g) * z * (1 - z),
+                        d_g * h_g * r * (1 - r),
+                        d_g * r,
+                    ],
+                    1,
+                )
+                if mask is None:
+                    return (d_h * z + tf.matmul(d_z, transposed),), (d_z, d_g)
+                d_g = tf.where(others[-1], d_g, tf.zeros_like(d_g))
+                d_z = tf.where(others[-1], d_z, tf.zeros_like(d_z))
+                kept = tf.where(others[-1], d_h * z, d_h)
+                return (kept + tf.matmul(d_z, transposed),), (d_z, d_g)
 
             (d_first,), (d_z, d_candidate) = scan(
                 backward,

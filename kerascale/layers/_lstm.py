@@ -1,8 +1,8 @@
 """The recurrence of an LSTM, with a gradient of its own, in a form for XLA on CPUs.
 
-Of the backward pass only what depends on the step after it is in the loop; what does
-not is computed for all steps at once before it, and the gradient of the recurrent
-kernel after it, in one product.
+Inputs are projected before the loop, and the gradient of the recurrent kernel is one
+product after it. Gates stay apart: what joins them by a reshape XLA does not vectorise
+on a CPU, what concatenates them it does.
 """
 
 from typing import Any
@@ -65,50 +65,42 @@ def lstm(
         def gradient(
             d_states: tf.Tensor, d_hidden: tf.Tensor, d_carry: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            tanh_c = tf.tanh(c)
-            # What the gradient of the cell state, or of the output for the last one,
-            # is times to be that of a gate before its activation.
-            factors = tf.stack(
-                [
-                    g * i * (1 - i),
-                    before(carry, c) * f * (1 - f),
-                    i * (1 - g * g),
-                    tanh_c * o * (1 - o),
-                ],
-                2,
-            )
-            to_cell, keep = o * (1 - tanh_c * tanh_c), f
-            if mask is not None:
-                factors = tf.where(mask[..., None], factors, tf.zeros_like(factors))
-                to_cell = tf.where(mask, to_cell, tf.zeros_like(to_cell))
-                keep = tf.where(mask, keep, tf.ones_like(keep))
-            rows = {"factors": factors, "to_cell": to_cell, "keep": keep}
-            if mask is not None:
-                rows["passed"] = tf.cast(~mask, d_hidden.dtype)
+            rows = [i, f, g, o, before(carry, c), c]
             if every_state:
-                rows["upstream"] = d_states
+                rows.append(d_states)
             else:
                 d_hidden += d_states
-            of_output = tf.constant([False, False, False, True])[None, :, None]
+            if mask is not None:
+                rows.append(mask)
             transposed = tf.transpose(kernel)
 
-            def backward(state: Any, values: Any) -> Any:
-                row = dict(zip(rows, values, strict=True))
+            def backward(state: Any, row: Any) -> Any:
                 d_h, d_c = state
+                i, f, g, o, c_before, c, *others = row
                 if every_state:
-                    d_h += row["upstream"]
-                d_c += d_h * row["to_cell"]
-                chosen = tf.where(of_output, d_h[:, None], d_c[:, None])
-                d_z = tf.reshape(chosen * row["factors"], [-1, _GATES * units])
+                    d_h += others[0]
+                tanh_c = tf.tanh(c)
+                d_cell = d_c + d_h * o * (1 - tanh_c * tanh_c)
+                d_z = tf.concat(
+                    [
+                        d_cell * g * i * (1 - i),
+                        d_cell * c_before * f * (1 - f),
+                        d_cell * i * (1 - g * g),
+                        d_h * tanh_c * o * (1 - o),
+                    ],
+                    1,
+                )
+                if mask is None:
+                    return (tf.matmul(d_z, transposed), d_cell * f), (d_z,)
+                d_z = tf.where(others[-1], d_z, tf.zeros_like(d_z))
                 d_before = tf.matmul(d_z, transposed)
-                if mask is not None:
-                    d_before += d_h * row["passed"]
-                return (d_before, d_c * row["keep"]), (d_z,)
+                d_before += tf.where(others[-1], tf.zeros_like(d_h), d_h)
+                return (d_before, tf.where(others[-1], d_cell * f, d_c)), (d_z,)
 
             (d_first, d_first_carry), (d_z,) = scan(
                 backward,
                 (d_hidden, d_carry),
-                list(rows.values()),
+                rows,
                 [_GATES * units],
                 reverse=True,
             )
