@@ -290,3 +290,32 @@ def test_whether_onednn_is_on(run_python):
     for value, state in (("0", "off"), ("1", "on")):
         told = run_python(code, env={"TF_ENABLE_ONEDNN_OPTS": value}).stdout
         assert told.strip() == state
+
+
+def test_whether_xla_compiles_is_known():
+    """If it fails: how `tf.function` marks the graphs that it compiles has changed."""
+    seen = {}
+
+    def note(name):
+        seen[name] = private_keras.is_compiled_by_xla()
+        return tf.zeros([])
+
+    def body(i):
+        note("loop")
+        return (i + 1,)
+
+    def compiled():
+        tf.while_loop(lambda i: i < 2, body, (0,))
+        tf.function(lambda: note("inner"), autograph=False)()
+        return note("compiled")
+
+    tf.function(compiled, jit_compile=True, autograph=False)()
+    tf.function(lambda: note("plain"), autograph=False)()
+    note("eager")
+    assert seen == {
+        "loop": True,
+        "inner": True,
+        "compiled": True,
+        "plain": False,
+        "eager": False,
+    }

@@ -19,6 +19,7 @@ from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 from tensorflow.python.framework import kernels, op_def_registry
+from tensorflow.python.ops import control_flow_util
 from tensorflow.python.util import _pywrap_util_port
 
 from kerascale.errors import RefusedError
@@ -73,6 +74,12 @@ def has_xla_kernel(op: str) -> bool:
 def _register_xla_kernels() -> None:
     # They are there from the first compilation on.
     tf.function(lambda: tf.zeros([]), autograph=False, jit_compile=True)()
+
+
+def is_compiled_by_xla() -> bool:
+    """Whether what is traced now is inside of a function with `jit_compile=True`."""
+    graph = tf.compat.v1.get_default_graph()
+    return control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
 def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:

@@ -4,12 +4,15 @@ from kerascale.layers.attention import SelfAttention
 from kerascale.layers.convolution import ConvolutionBlock, ResidualBlock
 from kerascale.layers.dropout import Dropout
 from kerascale.layers.positions import PositionEmbedding, SinusoidalPositions
+from kerascale.layers.recurrent import GRU, LSTM
 from kerascale.layers.sequences import ToSequence
 from kerascale.layers.token_embedding import TokenEmbedding
 from kerascale.layers.transformer_block import TransformerBlock
 from kerascale.layers.transformer_stack import TransformerStack
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "ConvolutionBlock",
     "Dropout",
     "PositionEmbedding",

@@ -40,8 +40,8 @@ def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
             slope = inner - _row_means(inner) - unit * _row_means(inner * unit)
             return (
                 slope * scale,
-                _column_sums(upstream * unit),
-                _column_sums(upstream),
+                column_sums(upstream * unit),
+                column_sums(upstream),
             )
 
         return unit * gamma + beta, gradient
@@ -69,7 +69,7 @@ def affine(x: Any, kernel: Any, bias: Any) -> tf.Tensor:
             return (
                 tf.matmul(upstream, kernel, transpose_b=True),
                 tf.matmul(rows, upstream, transpose_a=True),
-                _column_sums(upstream),
+                column_sums(upstream),
             )
 
         return tf.matmul(rows, kernel) + bias, gradient
@@ -112,7 +112,8 @@ def _row_means(rows: tf.Tensor) -> tf.Tensor:
     return tf.matmul(rows, tf.fill([width, 1], tf.constant(1 / width, rows.dtype)))
 
 
-def _column_sums(rows: tf.Tensor) -> tf.Tensor:
+def column_sums(rows: tf.Tensor) -> tf.Tensor:
+    """The sums of the columns of a matrix."""
     if not _has_exact_products():
         return tf.reduce_sum(rows, 0)
     ones = tf.ones([_ROWS, tf.shape(rows)[0]], rows.dtype)

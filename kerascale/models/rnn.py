@@ -5,14 +5,14 @@ from typing import Any
 
 import keras
 
-from kerascale.layers import TokenEmbedding, ToSequence
+from kerascale.layers import GRU, LSTM, TokenEmbedding, ToSequence
 from kerascale.layers._arguments import choice, flag, positive_int, positive_ints
 from kerascale.layers._common import Shape, build_in_turn
 from kerascale.models.classifier import Classifier
 
 _CELLS = {
-    "gru": keras.layers.GRU,
-    "lstm": keras.layers.LSTM,
+    "gru": GRU,
+    "lstm": LSTM,
     "simple": keras.layers.SimpleRNN,
 }
 

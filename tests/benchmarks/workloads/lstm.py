@@ -44,6 +44,17 @@ def keras_model(keras):
     )
 
 
+def kerascale_model(ks, keras):
+    return keras.Sequential(
+        [
+            keras.Input((LENGTH,), dtype="int32"),
+            keras.layers.Embedding(VOCABULARY, WIDTH),
+            ks.layers.LSTM(UNITS),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
 def jax_logits(jax, w, x, key):
     embedded = w["embeddings"][x]
     # The projection of the inputs in one product, outside the loop.
@@ -104,6 +115,7 @@ WORKLOAD = Workload(
     data=data,
     weights=weights,
     keras_model=keras_model,
+    kerascale_model=kerascale_model,
     jax_logits=jax_logits,
     torch_model=torch_model,
     torch_inputs=lambda x: x.astype("int64"),
