@@ -31,7 +31,7 @@ LAYERS = [
     {"fields"},
     {"stopping", "monitoring"},
     {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
-    {"foreign"},
+    {"foreign", "same_host"},
     {"screen"},
     {"live_view"},
 ]

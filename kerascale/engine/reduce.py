@@ -28,6 +28,12 @@ def no_communication() -> Iterator[None]:
         _tracing.alone = False
 
 
+def refuse_inside() -> None:
+    """Raises `CommunicatesInside` within `no_communication`."""
+    if getattr(_tracing, "alone", False):
+        raise CommunicatesInside
+
+
 def buckets(
     like: Sequence[tf.Tensor | tf.Variable], bucket_bytes: int = BUCKET_BYTES
 ) -> list[list[int]]:
@@ -93,8 +99,7 @@ def all_reduce(
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1 or not tensors:
         return list(tensors)
-    if getattr(_tracing, "alone", False):
-        raise CommunicatesInside
+    refuse_inside()
     dense = [t for t in tensors if not isinstance(t, tf.IndexedSlices)]
     buffers = pack(dense)
     # TensorFlow joins what it is given at once, of one dtype.
