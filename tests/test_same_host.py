@@ -27,14 +27,17 @@ class Group:
     def __init__(self, num_ranks, patience_seconds=PATIENCE_SECONDS):
         self.processes = [
             subprocess.Popen(
-                [sys.executable, summing.__file__, str(r), str(num_ranks)]
-                + [str(patience_seconds)],
+                [
+                    sys.executable,
+                    summing.__file__,
+                    *map(str, (rank, num_ranks, patience_seconds)),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
-            for r in range(num_ranks)
+            for rank in range(num_ranks)
         ]
         addresses = [self.hear(rank) for rank in self.ranks]
         self.tell(addresses)

@@ -7,7 +7,7 @@ gRPC, though they are in the memory of the same machine.
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -39,6 +39,7 @@ class _Way:
         strategy: The one of this process.
         sum: Through shared memory; None: TensorFlow's way.
         smallest_bytes: Of gradients for which shared memory is taken.
+        said: What a person was told last.
     """
 
     strategy: tf.distribute.Strategy
@@ -95,18 +96,17 @@ def all_reduce(
     if way is None or way.sum is None:
         return reduce.all_reduce(tensors)
     own = [i for i, tensor in enumerate(tensors) if _is_shareable(tensor)]
-    num_bytes = sum(
-        tensors[i].shape.num_elements() * tensors[i].dtype.size for i in own
-    )
+    shares = [tensors[i] for i in own]
+    num_bytes = sum(t.shape.num_elements() * t.dtype.size for t in shares)
     if not own or num_bytes < way.smallest_bytes:
         return reduce.all_reduce(tensors)
     reduce.refuse_inside()
     _say(way, num_bytes)
     others = [i for i in range(len(tensors)) if i not in set(own)]
+    rest = reduce.all_reduce([tensors[i] for i in others])
     result = list(tensors)
-    for i, tensor in zip(others, reduce.all_reduce([tensors[i] for i in others])):
+    for i, tensor in zip(others, rest, strict=True):
         result[i] = tensor
-    shares = [tensors[i] for i in own]
 
     def add(*arrays: np.ndarray) -> list[np.ndarray]:
         return way.sum(arrays)
@@ -171,9 +171,10 @@ def _say(way: _Way, num_bytes: int) -> None:
         f"all-reduce: shared memory ({num_bytes / 1e6:.3g} MB of gradients, "
         f"{way.strategy.num_replicas_in_sync} workers of this host)"
     )
-    if way.said != text:  # A function may be traced again.
-        way.said = text
+    # A function may be traced again.
+    if way.said != text and replicas.is_chief(way.strategy):
         say(text)
+    way.said = text
 
 
 def _number(wish: str) -> int:

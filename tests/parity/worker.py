@@ -2,9 +2,9 @@
 
     python worker.py STRATEGY PRECISION OUTPUT CASE...
 
-STRATEGY is `one`, `mirrored:N` or `workers:N` (told by TF_CONFIG), with `plain-`
-before it for plain Keras. The chief writes OUTPUT/CASE.npz; whoever fails writes
-OUTPUT/CASE.WORKER.error.
+STRATEGY is `one`, `mirrored:N`, `workers:N` (told by TF_CONFIG) or `shared:N`: workers
+that sum gradients through shared memory. With `plain-` before it, it is for plain Keras.
+The chief writes OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def main(strategy_name, precision, output, *names):
             text = traceback.format_exc()
             print(text, file=sys.stderr)
             (building.output / f"{name}.{worker}.error").write_text(text)
-            if "workers" in strategy_name:
+            if strategy_name.startswith(("workers", "shared")):
                 # Workers may be out of step now: the rest wants new processes.
                 sys.exit(OUT_OF_STEP)
         else:
@@ -112,7 +112,10 @@ def make(tf, name):
         devices = [tf.config.LogicalDeviceConfiguration()] * int(count)
         tf.config.set_logical_device_configuration(cpu, devices)
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(int(count))])
-    if kind == "workers":
+    if kind in ("workers", "shared"):
+        # Models as small as these would not be worth it.
+        way = "shared_memory" if kind == "shared" else "tensorflow"
+        os.environ["KERASCALE_ALL_REDUCE"] = way
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
 
