@@ -17,13 +17,12 @@ from typing import Any
 
 from . import environments
 from .contenders import TESTS, Contender, FailedError, Process
+from .runners import steps_of
 from .statistics import Spread, epochs_for, shuffled_rounds, who_learned_otherwise
 from .workload import Workload
 
 WORKERS = 2
 LETTERS = ("D", "P")
-# Enough for a round where a step takes long.
-_MOST_STEPS = 40
 _LOSS_BATCHES = 2
 
 _KERAS = {
@@ -67,11 +66,6 @@ CONTENDERS = {
         ),
     )
 }
-
-
-def steps_of(workload: Workload) -> int:
-    """Steps of an epoch, alone and together."""
-    return min(workload.steps_per_epoch, _MOST_STEPS)
 
 
 class Team:

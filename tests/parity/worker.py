@@ -3,8 +3,8 @@
     python worker.py STRATEGY PRECISION OUTPUT CASE...
 
 STRATEGY is `one`, `mirrored:N`, `workers:N` (told by TF_CONFIG) or `shared:N`: workers
-that sum gradients through shared memory. With `plain-` before it, it is for plain Keras.
-The chief writes OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
+that sum gradients through shared memory; with `plain-` before it for plain Keras. The
+chief writes OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
 """
 
 import contextlib

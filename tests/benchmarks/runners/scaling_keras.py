@@ -11,9 +11,8 @@ import numpy as np
 import kerascale as ks
 
 from .. import protocol
-from ..scaling import steps_of
 from ..workload import Workload
-from . import asked
+from . import asked, steps_of
 from .keras_fit import loss, optimizer, versions
 
 

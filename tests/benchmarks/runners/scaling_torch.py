@@ -5,9 +5,8 @@ import os
 import torch
 
 from .. import protocol
-from ..scaling import steps_of
 from ..workload import Workload
-from . import asked
+from . import asked, steps_of
 from .torch_loop import TorchLoop, loss
 
 
