@@ -7,16 +7,14 @@ import pytest
 STRATEGIES = ("shared:2", "shared:3")
 # What goes into the sum is not the same in each: packed, sparse, accumulated, compiled,
 # of a user's own step, of an empty slice, one by one.
-DEFAULT = {
-    "shared:2": ("jit_compile", "custom_train_step"),
-    "shared:3": (
-        "sparse_gradients",
-        "jit_compile_accumulation",
-        "empty_slice_dense",
-        "run_eagerly",
-        "steps_per_execution",
-    ),
-}
+DEFAULT = (
+    "custom_train_step",
+    "empty_slice_dense",
+    "jit_compile_accumulation",
+    "run_eagerly",
+    "sparse_gradients",
+    "steps_per_execution",
+)
 
 
 def _cells():
@@ -30,7 +28,7 @@ def _cells():
                 pytest.mark.runs(strategy, "float64", case.name),
                 pytest.mark.runs("one", "float64", case.name),
             ]
-            if case.name not in DEFAULT[strategy]:
+            if strategy != "shared:3" or case.name not in DEFAULT:
                 marks.append(pytest.mark.slow)
             yield pytest.param(
                 case, strategy, marks=marks, id=f"{case.name}-{strategy}"
@@ -46,7 +44,7 @@ def test_equals_one_device(case, strategy, results):
 
 
 def test_the_cases_of_the_quick_selection_are_there():
-    assert set().union(*DEFAULT.values()) <= set(cases.CASES)
+    assert set(DEFAULT) <= set(cases.CASES)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
