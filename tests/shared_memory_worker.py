@@ -16,7 +16,7 @@ import numpy as np
 
 import kerascale as ks
 
-# Gradients are less, and more, than what is worth it by itself.
+# The second needs more memory than the first.
 FEW, MANY = 8, 4096
 
 

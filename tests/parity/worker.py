@@ -3,8 +3,9 @@
     python worker.py STRATEGY PRECISION OUTPUT CASE...
 
 STRATEGY is `one`, `mirrored:N`, `workers:N` (told by TF_CONFIG) or `shared:N`: workers
-that sum gradients through shared memory; with `plain-` before it for plain Keras. The
-chief writes OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
+that sum gradients through shared memory, not by TensorFlow; with `plain-` before it for
+plain Keras. The chief writes OUTPUT/CASE.npz; whoever fails writes
+OUTPUT/CASE.WORKER.error.
 """
 
 import contextlib
@@ -113,7 +114,6 @@ def make(tf, name):
         tf.config.set_logical_device_configuration(cpu, devices)
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(int(count))])
     if kind in ("workers", "shared"):
-        # Models as small as these would not be worth it.
         way = "shared_memory" if kind == "shared" else "tensorflow"
         os.environ["KERASCALE_ALL_REDUCE"] = way
         return tf.distribute.MultiWorkerMirroredStrategy()
