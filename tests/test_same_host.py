@@ -199,6 +199,13 @@ def test_workers_out_of_step_are_told_instead_of_a_wrong_sum():
         assert any("is out of step: expected reduction 2" in error for error in errors)
 
 
+def test_nothing_to_sum():
+    with group_of(2) as group:
+        for layout in ([["float32", [0]]], [["float32", [3]]]):
+            answers = group.sum(0, layout)
+            assert answers == [{"digests": [expected(2, 0, layout)]}] * 2
+
+
 def test_nothing_is_left_behind():
     before = set(os.listdir("/dev/shm"))
     with group_of(2) as group:

@@ -7,6 +7,7 @@ The memory has no name: the first process makes it, the others open it through
 import contextlib
 import mmap
 import os
+import threading
 import weakref
 import zlib
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ class SharedSum:
         self._results = _Results()
         self._layouts: dict[tuple, _Layout] = {}
         self._by_shares = peers.num_ranks > 2
+        # TensorFlow may call from any of its threads.
+        self._lock = threading.Lock()
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The sum of each array.
@@ -59,7 +62,8 @@ class SharedSum:
             PeerError: A peer is gone, does not come, or is out of step.
         """
         try:
-            return self._sum(arrays)
+            with self._lock:
+                return self._sum(arrays)
         except (OSError, MemoryError) as error:
             raise self._peers.fail(f"shared memory: {error}") from error
 
@@ -150,7 +154,8 @@ class _Layout:
                     self._places[i] = (at, end, name, shape)
                     at = -(-end // _ALIGNMENT) * _ALIGNMENT
             self._regions.append((dtype, begin, at))
-        self.num_bytes = at
+        # Memory of no bytes cannot be shared.
+        self.num_bytes = max(at, _ALIGNMENT)
 
     def views(self, part: np.ndarray) -> list[np.ndarray]:
         """The arrays in a part."""
