@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from kerascale.launch.environment import free_ports
+from kerascale.same_host import shared_sum
 
 WORKER = pathlib.Path(__file__).with_name("shared_memory_worker.py")
 SAID = "all-reduce: shared memory"
@@ -95,6 +97,22 @@ def test_what_workers_do_not_agree_on_is_refused_on_all(ways, expected):
     for code, _, told in workers(ways=ways):
         assert code == 1
         assert f"KERASCALE_ALL_REDUCE: {expected}" in told
+
+
+def test_a_sum_that_tensorflow_holds_is_not_written_over():
+    results = shared_sum._Results()
+
+    def give(value):
+        array = results.take(64).view("float32")
+        array[:] = value
+        return array
+
+    @tf.function
+    def call(value):
+        return tf.numpy_function(give, [value], tf.float32)
+
+    held = [call(tf.constant(float(i))) for i in range(6)]
+    assert [float(tensor[-1]) for tensor in held] == [0, 1, 2, 3, 4, 5]
 
 
 ONE_PROCESS = """
