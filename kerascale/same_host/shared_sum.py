@@ -4,7 +4,6 @@ The memory has no name: the first process makes it, the others open it through
 `/proc/PID/fd`, and it is gone with the last of them, however they end.
 """
 
-import contextlib
 import mmap
 import os
 import threading
@@ -122,8 +121,6 @@ class SharedSum:
             if not is_first:
                 file = self._peers.open_file(0, number)
             memory = mmap.mmap(file, num_bytes)
-            with contextlib.suppress(OSError, AttributeError):  # Where there are none.
-                memory.madvise(mmap.MADV_HUGEPAGE)
             # Before the first closes it.
             self._exchange(_OPENED, layout)
         finally:
