@@ -33,7 +33,7 @@ LAYERS = [
     {"process"},
     {"programs"},
     {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
-    {"foreign"},
+    {"foreign", "same_host"},
     {"screen"},
     {"live_view"},
 ]

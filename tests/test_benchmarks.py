@@ -14,6 +14,7 @@ from benchmarks import (
     environments,
     report,
     rounds,
+    scaling,
     serving,
     watching,
 )
@@ -352,3 +353,67 @@ def test_what_being_watched_costs_is_compared_within_a_round():
     assert found["saved"]["median"] == pytest.approx(0.05)
     lines = watching.table(found).splitlines()
     assert ["kept" in lines[2], "MISSED" in lines[3]] == [True, True]
+
+
+def test_scaling_is_compared_round_by_round():
+    rates = {
+        "kerascale": {
+            "together": [180.0, 90.0],
+            "apart": [200.0, 100.0],
+            "alone": [120.0, 60.0],
+        },
+        "torch": {
+            "together": [150.0, 75.0],
+            "apart": [200.0, 100.0],
+            "alone": [100.0, 50.0],
+        },
+    }
+    found = scaling.summary(rates)
+    assert found["kerascale"]["of_apart"]["median"] == pytest.approx(0.9)
+    assert found["kerascale"]["of_alone"]["median"] == pytest.approx(0.75)
+    assert found["kerascale"]["of_torch"]["median"] == pytest.approx(1.2)
+    for figures in found.values():
+        figures |= {"title": "it", "loss": 1.0, "notes": []}
+    result = {
+        "workload": "an MLP",
+        "item": "examples",
+        "parameters": 1000,
+        "workers": 2,
+        "contenders": found,
+    }
+    assert "| it | 135 | 0.90 | 0.90 to 0.90 | 0.75 | 1.20 | 1.0000 |  |" in (
+        scaling.table("P", result)
+    )
+
+
+class FakeProcess:
+    """Answers at once, with what a process of the benchmark answers."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.asked = []
+
+    def begin(self, do, **values):
+        self.asked.append((do, values))
+
+    def finish(self, do, *, timeout):
+        return {"seconds": self.seconds, "steps": 10}
+
+
+def test_a_team_is_as_fast_as_its_slowest():
+    team = scaling.Team([FakeProcess(1.0), FakeProcess(2.0)], 5)
+    workload = load_all()["P"]
+    assert team.rate(workload, 1) == 20 * workload.items_per_step / 2
+    assert team.processes[1].asked == [("run", {"epochs": 1})]
+
+
+def test_workers_of_the_scaling_benchmark_know_their_place():
+    first, second = scaling._places(2)
+    assert first["MASTER_PORT"] == second["MASTER_PORT"]
+    assert [first["RANK"], second["RANK"]] == ["0", "1"]
+    configs = [json.loads(place["TF_CONFIG"]) for place in (first, second)]
+    assert configs[0]["cluster"] == configs[1]["cluster"]
+    assert configs[1]["task"] == {"type": "worker", "index": 1}
+    for contender in scaling.CONTENDERS.values():
+        runner = contenders.TESTS / "benchmarks" / "runners" / f"{contender.runner}.py"
+        assert runner.is_file()

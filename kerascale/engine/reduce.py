@@ -28,6 +28,12 @@ def no_communication() -> Iterator[None]:
         _tracing.alone = False
 
 
+def refuse_inside() -> None:
+    """Raises `CommunicatesInside` within `no_communication`."""
+    if getattr(_tracing, "alone", False):
+        raise CommunicatesInside
+
+
 def buckets(
     like: Sequence[tf.Tensor | tf.Variable], bucket_bytes: int = BUCKET_BYTES
 ) -> list[list[int]]:
@@ -92,8 +98,7 @@ def all_reduce(
     """
     if not tensors:
         return []
-    if getattr(_tracing, "alone", False):
-        raise CommunicatesInside
+    refuse_inside()
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return list(tensors)

@@ -8,7 +8,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine import place, prepare, private_keras, reduce, replicas, step_loss
+from kerascale.engine import (
+    place,
+    prepare,
+    private_keras,
+    reduce,
+    replicas,
+    shared_memory,
+    step_loss,
+)
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
 Item = tuple[Any, tf.Tensor | None]
@@ -43,6 +51,8 @@ class TrainStep:
         )
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
+        if self.optimizer is not None:
+            shared_memory.connect(self.strategy)
 
     def __call__(self, item: Any) -> Any:
         """Runs the step in cross-replica context.
@@ -91,7 +101,7 @@ class TrainStep:
         compute = self._jit("compute", self._compute) if compiled else self._compute
         gradients, logs = compute(item)
         if gradients:
-            gradients = reduce.all_reduce(gradients)
+            gradients = shared_memory.all_reduce(gradients)
             update = self._jit("update", self._update) if compiled else self._update
             update(gradients)
         return logs
@@ -123,7 +133,7 @@ class TrainStep:
             all_sums[private_keras.trainable_index(self.optimizer, v)]
             for v in self._variables
         ]
-        total = reduce.all_reduce([s.value.read_value() for s in sums])
+        total = shared_memory.all_reduce([s.value.read_value() for s in sums])
 
         def update(total: list[tf.Tensor]) -> None:
             self._update([t / self.micro_batches for t in total])

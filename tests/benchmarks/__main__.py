@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from . import checkpointing, machine, report, rounds, serving, watching
-from .contenders import CONTENDERS, FailedError
+from . import checkpointing, machine, report, rounds, scaling, serving, watching
+from .contenders import CONTENDERS, Contender, FailedError
 from .workload import Workload, load_all
 
 # Workloads that one of the measurements has for itself.
@@ -22,7 +22,8 @@ _COSTS = {"checkpoint": (checkpointing, "P"), "watching": (watching, "D")}
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     workloads = load_all()
-    chosen = [CONTENDERS[name] for name in options.contenders]
+    known = scaling.CONTENDERS if options.what == "scaling" else CONTENDERS
+    chosen = [known[name] for name in options.contenders]
     plan = rounds.Plan(options.rounds, options.seconds, options.patience, options.seed)
     result: dict[str, Any] = {
         "what": options.what,
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.what in _COSTS:
         module, letter = _COSTS[options.what]
         return _cost(module, result, bench, workloads[letter], plan, options.json)
+    if options.what == "scaling":
+        return _scaling(result, bench, options, chosen, plan)
     for letter in options.workloads:
         if options.what == "startup":
             found = rounds.startup(bench, workloads[letter], chosen, plan)
@@ -74,6 +77,26 @@ def _cost(
     return 0
 
 
+def _scaling(
+    result: dict[str, Any],
+    bench: rounds.Bench,
+    options: argparse.Namespace,
+    chosen: Sequence[Contender],
+    plan: rounds.Plan,
+) -> int:
+    workloads = load_all()
+    for letter in options.workloads:
+        try:
+            found = scaling.measure(bench, workloads[letter], chosen, plan)
+        except FailedError as error:
+            _say(f"failed: {error}")
+            return 1
+        result["workloads"][letter] = found
+        print(scaling.table(letter, found), end="\n\n", flush=True)
+        _finish(result, bench, options.json)
+    return 0
+
+
 def _serving(
     result: dict[str, Any],
     bench: rounds.Bench,
@@ -101,10 +124,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "what",
         nargs="?",
         default="throughput",
-        choices=("throughput", "overhead", "startup", *_COSTS, "serving"),
+        choices=("throughput", "overhead", "startup", *_COSTS, "scaling", "serving"),
         help="items per second; the cost of a step of a tiny model; seconds from "
         "the start of the process to the end of the first steps; what saving and being "
-        "watched cost; or requests per second of the local server",
+        "watched cost; two workers of one host; or requests per second of the local "
+        "server",
     )
     parser.add_argument(
         "--workloads", type=_list, help=f"of {','.join(letters)}; default: all"
@@ -123,11 +147,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.what in _OF_ITS_OWN:
         options.workloads = [_OF_ITS_OWN[options.what]]
+    contenders = list(CONTENDERS)
+    if options.what == "scaling":
+        contenders = list(scaling.CONTENDERS)
+        options.workloads = options.workloads or list(scaling.LETTERS)
     options.workloads = options.workloads or letters
-    options.contenders = options.contenders or list(CONTENDERS)
+    options.contenders = options.contenders or contenders
     for name, known in (
         ("workloads", [*letters, *_OF_ITS_OWN.values()]),
-        ("contenders", list(CONTENDERS)),
+        ("contenders", contenders),
     ):
         unknown = [each for each in getattr(options, name) if each not in known]
         if unknown:

@@ -96,6 +96,7 @@ class Process:
         variables: Environment variables beside those of this process.
         log: The file for its standard error.
         cwd: The folder that it is started in.
+        pauses: Whether it is stopped meanwhile; a worker of several may not be.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class Process:
         variables: Mapping[str, str],
         log: pathlib.Path,
         cwd: str | os.PathLike | None = None,
+        pauses: bool = True,
     ) -> None:
         self._log = log
+        self._pauses = pauses
         self._buffer = b""
         self.started = time.perf_counter()
         with open(log, "wb") as errors:
@@ -127,14 +130,36 @@ class Process:
             FailedError: It says so, ends, or does not answer in time; it is ended
                 then.
         """
+        self.begin(do, **values)
+        return self.finish(do, timeout=timeout)
+
+    def begin(self, do: str, **values: Any) -> None:
+        """Lets it go on, and asks.
+
+        Raises:
+            FailedError: It has ended.
+        """
         try:
-            self._signal(signal.SIGCONT)
+            if self._pauses:
+                self._signal(signal.SIGCONT)
             self._popen.stdin.write(json.dumps({"do": do, **values}).encode() + b"\n")
             self._popen.stdin.flush()
+        except OSError as error:
+            self.stop()
+            raise FailedError(f"{do}: {error}; {self._last_words()}") from error
+
+    def finish(self, do: str, *, timeout: float) -> dict[str, Any]:
+        """Waits for the answer to what `begin` has asked.
+
+        Raises:
+            FailedError: As `ask`.
+        """
+        try:
             answer = json.loads(self._read_line(time.monotonic() + timeout))
             if "error" in answer:
                 raise FailedError(answer["error"])
-            self._signal(signal.SIGSTOP)
+            if self._pauses:
+                self._signal(signal.SIGSTOP)
         except (OSError, ValueError) as error:
             self.stop()
             raise FailedError(f"{do}: {error}; {self._last_words()}") from error

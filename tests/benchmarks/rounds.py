@@ -75,7 +75,15 @@ class Bench:
         Raises:
             FailedError: Its environment cannot be made.
         """
-        name = contender.environment
+        found = self.environment(contender.environment)
+        return contenders.start(contender, workload.letter, found, self.logs)
+
+    def environment(self, name: str) -> environments.Environment:
+        """An environment, made if it is not there.
+
+        Raises:
+            FailedError: It cannot be made.
+        """
         if name not in self.environments:
             try:
                 self.environments[name] = environments.get(name, self.say)
@@ -84,7 +92,7 @@ class Bench:
         found = self.environments[name]
         if isinstance(found, str):
             raise FailedError(f"environment {name!r}: {found}")
-        return contenders.start(contender, workload.letter, found, self.logs)
+        return found
 
 
 def throughput(

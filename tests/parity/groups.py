@@ -90,7 +90,7 @@ def run_all(strategy, precision, names, folder):
 def num_workers(strategy):
     """Processes of a strategy."""
     kind, _, count = strategy.removeprefix("plain-").partition(":")
-    return int(count) if kind == "workers" else 1
+    return int(count) if kind in ("workers", "shared") else 1
 
 
 def _wait(process, log, end):

@@ -2,9 +2,10 @@
 
     python worker.py STRATEGY PRECISION OUTPUT CASE...
 
-STRATEGY is `one`, `one:FORM` (told by KERASCALE_EXECUTION), `mirrored:N` or
-`workers:N` (told by TF_CONFIG), with `plain-` before it for plain Keras. The chief
-writes OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
+STRATEGY is `one`, `one:FORM` (told by KERASCALE_EXECUTION), `mirrored:N`, `workers:N`
+(told by TF_CONFIG) or `shared:N`: workers that sum gradients through shared memory, not
+by TensorFlow; with `plain-` before it for plain Keras. The chief writes
+OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
 """
 
 import contextlib
@@ -57,7 +58,7 @@ def main(strategy_name, precision, output, *names):
             text = traceback.format_exc()
             print(text, file=sys.stderr)
             (building.output / f"{name}.{worker}.error").write_text(text)
-            if "workers" in strategy_name:
+            if strategy_name.startswith(("workers", "shared")):
                 # Workers may be out of step now: the rest wants new processes.
                 sys.exit(OUT_OF_STEP)
         else:
@@ -113,7 +114,9 @@ def make(tf, name):
         devices = [tf.config.LogicalDeviceConfiguration()] * int(count)
         tf.config.set_logical_device_configuration(cpu, devices)
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(int(count))])
-    if kind == "workers":
+    if kind in ("workers", "shared"):
+        way = "shared_memory" if kind == "shared" else "tensorflow"
+        os.environ["KERASCALE_ALL_REDUCE"] = way
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
 

@@ -12,3 +12,12 @@ def asked() -> tuple[str, Workload]:
     """The contender and the workload that the command line names."""
     contender, letter = sys.argv[1:]
     return contender, load_all()[letter]
+
+
+# Of an epoch where several workers train: enough where a step takes long.
+_MOST_STEPS = 40
+
+
+def steps_of(workload: Workload) -> int:
+    """Steps of an epoch of workers, however many they are."""
+    return min(workload.steps_per_epoch, _MOST_STEPS)

@@ -1,0 +1,52 @@
+"""One of several workers that train; TF_CONFIG says which.
+
+    python shared_memory_worker.py [kill]
+
+It trains a small model and a larger one, and prints what tells their weights' bits.
+With `kill` it trains on, and worker 1 kills itself while worker 0 waits for it.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+
+import keras
+import numpy as np
+
+import kerascale as ks
+
+# The second needs more memory than the first.
+FEW, MANY = 8, 4096
+
+
+class KillSelf(keras.callbacks.Callback):
+    """Ends its own process before the third step."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(kill=""):
+    strategy = ks.strategies.get("multi_worker_mirrored")
+    for units in (FEW, MANY):
+        keras.utils.set_random_seed(0)
+        x = np.random.standard_normal((48, 16)).astype("float32")
+        with strategy.scope():
+            hidden = keras.layers.Dense(units, activation="tanh")
+            layers = [keras.Input((16,)), hidden, keras.layers.Dense(16)]
+            model = ks.scale(keras.Sequential(layers))
+            model.compile("adam", "mse")
+        model.fit(x, x, batch_size=8, verbose=0)
+        weights = b"".join(w.tobytes() for w in model.get_weights())
+        print(units, hashlib.sha256(weights).hexdigest(), flush=True)
+        print(f"trained {units}", file=sys.stderr, flush=True)
+    if kill:
+        is_second = strategy.cluster_resolver.task_id == 1
+        callbacks = [KillSelf()] if is_second else []
+        model.fit(x, x, batch_size=8, verbose=0, callbacks=callbacks)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
