@@ -64,7 +64,10 @@ for _ in range(2):
 
 
 @gains
-@pytest.mark.parametrize(("first", "notes"), [("keras", 1), ("kerascale", 0)])
+@pytest.mark.parametrize(
+    ("first", "notes"),
+    [("keras", 1), pytest.param("kerascale", 0, marks=pytest.mark.slow)],
+)
 def test_who_imports_keras_first_is_told_once(first, notes, run_python, monkeypatch):
     monkeypatch.delenv(process.ONEDNN, raising=False)
     told = run_python(_FIT.format(first=first), env=_CLEAR).stderr

@@ -11,6 +11,8 @@ PAIRS = {
     "lstm": (ks.layers.LSTM, keras.layers.LSTM),
     "gru": (ks.layers.GRU, keras.layers.GRU),
 }
+# One of them where a test takes long.
+QUICK = ["lstm", pytest.param("gru", marks=pytest.mark.slow)]
 BATCH, LENGTH, FEATURES, UNITS = 4, 7, 3, 5
 
 
@@ -231,7 +233,7 @@ def test_fit_in_one_program_is_that_of_keras(kind):
     assert histories[0]["loss"][-1] < histories[0]["loss"][0]
 
 
-@pytest.mark.parametrize("kind", list(PAIRS))
+@pytest.mark.parametrize("kind", QUICK)
 def test_weights_and_files_move_between_them(kind, tmp_path):
     ours, theirs = (_model(make) for make in PAIRS[kind])
     x = _data()[0]
@@ -264,7 +266,7 @@ def test_models_that_were_saved_with_the_layers_of_keras(cell, tmp_path, monkeyp
     np.testing.assert_array_equal(expected, new.predict(_inputs()[0], verbose=0))
 
 
-@pytest.mark.parametrize("kind", list(PAIRS))
+@pytest.mark.parametrize("kind", QUICK)
 def test_saved_model_answers_as_the_model(kind, tmp_path):
     model = _model(PAIRS[kind][0], jit_compile=True)
     x, y = _data()

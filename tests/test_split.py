@@ -68,9 +68,11 @@ def _softmax():
 @pytest.mark.parametrize(
     "options",
     [
-        {"layers": lambda: [_softmax()]},
+        pytest.param({"layers": lambda: [_softmax()]}, marks=pytest.mark.slow),
         {"layers": lambda: [ks.layers.Dropout(0.3, seed=7), _softmax()]},
-        {"layers": lambda: [_softmax()], "weighted": True},
+        pytest.param(
+            {"layers": lambda: [_softmax()], "weighted": True}, marks=pytest.mark.slow
+        ),
         {
             "layers": lambda: [keras.layers.Dense(3, kernel_regularizer="l2")],
             "loss": lambda: keras.losses.SparseCategoricalCrossentropy(
@@ -83,7 +85,6 @@ def _softmax():
             "x": np.random.default_rng(1).integers(0, 5, (75, 6)).astype("int32"),
         },
     ],
-    ids=["plain", "dropout", "weights", "sum", "embedding"],
 )
 def test_split_equals_whole(options, capfd):
     whole, parts = _trained("loop", **options), _trained("split", **options)
@@ -94,6 +95,7 @@ def test_split_equals_whole(options, capfd):
     assert "not split" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_repeated_run_has_the_same_bits():
     one, other = (
         _trained("split", lambda: [ks.layers.Dropout(0.3, seed=7), _softmax()])
