@@ -95,7 +95,8 @@ def _machine() -> list[Any]:
     ]
     count = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     versions = [tf.__version__, keras.__version__, __version__]
-    return [processor, len(count), devices, versions]
+    kernels = private_keras.onednn()
+    return [processor, len(count), devices, versions, kernels]
 
 
 def _model(model: keras.Model) -> list[Any]:

@@ -190,7 +190,8 @@ class Trial:
 
     def _steps_of(self, seconds: float) -> int:
         most = self._batches.num_examples // self._batches.batch_size
-        return max(1, min(int(_WINDOW_SECONDS / seconds), most))
+        # Of one step there is another function, which would have to be traced too.
+        return max(1, min(max(2, int(_WINDOW_SECONDS / seconds)), most))
 
     def _bytes_of_batch(self) -> int:
         specs = keras.tree.flatten(self._feed.batch_spec)
