@@ -69,10 +69,11 @@ class SplitStep:
             id(metric.variables[1]) for metric in private_keras.loss_metrics(model)
         }
         self._seeds = [generator.state for generator in randomness.generators(model)]
-        self._parts = [
-            tf.function(self._part(each), jit_compile=True, autograph=False)
-            for each in self._slices
-        ]
+        # Parts of one size are one program.
+        self._programs = {
+            count: tf.function(self._part(count), jit_compile=True, autograph=False)
+            for _, count in self._slices
+        }
         self._update = tf.function(self._add_up, jit_compile=True, autograph=False)
 
     def problem(self, batch: Any) -> str:
@@ -86,13 +87,13 @@ class SplitStep:
             return found
         try:
             private_keras.wrap_losses(self._model, GlobalLoss)
-            slices = [self._rows(batch, each) for each in self._slices]
-            for part, rows in zip(self._parts, slices, strict=True):
-                names = chunk.uncompilable(part, rows)
+            for program, arguments in self._calls(batch):
+                names = chunk.uncompilable(program, *arguments)
                 if names:
                     return f"XLA has no kernel for {', '.join(names)}"
-            whole = tf.function(self._part(None), autograph=False)(batch)
-            parts = [p(r) for p, r in zip(self._parts, slices, strict=True)]
+            whole = tf.function(self._part(None), autograph=False)
+            whole = whole(batch, tf.constant(0, tf.int64))
+            parts = [program(*arguments) for program, arguments in self._calls(batch)]
         except reduce.CommunicatesInside:
             return "the rows of a batch are computed from each other"
         except Exception as error:  # Of a user's own code too: once more, whole.
@@ -101,10 +102,7 @@ class SplitStep:
 
     def __call__(self, batch: Any) -> None:
         """Traces a step on a batch of `batch_size` rows."""
-        found = [
-            part(self._rows(batch, each))
-            for part, each in zip(self._parts, self._slices, strict=True)
-        ]
+        found = [program(*arguments) for program, arguments in self._calls(batch)]
         loss = self._update(found)
         if loss is not None:
             step_loss.tell(loss)
@@ -128,26 +126,39 @@ class SplitStep:
             return f"{', '.join(names)}: the rows of a batch depend on each other"
         return ""
 
-    def _rows(self, batch: Any, which: tuple[int, int]) -> Any:
-        offset, count = which
+    def _calls(self, batch: Any) -> list[tuple[Callable[..., Found], Any]]:
+        """The program of each part, with its rows and where they begin."""
+        calls = []
+        for offset, count in self._slices:
 
-        def rows(tensor: tf.Tensor) -> tf.Tensor:
-            found = tensor[offset : offset + count]
-            found.set_shape([count, *tensor.shape[1:]])
-            return found
+            def rows(
+                tensor: tf.Tensor, offset: int = offset, count: int = count
+            ) -> tf.Tensor:
+                found = tensor[offset : offset + count]
+                found.set_shape([count, *tensor.shape[1:]])
+                return found
 
-        return tf.nest.map_structure(rows, batch)
+            arguments = (
+                tf.nest.map_structure(rows, batch),
+                tf.constant(offset, tf.int64),
+            )
+            calls.append((self._programs[count], arguments))
+        return calls
 
-    def _part(self, which: tuple[int, int] | None) -> Callable[[Any], Found]:
-        """Computes rows of a batch, and changes nothing; None: all of them."""
+    def _part(self, count: int | None) -> Callable[[Any, tf.Tensor], Found]:
+        """Computes so many rows, and changes nothing; None: a whole batch."""
 
-        def compute(rows: Any) -> Found:
+        def compute(rows: Any, offset: tf.Tensor) -> Found:
             rows = private_keras.as_single_steps_see(self._model, rows)
             here, recorder = None, private_keras.Recorder()
-            if which is not None:
-                size, (offset, count) = self._batch_size, which
-                numbers = (tf.constant(n, tf.int64) for n in (size, offset, count))
-                here = place.Place(*numbers, len(self._slices), all_here=True)
+            if count is not None:
+                here = place.Place(
+                    size=tf.constant(self._batch_size, tf.int64),
+                    offset=offset,
+                    count=tf.constant(count, tf.int64),
+                    replicas=len(self._slices),
+                    all_here=True,
+                )
                 recorder.share = here.share
             zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in self._metrics]
             with (
