@@ -1,9 +1,13 @@
 """What has to be set in a process before TensorFlow is imported in it.
 
-`import kerascale` sets it, because nothing later is early enough: `import keras`
-imports TensorFlow, which reads `TF_ENABLE_ONEDNN_OPTS` on the way, and its flags for
-XLA before the first operation. Where TensorFlow is there already nothing is set; what
-a user has set is left as it is. Processes that are started from here inherit it.
+`import kerascale` sets it, because little later is early enough: TensorFlow reads its
+flags for XLA before the first operation. Where TensorFlow is there already nothing is
+set; what a user has set is left as it is.
+
+`TF_ENABLE_ONEDNN_OPTS`, which is read while TensorFlow is imported, is a user's own to
+set. On processors with AVX2 and no AVX-512 it makes convolutions faster, and there a
+convolutional network that is interrupted and goes on with it has not the bits of one
+that was not.
 """
 
 import functools
@@ -26,10 +30,6 @@ def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
     """
     if "tensorflow" in sys.modules or has_gpu(environ):
         return
-    if gains_by_onednn(cpu_flags()):
-        # By itself TensorFlow takes these kernels on processors with AVX-512 VNNI and
-        # the like only. They give other last bits, so runs record it.
-        environ.setdefault(ONEDNN, "1")
     programs.announce(environ)
 
 

@@ -270,8 +270,6 @@ class Engine(keras.Model):
             is_silent=verbose == 0,
         )
         compiled.keep()  # Of a trial.
-        if verbose:
-            compiled.tell()
         skip = getattr(data, "skip", 0)
         if skip:
             callbacks = fitting.ResumingCallbacks(
