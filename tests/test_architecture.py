@@ -11,7 +11,7 @@ PACKAGE = ROOT / "kerascale"
 # Each layer may import from itself and from those below (design: "Layers").
 LAYERS = [
     {"cli", "__main__"},
-    {"training", "launch", "verification", "chaos", "doctor", "reporting"},
+    {"training", "launch", "verification", "chaos", "doctor", "reporting", "bench"},
     {
         "executing",
         "finishing",

@@ -22,7 +22,13 @@ def _nothing_left(folder):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["recipes"], ["show", "mlp"], ["train", "rnn", "--help"]],
+    [
+        ["--help"],
+        ["recipes"],
+        ["show", "mlp"],
+        ["train", "rnn", "--help"],
+        ["bench", "--help"],
+    ],
     ids=" ".join,
 )
 def test_help_does_not_import_tensorflow(run_python, arguments):

@@ -301,6 +301,14 @@ def test_a_trial_changes_nothing(monkeypatch, capfd):
     assert "measured before" in capfd.readouterr().err
 
 
+def test_tracing_is_not_taken_for_the_time_of_a_slow_step(monkeypatch):
+    monkeypatch.setattr(known_forms, "WORTH_COMPILING_SECONDS", 0.0)
+    monkeypatch.setattr(trials, "_WINDOW_SECONDS", 1e-9)  # Any step is slow.
+    known = trials.Trial(_model(), _batches()).run(10**6)
+    # Far more than an epoch's steps are made in a second.
+    assert known.steps == _batches().steps_per_epoch
+
+
 def test_what_cannot_be_undone_is_not_tried():
     counter = tf.Variable(0)
 

@@ -24,6 +24,7 @@ from kerascale.fields import nearest
 # Command -> what it does. Each is a module of this package with `run(arguments)`.
 COMMANDS = {
     "doctor": "look at this machine: versions, disks, threads, devices, cluster",
+    "bench": "measure how fast usual models are trained on this machine",
     "recipes": "list the recipes",
     "show": "show a recipe: what it does, and every field of its configuration",
     "train": "train a recipe into a run folder",

@@ -36,6 +36,7 @@ def run(
     module: str,
     environments: Sequence[Mapping[str, str]],
     limit_seconds: float,
+    arguments: Sequence[str] = (),
 ) -> list[Ended]:
     """Runs a module once in each environment, at the same time.
 
@@ -45,13 +46,15 @@ def run(
         module: Passes its results on by `tell`.
         environments: Environment variables.
         limit_seconds: How long they may take.
+        arguments: What each is given on its command line.
     """
     lifeline, own_end = os.pipe()
     children: list[_Child] = []
     until = time.monotonic() + limit_seconds
     try:
         for index, environ in enumerate(environments):
-            children.append(_Child(index, module, environ, lifeline))
+            command = [sys.executable, "-m", module, *arguments]
+            children.append(_Child(index, command, environ, lifeline))
         while any(child.worker.running for child in children):
             for child in children:
                 child.worker.look()
@@ -83,9 +86,8 @@ def tell(name: str, value: Any) -> None:
 
 class _Child:
     def __init__(
-        self, index: int, module: str, environ: Mapping[str, str], line: int
+        self, index: int, command: Sequence[str], environ: Mapping[str, str], line: int
     ) -> None:
-        command = [sys.executable, "-m", module]
         self.worker = Worker(index, command, environ, line, subprocess.PIPE)
         self._lines: dict[str, list[str]] = {"out": [], "err": []}
         self._readers = [

@@ -501,6 +501,16 @@ def set_form(model: keras.Model, form: Form) -> None:
         model.train_function = None
 
 
+def form_of(model: keras.Model) -> Form:
+    """The form in which the last `fit` of a model executed its steps."""
+    function, kind = model.train_function, "loop"
+    if isinstance(function, Execution) and function.is_one_program:
+        kind = "one_program"
+    elif isinstance(function, Execution) and function.is_split:
+        kind = "split"
+    return Form(kind, model.steps_per_execution)
+
+
 def release(model: keras.Model) -> None:
     """After a `fit`: lets go of its data."""
     if isinstance(model.train_function, Execution):

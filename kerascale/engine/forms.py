@@ -21,7 +21,10 @@ class Form:
     steps: int
 
     def __str__(self) -> str:
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
         if self.kind == "one_program":
-            return f"one XLA program of {self.steps} steps"
-        text = f"a loop of {self.steps} steps"
+            return f"one XLA program of {steps}"
+        if (self.kind, self.steps) == ("loop", 1):
+            return "step by step"
+        text = f"a loop of {steps}"
         return f"{text}, each split over the cores" if self.kind == "split" else text
