@@ -87,8 +87,7 @@ class Trial:
         seconds = self._time(loop, 2)
         is_long = total_steps >= Known(seconds, 1).enough
         if is_long:  # Of two steps, half is the beginning of an execution.
-            # A single step is another function, which is not traced yet.
-            seconds = self._time(loop, max(2, self._steps_of(seconds)))
+            seconds = self._time(loop, self._steps_of(seconds))
             is_long = total_steps >= Known(seconds, 1).enough
         self._seconds["loop"] = seconds
         known = Known(seconds, self._even(int(_EXECUTION_SECONDS / seconds)))
