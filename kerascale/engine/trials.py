@@ -35,9 +35,6 @@ _MOST_STEPS = 1024
 # What is gathered in front of a program takes at most this much memory.
 _MOST_BYTES = 128 * 2**20
 
-# To split takes as long to be tried as a program, and gains less.
-_WORTH_SPLITTING_SECONDS = 30.0
-
 _WINDOW_SECONDS = 0.3
 _ROUNDS = 3
 # Another form is taken if it is faster by more than what measuring is off by.
@@ -100,8 +97,7 @@ class Trial:
         if self._may_be_compiled(loop, forced):
             if forced in (None, "one_program"):
                 best, form = self._with_program(best, form, forced is not None)
-            is_longer = total_steps * seconds > _WORTH_SPLITTING_SECONDS
-            if forced == "split" or (forced is None and is_longer):
+            if forced in (None, "split"):
                 best, form = self._with_split(best, form, forced is not None)
         model.train_function = best
         return dataclasses.replace(known, compiled=form.kind, compiled_steps=form.steps)
