@@ -162,8 +162,13 @@ def test_the_mask_of_padding_is_split_only_where_it_can_be(capfd):
     x = np.random.default_rng(1).integers(0, 5, (75, 6)).astype("int32")
 
     def trained(kind):
-        embedding = keras.layers.Embedding(5, 3, mask_zero=True)
-        return _trained(kind, lambda: [_softmax()], x, x % 3, first=lambda: embedding)
+        return _trained(
+            kind,
+            lambda: [_softmax()],
+            x,
+            x % 3,
+            first=lambda: keras.layers.Embedding(5, 3, mask_zero=True),
+        )
 
     whole, parts = trained("loop"), trained("split")
     assert "from each other" in capfd.readouterr().err
