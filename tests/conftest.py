@@ -19,12 +19,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 importlib.import_module("kerascale")
 
 
+@pytest.hookimpl(tryfirst=True)  # Before slow tests are left out.
 def pytest_collection_modifyitems(items):
     """Tests of XLA first: `train` turns op determinism on, which nothing turns off.
 
     Where it is on, Keras does not compile by XLA.
     """
     items.sort(key=lambda item: item.path.name != "test_models.py")
+    for item in items:
+        # Its training takes as long as those of all others together.
+        if "trained" in item.fixturenames and "language_model" in item.name:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

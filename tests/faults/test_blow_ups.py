@@ -61,7 +61,11 @@ def test_a_rate_that_is_too_large(train, tmp_path, seen):
 )
 @pytest.mark.parametrize(
     ("workers", "schedule"),
-    [(0, "cosine"), (0, "constant"), pytest.param(2, "cosine", id="two workers")],
+    [
+        (0, "cosine"),
+        pytest.param(0, "constant", marks=pytest.mark.slow),
+        pytest.param(2, "cosine", id="two workers"),
+    ],
 )
 def test_it_goes_back(workers, schedule, train, tmp_path, seen):
     run = tmp_path / "run"
@@ -90,6 +94,7 @@ def test_it_goes_back(workers, schedule, train, tmp_path, seen):
     seen("back once, rate lowered, exit 0")
 
 
+@pytest.mark.slow
 def test_a_run_that_went_back_can_be_stopped_and_goes_on(train, tmp_path):
     rollback = (*EVERY, "--on-nan", "rollback")
     whole, parts = tmp_path / "whole", tmp_path / "parts"

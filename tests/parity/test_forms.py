@@ -14,16 +14,10 @@ from registry import FORMS
 QUICK = (
     "sgd",
     "dropout",
-    "global_clipnorm",
-    "sparse_gradients",
-    "empty_slice_lstm",
     "several_outputs",
-    "several_outputs_masked",
-    "sample_weight",
+    "empty_slice_lstm",
     "recipe_transformer",
 )
-# Of those a loss that is masked needs all of a batch.
-IMPOSSIBLE = (("one:split", "several_outputs_masked"),)
 
 
 def _cells():
@@ -66,7 +60,6 @@ def test_equals_single_steps(case, form, precision, results, table):
         pytest.param(form, name, marks=pytest.mark.runs(form, "float64", name))
         for form in FORMS
         for name in QUICK
-        if (form, name) not in IMPOSSIBLE
     ],
 )
 def test_the_form_is_taken(form, name, results):

@@ -93,6 +93,8 @@ def c_program(tmp_path_factory):
     return program
 
 
+# Three environments of others' packages are made for it.
+@pytest.mark.slow
 @pytest.mark.parametrize("consumer", ["tensorflow", "openvino", "onnx", "litert"])
 @pytest.mark.parametrize("name", MODELS)
 def test_answers(answers, name, consumer):
