@@ -8,6 +8,13 @@ import tensorflow as tf
 from kerascale.engine import control, reduce, replicas
 
 
+def variables_of(model: keras.Model) -> list[keras.Variable]:
+    """The variables of a model's metrics, each once."""
+    return list(
+        {id(v): v for metric in model.metrics for v in metric.variables}.values()
+    )
+
+
 def results(model: keras.Model, local: Any) -> dict[str, Any]:
     """The model's metrics over all replicas.
 
@@ -20,9 +27,7 @@ def results(model: keras.Model, local: Any) -> dict[str, Any]:
     Returns:
         Name -> value, as `keras.Model.get_metrics_result` gives them.
     """
-    variables = list(
-        {id(v): v for metric in model.metrics for v in metric.variables}.values()
-    )
+    variables = variables_of(model)
     if not variables:
         return local()
 

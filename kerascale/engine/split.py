@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from kerascale.engine import (
     chunk,
+    metrics,
     place,
     private_keras,
     randomness,
@@ -61,9 +62,7 @@ class SplitStep:
             for i in range(parts)
         ]
         self._slices = [(int(offset), int(count)) for offset, count in bounds]
-        self._metrics = list(
-            {id(v): v for metric in model.metrics for v in metric.variables}.values()
-        )
+        self._metrics = metrics.variables_of(model)
         # Those of the losses of single outputs, of which each part has a share.
         self._counts = {
             id(metric.variables[1]) for metric in private_keras.loss_metrics(model)
@@ -222,10 +221,12 @@ class SplitStep:
             if a is not None
         ]
         added = self._added([part[1] for part in parts])
-        metrics = [(_array(a), _array(b)) for a, b in zip(whole[1], added, strict=True)]
+        sums_added = [
+            (_array(a), _array(b)) for a, b in zip(whole[1], added, strict=True)
+        ]
         is_half = "16" in self._model.compute_dtype
         limit = _ROUNDING_OF_HALVES if is_half else _ROUNDING
-        for name, each in (("gradient", pairs), ("metrics", metrics)):
+        for name, each in (("gradient", pairs), ("metrics", sums_added)):
             distance = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in each))
             norm = np.sqrt(sum(np.sum(a**2) for a, _ in each))
             # Not finite in both: it says nothing, and training will.
