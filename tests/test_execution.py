@@ -400,19 +400,19 @@ def test_executions_of_an_epoch_are_about_equal(most, steps):
 
 def test_many_short_fits_are_a_long_one(monkeypatch):
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
-    monkeypatch.setattr(trials, "_CLEARLY", 1000.0)  # A program is taken to be faster.
+    monkeypatch.setattr(trials, "_CLEARLY", 1000.0)  # What XLA compiles is taken.
     x, y = np.tile(X, (8, 1)), np.tile(Y, 8)
     model = _model()
     _fit(model, x, y)
-    assert not model.train_function.is_one_program
+    assert execution.form_of(model).kind == "loop"
     chosen = choosing._chosen(model)
     # As if 150 steps were half of what is worth it.
     vars(model)["_kerascale_chosen"] = dataclasses.replace(chosen, enough=300)
     monkeypatch.setattr(known_forms, "WORTH_COMPILING_SECONDS", 0.0)
     _fit(model, x, y, epochs=1)
-    assert not model.train_function.is_one_program
+    assert execution.form_of(model).kind == "loop"
     _fit(model, x, y, epochs=1)
-    assert model.train_function.is_one_program
+    assert execution.form_of(model).kind != "loop"
 
 
 def test_fit_does_as_compile_was_told():

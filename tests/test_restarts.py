@@ -177,6 +177,8 @@ def test_what_may_take_long_is_given_time(tmp_path):
     at(20.0, 1, heartbeat.TRAINING)  # The first step was compiled for 20 s.
     assert not progress.is_stuck(75.0)
     assert progress.is_stuck(81.0)
+    assert not progress.is_stuck(29.0, is_held=True)
+    assert progress.is_stuck(31.0, is_held=True)  # It compiles nothing.
 
 
 class _Failed:

@@ -41,9 +41,17 @@ class Progress:
         """How long it has not moved."""
         return now - self._changed
 
-    def is_stuck(self, now: float) -> bool:
-        """Whether it has not moved for too long; never if it gave no sign at all."""
-        return self.beat is not None and self.silent_seconds(now) > self._limit()
+    def is_stuck(self, now: float, is_held: bool = False) -> bool:
+        """Whether it has not moved for too long; never if it gave no sign at all.
+
+        Args:
+            now: As of `look`.
+            is_held: Whether a signal holds the process up: it does no longer work.
+        """
+        if self.beat is None:
+            return False
+        limit = self._stuck_seconds if is_held else self._limit()
+        return self.silent_seconds(now) > limit
 
     def _limit(self) -> float:
         if self.beat.phase not in heartbeat.STEADY:

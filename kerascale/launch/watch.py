@@ -77,7 +77,7 @@ class Watch:
             return
         pairs = zip(self._workers, self._progress, strict=True)
         running = [(w, p) for w, p in pairs if w.running and p.beat is not None]
-        if not any(progress.is_stuck(now) for _, progress in running):
+        if not any(p.is_stuck(now, w.is_stopped) for w, p in running):
             return
         # All wait for one: it is held up by a signal, or behind the others.
         worker, progress = min(
