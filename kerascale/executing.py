@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerascale.datasets import Datasets
-from kerascale.engine import agreement, choosing, execution
+from kerascale.engine import agreement, choosing, execution, told_form
 from kerascale.engine.forms import Form
 from kerascale.run_folder import RunFolder
 
@@ -42,7 +42,7 @@ def set_form(
         steps = config.epochs * datasets.steps_per_epoch
         asked = asked if choosing.is_worth_it(steps) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
-        told = Form(execution.kind(model), model.steps_per_execution)
+        told = Form(told_form.kind(model), model.steps_per_execution)
         execution.set_form(model, told)
         return config
 

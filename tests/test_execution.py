@@ -11,7 +11,14 @@ import tensorflow as tf
 
 import kerascale as ks
 from kerascale.datasets.pipeline import FromArrays
-from kerascale.engine import choosing, execution, known_forms, private_keras, trials
+from kerascale.engine import (
+    choosing,
+    execution,
+    known_forms,
+    private_keras,
+    told_form,
+    trials,
+)
 from kerascale.engine.forms import Form
 
 # 9 batches of 8, and one of 3.
@@ -87,7 +94,7 @@ def test_one_program_equals_single_steps(layers, optimizer, capfd):
     many = _model(4, True, layers=layers(), **optimizer)
     for model in (one, many):
         model.history_seen = _fit(model, validation_data=(X, Y))
-    assert many.train_function.is_one_program
+    assert many.train_function.kind == "one_program"
     assert "note" not in capfd.readouterr().err
     assert _difference(one, many) < 1e-10
     for name, values in one.history_seen.items():
@@ -97,7 +104,7 @@ def test_one_program_equals_single_steps(layers, optimizer, capfd):
 def test_the_data_is_let_go():
     model = _model(4, True)
     _fit(model)
-    assert model.train_function.is_one_program
+    assert model.train_function.kind == "one_program"
     gc.collect()
     held = [
         each
@@ -122,11 +129,11 @@ def test_steps_per_execution_and_jit_compile_ask_for_one_program(monkeypatch):
     # Keras refuses XLA where op determinism is on, as another test may have left it.
     monkeypatch.setattr(type(model), "jit_compile", None)
     model.compile("sgd", "mse", steps_per_execution=4, jit_compile=True)
-    assert execution.kind(model) == "one_program"
+    assert told_form.kind(model) == "one_program"
     model.compile("sgd", "mse", steps_per_execution=4, jit_compile=False)
-    assert execution.kind(model) == "loop"
+    assert told_form.kind(model) == "loop"
     model.compile("sgd", "mse", jit_compile=True)
-    assert execution.kind(model) == "loop"
+    assert told_form.kind(model) == "loop"
 
 
 def test_each_step_has_its_loss():
@@ -205,7 +212,7 @@ def test_what_xla_cannot_compile_runs_as_before_and_is_said(capfd):
     said = capfd.readouterr().err
     assert said.count("not compiled as one program") == 1
     assert "AsString" in said
-    assert not many.train_function.is_one_program
+    assert many.train_function.kind == "loop"
     assert _difference(one, many) < 1e-10
 
 
@@ -220,7 +227,7 @@ def test_batches_that_xla_cannot_compute_are_gathered_in_front():
     one, many = _model(), _model(4, True)
     for model in (one, many):
         model.fit(batches, epochs=2, verbose=0)
-    assert many.train_function.is_one_program
+    assert many.train_function.kind == "one_program"
     assert _difference(one, many) < 1e-10
 
 
@@ -450,10 +457,10 @@ def test_fit_calls_callbacks_that_look_at_every_step(capfd):
 
 def test_one_program_can_be_asked_for(monkeypatch):
     model, _ = _watched(model={"execution": "one_program"})
-    assert model.train_function.is_one_program
+    assert model.train_function.kind == "one_program"
     monkeypatch.setenv("KERASCALE_EXECUTION", "one_program")
     other, _ = _watched()
-    assert other.train_function.is_one_program
+    assert other.train_function.kind == "one_program"
     monkeypatch.setenv("KERASCALE_EXECUTION", "fastest")
     with pytest.raises(ks.RefusedError, match=r"KERASCALE_EXECUTION: .*'fastest'"):
         _watched()
@@ -475,7 +482,7 @@ def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkey
     fields = json.loads((tmp_path / "run" / "config.json").read_text())["fields"]
     assert (fields["execution"], fields["steps_per_execution"]) == ("one_program", 8)
     assert run.config.execution == "one_program"
-    assert run.model.train_function.is_one_program
+    assert run.model.train_function.kind == "one_program"
 
     # It goes on as it began.
     monkeypatch.setattr(choosing, "choose", lambda *a, **kw: pytest.fail("a trial"))

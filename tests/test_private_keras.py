@@ -320,3 +320,18 @@ def test_whether_xla_compiles_is_known():
         "plain": False,
         "eager": False,
     }
+
+
+def test_xla_does_not_look_through_a_barrier():
+    """If it fails: find the function of `xla.py` that makes XlaOptimizationBarrier."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def turned(x, y):
+        product = tf.matmul(y, x, transpose_a=True)
+        return tf.transpose(private_keras.xla_barrier(product))
+
+    random = np.random.default_rng(0)
+    x, y = (tf.constant(random.normal(size=(4, size))) for size in (3, 2))
+    np.testing.assert_allclose(turned(x, y), tf.matmul(x, y, transpose_a=True))
+    text = turned.experimental_get_compiler_ir(x, y)(stage="hlo")
+    assert "opt-barrier" in text

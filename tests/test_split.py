@@ -88,7 +88,7 @@ def _softmax():
 )
 def test_split_equals_whole(options, capfd):
     whole, parts = _trained("loop", **options), _trained("split", **options)
-    assert parts[0].train_function.is_split
+    assert parts[0].train_function.kind == "split"
     assert _differ(whole, parts) < 1e-10
     losses = [execution.step_losses(model) for model, _ in (whole, parts)]
     np.testing.assert_allclose(*losses, rtol=1e-10)
@@ -153,7 +153,7 @@ def test_what_cannot_be_split_runs_whole_and_is_told(layers, compiled, reason, c
     said = capfd.readouterr().err
     assert "note: steps are not split" in said
     assert reason in said
-    assert not parts[0].train_function.is_split
+    assert parts[0].train_function.kind == "loop"
     assert _differ(whole, parts) == 0
 
 

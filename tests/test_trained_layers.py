@@ -67,6 +67,30 @@ def test_outputs_and_gradients(name, shape, jit_compile):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("units", [1, 10, 100])
+def test_the_gradient_of_a_kernel(units, jit_compile):
+    # It is computed in two ways; and has a gradient itself.
+    random = np.random.default_rng(0)
+    x, y, weights = (
+        tf.constant(random.normal(size=shape))
+        for shape in ((6, 5), (6, units), (5, units))
+    )
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def computed(product):
+        with tf.GradientTape() as tape:
+            tape.watch((x, y))
+            found = product(x, y)
+            total = tf.reduce_sum(weights * found)
+        return found, tape.gradient(total, (x, y))
+
+    ours = computed(lambda x, y: _gradients.kernel_gradient(x, y))
+    plain = computed(lambda x, y: tf.matmul(x, y, transpose_a=True))
+    for one, other in zip(*map(tf.nest.flatten, (ours, plain)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
 def test_other_dtypes(policy):
     for name, (make, ours, theirs) in _LAYERS.items():

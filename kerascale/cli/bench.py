@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from kerascale.bench import WORKLOADS, named
 from kerascale.cli import parsing
-from kerascale.cli.results import finish
+from kerascale.cli.results import finish_report
 from kerascale.config import Execution
-from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
+from kerascale.errors import RefusedError
 from kerascale.fields import PositiveFloat, check
 
 _DESCRIPTION = """\
@@ -71,10 +71,4 @@ def run(arguments: Sequence[str]) -> int:
         seconds=options.seconds,
         execution=options.execution,
     )
-    if options.json:
-        seconds = round(time.monotonic() - began, 3)
-        summary = {**report.to_dict(), "seconds": seconds}
-        finish(summary, as_json=True, text=report.text())
-    else:
-        print(report.text(), flush=True)
-    return EXIT_DONE if report else EXIT_FAILED
+    return finish_report(report, as_json=options.json, began=began)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from kerascale.cli import parsing
-from kerascale.cli.results import finish
-from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
+from kerascale.cli.results import finish_report
+from kerascale.errors import RefusedError
 from kerascale.fields import Limits, PositiveFloat, check
 
 _DESCRIPTION = """\
@@ -56,10 +56,4 @@ def run(arguments: Sequence[str]) -> int:
         quick=options.quick,
         limit_seconds=options.limit_seconds,
     )
-    if options.json:
-        seconds = round(time.monotonic() - began, 3)
-        summary = {**report.to_dict(), "seconds": seconds}
-        finish(summary, as_json=True, text=report.text())
-    else:
-        print(report.text(), flush=True)
-    return EXIT_DONE if report else EXIT_FAILED
+    return finish_report(report, as_json=options.json, began=began)

@@ -1,9 +1,11 @@
 """What a command ends with: a table for a person, or one JSON object."""
 
 import json
-from typing import Any
+import time
+from typing import Any, Protocol
 
 from kerascale.console import say
+from kerascale.errors import EXIT_DONE, EXIT_FAILED
 
 # Too long for a table; --json has them.
 _LONG = ("per_class", "confusion_matrix")
@@ -14,6 +16,34 @@ def finish(result: dict[str, Any], *, as_json: bool, text: str) -> None:
     say(text)
     if as_json:
         print(json.dumps(result), flush=True)
+
+
+class Report(Protocol):
+    """What was found out about this machine; true if all is well."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def text(self) -> str: ...
+
+
+def finish_report(report: Report, *, as_json: bool, began: float) -> int:
+    """Prints a report: to standard output, as JSON if that is wanted.
+
+    Args:
+        report: Of a command that looks at this machine.
+        as_json: Whether JSON is wanted; the text is then a message.
+        began: When the command began, by the monotonic clock.
+
+    Returns:
+        The exit code.
+    """
+    if as_json:
+        seconds = round(time.monotonic() - began, 3)
+        summary = {**report.to_dict(), "seconds": seconds}
+        finish(summary, as_json=True, text=report.text())
+    else:
+        print(report.text(), flush=True)
+    return EXIT_DONE if report else EXIT_FAILED
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:

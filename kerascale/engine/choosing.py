@@ -5,18 +5,24 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import keras
 
+from kerascale.config import Execution
 from kerascale.console import duration, say
 from kerascale.datasets.pipeline import Batches
-from kerascale.engine import execution, known_forms, private_keras, replicas, trials
+from kerascale.engine import (
+    execution,
+    known_forms,
+    private_keras,
+    replicas,
+    told_form,
+    trials,
+)
 from kerascale.engine.forms import Form
 from kerascale.engine.known_forms import Known
 from kerascale.errors import RefusedError
-
-Choice = Literal["auto", "fixed", "loop", "one_program", "split"]
 
 # Says how, wherever it would be chosen.
 VARIABLE = "KERASCALE_EXECUTION"
@@ -62,16 +68,16 @@ def before_fit(
         is_silent: Whether nothing is said of what was chosen.
     """
     wish = model.execution
-    if wish not in get_args(Choice):
+    if wish not in get_args(Execution):
         raise RefusedError(
-            f"execution: expected one of {', '.join(get_args(Choice))}. Received: "
+            f"execution: expected one of {', '.join(get_args(Execution))}. Received: "
             f"{wish!r:.80}. Set it in the class, or by scale(model, execution=...)."
         )
     if batches is None or wish == "fixed" or not can_choose(model):
         return
     chosen = _chosen(model)
     if chosen is None:
-        if execution.is_told(model):
+        if told_form.is_told(model):
             return
         if wish == "auto" and not is_worth_it(total_steps):
             return
@@ -95,7 +101,7 @@ def choose(
     total_steps: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     *,
-    wish: Choice = "auto",
+    wish: Execution = "auto",
     tell: Callable[[str], None] = say,
 ) -> tuple[Form, float]:
     """The form in which a model trains fastest here, which is said.
@@ -112,7 +118,7 @@ def choose(
         A form; what `compile` was told, where nothing can be tried. And the steps of
         a training for which it would be another, if longer.
     """
-    told = Form(execution.kind(model), model.steps_per_execution)
+    told = Form(told_form.kind(model), model.steps_per_execution)
     if _chosen(model) is not None:  # By the `fit` before: nobody told it.
         told = Form("loop", 1)
     if not can_choose(model) or not isinstance(batches, Batches):
@@ -143,7 +149,7 @@ def choose(
     return form, math.inf if form.kind != "loop" else known.enough
 
 
-def _form_of(known: Known | None, wish: Choice, total_steps: float) -> Form | None:
+def _form_of(known: Known | None, wish: Execution, total_steps: float) -> Form | None:
     """The form, if enough is known for it."""
     if known is None or wish != "auto":
         return None
@@ -182,13 +188,13 @@ def is_worth_it(total_steps: int) -> bool:
     return total_steps >= _FEWEST_STEPS or _forced() is not None
 
 
-def _forced() -> Choice | None:
+def _forced() -> Execution | None:
     value = os.environ.get(VARIABLE)
     if not value or value == "auto":
         return None
-    if value not in get_args(Choice):
+    if value not in get_args(Execution):
         raise RefusedError(
-            f"{VARIABLE}: expected one of {', '.join(get_args(Choice))}. Received: "
+            f"{VARIABLE}: expected one of {', '.join(get_args(Execution))}. Received: "
             f"{value!r:.80}. Unset it."
         )
     return value

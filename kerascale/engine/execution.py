@@ -13,37 +13,22 @@ from kerascale.engine import (
     control,
     place,
     prepare,
-    private_keras,
     reduce,
     replicas,
     slices,
-    split,
     step_loss,
+    told_form,
 )
-from kerascale.engine.chunk import Chunk, Part
+from kerascale.engine.compiled_steps import CompiledSteps
 from kerascale.engine.feed import StepIterator
 from kerascale.engine.forms import Form, Kind
+from kerascale.engine.program_steps import ProgramSteps
+from kerascale.engine.split_steps import SplitSteps
 from kerascale.engine.step import TrainStep
+from kerascale.engine.step_logs import LOSSES, WISHES, StepLogs, as_scalar
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
 Step = Callable[[Any], Any]
-
-
-# Among the logs of an execution, and taken out of them.
-_WISHES = "_kerascale_wishes"
-_LOSSES = "_kerascale_losses"
-
-# An attribute of a model whose form of execution was set: for which compilation, and
-# the kind of form.
-_SET = "_kerascale_form"
-
-# What XLA raises while it compiles, before anything was run.
-_NOT_COMPILED = (
-    tf.errors.InvalidArgumentError,
-    tf.errors.UnimplementedError,
-    tf.errors.NotFoundError,
-    tf.errors.InternalError,
-)
 
 
 class Execution:
@@ -55,7 +40,7 @@ class Execution:
         custom: Whether the logs of the step are those of a user's own step.
         form: How steps should be executed where batches are computed from their
             place: as one program, or each one split; None: in a loop.
-        is_trial: Whether nobody wants to know why steps cannot be split.
+        is_trial: Whether it is only tried, so that less is said.
     """
 
     def __init__(
@@ -75,51 +60,44 @@ class Execution:
         self.ids: list[int] | None = None
         if replicas.is_distributed(self.strategy):
             self.ids = replicas.local_ids(self.strategy)
-        self._metric_names: set[str] | None = None
-        self._chunk: Chunk | None = None
+        self.logs = StepLogs(model, custom)
         self._last_batch: tuple[Batches, Callable] | None = None
         # The loss of each step of the last execution, where they are known.
         self.losses: tf.Tensor | None = None
-        is_program = form is not None and form.kind == "one_program"
-        self._program_steps = form.steps if is_program else 0
-        self._is_split = form is not None and form.kind == "split"
         self._is_trial = is_trial
-        # Of which size of batch, and the step.
-        self._split: tuple[int, split.SplitStep] | None = None
+        # None: in a loop.
+        self._compiled: CompiledSteps | None = None
+        if form is not None and form.kind == "one_program":
+            self._compiled = ProgramSteps(self, form.steps)
+        elif form is not None and form.kind == "split":
+            self._compiled = SplitSteps(self)
         # The first graph in which a step was traced.
         self.step_graph: tf.Graph | None = None
         self._make()
 
     def _make(self) -> None:
-        graph = not self.model.run_eagerly
-        self._on_batch = self._one
-        self._next = self._one_of
-        self._steps = self._known
-        self._split_steps = self._known_split
-        self._until_end = self._unknown
-        if graph:
-            wrap = tf.function(autograph=False, reduce_retracing=True)
-            self._on_batch = wrap(self._one)
-            self._next = wrap(self._one_of)
-            self._steps = wrap(self._known)
-            self._split_steps = wrap(self._known_split)
-            self._until_end = wrap(self._unknown)
+        self._on_batch = self.graph(self._one)
+        self._next = self.graph(self._one_of)
+        self._steps = self.graph(self.in_a_loop)
+        self._until_end = self.graph(self._unknown)
+
+    def graph(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A graph of a function, unless the model shall run eagerly."""
+        if self.model.run_eagerly:
+            return function
+        return tf.function(function, autograph=False, reduce_retracing=True)
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         if self.custom and self.num_replicas > 1:
-            self._names()  # Outside of the graph: it is a message to all workers.
+            self.logs.names()  # Outside of the graph: it is a message to all workers.
         self.losses = None
-        if self._program_steps and isinstance(iterator, StepIterator):
-            logs = self._computed(iterator)
+        if self._compiled is not None and isinstance(iterator, StepIterator):
+            logs = self._compiled(iterator)
             if logs is not None:
-                return logs
-        if self._is_split and isinstance(iterator, StepIterator):
-            logs = self._in_parts(iterator)
-            if logs is not None:
-                return logs
+                return self._told(logs)
         function, *arguments = self._next_call(iterator)
         if function is None:  # Steps that were done before: Keras asks for names.
-            return dict.fromkeys(self._names(), 0.0)
+            return dict.fromkeys(self.logs.names(), 0.0)
         try:
             logs = getattr(self, function)(*arguments)
         except reduce.CommunicatesInside:  # While it was traced: nothing was read.
@@ -135,32 +113,47 @@ class Execution:
             logs, num_steps = logs
             if int(num_steps) == 0:
                 raise StopIteration
-        if _WISHES in logs:
-            control.heard(logs.pop(_WISHES))
-        self.losses = logs.pop(_LOSSES, None)
+        return self._told(logs)
+
+    def _told(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """The logs, without what is not for Keras."""
+        if WISHES in logs:
+            control.heard(logs.pop(WISHES))
+        self.losses = logs.pop(LOSSES, None)
         return logs
 
     def release(self) -> None:
         """Lets go of data in arrays: the next `fit` brings its own."""
         self._last_batch = None
-        if self._chunk is not None:
-            self._chunk.release()
+        if self._compiled is not None:
+            self._compiled.release()
 
     def is_of_form(self, form: Form) -> bool:
         """Whether it executes so already."""
-        steps = form.steps if form.kind == "one_program" else 0
-        is_split = form.kind == "split"
-        return (self._program_steps, self._is_split) == (steps, is_split)
+        if self._compiled is None:
+            return form.kind == "loop"
+        return self._compiled.is_of_form(form)
 
     @property
-    def is_one_program(self) -> bool:
-        """Whether steps are compiled as one; False also if that failed."""
-        return self._program_steps > 0
+    def kind(self) -> Kind:
+        """How steps are executed; `loop` also where another kind has failed."""
+        return "loop" if self._compiled is None else self._compiled.kind
 
-    @property
-    def is_split(self) -> bool:
-        """Whether batches are split; False also if that failed."""
-        return self._is_split
+    def give_up(self, reason: Exception | str) -> None:
+        """Steps run in a loop from now on, and it is said why."""
+        compiled, self._compiled = self._compiled, None
+        if self._is_trial and not compiled.is_said_in_a_trial:
+            return
+        text = str(reason).strip().splitlines()[0] if str(reason).strip() else reason
+        say(f"note: {compiled.given_up}: {str(text)[:300]}")
+
+    def steps_of(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
+        """Runs so many steps in a loop."""
+        return self._steps(iterator.iterator, tf.constant(steps, tf.int64))
+
+    def step_of(self, iterator: StepIterator) -> dict[str, Any]:
+        """Runs one step."""
+        return self._next(iterator.iterator)
 
     def traced(self, iterator: StepIterator) -> Any:
         """The function that runs steps of an iterator, not run."""
@@ -176,110 +169,6 @@ class Execution:
         _, *arguments = self._next_call([batch])
         one = tf.function(self._one, autograph=False)
         return one.get_concrete_function(*arguments)
-
-    def _computed(self, iterator: StepIterator) -> dict[str, Any] | None:
-        """An execution as one program; None, and nothing is done, if it cannot be."""
-        batches, first = iterator.batches, iterator.place
-        if batches is None:
-            # Silent where `compile` was told so, which means each step then.
-            if _form_set(self.model) is not None:
-                self._do_not_compute("the data is neither arrays nor read by index")
-            return None
-        num_full = batches.num_examples // batches.batch_size
-        is_first = self._chunk is None
-        if is_first:
-            self._chunk = self._make_chunk()
-            part = Part(batches, iterator.epoch, first, 1)
-            if num_full and self._fails(lambda: self._chunk.problem(part)):
-                return None
-        steps = iterator.take(self.model.steps_per_execution)
-        if steps == 0:
-            return dict.fromkeys(self._names(), 0.0)
-        full = max(0, min(steps, num_full - first))
-        logs, losses = {}, []
-        # More than one where `steps_per_execution` was raised since.
-        for done in range(0, full, self._program_steps):
-            now = min(full - done, self._program_steps)
-            part = Part(batches, iterator.epoch, first + done, now)
-            try:
-                logs, values = self._chunk(part)
-            except _NOT_COMPILED as error:
-                if not is_first or done:
-                    raise
-                self._do_not_compute(error)
-                # The same steps, of which none was done.
-                logs = self._steps(iterator.iterator, tf.constant(steps, tf.int64))
-                self.losses = logs.pop(_LOSSES, None)
-                return logs
-            losses.append(values[:now])
-        if full < steps:  # The smaller one at the end of an epoch.
-            last = tf.constant(first + full, tf.int64)
-            logs = self._on_last(self._batch_of(batches)(iterator.epoch, last))
-            losses.append(logs.pop(_LOSSES, tf.zeros([0], tf.float64)))
-        self.losses = tf.concat(losses, 0)
-        return logs
-
-    def _in_parts(self, iterator: StepIterator) -> dict[str, Any] | None:
-        """An execution of split steps; None, and nothing is done, if it cannot be."""
-        batches, first = iterator.batches, iterator.place
-        if batches is None:
-            if _form_set(self.model) is not None:
-                self._do_not_split("the data is neither arrays nor read by index")
-            return None
-        num_full = batches.num_examples // batches.batch_size
-        if num_full and (self._split is None or self._split[0] != batches.batch_size):
-            size = batches.batch_size
-            step = split.SplitStep(self.model, size, split.num_parts(size))
-            batch = self._batch_of(batches)(iterator.epoch, tf.constant(0, tf.int64))
-            problem = step.problem(batch)
-            if problem:
-                self._do_not_split(problem)
-                return None
-            self._split = (size, step)
-        steps = iterator.take(self.model.steps_per_execution)
-        if steps == 0:
-            return dict.fromkeys(self._names(), 0.0)
-        full = max(0, min(steps, num_full - first))
-        logs, losses = {}, []
-        if full:
-            count = tf.constant(full, tf.int64)
-            logs = self._split_steps(iterator.iterator, count)
-            losses.append(logs.pop(_LOSSES))
-        if full < steps:  # The smaller one at the end of an epoch.
-            logs = self._next(iterator.iterator)
-            losses.append(logs.pop(_LOSSES, tf.zeros([0], tf.float64)))
-        self.losses = tf.concat(losses, 0)
-        return logs
-
-    def _do_not_split(self, reason: str) -> None:
-        if not self._is_trial:
-            say(f"note: steps are not split, but run as they are: {reason[:300]}")
-        self._is_split, self._split = False, None
-
-    def _make_chunk(self) -> Chunk:
-        plain = TrainStep(self.model, self.custom)
-        plain.jit_compile = False  # The whole is compiled.
-
-        def step(batch: Any) -> dict[str, tf.Tensor]:
-            self._note_graph()
-            batch = private_keras.as_single_steps_see(self.model, batch)
-            return self._carried(plain((batch, None)))
-
-        # Not by XLA, which would take longer to compile it than it saves.
-        self._on_last = tf.function(
-            lambda batch: self._with_loss(lambda: step(batch)), autograph=False
-        )
-        return Chunk(
-            step,
-            lambda spec: self._initial(spec, step),
-            self._logs,
-            self._program_steps,
-        )
-
-    def _names(self) -> set[str]:
-        if self._metric_names is None:
-            self._metric_names = set(self.model.get_metrics_result())
-        return self._metric_names
 
     def _next_call(self, iterator: Any) -> tuple[Any, ...]:
         """Which of the functions to call, and with what."""
@@ -301,31 +190,14 @@ class Execution:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
 
-    def _batch_of(self, batches: Batches) -> Callable[..., Any]:
+    def batch_of(self, batches: Batches) -> Callable[..., Any]:
+        """A function of epoch and place: the batch there."""
         if self._last_batch is None or self._last_batch[0] is not batches:
             function = batches.batch
             if not isinstance(batches.gather, FromArrays):
                 function = tf.function(function, autograph=False)
             self._last_batch = (batches, function)
         return self._last_batch[1]
-
-    def _fails(self, problem: Callable[[], str]) -> bool:
-        """Whether there is a problem, which is said."""
-        try:
-            found = problem()
-        except Exception as error:  # Of a user's own code too: once more, outside.
-            found = error
-        if found:
-            self._do_not_compute(found)
-        return bool(found)
-
-    def _do_not_compute(self, reason: Exception | str) -> None:
-        text = str(reason).strip().splitlines()[0] if str(reason).strip() else reason
-        say(
-            "note: the steps of an execution are not compiled as one program, but run "
-            f"one after the other: {str(text)[:300]}"
-        )
-        self._program_steps, self._chunk = 0, None
 
     def _do_not_compile(self) -> None:
         say(
@@ -339,40 +211,34 @@ class Execution:
     # ------------------------------------------------------------------- graphs
 
     def _one(self, batch: Any) -> dict[str, Any]:
-        return self._with_loss(lambda: self._carried(self._run(batch)))
+        return self.logs.of_one(lambda: self.logs.carried(self._run(batch)))
 
     def _one_of(self, iterator: tf.data.Iterator) -> dict[str, Any]:
         return self._one(iterator.get_next())
 
-    def _known_split(
-        self, iterator: tf.data.Iterator, steps: tf.Tensor
-    ) -> dict[str, Any]:
-        size, step = self._split
-
-        def run(batch: Any) -> dict[str, Any]:
-            for tensor in tf.nest.flatten(batch):
-                tensor.set_shape([size, *tensor.shape[1:]])
-            step(batch)
-            return {}
-
-        return self._known(iterator, steps, run)
-
-    def _known(
+    def in_a_loop(
         self,
         iterator: tf.data.Iterator,
         steps: tf.Tensor,
         run: Callable[[Any], Any] | None = None,
     ) -> dict[str, Any]:
+        """The graph of so many steps, one after the other.
+
+        Args:
+            iterator: Of the feed.
+            steps: int64 scalar.
+            run: Runs one on a batch, and returns its logs; None: as they are.
+        """
         run = run or self._run
         told = False
 
         def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             with step_loss.collecting() as box:
-                new = self._carried(run(iterator.get_next()))
+                new = self.logs.carried(run(iterator.get_next()))
             if box:
                 nonlocal told
                 told = True
-                losses = losses.write(tf.cast(i, tf.int32), _scalar(box))
+                losses = losses.write(tf.cast(i, tf.int32), as_scalar(box))
             return i + 1, losses, new if logs else logs
 
         _, losses, logs = tf.while_loop(
@@ -381,17 +247,17 @@ class Execution:
             [
                 tf.zeros_like(steps),
                 tf.TensorArray(tf.float64, tf.cast(steps, tf.int32), element_shape=[]),
-                self._initial(iterator.element_spec),
+                self._initial(iterator),
             ],
             parallel_iterations=1,
         )
-        return self._logs(logs, losses.stack() if told else None)
+        return self.logs.of(logs, losses.stack() if told else None)
 
     def _unknown(self, iterator: tf.data.Iterator) -> tuple[dict[str, Any], tf.Tensor]:
         limit = self.model.steps_per_execution
 
         def body(i: tf.Tensor, batch: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
-            new = self._carried(self._run(batch.get_value()))
+            new = self.logs.carried(self._run(batch.get_value()))
             following = tf.cond(
                 i + 1 < limit,
                 iterator.get_next_as_optional,
@@ -405,80 +271,36 @@ class Execution:
             [
                 tf.constant(0),
                 iterator.get_next_as_optional(),
-                self._initial(iterator.element_spec),
+                self._initial(iterator),
             ],
             parallel_iterations=1,
         )
-        return self._logs(logs), num
+        return self.logs.of(logs), num
+
+    def _initial(self, iterator: tf.data.Iterator) -> dict[str, tf.Tensor]:
+        return self.logs.initial(
+            iterator.element_spec, lambda batch: self.logs.carried(self._run(batch))
+        )
 
     def _run(self, batch: Any) -> Any:
         """One step on an element of the feed."""
-        self._note_graph()
+        self.note_graph()
         if self.ids is None:
             item = (batch, None)
         else:
             item = replicas.per_replica(self.strategy, self.ids, batch)
         return self.step(item)
 
-    def _note_graph(self) -> None:
+    def note_graph(self) -> None:
+        """Called where a step is traced."""
         if self.step_graph is None and not tf.executing_eagerly():
             self.step_graph = tf.compat.v1.get_default_graph()
-
-    # --------------------------------------------------------------------- logs
-
-    def _carried(self, logs: Any) -> dict[str, tf.Tensor]:
-        """Logs of a user's own step that are no metrics, over all replicas."""
-        if not self.custom or not isinstance(logs, dict):
-            return {}
-        # Of a guide of Keras: `{m.name: m.result() for m in self.metrics}`, in which
-        # the compiled ones are a dict of their own.
-        flat = {}
-        for name, value in logs.items():
-            flat |= value if isinstance(value, dict) else {name: value}
-        logs = {name: v for name, v in flat.items() if name not in self._names()}
-        if self.num_replicas > 1 and logs:
-            logs = {k: self.strategy.reduce("MEAN", v, None) for k, v in logs.items()}
-        return {name: tf.convert_to_tensor(v) for name, v in logs.items()}
-
-    def _initial(
-        self, spec: Any, step: Callable[[Any], Any] | None = None
-    ) -> dict[str, tf.Tensor]:
-        if not self.custom:
-            return {}
-        # What the step returns is known once it has been traced.
-        traced = tf.function(
-            step or (lambda batch: self._carried(self._run(batch))), autograph=False
-        ).get_concrete_function(spec)
-        return {
-            name: tf.zeros(spec.shape, spec.dtype)
-            for name, spec in traced.structured_outputs.items()
-        }
-
-    def _with_loss(self, step: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The logs of one step."""
-        with step_loss.collecting() as box:
-            carried = step()
-        return self._logs(carried, _scalar(box)[None] if box else None)
-
-    def _logs(
-        self, carried: dict[str, Any], losses: tf.Tensor | None = None
-    ) -> dict[str, Any]:
-        with control.collecting() as wishes:
-            logs = {**self.model.get_metrics_result(), **carried}
-        if losses is not None:
-            logs[_LOSSES] = losses
-        return {**logs, _WISHES: wishes[0]} if wishes else logs
-
-
-def _scalar(box: list[tf.Tensor]) -> tf.Tensor:
-    """The loss of a step that has told it."""
-    return tf.cast(box[-1], tf.float64)
 
 
 def train(model: keras.Model, custom: bool) -> Execution:
     """The function that `fit` calls for an execution."""
-    form = Form(kind(model), model.steps_per_execution)
-    if form.kind == "loop" and _form_set(model) not in (None, "loop"):
+    form = Form(told_form.kind(model), model.steps_per_execution)
+    if form.kind == "loop" and told_form.written(model) not in (None, "loop"):
         say(
             "note: steps are one program of XLA, or split, on one device only; here "
             "they run in a loop."
@@ -495,7 +317,7 @@ def trial_of(model: keras.Model, form: Form) -> Execution:
 def set_form(model: keras.Model, form: Form) -> None:
     """Until the next `compile`, `fit` executes steps in this form."""
     model.steps_per_execution = form.steps
-    vars(model)[_SET] = (private_keras.compilation(model), form.kind)
+    told_form.write(model, form.kind)
     made = model.train_function
     if not isinstance(made, Execution) or not made.is_of_form(form):
         model.train_function = None
@@ -503,11 +325,8 @@ def set_form(model: keras.Model, form: Form) -> None:
 
 def form_of(model: keras.Model) -> Form:
     """The form in which the last `fit` of a model executed its steps."""
-    function, kind = model.train_function, "loop"
-    if isinstance(function, Execution) and function.is_one_program:
-        kind = "one_program"
-    elif isinstance(function, Execution) and function.is_split:
-        kind = "split"
+    function = model.train_function
+    kind = function.kind if isinstance(function, Execution) else "loop"
     return Form(kind, model.steps_per_execution)
 
 
@@ -517,34 +336,10 @@ def release(model: keras.Model) -> None:
         model.train_function.release()
 
 
-def kind(model: keras.Model) -> Kind:
-    """The kind of form in which steps are executed.
-
-    `steps_per_execution` and `jit_compile=True` together ask for one program.
-    """
-    if model.run_eagerly or replicas.is_distributed(model.distribute_strategy):
-        return "loop"
-    before = _form_set(model)
-    if before is not None:
-        return before
-    many = model.jit_compile and model.steps_per_execution > 1
-    return "one_program" if many else "loop"
-
-
-def is_told(model: keras.Model) -> bool:
-    """Whether `compile`, or `set_form` since, has said how steps are executed."""
-    return _form_set(model) is not None or model.steps_per_execution > 1
-
-
-def _form_set(model: keras.Model) -> Kind | None:
-    compilation, kind = vars(model).get(_SET, (None, None))
-    return kind if compilation is private_keras.compilation(model) else None
-
-
 def gathers_itself(model: keras.Model) -> bool:
     """Whether steps gather their batches in their own program: none is waited for."""
     function = model.train_function
-    return isinstance(function, Execution) and function.is_one_program
+    return isinstance(function, Execution) and function.kind == "one_program"
 
 
 def step_losses(model: keras.Model) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from kerascale.config import Execution
 from kerascale.engine import (
     choosing,
     compiled,
@@ -18,6 +19,7 @@ from kerascale.engine import (
     private_keras,
     replicas,
     step_loss,
+    told_form,
 )
 from kerascale.errors import RefusedError
 
@@ -33,7 +35,7 @@ class Engine(keras.Model):
 
     # How `fit` executes steps where `compile` was not told `steps_per_execution`:
     # `auto` by what is fastest here, `fixed` one by one, `one_program` by XLA.
-    execution: choosing.Choice = "auto"
+    execution: Execution = "auto"
 
     # ------------------------------------------------------------- one replica's
 
@@ -182,7 +184,7 @@ class Engine(keras.Model):
         if iterator is not None:
             spec = getattr(iterator.data_adapter, "batch_spec", None)
             skip = getattr(iterator.data_adapter, "skip", 0)
-            if skip or (spec is not None and execution.kind(self) != "loop"):
+            if skip or (spec is not None and told_form.kind(self) != "loop"):
                 # What is restored in the middle of an epoch must be there; and a
                 # program makes no variables.
                 prepare.build(self, spec)
@@ -409,7 +411,7 @@ def scale(
     model: keras.Model,
     *,
     batch_statistics: Literal["global", "replica"] = "global",
-    execution: choosing.Choice = "auto",
+    execution: Execution = "auto",
 ) -> keras.Model:
     """Gives the step engine to any Keras model, in place.
 

@@ -18,6 +18,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
+from tensorflow.compiler.tf2xla.python import xla
 from tensorflow.python.framework import kernels, op_def_registry
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.util import _pywrap_util_port
@@ -80,6 +81,11 @@ def is_compiled_by_xla() -> bool:
     """Whether what is traced now is inside of a function with `jit_compile=True`."""
     graph = tf.compat.v1.get_default_graph()
     return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def xla_barrier(tensor: tf.Tensor) -> tf.Tensor:
+    """The same, in what XLA compiles: computed before whatever is done with it."""
+    return xla.optimization_barrier(tensor)[0]
 
 
 def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:

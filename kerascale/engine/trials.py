@@ -116,7 +116,7 @@ class Trial:
         steps = self._even(min(most, _MOST_BYTES // self._bytes_of_batch()))
         program = execution.trial_of(self._model, Form("one_program", steps))
         self._time(program, 1)  # It is compiled.
-        if not program.is_one_program:
+        if program.kind != "one_program":
             return best, form
         # A convolution can take a hundred times as long in a program.
         once = self._seconds["one program"] = self._time(program, 1)
@@ -134,7 +134,7 @@ class Trial:
         """Split steps, where they are faster than what was best before."""
         parts = execution.trial_of(self._model, Form("split", 1))
         self._time(parts, 2)  # They are compiled.
-        if not parts.is_split:
+        if parts.kind != "split":
             return best, form
         once = self._seconds["split"] = self._time(parts, 2)
         against = "one program" if form.kind == "one_program" else "loop"
@@ -199,7 +199,7 @@ class Trial:
         steps = min(steps, self._batches.steps_per_epoch)
         self._model.steps_per_execution = steps
         iterator = iter(self._feed.get_tf_dataset())
-        if not run.is_one_program:
+        if run.kind != "one_program":
             _ = iterator.iterator  # That it is made is not a step's time.
         began = time.perf_counter()
         logs = run(iterator)

@@ -1,5 +1,6 @@
 """Layers that the models share and Keras does not have."""
 
+from kerascale.layers._trained import Dense
 from kerascale.layers.attention import SelfAttention
 from kerascale.layers.convolution import ConvolutionBlock, ResidualBlock
 from kerascale.layers.dropout import Dropout
@@ -14,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "ConvolutionBlock",
+    "Dense",
     "Dropout",
     "PositionEmbedding",
     "ResidualBlock",

@@ -10,8 +10,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.engine import private_keras
+
 # A product of fewer rows is taken apart by XLA into a loop that is as slow as a sum.
 _ROWS = 5
+
+# From so many units on it makes no difference.
+_MANY_UNITS = 128
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor:
@@ -57,27 +62,60 @@ def affine(x: Any, kernel: Any, bias: Any) -> tf.Tensor:
     Args:
         x: Float tensor of shape `(..., inputs)`.
         kernel: Of shape `(inputs, units)`.
-        bias: Of shape `(units,)`.
+        bias: Of shape `(units,)`; or None.
 
     Returns:
         Float tensor of shape `(..., units)`.
     """
 
     @tf.custom_gradient
-    def product(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> Any:
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def product(rows: tf.Tensor, kernel: tf.Tensor) -> Any:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return (
                 tf.matmul(upstream, kernel, transpose_b=True),
-                tf.matmul(rows, upstream, transpose_a=True),
-                column_sums(upstream),
+                kernel_gradient(rows, upstream),
             )
 
-        return tf.matmul(rows, kernel) + bias, gradient
+        return tf.matmul(rows, kernel), gradient
+
+    @tf.custom_gradient
+    def biased(rows: tf.Tensor, bias: tf.Tensor) -> Any:
+        return rows + bias, lambda upstream: (upstream, column_sums(upstream))
 
     rows, shape = _as_rows(x)
-    kernel, bias = tf.convert_to_tensor(kernel), tf.convert_to_tensor(bias)
-    outputs = product(rows, kernel, bias)
+    kernel = tf.convert_to_tensor(kernel)
+    outputs = product(rows, kernel)
+    if bias is not None:
+        outputs = biased(outputs, tf.convert_to_tensor(bias))
     return tf.reshape(outputs, [*shape[:-1], kernel.shape[-1]])
+
+
+@tf.custom_gradient
+def kernel_gradient(rows: tf.Tensor, upstream: tf.Tensor) -> Any:
+    """The gradient of a kernel that rows were multiplied with.
+
+    With few units XLA's product on a CPU takes up to ten times as long as the product
+    the other way around, whose result is then transposed.
+
+    Args:
+        rows: Of shape `(rows, inputs)`.
+        upstream: The gradient of the products, of shape `(rows, units)`.
+
+    Returns:
+        Tensor of shape `(inputs, units)`.
+    """
+
+    def gradient(second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.matmul(upstream, second, transpose_b=True), tf.matmul(rows, second)
+
+    is_slow = upstream.shape[1] < _MANY_UNITS and _has_exact_products()
+    if is_slow and private_keras.is_compiled_by_xla():
+        product = tf.matmul(upstream, rows, transpose_a=True)
+        # Without the barrier XLA would turn it around again.
+        product = tf.transpose(private_keras.xla_barrier(product))
+    else:
+        product = tf.matmul(rows, upstream, transpose_a=True)
+    return product, gradient
 
 
 @tf.custom_gradient

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerascale.layers._gradients import column_sums
+from kerascale.layers._gradients import column_sums, kernel_gradient
 from kerascale.layers._scan import as_matrix, before, scan
 
 _GATES = 3
@@ -104,7 +104,7 @@ def gru(
             return (
                 tf.concat([d_z[..., : 2 * units], d_candidate], -1),
                 d_first,
-                tf.matmul(as_matrix(before(hidden, h)), products, transpose_a=True),
+                kernel_gradient(as_matrix(before(hidden, h)), products),
                 column_sums(products),
             )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.layers._gradients import kernel_gradient
 from kerascale.layers._scan import as_matrix, before, scan
 
 _GATES = 4
@@ -104,9 +105,7 @@ def lstm(
                 [_GATES * units],
                 reverse=True,
             )
-            d_kernel = tf.matmul(
-                as_matrix(before(hidden, h)), as_matrix(d_z), transpose_a=True
-            )
+            d_kernel = kernel_gradient(as_matrix(before(hidden, h)), as_matrix(d_z))
             return d_z, d_first, d_first_carry, d_kernel
 
         return (h if every_state else last[0], *last), gradient

@@ -62,7 +62,7 @@ class LSTM(keras.layers.LSTM):
         bias = cell.bias if self.use_bias else None
         rows, mask = _time_major(self, sequences, mask)
         states, *last = lstm(
-            _projected(rows, cell.kernel, bias),
+            _gradients.affine(rows, cell.kernel, bias),
             *initial_state,
             tf.convert_to_tensor(cell.recurrent_kernel),
             mask,
@@ -114,7 +114,7 @@ class GRU(keras.layers.GRU):
             of_inputs, of_states = tf.unstack(tf.convert_to_tensor(cell.bias))
         rows, mask = _time_major(self, sequences, mask)
         states, *last = gru(
-            _projected(rows, cell.kernel, of_inputs),
+            _gradients.affine(rows, cell.kernel, of_inputs),
             *initial_state,
             tf.convert_to_tensor(cell.recurrent_kernel),
             of_states,
@@ -154,13 +154,6 @@ def _time_major(layer: keras.layers.RNN, sequences: Any, mask: Any) -> Any:
         rows = tf.reverse(rows, [0])
         mask = None if mask is None else tf.reverse(mask, [0])
     return rows, mask
-
-
-def _projected(rows: tf.Tensor, kernel: Any, bias: Any) -> tf.Tensor:
-    if bias is not None:
-        return _gradients.affine(rows, kernel, bias)
-    zeros = tf.zeros([kernel.shape[1]], rows.dtype)
-    return _gradients.affine(rows, kernel, zeros)
 
 
 def _outputs(

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from kerascale.engine.model import Model
-from kerascale.layers import Dropout
+from kerascale.layers import Dense, Dropout
 from kerascale.layers._arguments import fraction, keras_object, positive_int
 from kerascale.layers._common import (
     Shape,
@@ -108,11 +108,9 @@ class Classifier(Model):
     def _make_dropout(self, name: str) -> Dropout:
         return Dropout(self.dropout, dtype=self.dtype_policy, name=name)
 
-    def _make_dense(self, units: int, name: str, **kwargs: Any) -> keras.layers.Dense:
+    def _make_dense(self, units: int, name: str, **kwargs: Any) -> Dense:
         options = self.kernels.arguments()
-        return keras.layers.Dense(
-            units, dtype=self.dtype_policy, name=name, **options, **kwargs
-        )
+        return Dense(units, dtype=self.dtype_policy, name=name, **options, **kwargs)
 
     def _make_head(self) -> None:
         self.logits = self._make_dense(self.num_classes, "logits")

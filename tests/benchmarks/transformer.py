@@ -146,7 +146,7 @@ def kerascale_model(shape: Shape, ks, keras):
     x = ks.layers.TransformerStack(
         shape.layers, shape.heads, 4 * shape.width, causal=True
     )(x)
-    return keras.Model(inputs, layers.Dense(VOCABULARY, use_bias=False)(x))
+    return keras.Model(inputs, ks.layers.Dense(VOCABULARY, use_bias=False)(x))
 
 
 def kerascale_weights(shape: Shape, w):

@@ -98,12 +98,8 @@ def result(model, history=None, x=None, y=None):
 
 
 def _form_of(model):
-    made = model.train_function
-    if getattr(made, "is_one_program", False):
-        return "one_program"
-    if getattr(made, "is_split", False):
-        return "split"
-    return "loop" if model.steps_per_execution > 1 else "steps"
+    kind = getattr(model.train_function, "kind", "loop")
+    return "steps" if kind == "loop" and model.steps_per_execution == 1 else kind
 
 
 def gradients_of(model, x, y):

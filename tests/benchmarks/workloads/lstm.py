@@ -50,7 +50,7 @@ def kerascale_model(ks, keras):
             keras.Input((LENGTH,), dtype="int32"),
             keras.layers.Embedding(VOCABULARY, WIDTH),
             ks.layers.LSTM(UNITS),
-            keras.layers.Dense(1),
+            ks.layers.Dense(1),
         ]
     )
 

@@ -31,6 +31,16 @@ def keras_model(keras):
     )
 
 
+def kerascale_model(ks, keras):
+    return keras.Sequential(
+        [
+            keras.Input((784,)),
+            ks.layers.Dense(HIDDEN, activation="relu"),
+            ks.layers.Dense(10),
+        ]
+    )
+
+
 def jax_logits(jax, w, x, key):
     x = jax.nn.relu(x @ w["hidden/kernel"] + w["hidden/bias"])
     return x @ w["logits/kernel"] + w["logits/bias"]
@@ -65,6 +75,7 @@ WORKLOAD = Workload(
     data=data,
     weights=weights,
     keras_model=keras_model,
+    kerascale_model=kerascale_model,
     jax_logits=jax_logits,
     torch_model=torch_model,
 )
