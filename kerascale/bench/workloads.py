@@ -117,9 +117,9 @@ def _text(random: Any, num: int, *, length: int) -> tuple[Any, Any]:
 
 
 def _mlp(ks: Any, keras: Any) -> Any:
-    layers = keras.layers
-    hidden = layers.Dense(512, activation="relu")
-    return keras.Sequential([keras.Input((784,)), hidden, layers.Dense(10)])
+    dense = ks.layers.Dense
+    hidden = dense(512, activation="relu")
+    return keras.Sequential([keras.Input((784,)), hidden, dense(10)])
 
 
 def _cnn(ks: Any, keras: Any) -> Any:
@@ -144,7 +144,7 @@ def _lstm(ks: Any, keras: Any) -> Any:
             keras.Input((100,), dtype="int32"),
             keras.layers.Embedding(10_000, 64),
             ks.layers.LSTM(128),
-            keras.layers.Dense(1),
+            ks.layers.Dense(1),
         ]
     )
 
@@ -158,7 +158,7 @@ def _transformer(
         stack = ks.layers.TransformerStack(layers, heads, 4 * width, causal=True)
         inputs = keras.Input((length,), dtype="int32")
         x = stack(keras.layers.Embedding(_CHARACTERS, width)(inputs))
-        logits = keras.layers.Dense(_CHARACTERS, use_bias=False)(x)
+        logits = ks.layers.Dense(_CHARACTERS, use_bias=False)(x)
         return keras.Model(inputs, logits)
 
     batch_size = values["batch_size"]
