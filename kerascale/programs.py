@@ -13,6 +13,7 @@ where its log is silent, which it is in the command line: `TF_CPP_MIN_LOG_LEVEL=
 
 import atexit
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, MutableMapping, Sequence
 
 from kerascale.cache_folder import cache_dir
@@ -34,9 +36,14 @@ _MOST_BYTES = 256 * 2**20
 # TensorFlow fails where it cannot write a program.
 _LEAST_FREE_BYTES = 2**30
 
+# A folder that is younger may be one whose process has not locked it yet.
+_YOUNG_SECONDS = 60.0
+
 # This process's own folder; None: there is none.
 _own: pathlib.Path | None = None
 _pid = 0
+# That folder, open and locked as long as this process lives.
+_lock = -1
 
 
 def announce(environ: MutableMapping[str, str]) -> None:
@@ -79,11 +86,15 @@ def fetch(facts: Sequence[object]) -> None:
     Args:
         facts: What programs depend on beside the machine: TensorFlow's version.
     """
+    global _lock
     if not _is_on() or _own.is_dir():
         return
     with contextlib.suppress(OSError):
         # It holds what is executed: for nobody else to write.
         _own.mkdir(mode=0o700)
+        _lock = os.open(_own, os.O_RDONLY)
+        fcntl.flock(_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _sweep(_own.parent)
         for path in sorted(_store(facts).glob("*.pb")):
             name, _, rest = path.name.rpartition("-")
             data = _read_own(path)
@@ -118,6 +129,23 @@ def keep(facts: Sequence[object]) -> None:
             partial.chmod(0o600)  # See `_read_own`.
             partial.replace(store / f"{path.name}-{digest}.pb")
         _shorten(store.parent)
+
+
+def _sweep(parent: pathlib.Path) -> None:
+    """Removes the folders of processes that were killed before they could."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            stat = folder.stat()
+            age = time.time() - stat.st_mtime
+            if stat.st_uid != os.getuid() or age < _YOUNG_SECONDS:
+                continue
+            file = os.open(folder, os.O_RDONLY)
+            try:
+                # Who lives holds the lock.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(file)
 
 
 def _read_own(path: pathlib.Path) -> bytes | None:

@@ -1,5 +1,9 @@
 """Compiled programs go from one process to the next, and damaged ones do not."""
 
+import fcntl
+import os
+import time
+
 import pytest
 
 from kerascale import programs
@@ -64,6 +68,32 @@ def test_only_whole_files_are_handed_on(kept):
     told, files = kept(_process(""))
     assert told == "['b.pb']"
     assert [path.name[:4] for path in files] == ["b.pb"]
+
+
+def test_folders_of_killed_processes_are_removed(kept, run_python, tmp_path):
+    def folder(name, age):
+        path = tmp_path / name
+        path.mkdir()
+        (path / "a.pb").write_text("x")
+        then = time.time() - age
+        os.utime(path, (then, then))
+        return path
+
+    killed = folder("kerascale-programs-1", age=3600)
+    young = folder("kerascale-programs-2", age=1)
+    alive = folder("kerascale-programs-3", age=3600)
+    lock = os.open(alive, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    run_python(
+        "from kerascale import programs; programs.fetch(['1'])",
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    os.close(lock)
+    assert not killed.exists()
+    assert young.exists()
+    assert alive.exists()
+    # Locked by nobody any more, and by a process that has ended as it should.
+    assert set(tmp_path.glob("kerascale-programs-*")) == {young, alive}
 
 
 def test_what_others_could_have_written_is_not_executed(kept):

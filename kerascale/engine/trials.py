@@ -40,6 +40,10 @@ _ROUNDS = 3
 # Another form is taken if it is faster by more than what measuring is off by.
 _CLEARLY = 0.95
 
+# To begin the programs of a split step costs a millisecond or two: of a shorter one
+# none is compiled.
+_WORTH_SPLITTING = 0.005
+
 # State that an operation keeps in variables is given back; any other is not.
 _STATE_IN_VARIABLES = frozenset(
     "Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp CheckNumerics "
@@ -97,7 +101,8 @@ class Trial:
         if self._may_be_compiled(loop, forced):
             if forced in (None, "one_program"):
                 best, form = self._with_program(best, form, forced is not None)
-            if forced in (None, "split"):
+            quickest = min(self._seconds.values())
+            if forced == "split" or (not forced and quickest >= _WORTH_SPLITTING):
                 best, form = self._with_split(best, form, forced is not None)
         model.train_function = best
         return dataclasses.replace(known, compiled=form.kind, compiled_steps=form.steps)
