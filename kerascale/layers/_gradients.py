@@ -12,6 +12,9 @@ import tensorflow as tf
 
 from kerascale.engine import private_keras
 
+# In the names of products that are sums: no operations of the model.
+SUM = "sum_as_product"
+
 # A product of fewer rows is taken apart by XLA into a loop that is as slow as a sum.
 _ROWS = 5
 
@@ -147,15 +150,18 @@ def _row_means(rows: tf.Tensor) -> tf.Tensor:
     if not _has_exact_products():
         return tf.reduce_mean(rows, 1, keepdims=True)
     width = rows.shape[1]
-    return tf.matmul(rows, tf.fill([width, 1], tf.constant(1 / width, rows.dtype)))
+    with tf.name_scope(SUM):
+        column = tf.fill([width, 1], tf.constant(1 / width, rows.dtype))
+        return tf.matmul(rows, column)
 
 
 def column_sums(rows: tf.Tensor) -> tf.Tensor:
     """The sums of the columns of a matrix."""
     if not _has_exact_products():
         return tf.reduce_sum(rows, 0)
-    ones = tf.ones([_ROWS, tf.shape(rows)[0]], rows.dtype)
-    return tf.matmul(ones, rows)[0]
+    with tf.name_scope(SUM):
+        ones = tf.ones([_ROWS, tf.shape(rows)[0]], rows.dtype)
+        return tf.matmul(ones, rows)[0]
 
 
 def _has_exact_products() -> bool:

@@ -3,7 +3,8 @@
 What is counted are products of matrices and convolutions, forward and backward, a
 multiplication and an addition as two. All else (activations, normalization, the
 optimizer) is left out, as is usual: it is a small part, and is not limited by
-arithmetic. `tf.compat.v1.profiler` counts the body of a loop once, and knows no
+arithmetic. So are sums that layers compute as products with ones.
+`tf.compat.v1.profiler` counts the body of a loop once, and knows no
 `Einsum`, which is what attention consists of.
 """
 
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from kerascale.layers import _gradients
 
 Shape = tuple[int, ...]
 
@@ -82,6 +85,8 @@ class _Body:
         return [self._nodes[name] for name in sorted(seen)]
 
     def _count(self, node: Any) -> float:
+        if node.op in _RULES and _gradients.SUM in node.name:
+            return 0.0
         if node.op in _RULES:
             return 2.0 * _RULES[node.op](self, node)
         if node.op in ("While", "StatelessWhile"):
