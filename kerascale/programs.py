@@ -42,8 +42,6 @@ _YOUNG_SECONDS = 60.0
 # This process's own folder; None: there is none.
 _own: pathlib.Path | None = None
 _pid = 0
-# That folder, open and locked as long as this process lives.
-_lock = -1
 
 
 def announce(environ: MutableMapping[str, str]) -> None:
@@ -86,14 +84,12 @@ def fetch(facts: Sequence[object]) -> None:
     Args:
         facts: What programs depend on beside the machine: TensorFlow's version.
     """
-    global _lock
     if not _is_on() or _own.is_dir():
         return
     with contextlib.suppress(OSError):
         # It holds what is executed: for nobody else to write.
         _own.mkdir(mode=0o700)
-        _lock = os.open(_own, os.O_RDONLY)
-        fcntl.flock(_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(os.open(_own, os.O_RDONLY))  # Open as long as this process lives.
         _sweep(_own.parent)
         for path in sorted(_store(facts).glob("*.pb")):
             name, _, rest = path.name.rpartition("-")
@@ -140,12 +136,18 @@ def _sweep(parent: pathlib.Path) -> None:
             if stat.st_uid != os.getuid() or age < _YOUNG_SECONDS:
                 continue
             file = os.open(folder, os.O_RDONLY)
-            try:
-                # Who lives holds the lock.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _lock(file):  # Who lives holds the lock.
                 shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(file)
+            os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Locks an open folder; False: another has, or this file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _read_own(path: pathlib.Path) -> bytes | None:

@@ -15,10 +15,6 @@ def _nothing_kept(monkeypatch):
     monkeypatch.setattr(resident, "_kept", [])
 
 
-def _address(tensor):
-    return tensor.numpy().ctypes.data
-
-
 def test_memory_is_used_again_once_nobody_holds_it():
     one = resident.tensor(np.arange(_LARGE, dtype="float32"))
     two = resident.tensor(np.ones(_LARGE, "float32"))

@@ -111,8 +111,7 @@ def kernel_gradient(rows: tf.Tensor, upstream: tf.Tensor) -> Any:
     def gradient(second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.matmul(upstream, second, transpose_b=True), tf.matmul(rows, second)
 
-    is_slow = upstream.shape[1] < _MANY_UNITS and _has_exact_products()
-    if is_slow and private_keras.is_compiled_by_xla():
+    if upstream.shape[1] < _MANY_UNITS and is_compiled_for_cpu():
         product = tf.matmul(upstream, rows, transpose_a=True)
         # Without the barrier XLA would turn it around again.
         product = tf.transpose(private_keras.xla_barrier(product))
@@ -162,6 +161,11 @@ def column_sums(rows: tf.Tensor) -> tf.Tensor:
     with tf.name_scope(SUM):
         ones = tf.ones([_ROWS, tf.shape(rows)[0]], rows.dtype)
         return tf.matmul(ones, rows)[0]
+
+
+def is_compiled_for_cpu() -> bool:
+    """Whether XLA compiles what is traced now, and all devices are CPUs."""
+    return private_keras.is_compiled_by_xla() and _has_exact_products()
 
 
 def _has_exact_products() -> bool:

@@ -17,8 +17,8 @@ class Dense(keras.layers.Dense):
     """A `keras.layers.Dense` that trains faster where XLA compiles the step for a CPU.
 
     Weights, saved files, outputs and gradients are those of Keras' layer. XLA computes
-    the gradient of a kernel slowly where it has few units: this layer transposes a
-    factor first.
+    the gradient of a kernel slowly where it has few units: this layer computes it the
+    other way around, and transposes the result.
 
     Args:
         units: Positive integer, the size of the output.

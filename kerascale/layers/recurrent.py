@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine import private_keras
 from kerascale.layers import _gradients
 from kerascale.layers._gru import gru
 from kerascale.layers._lstm import lstm
@@ -129,8 +128,7 @@ def _is_ours(layer: keras.layers.RNN) -> bool:
     cell = layer.cell
     return (
         keras.backend.backend() == "tensorflow"
-        and private_keras.is_compiled_by_xla()
-        and all(d.device_type == "CPU" for d in tf.config.list_logical_devices())
+        and _gradients.is_compiled_for_cpu()
         and cell.activation is keras.activations.tanh
         and cell.recurrent_activation is keras.activations.sigmoid
         and not (cell.dropout or cell.recurrent_dropout)

@@ -85,10 +85,9 @@ class _Body:
         return [self._nodes[name] for name in sorted(seen)]
 
     def _count(self, node: Any) -> float:
-        if node.op in _RULES and _gradients.SUM in node.name:
-            return 0.0
         if node.op in _RULES:
-            return 2.0 * _RULES[node.op](self, node)
+            is_sum = _gradients.SUM in node.name
+            return 0.0 if is_sum else 2.0 * _RULES[node.op](self, node)
         if node.op in ("While", "StatelessWhile"):
             body = self._call(node, node.attr["body"].func.name)
             return body and body * self._trips(node)
