@@ -1,7 +1,8 @@
 """What has to be set in a process before TensorFlow is imported in it.
 
 `import kerascale` sets it, because little later is early enough: TensorFlow reads its
-flags for XLA before the first operation. Where TensorFlow is there already nothing is
+flags for XLA before the first operation, and threads keep the arena of the allocator
+that they began with. Where TensorFlow is there already nothing is
 set; what a user has set is left as it is.
 
 `TF_ENABLE_ONEDNN_OPTS`, which is read while TensorFlow is imported, is a user's own to
@@ -17,7 +18,7 @@ import platform
 import sys
 from collections.abc import Mapping, MutableMapping
 
-from kerascale import programs
+from kerascale import allocator, programs
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
@@ -31,6 +32,7 @@ def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
     if "tensorflow" in sys.modules or has_gpu(environ):
         return
     programs.announce(environ)
+    allocator.keep_memory(environ)
 
 
 def gains_by_onednn(flags: frozenset[str]) -> bool:

@@ -16,6 +16,7 @@ from kerascale.engine import (
     execution,
     known_forms,
     private_keras,
+    split,
     told_form,
     trials,
 )
@@ -420,6 +421,36 @@ def test_many_short_fits_are_a_long_one(monkeypatch):
     assert execution.form_of(model).kind == "loop"
     _fit(model, x, y, epochs=1)
     assert execution.form_of(model).kind != "loop"
+
+
+def test_few_slow_steps_are_worth_a_choice(monkeypatch):
+    """Of 10 steps nobody knows that they are slow before they were made."""
+    monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
+    model = _model()
+    _fit(model, epochs=1)
+    _fit(model, epochs=1)  # Quick ones: 20 steps are not worth it.
+    assert model.steps_per_execution == 1
+    monkeypatch.setattr(model.train_function, "seconds", 1000.0)
+    _fit(model, epochs=1)
+    assert model.steps_per_execution > 1
+
+
+def test_of_a_slow_step_the_parts_are_tried_first(monkeypatch):
+    monkeypatch.setattr(trials, "_ALL_ARITHMETIC", 0.0)
+    monkeypatch.setattr(trials, "_WORTH_SPLITTING", 0.0)
+    monkeypatch.setattr(trials, "_CLEARLY", 1000.0)
+    monkeypatch.setattr(split, "num_parts", lambda batch_size: 2)
+    model = _model()
+    trial = trials.Trial(model, _batches())
+    with trials.undone(model):
+        known = trial.run(10**7)
+    assert known.compiled == "split"
+    assert "one program" not in trial.said()
+    monkeypatch.setattr(trials, "_CLEARLY", 0.0)  # No gain: the program is tried too.
+    trial = trials.Trial(model, _batches())
+    with trials.undone(model):
+        assert trial.run(10**7).compiled == "loop"
+    assert "one program" in trial.said()
 
 
 def test_fit_does_as_compile_was_told():

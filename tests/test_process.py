@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from kerascale import process
+from kerascale import allocator, process
 from kerascale.doctor import processor
 
 _SHOW = (
@@ -78,3 +78,45 @@ def test_doctor_tells_of_kernels_that_would_be_faster():
     assert "oneDNN as you have set it" in on.found
     (old,) = processor.look_at_kernels({}, frozenset({"sse2"}))
     assert "as TensorFlow chooses" in old.found
+
+
+_ALLOCATE = """
+import resource, threading
+import kerascale
+from kerascale import allocator
+
+def allocate():
+    global faults
+    for i in range(12):
+        if i == 2:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [b"x" * (20 << 20) for _ in range(3)]
+        del blocks
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+thread = threading.Thread(target=allocate)
+thread.start()
+thread.join()
+print(json.dumps([allocator.keeps_memory(), faults]))
+"""
+
+
+def test_memory_that_a_thread_frees_is_kept(seen):
+    """Ten times 60 MB: of 4 KiB a page that is 150,000."""
+    keeps, faults = seen(f"import json\n{_ALLOCATE}")
+    assert keeps
+    assert faults < 20_000
+
+
+def test_a_users_own_allocator_stays(seen):
+    keeps, faults = seen(f"import json\n{_ALLOCATE}", MALLOC_MMAP_THRESHOLD_="100000")
+    assert not keeps
+    assert faults > 100_000
+    assert allocator.why_not({"LD_PRELOAD": "libjemalloc.so"}) == "LD_PRELOAD is set"
+    own = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=7", "PATH": "/bin"}
+    assert allocator.why_not(own) == "GLIBC_TUNABLES is set"
+
+
+def test_with_many_cores_nothing_is_set(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    assert allocator.why_not({}) == "64 cores, measured with few"

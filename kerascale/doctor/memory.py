@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from kerascale import allocator
 from kerascale.doctor import cgroup
 from kerascale.doctor.findings import Finding
 
@@ -10,6 +11,8 @@ _MIB = 2**20
 # TensorFlow alone takes about half a gibibyte.
 _WRONG = 700 * _MIB
 _FEW = 2048 * _MIB
+# Where nothing else forbids it: `kerascale.process`.
+_WHY = "there is a GPU, or TensorFlow was imported first"
 
 
 def look(
@@ -39,6 +42,9 @@ def look(
         text += f"; the container has {_gib(left)} left of {_gib(limit)}"
         values |= {"limit_bytes": limit, "left_bytes": left}
         free = min(free, left)
+    keeps = values["keeps"] = allocator.keeps_memory()
+    kept = "kept" if keeps else f"not kept ({allocator.why_not(os.environ) or _WHY})"
+    text += f"; what a step frees is {kept} for the next"
     if free < _WRONG:
         mend = "End what uses the memory, or raise the container's limit."
         return [Finding("memory", "wrong", f"{text}: too little", mend, values)]

@@ -79,7 +79,9 @@ def before_fit(
     if chosen is None:
         if told_form.is_told(model):
             return
-        if wish == "auto" and not is_worth_it(total_steps):
+        done, seconds = execution.trained(model)  # One by one, until now.
+        total_steps += done
+        if wish == "auto" and not is_worth_it(total_steps, seconds):
             return
     # What an earlier `fit` chose may not do for the callbacks of a short one.
     tell = (lambda text: None) if is_silent else say
@@ -183,9 +185,18 @@ def can_choose(model: keras.Model) -> bool:
     return not (model.run_eagerly or replicas.is_distributed(model.distribute_strategy))
 
 
-def is_worth_it(total_steps: int) -> bool:
-    """Whether a training is long enough for something to be chosen."""
-    return total_steps >= _FEWEST_STEPS or _forced() is not None
+def is_worth_it(total_steps: int, step_seconds: float | None = None) -> bool:
+    """Whether a training is long enough for something to be chosen.
+
+    Args:
+        total_steps: Of the whole training.
+        step_seconds: How long a step takes one by one; None: that is not known.
+    """
+    if total_steps >= _FEWEST_STEPS or _forced() is not None:
+        return True
+    if step_seconds is None:
+        return False
+    return total_steps * step_seconds >= known_forms.WORTH_COMPILING_SECONDS
 
 
 def _forced() -> Execution | None:

@@ -1,5 +1,6 @@
 """Many steps in one compiled function: what `fit` and `evaluate` call."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,8 @@ class Execution:
             self._compiled = SplitSteps(self)
         # The first graph in which a step was traced.
         self.step_graph: tf.Graph | None = None
+        # Executions, and how long all but the first took: that one is traced.
+        self.num_calls, self.seconds = 0, 0.0
         self._make()
 
     def _make(self) -> None:
@@ -88,6 +91,14 @@ class Execution:
         return tf.function(function, autograph=False, reduce_retracing=True)
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
+        began = time.perf_counter()
+        logs = self._execute(iterator)
+        if self.num_calls:
+            self.seconds += time.perf_counter() - began
+        self.num_calls += 1
+        return logs
+
+    def _execute(self, iterator: Any) -> dict[str, Any]:
         if self.custom and self.num_replicas > 1:
             self.logs.names()  # Outside of the graph: it is a message to all workers.
         self.losses = None
@@ -328,6 +339,17 @@ def form_of(model: keras.Model) -> Form:
     function = model.train_function
     kind = function.kind if isinstance(function, Execution) else "loop"
     return Form(kind, model.steps_per_execution)
+
+
+def trained(model: keras.Model) -> tuple[int, float | None]:
+    """Executions since the train function was made, and the seconds of one.
+
+    None where there was one at most.
+    """
+    made = model.train_function
+    if not isinstance(made, Execution) or made.num_calls < 2:
+        return getattr(made, "num_calls", 0), None
+    return made.num_calls, made.seconds / (made.num_calls - 1)
 
 
 def release(model: keras.Model) -> None:

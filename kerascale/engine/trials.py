@@ -44,6 +44,11 @@ _CLEARLY = 0.95
 # none is compiled.
 _WORTH_SPLITTING = 0.005
 
+# Of a longer step nearly all is arithmetic: what one program saves beside it is less
+# than what can be measured, and to try it costs many seconds. Parts on a core each may
+# be quicker all the same.
+_ALL_ARITHMETIC = 0.5
+
 # State that an operation keeps in variables is given back; any other is not.
 _STATE_IN_VARIABLES = frozenset(
     "Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp CheckNumerics "
@@ -87,7 +92,8 @@ class Trial:
         self._time(loop, 2)  # It is traced.
         seconds = self._time(loop, 2)
         is_long = total_steps >= Known(seconds, 1).enough
-        if is_long:  # Of two steps, half is the beginning of an execution.
+        is_slow = seconds >= _ALL_ARITHMETIC
+        if is_long and not is_slow:  # Of two, half is the beginning of an execution.
             seconds = self._time(loop, self._steps_of(seconds))
             is_long = total_steps >= Known(seconds, 1).enough
         self._seconds["loop"] = seconds
@@ -99,13 +105,20 @@ class Trial:
             return known
         best, form = loop, Form("loop", 0)
         if self._may_be_compiled(loop, forced):
-            if forced in (None, "one_program"):
-                best, form = self._with_program(best, form, forced is not None)
-            quickest = min(self._seconds.values())
-            if forced == "split" or (not forced and quickest >= _WORTH_SPLITTING):
-                best, form = self._with_split(best, form, forced is not None)
+            for kind in self._to_try(forced, is_slow):
+                if kind == "one_program":
+                    best, form = self._with_program(best, form, forced is not None)
+                elif forced or min(self._seconds.values()) >= _WORTH_SPLITTING:
+                    best, form = self._with_split(best, form, forced is not None)
+                if is_slow and form.kind != "loop":
+                    break
         model.train_function = best
         return dataclasses.replace(known, compiled=form.kind, compiled_steps=form.steps)
+
+    def _to_try(self, forced: Kind | None, is_slow: bool) -> list[Kind]:
+        if forced:
+            return [forced]
+        return ["split", "one_program"] if is_slow else ["one_program", "split"]
 
     def _may_be_compiled(self, loop: execution.Execution, forced: Kind | None) -> bool:
         if self._batches.num_examples < self._batches.batch_size:
