@@ -31,7 +31,7 @@ LAYERS = [
     {"fields"},
     {"stopping", "monitoring"},
     {"process"},
-    {"programs"},
+    {"allocator", "programs"},
     {"errors", "cache_folder", "console", "heartbeat", "loss_record", "_version"},
     {"foreign", "same_host"},
     {"screen"},
