@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.console import say
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import (
     execution,
@@ -123,7 +124,13 @@ class Trial:
     def _may_be_compiled(self, loop: execution.Execution, forced: Kind | None) -> bool:
         if self._batches.num_examples < self._batches.batch_size:
             return False
-        return forced is not None or not self._has_slow_kernels(loop)
+        is_slow = forced != "split" and self._has_slow_kernels(loop)
+        if is_slow and forced:
+            say(
+                "note: in one program XLA computes convolutions on a CPU many times "
+                "slower than TensorFlow does; with execution=auto none is taken."
+            )
+        return forced is not None or not is_slow
 
     def _with_program(
         self, best: execution.Execution, form: Form, force: bool

@@ -12,12 +12,16 @@ from registry import FORMS
 
 # The quick selection: what is different about the steps of a form.
 QUICK = (
-    "sgd",
+    "schedule",
     "dropout",
     "several_outputs",
     "empty_slice_lstm",
     "recipe_transformer",
 )
+
+# On a CPU its many convolutions take more than five minutes in a loop of XLA's: there
+# `auto` tries no program of convolutions.
+TOO_SLOW = {("mobilenet_v2", "one:one_program")}
 
 
 def _cells():
@@ -25,6 +29,8 @@ def _cells():
         if not case.deterministic:
             continue
         for form in FORMS:
+            if (case.name, form) in TOO_SLOW:
+                continue
             for precision in case.precisions:
                 marks = [
                     pytest.mark.runs(form, precision, case.name),
