@@ -5,6 +5,10 @@ back to the system at once, and so it does with what a thread other than the fir
 freed: the next step pays for each page again. With one arena of which nothing is given
 back (more than 2 GiB free at its end are) there are no page faults between two steps.
 
+It is set where `KERASCALE_KEEP_MEMORY=1` asks for it. A Transformer of 10.8 million
+parameters, split over two cores, gains 8 to 18 % a step; a small one as one program
+loses 10 %, for a reason that was not found.
+
 Threads share the lock of the one arena. Small blocks do not need it, and with few
 cores nobody waits for it; with many that was not measured, and nothing is set.
 """
@@ -12,6 +16,8 @@ cores nobody waits for it; with many that was not measured, and nothing is set.
 import ctypes
 import os
 from collections.abc import Mapping
+
+VARIABLE = "KERASCALE_KEEP_MEMORY"
 
 # Names and values of `mallopt`, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
@@ -30,7 +36,7 @@ _keeps: bool | None = None
 
 
 def keep_memory(environ: Mapping[str, str]) -> bool:
-    """Sets it for this process, unless a user has set something of the allocator.
+    """Sets it for this process, if it is asked for and nothing speaks against it.
 
     Args:
         environ: Environment variables.
@@ -55,6 +61,8 @@ def why_not(environ: Mapping[str, str]) -> str:
     Args:
         environ: Environment variables.
     """
+    if environ.get(VARIABLE) != "1":
+        return f"{VARIABLE} is not 1"
     own = [name for name in environ if name.startswith("MALLOC_")]
     if "glibc.malloc" in environ.get("GLIBC_TUNABLES", ""):
         own.append("GLIBC_TUNABLES")

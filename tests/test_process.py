@@ -103,20 +103,27 @@ print(json.dumps([allocator.keeps_memory(), faults]))
 
 def test_memory_that_a_thread_frees_is_kept(seen):
     """Ten times 60 MB: of 4 KiB a page that is 150,000."""
-    keeps, faults = seen(f"import json\n{_ALLOCATE}")
+    keeps, faults = seen(f"import json\n{_ALLOCATE}", KERASCALE_KEEP_MEMORY="1")
     assert keeps
     assert faults < 20_000
 
 
+_ASKED = {allocator.VARIABLE: "1"}
+
+
 def test_a_users_own_allocator_stays(seen):
-    keeps, faults = seen(f"import json\n{_ALLOCATE}", MALLOC_MMAP_THRESHOLD_="100000")
+    keeps, faults = seen(f"import json\n{_ALLOCATE}")
     assert not keeps
     assert faults > 100_000
-    assert allocator.why_not({"LD_PRELOAD": "libjemalloc.so"}) == "LD_PRELOAD is set"
-    own = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=7", "PATH": "/bin"}
+    assert allocator.why_not({}) == "KERASCALE_KEEP_MEMORY is not 1"
+    preloaded = {"LD_PRELOAD": "libjemalloc.so", **_ASKED}
+    assert allocator.why_not(preloaded) == "LD_PRELOAD is set"
+    own = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=7", **_ASKED}
     assert allocator.why_not(own) == "GLIBC_TUNABLES is set"
+    own = {"MALLOC_ARENA_MAX": "2", **_ASKED}
+    assert allocator.why_not(own) == "MALLOC_ARENA_MAX is set"
 
 
 def test_with_many_cores_nothing_is_set(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    assert allocator.why_not({}) == "64 cores, measured with few"
+    assert allocator.why_not(_ASKED) == "64 cores, measured with few"
