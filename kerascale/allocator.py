@@ -31,28 +31,23 @@ _OPTIONS = {
 # With more nothing is set.
 MOST_CORES = 16
 
-# Whether this process keeps memory; None: nobody has asked for it.
-_keeps: bool | None = None
+# Whether this process keeps memory.
+_keeps = False
 
 
-def keep_memory(environ: Mapping[str, str]) -> bool:
+def keep_memory(environ: Mapping[str, str]) -> None:
     """Sets it for this process, if it is asked for and nothing speaks against it.
 
     Args:
         environ: Environment variables.
-
-    Returns:
-        Whether memory is kept.
     """
     global _keeps
-    if _keeps is None:
-        _keeps = not why_not(environ) and _set()
-    return _keeps
+    _keeps = _keeps or (not why_not(environ) and _set())
 
 
 def keeps_memory() -> bool:
     """Whether this process keeps memory."""
-    return bool(_keeps)
+    return _keeps
 
 
 def why_not(environ: Mapping[str, str]) -> str:

@@ -81,7 +81,7 @@ def test_doctor_tells_of_kernels_that_would_be_faster():
 
 
 _ALLOCATE = """
-import resource, threading
+import json, resource, threading
 import kerascale
 from kerascale import allocator
 
@@ -103,7 +103,7 @@ print(json.dumps([allocator.keeps_memory(), faults]))
 
 def test_memory_that_a_thread_frees_is_kept(seen):
     """Ten times 60 MB: of 4 KiB a page that is 150,000."""
-    keeps, faults = seen(f"import json\n{_ALLOCATE}", KERASCALE_KEEP_MEMORY="1")
+    keeps, faults = seen(_ALLOCATE, KERASCALE_KEEP_MEMORY="1")
     assert keeps
     assert faults < 20_000
 
@@ -112,7 +112,7 @@ _ASKED = {allocator.VARIABLE: "1"}
 
 
 def test_a_users_own_allocator_stays(seen):
-    keeps, faults = seen(f"import json\n{_ALLOCATE}")
+    keeps, faults = seen(_ALLOCATE)
     assert not keeps
     assert faults > 100_000
     assert allocator.why_not({}) == "KERASCALE_KEEP_MEMORY is not 1"

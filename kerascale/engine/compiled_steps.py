@@ -1,6 +1,7 @@
 """Executions that XLA compiles, of batches that are computed from their place."""
 
 import abc
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -33,7 +34,6 @@ class CompiledSteps(abc.ABC):
         self.execution = execution
         self.model = execution.model
         self.logs = execution.logs
-        self._is_exact: bool | None = None
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         """The logs of an execution; None, and nothing is done, if it cannot be."""
@@ -46,7 +46,7 @@ class CompiledSteps(abc.ABC):
             return None
         num_full = batches.num_examples // batches.batch_size
         if num_full:
-            problem = self._rounds_otherwise() or self.problem(iterator)
+            problem = self._rounds_otherwise or self.problem(iterator)
             if problem:
                 self.execution.give_up(problem)
                 return None
@@ -68,18 +68,16 @@ class CompiledSteps(abc.ABC):
         logs[LOSSES] = tf.concat(losses, 0)
         return logs
 
+    @functools.cached_property
     def _rounds_otherwise(self) -> str:
         """Why results would be further from single steps than they may be, or empty.
 
         XLA keeps more bits between two operations than single steps do, and parts of a
         batch round their sums: of the 8 bits of bfloat16 that is 2 % of a small bias.
         """
-        if self._is_exact is None:
-            layers = private_keras.all_layers(self.model)
-            on_cpu = not tf.config.list_logical_devices("GPU")
-            in_half = any(layer.compute_dtype == "bfloat16" for layer in layers)
-            self._is_exact = not (on_cpu and in_half)
-        if self._is_exact:
+        layers = private_keras.all_layers(self.model)
+        in_half = any(layer.compute_dtype == "bfloat16" for layer in layers)
+        if not in_half or tf.config.list_logical_devices("GPU"):
             return ""
         return "in bfloat16 on a CPU it would round elsewhere than single steps do"
 
