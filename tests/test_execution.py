@@ -102,6 +102,30 @@ def test_one_program_equals_single_steps(layers, optimizer, capfd):
         np.testing.assert_allclose(values, many.history_seen[name], atol=1e-10)
 
 
+@pytest.mark.parametrize("form", ["one_program", "split"])
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "loss scale"])
+def test_a_schedule_gives_the_same_rates_in_every_form(form, scaled, monkeypatch):
+    """They are float32, of which XLA's `cos` has another last bit."""
+    monkeypatch.setattr(split, "num_parts", lambda batch_size: 2)
+
+    def trained(kind):
+        rates = keras.optimizers.schedules.CosineDecay(
+            0.0, 40, warmup_target=0.5, warmup_steps=6
+        )
+        optimizer = keras.optimizers.SGD(rates, momentum=0.9)
+        if scaled:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model = _model()
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        execution.set_form(model, Form(kind, 4))
+        _fit(model)
+        _fit(model, epochs=1)  # It goes on at the 21st rate.
+        assert model.train_function.kind == kind
+        return model
+
+    assert _difference(trained("loop"), trained(form)) < 1e-12
+
+
 def test_the_data_is_let_go():
     model = _model(4, True)
     _fit(model)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine import private_keras, step_loss
+from kerascale.engine.rates import Ahead, Rates
 
 Logs = dict[str, tf.Tensor]
 
@@ -40,6 +41,7 @@ class Chunk:
         step: Runs one step on a batch, and returns what it carries to the next.
         initial: What is carried to the first one, given the spec of a batch.
         logs: What becomes of what the last one carries.
+        rates: Those of the optimizer that steps have.
         max_steps: The most that a program runs at once.
     """
 
@@ -48,11 +50,13 @@ class Chunk:
         step: Callable[[Any], Logs],
         initial: Callable[[Any], Logs],
         logs: Callable[[Logs], Logs],
+        rates: Rates,
         max_steps: int,
     ) -> None:
         self._step = step
         self._initial = initial
         self._logs = logs
+        self._rates = rates
         self.max_steps = max_steps
         # Data that is in arrays is an argument: `fit` is called again, with others.
         self._of_arrays = _Program(self, FromArrays.rows)
@@ -67,8 +71,13 @@ class Chunk:
     def problem(self, part: Part) -> str:
         """Why a part cannot be compiled; empty if it can."""
         program, arguments = self._call_of(part)
-        found = uncompilable(program.loop, *arguments)
+        ahead = tf.function(self.ahead, autograph=False).get_concrete_function()
+        found = uncompilable(program.loop, *arguments, ahead.structured_outputs)
         return f"XLA has no kernel for {', '.join(found)}" if found else ""
+
+    def ahead(self) -> Ahead:
+        """Traces what a program is given of learning rates."""
+        return self._rates.ahead(self.max_steps)
 
     def __call__(self, part: Part) -> tuple[Logs, tf.Tensor]:
         """Runs a part.
@@ -144,11 +153,16 @@ class _Program:
         return self._run(*arguments)
 
     def _whole(self, *arguments: Any) -> tuple[Logs, tf.Tensor]:
-        carried, losses = self.loop(*arguments)
+        carried, losses = self.loop(*arguments, self._chunk.ahead())
         return self._chunk._logs(carried), losses
 
     def _loop(
-        self, arrays: Any, rows: Any, epoch: tf.Tensor, steps: tf.Tensor
+        self,
+        arrays: Any,
+        rows: Any,
+        epoch: tf.Tensor,
+        steps: tf.Tensor,
+        ahead: Ahead,
     ) -> tuple[Logs, tf.Tensor]:
         max_steps = self._chunk.max_steps
         told = False
@@ -159,7 +173,8 @@ class _Program:
             return own if self._gather is None else self._gather(arrays, own, epoch)
 
         def body(i: tf.Tensor, losses: tf.Tensor, carried: Logs) -> Any:
-            with step_loss.collecting() as box:
+            given = self._chunk._rates.given(ahead)
+            with given, step_loss.collecting() as box:
                 new = self._chunk._step(batch(i))
             if box:
                 nonlocal told

@@ -397,8 +397,9 @@ class _Local(keras.optimizers.Optimizer):
     def _get_current_learning_rate(self):
         rate = self._learning_rate
         if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            schedule, instead = getattr(_phase, "schedule", (None, None))
             # Updates, not micro-batches.
-            return rate(self.iterations)
+            return (instead if rate is schedule else rate)(self.iterations)
         return super()._get_current_learning_rate()
 
     def _tf_apply(self, grads, trainable_variables=None):
@@ -446,6 +447,24 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
         yield recorder
     finally:
         _phase.recorder = None
+
+
+@contextlib.contextmanager
+def instead_of_schedule(
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    instead: Callable[[Any], tf.Tensor],
+) -> Iterator[None]:
+    """Within it, a view whose rate is of this schedule asks a function for it.
+
+    Args:
+        schedule: That of an optimizer.
+        instead: Takes the count of updates, returns the rate.
+    """
+    _phase.schedule = (schedule, instead)
+    try:
+        yield
+    finally:
+        _phase.schedule = (None, None)
 
 
 def optimizer_view(optimizer: keras.optimizers.Optimizer) -> Any:

@@ -9,6 +9,7 @@ from kerascale.engine.chunk import Chunk, Part
 from kerascale.engine.compiled_steps import CompiledSteps, NotCompiledError
 from kerascale.engine.feed import StepIterator
 from kerascale.engine.forms import Form
+from kerascale.engine.rates import Rates
 from kerascale.engine.step import TrainStep
 
 # What XLA raises while it compiles, before anything was run.
@@ -44,6 +45,7 @@ class ProgramSteps(CompiledSteps):
             self._step,
             lambda spec: self.logs.initial(spec, self._step),
             self.logs.of,
+            Rates(self.model),
             max_steps,
         )
         self._is_looked_at = self._has_run = False

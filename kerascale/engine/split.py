@@ -24,6 +24,7 @@ from kerascale.engine import (
     step_loss,
 )
 from kerascale.engine.losses import GlobalLoss
+from kerascale.engine.rates import Ahead, Rates
 from kerascale.engine.step import TrainStep, as_optimizer
 from kerascale.errors import RefusedError
 
@@ -57,6 +58,7 @@ class SplitStep:
         self._model = model
         self._batch_size = batch_size
         self._step = TrainStep(model, custom=False)
+        self._rates = Rates(model)
         bounds = [
             place.bounds(tf.constant(batch_size, tf.int64), i, parts)
             for i in range(parts)
@@ -102,7 +104,7 @@ class SplitStep:
     def __call__(self, batch: Any) -> None:
         """Traces a step on a batch of `batch_size` rows."""
         found = [program(*arguments) for program, arguments in self._calls(batch)]
-        loss = self._update(found)
+        loss = self._update(found, self._rates.ahead(1))
         if loss is not None:
             step_loss.tell(loss)
 
@@ -190,13 +192,14 @@ class SplitStep:
         if other:
             raise RefusedError(f"a step changes {', '.join(other)}")
 
-    def _add_up(self, found: list[Found]) -> tf.Tensor | None:
+    def _add_up(self, found: list[Found], ahead: Ahead) -> tf.Tensor | None:
         gradients, added, seeds, losses = zip(*found, strict=True)
         total = [_sum(each) for each in zip(*gradients, strict=True)]
         pairs = [
             (g, v) for g, v in zip(total, self._variables, strict=True) if g is not None
         ]
-        self._step.view.apply(*map(list, zip(*pairs, strict=True)))
+        with self._rates.given(ahead):
+            self._step.view.apply(*map(list, zip(*pairs, strict=True)))
         for variable, value in zip(self._metrics, self._added(added), strict=True):
             variable.value.assign_add(value)
         for variable, value in zip(self._seeds, seeds[0], strict=True):

@@ -12,7 +12,7 @@ from registry import FORMS
 
 # The quick selection: what is different about the steps of a form.
 QUICK = (
-    "sgd",
+    "schedule",
     "dropout",
     "several_outputs",
     "empty_slice_lstm",
