@@ -168,6 +168,53 @@ def test_view_updates_as_the_optimizer_does(name):
     np.testing.assert_array_equal(weights(True), weights(False))
 
 
+class Halved(keras.optimizers.Adam):
+    """A user's own."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient / 2, variable, learning_rate)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        keras.optimizers.Adam,
+        lambda rate: keras.optimizers.Adam(rate, amsgrad=True),
+        lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.1),
+        Halved,
+    ],
+    ids=["Adam", "amsgrad", "AdamW", "a user's own"],
+)
+def test_view_of_adam_has_the_bits_of_keras(make, jit_compile):
+    """If it fails: Keras computes Adam otherwise; follow it in `engine/adam.py`."""
+
+    def trained(view):
+        draw = np.random.default_rng(0).normal
+        variables = [
+            keras.Variable(draw(size=shape), dtype=dtype)
+            for shape, dtype in (((30, 7), "float32"), ((5,), "float64"))
+        ]
+        table = keras.Variable(draw(size=(9, 3)), dtype="float32")
+        rate = keras.optimizers.schedules.CosineDecay(0.01, 20)
+        optimizer = make(rate)
+        optimizer.build([*variables, table])
+        used = private_keras.optimizer_view(optimizer) if view else optimizer
+
+        @tf.function(jit_compile=jit_compile)
+        def step(gradients, values):
+            rows = tf.IndexedSlices(values, tf.constant([1, 4]), (9, 3))
+            used.apply([*gradients, rows], [*variables, table])
+
+        for _ in range(8):
+            gradients = [tf.constant(draw(size=v.shape), v.dtype) for v in variables]
+            step(gradients, tf.constant(draw(size=(2, 3)), "float32"))
+        return [v.numpy() for v in (*variables, table, *optimizer.variables)]
+
+    for ours, theirs in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_view_of_several_optimizers():
     """If it fails: `MultiOptimizer` holds its parts otherwise."""
 

@@ -23,6 +23,7 @@ from tensorflow.python.framework import kernels, op_def_registry
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.util import _pywrap_util_port
 
+from kerascale.engine import adam
 from kerascale.errors import RefusedError
 
 # `fit` takes an instance of it as it is: "Allow passing a custom data adapter".
@@ -360,16 +361,48 @@ class _Local(keras.optimizers.Optimizer):
     """
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        quads = []
+        is_adam = adam.is_plain(self)
         for gradient, variable in zip(grads, trainable_variables, strict=True):
-            self.update_step(gradient, variable, learning_rate)
+            if is_adam and isinstance(gradient, tf.Tensor):
+                index = self._get_variable_index(variable)
+                quads.append(
+                    (
+                        tf.cast(gradient, variable.dtype),
+                        variable.value,
+                        self._momentums[index].value,
+                        self._velocities[index].value,
+                    )
+                )
+            else:
+                self.update_step(gradient, variable, learning_rate)
+        if quads:
+            betas = {"beta_1": self.beta_1, "beta_2": self.beta_2}
+            rate = functools.partial(self._alpha, learning_rate)
+            adam.update(quads, rate, **betas, epsilon=self.epsilon)
+
+    def _alpha(self, learning_rate, dtype):
+        step = keras.ops.cast(self.iterations + 1, dtype)
+        powers = [
+            keras.ops.power(keras.ops.cast(beta, dtype), step)
+            for beta in (self.beta_1, self.beta_2)
+        ]
+        rate = keras.ops.cast(learning_rate, dtype)
+        return rate * keras.ops.sqrt(1 - powers[1]) / (1 - powers[0])
 
     def _apply_weight_decay(self, variables):
         if self.weight_decay is None:
             return
+        learning_rate = self.learning_rate
+        rates = {}
         for variable in variables:
             if self._use_weight_decay(variable):
-                rate = keras.ops.cast(self.learning_rate, variable.dtype)
-                decay = keras.ops.cast(self.weight_decay, variable.dtype)
+                if variable.dtype not in rates:
+                    rates[variable.dtype] = (
+                        keras.ops.cast(self.weight_decay, variable.dtype),
+                        keras.ops.cast(learning_rate, variable.dtype),
+                    )
+                decay, rate = rates[variable.dtype]
                 self.assign_sub(variable, variable * decay * rate)
 
     def _backend_apply_gradients(self, grads, trainable_variables):
