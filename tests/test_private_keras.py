@@ -172,7 +172,7 @@ class Halved(keras.optimizers.Adam):
     """A user's own."""
 
     def update_step(self, gradient, variable, learning_rate):
-        super().update_step(gradient / 2, variable, learning_rate)
+        super().update_step(gradient, variable, learning_rate / 2)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
