@@ -42,7 +42,7 @@ def look(
         text += f"; the container has {_gib(left)} left of {_gib(limit)}"
         values |= {"limit_bytes": limit, "left_bytes": left}
         free = min(free, left)
-    keeps = values["keeps"] = allocator.keeps_memory()
+    keeps = values["keeps"] = allocator.keeps_memory(os.environ)
     kept = "kept" if keeps else f"not kept ({allocator.why_not(os.environ) or _WHY})"
     text += f"; what a step frees is {kept} for the next"
     if free < _WRONG:
