@@ -1,8 +1,8 @@
 """What has to be set in a process before TensorFlow is imported in it.
 
 `import kerascale` sets it, because little later is early enough: TensorFlow reads its
-flags for XLA and for its allocator before the first operation. Where TensorFlow is there
-already nothing is set; what a user has set is left as it is.
+flags for XLA and for its allocator before the first operation. Where TensorFlow is
+there already nothing is set; what a user has set is left as it is.
 
 `TF_ENABLE_ONEDNN_OPTS`, which is read while TensorFlow is imported, is a user's own to
 set. On processors with AVX2 and no AVX-512 it makes convolutions faster, and there a

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -135,3 +136,5 @@ def test_a_users_own_allocator_stays(monkeypatch):
     assert allocator.why_not(own) == "TF_CPU_ALLOCATOR_USE_BFC is 0"
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     assert allocator.why_not({}) == "64 cores, measured with few"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert allocator.why_not({}) == "measured on Linux alone"
