@@ -377,18 +377,7 @@ class _Local(keras.optimizers.Optimizer):
             else:
                 self.update_step(gradient, variable, learning_rate)
         if quads:
-            betas = {"beta_1": self.beta_1, "beta_2": self.beta_2}
-            rate = functools.partial(self._alpha, learning_rate)
-            adam.update(quads, rate, **betas, epsilon=self.epsilon)
-
-    def _alpha(self, learning_rate, dtype):
-        step = keras.ops.cast(self.iterations + 1, dtype)
-        powers = [
-            keras.ops.power(keras.ops.cast(beta, dtype), step)
-            for beta in (self.beta_1, self.beta_2)
-        ]
-        rate = keras.ops.cast(learning_rate, dtype)
-        return rate * keras.ops.sqrt(1 - powers[1]) / (1 - powers[0])
+            adam.update(self, quads, learning_rate)
 
     def _apply_weight_decay(self, variables):
         if self.weight_decay is None:
