@@ -15,6 +15,8 @@ import os
 import sys
 from collections.abc import Mapping, MutableMapping
 
+from kerascale.cores import usable_cores
+
 VARIABLE = "TF_CPU_ALLOCATOR_USE_BFC"
 # TensorFlow's default is 64 GiB, more than which cannot be allocated.
 LIMIT = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
@@ -56,7 +58,6 @@ def why_not(environ: Mapping[str, str]) -> str:
         return f"{VARIABLE} is {environ[VARIABLE]}"
     if sys.platform != "linux":
         return "measured on Linux alone"
-    cores = len(os.sched_getaffinity(0))
-    if cores > MOST_CORES:
-        return f"{cores} cores, measured with few"
+    if usable_cores() > MOST_CORES:
+        return f"{usable_cores()} cores, measured with few"
     return ""

@@ -27,6 +27,7 @@ import time
 from collections.abc import Mapping, MutableMapping, Sequence
 
 from kerascale.cache_folder import cache_dir
+from kerascale.cores import usable_cores
 
 FLAGS = "TF_XLA_FLAGS"
 _DIRECTORY = "--tf_xla_persistent_cache_directory="
@@ -177,13 +178,12 @@ def _store(facts: Sequence[object]) -> pathlib.Path:
     """The folder for this machine type, these versions and settings."""
     variables = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS")
     other = re.sub(rf"\S*{_PREFIX}\S*", "", os.environ.get(FLAGS, "")).split()
-    cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     key = [
         *map(str, facts),
         platform.machine(),
         _processor(),
         os.getuid(),
-        len(cores),
+        usable_cores(),
         [os.environ.get(name) for name in variables],
         other,
     ]

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 
 from kerascale import process, programs
+from kerascale.cores import usable_cores
 from kerascale.doctor import cgroup
 from kerascale.doctor.findings import Finding
 
@@ -93,7 +94,7 @@ def look_at_threads(
         quota: Cores that the container may use at a time; None: as it is told here.
     """
     if cores is None:
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         quota = cgroup.cpu_quota() if quota is None else quota
     values = {"cores": cores, "quota": quota}
     findings = []

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from kerascale._version import __version__
+from kerascale.cores import usable_cores
 from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import private_keras
@@ -93,10 +94,9 @@ def _machine() -> list[Any]:
         [d.device_type, tf.config.experimental.get_device_details(d)]
         for d in tf.config.list_physical_devices()
     ]
-    count = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     versions = [tf.__version__, keras.__version__, __version__]
     kernels = private_keras.onednn()
-    return [processor, len(count), devices, versions, kernels]
+    return [processor, usable_cores(), devices, versions, kernels]
 
 
 def _model(model: keras.Model) -> list[Any]:

@@ -6,7 +6,6 @@ are divided by the size of the whole batch, and each part draws by the place of 
 rows in it.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.cores import usable_cores
 from kerascale.engine import (
     chunk,
     metrics,
@@ -41,8 +41,7 @@ Found = tuple[list[Any], list[tf.Tensor], list[tf.Tensor], tf.Tensor | None]
 
 def num_parts(batch_size: int) -> int:
     """Into how many a batch is split: one for each core that may be used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return min(cores, _MOST_PARTS, batch_size)
+    return min(usable_cores(), _MOST_PARTS, batch_size)
 
 
 class SplitStep:

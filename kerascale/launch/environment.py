@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Mapping
 
+from kerascale.cores import usable_cores
 from kerascale.errors import RefusedError
 
 _HOST = "127.0.0.1"
@@ -73,7 +74,7 @@ def _join(environ: dict[str, str], index: int, addresses: list[str]) -> None:
     task = {"type": "worker", "index": index}
     environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
     # Each worker would start a thread for every core of the machine.
-    threads = max(1, len(os.sched_getaffinity(0)) // len(addresses))
+    threads = max(1, usable_cores() // len(addresses))
     environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     # TensorFlow would look for the others through http_proxy, and wait for ever.
     direct = environ.get("no_grpc_proxy") or environ.get("no_proxy")

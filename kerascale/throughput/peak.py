@@ -11,6 +11,7 @@ import time
 import tensorflow as tf
 
 from kerascale.cache_folder import cache_dir
+from kerascale.cores import usable_cores
 
 _FOLDER = "peaks"
 _SECONDS = 1.0
@@ -90,7 +91,7 @@ def _path(dtype: str) -> pathlib.Path:
     ]
     facts = [
         processor,
-        len(os.sched_getaffinity(0)),
+        usable_cores(),
         tf.config.threading.get_intra_op_parallelism_threads(),
         [os.environ.get(name) for name in _VARIABLES],
         gpus,
