@@ -341,6 +341,19 @@ def test_tracing_is_not_taken_for_the_time_of_a_slow_step(monkeypatch):
     assert known.steps == _batches().steps_per_epoch
 
 
+def test_a_program_that_is_kept_is_worth_it_sooner(monkeypatch):
+    loop, program = (
+        known_forms.Known(0.1, 10, compiled, 20) for compiled in (None, "split")
+    )
+    monkeypatch.setenv("TF_XLA_FLAGS", "")
+    assert loop.enough == program.enough == pytest.approx(100)
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=/a")
+    assert loop.enough == pytest.approx(50)
+    assert program.enough == pytest.approx(20)
+    assert program.form(19).kind == "loop"
+    assert program.form(20) == Form("split", 20)
+
+
 def test_what_cannot_be_undone_is_not_tried():
     counter = tf.Variable(0)
 
@@ -459,8 +472,11 @@ def test_few_slow_steps_are_worth_a_choice(monkeypatch):
     assert model.steps_per_execution > 1
 
 
-def test_of_a_slow_step_the_parts_are_tried_first(monkeypatch):
-    monkeypatch.setattr(trials, "_ALL_ARITHMETIC", 0.0)
+@pytest.mark.parametrize(("name", "enough"), [("_ALL_ARITHMETIC", 0.0), (None, 1e9)])
+def test_of_a_slow_step_the_parts_are_tried_first(name, enough, monkeypatch):
+    monkeypatch.setattr(trials, "_MUCH_ARITHMETIC", 0.0)
+    # Where they gain enough, or all that there is to gain, nothing else is tried.
+    monkeypatch.setattr(trials, name or "_GAINS_ENOUGH", enough)
     monkeypatch.setattr(trials, "_WORTH_SPLITTING", 0.0)
     monkeypatch.setattr(trials, "_CLEARLY", 1000.0)
     monkeypatch.setattr(split, "num_parts", lambda batch_size: 2)

@@ -126,6 +126,53 @@ def test_build_builds_all_and_runs_nothing():
     assert model.optimizer.built
 
 
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "b"]])
+def test_build_does_not_call_a_model_whose_outputs_are_known(names, monkeypatch):
+    """If it fails: `_outputs_struct` or `compute_output_spec` has moved."""
+
+    def of_each(value):
+        return {name: value for name in names} if names else value
+
+    def make():
+        x, dense = keras.Input((4,)), keras.layers.Dense(3)
+        if not names:
+            return keras.Sequential([x, dense])
+        return keras.Model(x, {name: keras.layers.Dense(3)(x) for name in names})
+
+    models = make(), ks.scale(make())
+    for model in models:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", of_each(loss), metrics=of_each(["accuracy"]))
+    model = models[1]
+    x, y = (
+        keras.KerasTensor((None, 4), "float32"),
+        keras.KerasTensor((None,), "int32"),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model), "__call__", lambda *_, **__: pytest.fail("called"))
+        private_keras.build(model, (x, of_each(y), None))
+    assert private_keras.is_built(model, model.default_compute_loss)
+    data = np.zeros((5, 4), "float32"), of_each(np.zeros(5, "int32"))
+    told = [each.train_on_batch(*data, return_dict=True) for each in models]
+    assert told[0].keys() == told[1].keys()
+
+
+def test_names_do_not_depend_on_what_was_traced_before():
+    """If it fails: `ops.uid` has moved, or functions are not named by it.
+
+    Kept programs are then found only where a process traces the same as the last one.
+    """
+
+    def name():
+        private_keras.number_names_anew()
+        traced = tf.function(lambda: tf.constant(1) + 1).get_concrete_function()
+        return int(traced.function_def.signature.name.rpartition("_")[2])
+
+    one = name()
+    tf.function(lambda: tf.zeros(3) + 1).get_concrete_function()
+    assert name() - one == private_keras._NAMES_OF_A_TRACE
+
+
 def test_metrics_by_row_are_those_of_the_rows_that_count():
     """If it fails: `CompileMetrics` holds its metrics otherwise."""
     y = np.array([0, 1, 2, 0])

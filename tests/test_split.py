@@ -95,6 +95,27 @@ def test_split_equals_whole(options, capfd):
     assert "not split" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("times", "comparisons"), [(1.0, 1), (np.nan, 2)])
+def test_parts_are_compared_once(times, comparisons, tmp_path, monkeypatch):
+    """Of what is not finite nothing is known."""
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
+    model, _ = _trained("loop", lambda: [_softmax()])
+    compared = []
+    difference = split.SplitStep._difference
+
+    def counted(self, *found):
+        compared.append(self)
+        return difference(self, *found)
+
+    monkeypatch.setattr(split.SplitStep, "_difference", counted)
+    batch = (tf.constant(X[:8] * times), tf.constant(Y[:8]))
+    for _ in range(2):  # As in the next process.
+        assert not split.SplitStep(model, 8, 3).problem(batch)
+    assert len(compared) == comparisons
+    assert not split.SplitStep(model, 8, 2).problem(batch)  # Other parts.
+    assert len(compared) == comparisons + 1
+
+
 @pytest.mark.slow
 def test_a_repeated_run_has_the_same_bits():
     one, other = (

@@ -172,6 +172,8 @@ class Batches:
         options.deterministic = True
         # A batch is one gather: tf.data's own tuning costs more than it saves.
         options.autotune.enabled = False
+        # To rewrite the graph it copies every tensor in it, the whole of arrays too.
+        options.experimental_optimization.apply_default_optimizations = False
         batch = self.batch
         if isinstance(self.gather, FromArrays):  # Else it may be a user's own.
             batch = _plain(batch)

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.datasets.pipeline import Batches, FromArrays
-from kerascale.engine import private_keras, step_loss
+from kerascale.engine import compiled, private_keras, step_loss
 from kerascale.engine.rates import Ahead, Rates
 
 Logs = dict[str, tf.Tensor]
@@ -72,7 +72,10 @@ class Chunk:
         """Why a part cannot be compiled; empty if it can."""
         program, arguments = self._call_of(part)
         ahead = tf.function(self.ahead, autograph=False).get_concrete_function()
-        found = uncompilable(program.loop, *arguments, ahead.structured_outputs)
+        traced = program.loop.get_concrete_function(
+            *arguments, ahead.structured_outputs
+        )
+        found = uncompilable(traced)
         return f"XLA has no kernel for {', '.join(found)}" if found else ""
 
     def ahead(self) -> Ahead:
@@ -108,11 +111,10 @@ class Chunk:
         shape = [self.max_steps, batches.batch_size]
         inside = isinstance(batches.gather, FromArrays)
         if not inside:
-            inside = not uncompilable(
-                tf.function(batches.gather, autograph=False),
-                tf.TensorSpec([batches.batch_size], tf.int64),
-                tf.TensorSpec([], tf.int64),
-            )
+            gather = tf.function(batches.gather, autograph=False)
+            indices = tf.TensorSpec([batches.batch_size], tf.int64)
+            traced = gather.get_concrete_function(indices, tf.TensorSpec([], tf.int64))
+            inside = not uncompilable(traced)
             self._of_batches = _Program(
                 self,
                 (lambda _, indices, epoch: batches.gather(indices, epoch))
@@ -164,6 +166,7 @@ class _Program:
         steps: tf.Tensor,
         ahead: Ahead,
     ) -> tuple[Logs, tf.Tensor]:
+        compiled.stable_names()
         max_steps = self._chunk.max_steps
         told = False
         places = tf.range(max_steps, dtype=tf.int64)
@@ -199,12 +202,10 @@ class _Program:
         return carried, losses if told else losses[:0]
 
 
-def uncompilable(
-    function: tf.types.experimental.PolymorphicFunction, *arguments: Any
-) -> list[str]:
+def uncompilable(traced: tf.types.experimental.ConcreteFunction) -> list[str]:
     """Operations of a function that XLA has no kernel for, by name.
 
     XLA itself says so when it compiles, or ends the process.
     """
-    names = private_keras.operations(function.get_concrete_function(*arguments))
+    names = private_keras.operations(traced)
     return sorted(name for name in names if not private_keras.has_xla_kernel(name))

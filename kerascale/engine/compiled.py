@@ -1,8 +1,11 @@
 """What XLA has compiled, for the next process."""
 
+import os
+
 import tensorflow as tf
 
 from kerascale import programs
+from kerascale.engine import private_keras
 
 # A program is one of TensorFlow's build.
 _FACTS = (tf.version.VERSION, tf.version.GIT_VERSION)
@@ -11,6 +14,12 @@ _FACTS = (tf.version.VERSION, tf.version.GIT_VERSION)
 def fetch() -> None:
     """Before anything is compiled: see `kerascale.programs`."""
     programs.fetch(_FACTS)
+
+
+def stable_names() -> None:
+    """Before a program is traced: the next process finds what is compiled of it."""
+    if programs.is_announced(os.environ):
+        private_keras.number_names_anew()
 
 
 def keep() -> None:

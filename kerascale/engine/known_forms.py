@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale import programs
 from kerascale._version import __version__
 from kerascale.cores import usable_cores
 from kerascale.datasets import cache
@@ -24,6 +25,11 @@ from kerascale.engine.forms import Form, Kind
 # A program has to save more than its compilation takes: of a training that is shorter
 # as a loop none is compiled.
 WORTH_COMPILING_SECONDS = 10.0
+# Where programs are kept, compiling it is paid for once, by this process, and each
+# later one gains.
+_WORTH_KEEPING_SECONDS = 5.0
+# One that is kept has to be traced alone.
+_WORTH_TRACING_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,13 @@ class Known:
         """Steps of a training that is long enough for a program to be compiled."""
         if self.compiled == "loop":
             return math.inf
-        return WORTH_COMPILING_SECONDS / self.seconds
+        worth = WORTH_COMPILING_SECONDS
+        if programs.is_announced(os.environ):
+            is_kept = self.compiled is not None
+            worth = min(
+                worth, _WORTH_TRACING_SECONDS if is_kept else _WORTH_KEEPING_SECONDS
+            )
+        return worth / self.seconds
 
 
 def read(model: keras.Model, batches: Batches) -> Known | None:

@@ -5,21 +5,25 @@ release of Keras moves one of these names, `tests/test_private_keras.py` fails a
 what to do; nothing outside this file has to change.
 """
 
+import collections
 import contextlib
 import functools
 import io
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend import compute_output_spec
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.models.functional import Functional
 from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 from tensorflow.compiler.tf2xla.python import xla
-from tensorflow.python.framework import kernels, op_def_registry
+from tensorflow.python.framework import kernels, op_def_registry, ops
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.util import _pywrap_util_port
 
@@ -33,6 +37,9 @@ DataAdapter = data_adapters.data_adapter.DataAdapter
 in_stateless_scope = in_stateless_scope
 
 _phase = threading.local()
+
+# A Transformer of 4 layers takes 10,000; to count so far takes some 30 ms.
+_NAMES_OF_A_TRACE = 2**17
 
 
 def onednn() -> str:
@@ -87,6 +94,16 @@ def is_compiled_by_xla() -> bool:
 def xla_barrier(tensor: tf.Tensor) -> tf.Tensor:
     """The same, in what XLA compiles: computed before whatever is done with it."""
     return xla.optimization_barrier(tensor)[0]
+
+
+def number_names_anew() -> None:
+    """What is traced next has the same names, whatever was traced before.
+
+    TensorFlow numbers functions by how many names it has given; programs that are kept
+    are found by their names too. Numbers go on at the next multiple of a large one.
+    """
+    left = -ops.uid() % _NAMES_OF_A_TRACE - 1
+    collections.deque(itertools.starmap(ops.uid, itertools.repeat((), left)), maxlen=0)
 
 
 def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
@@ -277,7 +294,46 @@ def build(model: keras.Model, batch: Any) -> None:
         batch: (x, y, sample_weight) of `keras.KerasTensor`.
     """
     with model.distribute_strategy.scope():
+        _build_from_outputs(model, *keras.utils.unpack_x_y_sample_weight(batch))
         model._symbolic_build(data_batch=batch)
+
+
+def _build_from_outputs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> None:
+    """Builds losses and metrics where the shapes of the outputs are known.
+
+    Keras would call the model for them once more, which takes as long as to trace half
+    a step.
+    """
+    if not all(layer.built for layer in all_layers(model)):
+        return
+    outputs = _known_outputs(model, keras.tree.flatten(x)[0].shape[0])
+    if outputs is None:
+        return
+    for part, compute, options in (
+        (model._compile_metrics, model.compute_metrics, {}),
+        (model._compile_loss, model._compute_loss, {"training": False}),
+    ):
+        if part is not None and not part.built:
+            compute_output_spec(
+                compute, x, y, outputs, sample_weight=sample_weight, **options
+            )
+
+
+def _known_outputs(model: keras.Model, batch_size: int | None) -> Any:
+    """What the model returns, as symbols; None where that is not known."""
+    kind = keras.Sequential if isinstance(model, keras.Sequential) else Functional
+    if not isinstance(model, kind) or type(model).call is not kind.call:
+        return None
+    plain = model if kind is Functional else model._functional
+    outputs = None if plain is None else plain._outputs_struct
+    if outputs is None or any(
+        None in tensor.shape[1:] or tensor.sparse or tensor.ragged
+        for tensor in keras.tree.flatten(outputs)
+    ):
+        return None
+    return keras.tree.map_structure(
+        lambda t: keras.KerasTensor((batch_size, *t.shape[1:]), t.dtype), outputs
+    )
 
 
 def is_built(model: keras.Model, default_compute_loss: Callable) -> bool:

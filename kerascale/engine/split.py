@@ -16,6 +16,8 @@ import tensorflow as tf
 from kerascale.cores import usable_cores
 from kerascale.engine import (
     chunk,
+    compiled,
+    known_parts,
     metrics,
     place,
     private_keras,
@@ -87,25 +89,37 @@ class SplitStep:
             return found
         try:
             private_keras.wrap_losses(self._model, GlobalLoss)
-            for program, arguments in self._calls(batch):
-                names = chunk.uncompilable(program, *arguments)
+            compiled.stable_names()
+            traced = [p.get_concrete_function(*a) for p, a in self._calls(batch)]
+            traced = list(dict.fromkeys(traced))
+            for program in traced:
+                names = chunk.uncompilable(program)
                 if names:
                     return f"XLA has no kernel for {', '.join(names)}"
+            agreement = known_parts.Agreement(traced, self._slices)
+            if agreement.is_known():
+                return ""
             whole = tf.function(self._part(None), autograph=False)
             whole = whole(batch, tf.constant(0, tf.int64))
-            parts = [program(*arguments) for program, arguments in self._calls(batch)]
+            # In a graph: XLA compiles what is called outside of one once more.
+            parts = tf.function(self._found, autograph=False)(batch)
         except reduce.CommunicatesInside:
             return "the rows of a batch are computed from each other"
         except Exception as error:  # Of a user's own code too: once more, whole.
             return str(error).strip().splitlines()[0] if str(error) else repr(error)
-        return self._difference(whole, parts)
+        difference, is_finite = self._difference(whole, parts)
+        if is_finite and not difference:
+            agreement.remember()
+        return difference
 
     def __call__(self, batch: Any) -> None:
         """Traces a step on a batch of `batch_size` rows."""
-        found = [program(*arguments) for program, arguments in self._calls(batch)]
-        loss = self._update(found, self._rates.ahead(1))
+        loss = self._update(self._found(batch), self._rates.ahead(1))
         if loss is not None:
             step_loss.tell(loss)
+
+    def _found(self, batch: Any) -> list[Found]:
+        return [program(*arguments) for program, arguments in self._calls(batch)]
 
     def _impossible(self) -> str:
         model, step = self._model, self._step
@@ -215,7 +229,8 @@ class SplitStep:
             )
         ]
 
-    def _difference(self, whole: Found, parts: list[Found]) -> str:
+    def _difference(self, whole: Found, parts: list[Found]) -> tuple[str, bool]:
+        """How they differ, or empty, and whether all that was compared is finite."""
         sums = [_sum(each) for each in zip(*(p[0] for p in parts), strict=True)]
         pairs = [
             (_array(a), _array(b))
@@ -228,17 +243,20 @@ class SplitStep:
         ]
         is_half = "16" in self._model.compute_dtype
         limit = _ROUNDING_OF_HALVES if is_half else _ROUNDING
+        is_finite = True
         for name, each in (("gradient", pairs), ("metrics", sums_added)):
             distance = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in each))
             norm = np.sqrt(sum(np.sum(a**2) for a, _ in each))
             # Not finite in both: it says nothing, and training will.
             if np.isfinite(norm) and not distance <= limit * norm:
-                return (
+                difference = (
                     f"the {name} of the parts differs from that of the whole batch by "
                     f"{distance / norm if norm else distance:.1e}: rows depend on "
                     "each other"
                 )
-        return ""
+                return difference, True
+            is_finite &= bool(np.isfinite(norm))
+        return "", is_finite
 
 
 def _sum(gradients: tuple[Any, ...]) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerascale.engine import split
+from kerascale.engine import compiled, split
 from kerascale.engine.compiled_steps import CompiledSteps
 from kerascale.engine.feed import StepIterator
 from kerascale.engine.step_logs import LOSSES
@@ -50,6 +50,7 @@ class SplitSteps(CompiledSteps):
 
     def _in_a_loop(self, iterator: tf.data.Iterator, steps: tf.Tensor) -> Any:
         size, step = self._step
+        compiled.stable_names()
 
         def run(batch: Any) -> dict[str, Any]:
             for tensor in tf.nest.flatten(batch):

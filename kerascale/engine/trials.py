@@ -29,6 +29,8 @@ from kerascale.engine.known_forms import Known
 # An execution takes about that long: between two of them a request to stop is seen,
 # and progress is shown.
 _EXECUTION_SECONDS = 1.0
+# A program that was compiled for more is compiled again.
+_LONGEST_EXECUTION_SECONDS = 4.0
 # What a program is compiled for is known before its pace is: it is often twice that of
 # a loop. To begin and end an execution costs some milliseconds.
 _PROGRAM_SPEEDUP = 2
@@ -49,6 +51,11 @@ _WORTH_SPLITTING = 0.005
 # than what can be measured, and to try it costs many seconds. Parts on a core each may
 # be quicker all the same.
 _ALL_ARITHMETIC = 0.5
+
+# Of such a step the parts are tried first. Where they take so much less than the loop,
+# one program could hardly do better, and it is not tried.
+_MUCH_ARITHMETIC = 0.02
+_GAINS_ENOUGH = 0.67
 
 # State that an operation keeps in variables is given back; any other is not.
 _STATE_IN_VARIABLES = frozenset(
@@ -106,20 +113,26 @@ class Trial:
             return known
         best, form = loop, Form("loop", 0)
         if self._may_be_compiled(loop, forced):
-            for kind in self._to_try(forced, is_slow):
+            for kind in self._to_try(forced, seconds):
                 if kind == "one_program":
                     best, form = self._with_program(best, form, forced is not None)
                 elif forced or min(self._seconds.values()) >= _WORTH_SPLITTING:
                     best, form = self._with_split(best, form, forced is not None)
-                if is_slow and form.kind != "loop":
+                if form.kind == "split" and self._is_enough():
                     break
         model.train_function = best
         return dataclasses.replace(known, compiled=form.kind, compiled_steps=form.steps)
 
-    def _to_try(self, forced: Kind | None, is_slow: bool) -> list[Kind]:
+    def _to_try(self, forced: Kind | None, seconds: float) -> list[Kind]:
         if forced:
             return [forced]
+        is_slow = seconds >= _MUCH_ARITHMETIC
         return ["split", "one_program"] if is_slow else ["one_program", "split"]
+
+    def _is_enough(self) -> bool:
+        """Whether split steps gain so much that nothing else is tried."""
+        loop, parts = self._seconds["loop"], self._seconds["split"]
+        return loop >= _ALL_ARITHMETIC or parts <= _GAINS_ENOUGH * loop
 
     def _may_be_compiled(self, loop: execution.Execution, forced: Kind | None) -> bool:
         if self._batches.num_examples < self._batches.batch_size:
@@ -138,6 +151,8 @@ class Trial:
         """A program, where it is faster than what was best before."""
         seconds = self._seconds["loop"]
         most = int(_PROGRAM_SPEEDUP * _EXECUTION_SECONDS / seconds)
+        # A power of two, so that what is kept of the last time is one of as many steps.
+        most = 2 ** int(math.log2(max(1, most)))
         steps = self._even(min(most, _MOST_BYTES // self._bytes_of_batch()))
         program = execution.trial_of(self._model, Form("one_program", steps))
         self._time(program, 1)  # It is compiled.
@@ -146,10 +161,12 @@ class Trial:
         # A convolution can take a hundred times as long in a program.
         once = self._seconds["one program"] = self._time(program, 1)
         if force:
-            steps = self._even(min(steps, int(_EXECUTION_SECONDS / once)))
+            if once * steps > _LONGEST_EXECUTION_SECONDS:
+                steps = self._even(int(_EXECUTION_SECONDS / once))
             return program, Form("one_program", steps)
         is_slow = once > 3 * seconds + 0.05
-        if is_slow or not self._is_faster("one program", program, "loop", best, steps):
+        against = "split" if form.kind == "split" else "loop"
+        if is_slow or not self._is_faster("one program", program, against, best, steps):
             return best, form
         return program, Form("one_program", steps)
 
