@@ -49,3 +49,13 @@ def test_a_second_fit_takes_no_new_memory(execution, monkeypatch):
     for _ in range(3):
         model.fit(x, x[:, :1], batch_size=2**12, verbose=0)
     assert len(resident._kept) == 1
+
+
+def test_many_fits_on_little_data_do_not_add_up(monkeypatch):
+    monkeypatch.setattr(resident, "_WORTH_COLLECTING_BYTES", 3 * 4 * _LARGE)
+    x = np.zeros((2**13, 256), "float32")
+    model = ks.scale(keras.Sequential([keras.Input((256,)), keras.layers.Dense(1)]))
+    model.compile("sgd", "mse")
+    for _ in range(8):
+        model.fit(x, x[:, :1], batch_size=2**12, verbose=0)
+    assert len(resident._kept) <= 4

@@ -17,7 +17,8 @@ _ALIGNMENT = 64
 # take 20 times as long as the copy.
 _kept: list[np.ndarray] = []
 _MOST_KEPT_BYTES = 256 * 2**20
-# It takes some tenths of a second.
+# It takes some tenths of a second: not done for each `fit` on little data, but before
+# many of them hold as much.
 _WORTH_COLLECTING_BYTES = 64 * 2**20
 _lock = threading.Lock()
 
@@ -48,8 +49,8 @@ def _memory(size: int) -> np.ndarray:
     """So many bytes, in which nothing is."""
     with _lock:
         memory = _unused(size)
-        of_this_size = any(each.size == size for each in _kept)
-        if memory is None and of_this_size and size >= _WORTH_COLLECTING_BYTES:
+        held = sum(each.size for each in _kept if each.size == size)
+        if memory is None and held >= _WORTH_COLLECTING_BYTES:
             gc.collect()  # The datasets of an earlier `fit` are cycles that hold it.
             memory = _unused(size)
         if memory is None:
