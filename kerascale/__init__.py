@@ -1,17 +1,18 @@
 """kerascale: large-scale training on Keras 3 and TensorFlow.
 
 Importing it does not import TensorFlow; a name that needs TensorFlow does. It sets what
-makes TensorFlow faster here, if it is imported first: see `kerascale.process`.
+makes TensorFlow faster here, if it is imported first: see
+`kerascale.runtime.tf_environment`.
 """
 
 import importlib
 import pathlib
 from typing import Any
 
-from kerascale import process
 from kerascale._version import __version__
+from kerascale.runtime import tf_environment
 
-process.prepare()
+tf_environment.prepare()
 
 # In a bare checkout `recipes/` and `data/` stand beside this folder; an
 # installed package has them inside it (package_dir in setup.cfg).
@@ -24,22 +25,22 @@ _PUBLIC: dict[str, str | None] = {
     "Model": "kerascale.engine.model",
     "NonFiniteError": "kerascale.errors",
     "RefusedError": "kerascale.errors",
-    "Run": "kerascale.runs",
+    "Run": "kerascale.runs.run",
     "TrainingConfig": "kerascale.config",
     "callbacks": None,
     "config": None,
     "datasets": None,
     "export_saved_model": "kerascale.serving",
     "layers": None,
-    "load_recipe": "kerascale.registry",
-    "load_run": "kerascale.runs",
+    "load_recipe": "kerascale.config.recipes",
+    "load_run": "kerascale.runs.run",
     "models": None,
     "optimizers": None,
-    "recipe_names": "kerascale.registry",
+    "recipe_names": "kerascale.config.recipes",
     "scale": "kerascale.engine.model",
     "strategies": None,
-    "train": "kerascale.training",
-    "verify": "kerascale.verification",
+    "train": "kerascale.training.train",
+    "verify": "kerascale.diagnostics.verify",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -19,6 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 importlib.import_module("kerascale")
 
 
+pytest_plugins = ["helpers.fault_fixtures"]
+
+
 @pytest.hookimpl(tryfirst=True)  # Before slow tests are left out.
 def pytest_collection_modifyitems(items):
     """Tests of XLA first: `train` turns op determinism on, which nothing turns off.

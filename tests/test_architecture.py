@@ -8,44 +8,38 @@ import kerascale
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "kerascale"
 
-# Each layer may import from itself and from those below (design: "Layers").
-LAYERS = [
-    {"cli", "__main__"},
-    {"training", "launch", "verification", "chaos", "doctor", "reporting", "bench"},
-    {
-        "executing",
-        "finishing",
-        "measuring",
-        "rehearsal",
-        "resumable_fit",
-        "reopening",
-        "resuming",
-    },
-    {"assembly", "prediction", "serving", "initial_weights"},
-    {"runs", "run_files", "run_folder", "timeline"},
-    {"evaluation", "callbacks", "checkpoint", "throughput"},
-    {"learning_rates", "models", "optimizers"},
-    {"engine", "layers", "constraints", "strategies", "datasets"},
-    {"registry", "offers", "cluster", "origins"},
-    {"config"},
-    {"fields"},
-    {"stopping", "monitoring"},
-    {"process"},
-    {"allocator", "programs"},
-    {
-        "errors",
-        "cache_folder",
-        "cores",
-        "console",
-        "heartbeat",
-        "loss_record",
-        "_version",
-    },
-    {"foreign", "same_host"},
-    {"screen"},
-    {"live_view"},
+# From the top down: each room imports from itself and from those below it.
+ROOMS = [
+    "cli",
+    "diagnostics",
+    "reporting",
+    "training",
+    "serving",
+    "launch",
+    "callbacks",
+    "runs",
+    "models",
+    "layers",
+    "optimizers",
+    "engine",
+    "strategies",
+    "datasets",
+    "runtime",
+    "config",
 ]
-RANK = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}
+# The same inside of the engine; `model`, `state` and `weights_file` are files.
+ENGINE = [
+    "model",
+    "execution",
+    "weights_file",
+    "state",
+    "step",
+    "data",
+    "collectives",
+    "compat",
+]
+# Below all rooms.
+LOOSE = {"__init__", "__main__", "_version", "errors"}
 
 
 def _imports(path):
@@ -54,35 +48,54 @@ def _imports(path):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.module == "kerascale":
-                yield from ((f"kerascale.{a.name}", node.lineno) for a in node.names)
-            else:
-                yield node.module, node.lineno
+            for alias in node.names:
+                module = f"{node.module}.{alias.name}"
+                if node.module.startswith("kerascale") and _is_module(module):
+                    yield module, node.lineno
+                else:
+                    yield node.module, node.lineno
 
 
-def test_every_module_has_a_layer():
-    found = {path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-    found |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert found == set(RANK)
+def _is_module(name):
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def _upward(folder, order):
+    """Every import of a room from one that stands above it."""
+    rank = {name: rank for rank, name in enumerate(reversed(order))}
+    prefix = (*folder.relative_to(ROOT).parts,)
+    for path in folder.rglob("*.py"):
+        own = path.relative_to(folder).with_suffix("").parts[0]
+        if own not in rank:
+            continue
+        for module, line in _imports(path):
+            parts = tuple(module.split("."))
+            if parts[: len(prefix)] != prefix or len(parts) == len(prefix):
+                continue
+            other = parts[len(prefix)]
+            if other in rank and rank[other] > rank[own]:
+                yield f"{path.relative_to(ROOT)}:{line} imports {module}"
+
+
+def test_every_module_has_a_room():
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    assert files == LOOSE
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
+    inside = {p.stem for p in (PACKAGE / "engine").glob("*.py")} - {"__init__"}
+    inside |= {p.parent.name for p in (PACKAGE / "engine").glob("*/__init__.py")}
+    assert inside == set(ENGINE)
 
 
 def test_arrows_only_point_down():
-    wrong = []
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts == ("__init__",):
-            continue
-        for module, line in _imports(path):
-            if module and module.startswith("kerascale."):
-                target = module.split(".")[1]
-                if target in ("data", "recipes"):
-                    continue
-                if RANK[target] > RANK[parts[0]]:
-                    wrong.append(f"{path.name}:{line} imports {module}")
-    assert not wrong
+    assert not list(_upward(PACKAGE, ROOMS))
 
 
-def test_only_the_registry_loads_recipes():
+def test_arrows_inside_the_engine_only_point_down():
+    assert not list(_upward(PACKAGE / "engine", ENGINE))
+
+
+def test_only_recipes_by_name_are_loaded():
     wrong = [
         f"{path.name}:{line} imports {module}"
         for path in PACKAGE.rglob("*.py")
@@ -100,6 +113,7 @@ def test_recipes_use_public_names_only():
 
 
 def test_nothing_is_imported_from_keras_internals():
+    """What the engine needs of them stands in `engine/compat/` alone."""
     wrong = [
         f"{path}:{line} imports {module}"
         for folder in (PACKAGE, ROOT / "recipes", ROOT / "data")
@@ -107,9 +121,8 @@ def test_nothing_is_imported_from_keras_internals():
         for module, line in _imports(path)
         if module
         and (module.startswith(("keras.src", "tensorflow.python")))
-        and path != PACKAGE / "engine" / "private_keras.py"
+        and path.parent != PACKAGE / "engine" / "compat"
     ]
-    # What the engine needs of them goes into engine/private_keras.py alone.
     assert not wrong
 
 
@@ -143,7 +156,7 @@ def test_public_names():
 def test_files_in_git_are_small():
     large = [
         path.name
-        for folder in ("kerascale", "recipes", "data", "tests")
+        for folder in ("kerascale", "recipes", "data", "tests", "docs", "findings")
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.stat().st_size > 1_000_000
     ]

@@ -1,5 +1,6 @@
 """Keras callbacks, one file each."""
 
+from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.callbacks.export_metrics import ExportMetrics
 from kerascale.callbacks.heartbeat import Heartbeat
 from kerascale.callbacks.non_finite import FailOnNonFinite
@@ -11,8 +12,7 @@ from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.callbacks.step_losses import StepLosses
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
 from kerascale.callbacks.timing import Timing
-from kerascale.callbacks.unwritten import Unwritten
-from kerascale.engine.feed import SetEpoch
+from kerascale.engine.data.feed import SetEpoch
 
 __all__ = [
     "ExportMetrics",

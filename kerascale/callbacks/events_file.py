@@ -11,8 +11,8 @@ import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from kerascale.callbacks.unwritten import RecordFile, Unwritten
-from kerascale.console import say
+from kerascale.callbacks.deferred_writes import RecordFile, Unwritten
+from kerascale.runtime.console import say
 
 # TensorBoard looks for `tfevents`. One file for each part of a run: where it is cut
 # and goes on, what is read while that happens still fits.

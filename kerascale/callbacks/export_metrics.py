@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from kerascale.datasets.bundle import Source
-from kerascale.monitoring.state import TrainingState
+from kerascale.runtime.prometheus.training_state import TrainingState
 
 # Loss and learning rate are read from the device no more often than this: a reader
 # comes every 15 s or so.

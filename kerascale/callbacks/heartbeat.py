@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from kerascale import heartbeat
+from kerascale.runtime import heartbeat
 
 
 class Heartbeat(keras.callbacks.Callback):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale.engine import execution
+from kerascale.engine.execution import step_functions
 from kerascale.errors import NonFiniteError
 
 
@@ -30,7 +30,7 @@ class FailOnNonFinite(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        losses = execution.step_losses(self.model)
+        losses = step_functions.step_losses(self.model)
         if losses is not None and not np.isfinite(losses).all():
             # Of the steps of this execution, the first one that failed.
             place = int(np.flatnonzero(~np.isfinite(losses))[0])

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from kerascale.callbacks.speed import Speed
-from kerascale.console import duration, is_live, say, show
-from kerascale.engine import execution
-from kerascale.live_view import LiveView, flow
+from kerascale.engine.execution import step_functions
+from kerascale.runtime.console import duration, is_live, say, show
+from kerascale.runtime.live_view import LiveView, flow
 
 # Piped output gets a line at the end of each epoch, and in between after this.
 _LINE_SECONDS = 10.0
@@ -23,7 +23,8 @@ class Progress(keras.callbacks.Callback):
 
     It writes to standard error one line per epoch; on a terminal also a view of the
     whole run, which redraws itself below them, elsewhere a line every 10 s. Use
-    `fit(verbose=0)` with it. The view needs `kerascale.console.live()` around `fit`.
+    `fit(verbose=0)` with it. The view needs `kerascale.runtime.console.live()` around
+    `fit`.
 
     Args:
         examples_per_epoch: Examples in one pass.
@@ -143,7 +144,7 @@ class Progress(keras.callbacks.Callback):
     def _waiting(self) -> list[str]:
         # Elsewhere it is not known: steps fetch their batches in compiled code, and
         # TensorFlow has no clock there when operations are deterministic.
-        known = execution.gathers_itself(self.model)
+        known = step_functions.gathers_itself(self.model)
         return ["waiting for data 0%"] if known else []
 
     # -------------------------------------------------------------------- shown

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
+from kerascale.callbacks.deferred_writes import RecordFile, Unwritten
 from kerascale.callbacks.intervals import Intervals
-from kerascale.callbacks.unwritten import RecordFile, Unwritten
 
 
 class HistoryRecord(keras.callbacks.CSVLogger):

@@ -10,12 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale import learning_rates, stopping
 from kerascale.callbacks import states
-from kerascale.callbacks.unwritten import RecordFile
-from kerascale.checkpoint import Writer
-from kerascale.engine import control, state
+from kerascale.callbacks.deferred_writes import RecordFile
+from kerascale.engine import state
+from kerascale.engine.collectives import stop_votes
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
+from kerascale.optimizers import rollback_rates
+from kerascale.runs.checkpoint import Writer
+from kerascale.runtime import interrupts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +135,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
                     all_of_them=self._writer is not None,
                 )
             if resumed.lower != 1.0:
-                learning_rates.lower_variable(self.model, resumed.lower)
+                rollback_rates.lower_variable(self.model, resumed.lower)
                 # Killed from here on, the run remembers that it went back.
                 self._save(epoch, resumed.step)
         elif self._save_first:
@@ -144,15 +146,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        control.wish(stopping.requested(), self._is_time())
+        stop_votes.wish(interrupts.requested(), self._is_time())
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         done = min(batch + 1, self._steps_per_epoch)
         self.step = self._epoch * self._steps_per_epoch + done
-        own = control.Wish(stopping.requested(), self._is_time())
-        wish = control.agreed(own)
+        own = stop_votes.Wish(interrupts.requested(), self._is_time())
+        wish = stop_votes.agreed(own)
         every = self._every_steps
         due = every is not None and self.step // every > self._saved_step // every
         if wish.stop or wish.save or due:
@@ -170,14 +172,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if not self._in_epoch:
             return
         # The next one would be told too late: what was wished before this batch.
-        if control.agreed(control.Wish(stopping.requested())).stop:
+        if stop_votes.agreed(stop_votes.Wish(interrupts.requested())).stop:
             self._save(self._epoch, self._steps_per_epoch, self._trained_metrics)
             self._stop()
 
     def on_test_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        control.wish(stopping.requested(), False)
+        stop_votes.wish(interrupts.requested(), False)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for name, value in (logs or {}).items():

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale.callbacks.unwritten import Unwritten
+from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.engine import weights_file
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
+from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import HistoryRecord, MetricsRecord
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
-from kerascale.callbacks.unwritten import Unwritten
 
 BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"

@@ -27,8 +27,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
 def get_states(callbacks: list[keras.callbacks.Callback]) -> list[dict[str, Any]]:
     """What each callback remembers, with its class; None for nothing."""
     return [
-        {"class": _class_of(callback), "state": _get(callback)}
-        for callback in callbacks
+        {"class": _name_of(callback), "state": _get(callback)} for callback in callbacks
     ]
 
 
@@ -51,7 +50,7 @@ def set_states(
     """
     waiting = [entry for entry in saved if entry["state"] is not None]
     for callback in callbacks:
-        own = [entry for entry in waiting if entry["class"] == _class_of(callback)]
+        own = [e for e in waiting if _stable(e["class"]) == _name_of(callback)]
         if own:
             waiting.remove(own[0])
             _set(callback, own[0]["state"])
@@ -63,8 +62,20 @@ def set_states(
         )
 
 
-def _class_of(callback: keras.callbacks.Callback) -> str:
-    return f"{type(callback).__module__}.{type(callback).__qualname__}"
+def _name_of(callback: keras.callbacks.Callback) -> str:
+    return _stable(f"{type(callback).__module__}.{type(callback).__qualname__}")
+
+
+def _stable(name: str) -> str:
+    """A class's name, whichever module of its package it stands in.
+
+    Classes of kerascale and of Keras are found by their own name: their modules may
+    move between versions. Checkpoints of version 0.1.0 have the whole path.
+    """
+    package, _, path = name.partition(".")
+    if package in ("kerascale", "keras"):
+        return f"{package}.{path.rpartition('.')[2]}"
+    return name
 
 
 def _get(callback: keras.callbacks.Callback) -> Any:

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from kerascale import loss_record
-from kerascale.console import say
-from kerascale.engine import execution
+from kerascale.engine.execution import step_functions
+from kerascale.runs import step_losses
+from kerascale.runtime.console import say
 
 
 class StepLosses(keras.callbacks.Callback):
@@ -18,7 +18,7 @@ class StepLosses(keras.callbacks.Callback):
     say, ends no training: that is said once, and those losses stay unknown.
 
     Args:
-        path: The file; see `kerascale.loss_record`.
+        path: The file; see `kerascale.runs.step_losses`.
         steps_per_epoch: Batches in one pass.
     """
 
@@ -36,13 +36,13 @@ class StepLosses(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        losses = execution.step_losses(self.model)
+        losses = step_functions.step_losses(self.model)
         if losses is None:
             return
         # With `steps_per_execution` Keras counts a last execution as a whole one.
         done = self._before + min(batch + 1, self._steps_per_epoch)
         try:
-            loss_record.write(self._path, done - len(losses), losses)
+            step_losses.write(self._path, done - len(losses), losses)
         except OSError as error:
             if not self._said:
                 say(f"losses: {self._path} cannot be written ({error.strerror}).")

@@ -12,11 +12,11 @@ from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-from kerascale import learning_rates
+from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.callbacks.events_file import EVENTS, EventsFile
 from kerascale.callbacks.intervals import Intervals
-from kerascale.callbacks.unwritten import Unwritten
-from kerascale.console import say
+from kerascale.optimizers import rollback_rates
+from kerascale.runtime.console import say
 
 # One that is larger is no picture any more.
 _LARGEST_GRAPH = 2**24
@@ -99,7 +99,7 @@ class TensorBoardRecord(keras.callbacks.Callback):
             return
         self._begin()
         before = self._epoch * self._steps_per_epoch
-        rates = learning_rates.before(self.model, [done - step for step in due])
+        rates = rollback_rates.before(self.model, [done - step for step in due])
         for step, rate in zip(due, rates, strict=True):
             summaries = [scalar_pb("batch_learning_rate", rate)]
             if step == due[-1]:  # Metrics are known at the end of an execution.

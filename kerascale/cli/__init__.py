@@ -5,9 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kerascale import heartbeat, process
 from kerascale._version import __version__
-from kerascale.console import say, say_everywhere
+from kerascale.config.fields import nearest
 from kerascale.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -19,7 +18,8 @@ from kerascale.errors import (
     RefusedError,
     StoppedError,
 )
-from kerascale.fields import nearest
+from kerascale.runtime import heartbeat, tf_environment
+from kerascale.runtime.console import say, say_everywhere
 
 # Command -> what it does. Each is a module of this package with `run(arguments)`.
 COMMANDS = {
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TensorFlow's notes about CPU features and absent GPUs are no news to a user;
     # errors still come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    process.prepare()  # Once more: programs are kept where TensorFlow's log is silent.
+    # Once more: programs are kept where TensorFlow's log is silent.
+    tf_environment.prepare()
     module = importlib.import_module(f"kerascale.cli.{command}")
     try:
         return module.run(rest) or EXIT_DONE

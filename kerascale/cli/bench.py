@@ -4,12 +4,12 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from kerascale.bench import WORKLOADS, named
 from kerascale.cli import parsing
 from kerascale.cli.results import finish_report
 from kerascale.config import Execution
+from kerascale.config.fields import PositiveFloat, check
+from kerascale.diagnostics.bench import WORKLOADS, named
 from kerascale.errors import RefusedError
-from kerascale.fields import PositiveFloat, check
 
 _DESCRIPTION = """\
 Measure how fast kerascale trains five usual models on this machine.
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
         program="kerascale bench",
         description=_DESCRIPTION.format(titles),
     )
-    from kerascale import bench
+    from kerascale.diagnostics import bench
 
     began = time.monotonic()
     report = bench.measure_all(

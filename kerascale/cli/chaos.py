@@ -9,9 +9,9 @@ from typing import Any
 
 from kerascale.cli import parsing
 from kerascale.cli.results import finish
+from kerascale.config.fields import NonNegativeInt, PositiveFloat, PositiveInt, check
+from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
-from kerascale.fields import NonNegativeInt, PositiveFloat, PositiveInt, check
-from kerascale.registry import Recipe, load_recipe
 
 _USAGE = "RECIPE [--kills 5] [--workers N] [--seed S] [--field value ...]"
 _DESCRIPTION = """\
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     recipe = load_recipe(name)
     options, config = _parse(recipe, rest)
-    from kerascale.chaos import chaos
+    from kerascale.diagnostics.chaos import chaos
 
     with _folder(options.folder) as folder:
         report = chaos(

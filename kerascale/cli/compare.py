@@ -33,13 +33,13 @@ def run(arguments: Sequence[str]) -> None:
     )
     options = parsing.parse(Options, rest, program="kerascale compare RUN RUN ...")
     from kerascale import reporting
-    from kerascale.reporting import compared_text, packages, writing
+    from kerascale.reporting import compared_text, output_paths, packages
 
     output = None if options.html is None else pathlib.Path(options.html)
     problems = []
     if output is not None:
         packages.refuse_without_packages("compare --html")
-        problems += writing.problems_with_page("--html", output)
+        problems += output_paths.problems_with_page("--html", output)
     recorded = []
     for path in paths:
         try:
@@ -53,6 +53,6 @@ def run(arguments: Sequence[str]) -> None:
     if output is not None:
         from kerascale.reporting import compared_page
 
-        writing.write(output, compared_page.render(comparison).encode())
+        output_paths.write(output, compared_page.render(comparison).encode())
         text += f"\nWrote {output}"
     finish(compared_text.to_json(comparison), as_json=options.json, text=text)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from kerascale.cli import parsing
 from kerascale.cli.results import finish_report
+from kerascale.config.fields import Limits, PositiveFloat, check
 from kerascale.errors import RefusedError
-from kerascale.fields import Limits, PositiveFloat, check
 
 _DESCRIPTION = """\
 Look at this machine before anything is trained on it.
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     options = parsing.parse(
         Options, arguments, program="kerascale doctor", description=_DESCRIPTION
     )
-    from kerascale import doctor
+    from kerascale.diagnostics import doctor
 
     began = time.monotonic()
     report = doctor.examine(

@@ -30,11 +30,14 @@ def run(arguments: Sequence[str]) -> None:
     began = time.monotonic()
 
     quiet.import_tensorflow()
-    from kerascale import assembly, evaluation, registry, runs, strategies
+    from kerascale import strategies
+    from kerascale.config import recipes
+    from kerascale.runs.run import load_run
+    from kerascale.training import build, evaluation
 
-    finished = runs.load_run(path)
-    recipe = registry.load_recipe(finished.recipe)
-    datasets = assembly.make_datasets(recipe, finished.config)
+    finished = load_run(path)
+    recipe = recipes.load_recipe(finished.recipe)
+    datasets = build.make_datasets(recipe, finished.config)
     _refuse_other_data(finished.info, datasets.info)
     source = getattr(datasets, options.split)
     if source is None:

@@ -53,9 +53,10 @@ def run(arguments: Sequence[str]) -> None:
     formats.refuse_missing_modules(options.format)
 
     quiet.import_tensorflow()
-    from kerascale import runs, serving
+    from kerascale import serving
+    from kerascale.runs.run import load_run
 
-    finished = runs.load_run(path)
+    finished = load_run(path)
     gate = {"max_drop": options.max_drop, "allow_breaking": options.allow_breaking}
     if options.format == "saved_model":
         version = serving.export_saved_model(finished, destination, **gate)

@@ -5,8 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from kerascale.cli import parsing
-from kerascale.errors import RefusedError
-from kerascale.fields import (
+from kerascale.config.fields import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -14,6 +13,7 @@ from kerascale.fields import (
     check,
     nearest,
 )
+from kerascale.errors import RefusedError
 
 _USAGE = "--workers N [--devices-per-worker M] -- train RECIPE [--field value ...]"
 # What is worth running as several workers.

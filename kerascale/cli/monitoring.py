@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from kerascale.cli import parsing
 from kerascale.cli.results import finish
-from kerascale.monitoring import files
+from kerascale.runtime.prometheus import shipped_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ class Options:
 
 def run(arguments: Sequence[str]) -> None:
     options = parsing.parse(Options, arguments, program="kerascale monitoring")
-    names = files.write(options.write, options.target, force=options.force)
+    names = shipped_files.write(options.write, options.target, force=options.force)
     folder = pathlib.Path(options.write)
     port = options.target.rpartition(":")[2]
-    configuration = folder / files.CONFIGURATION
+    configuration = folder / shipped_files.CONFIGURATION
     text = f"""\
 Written into {folder}: {", ".join(names)}
 
@@ -43,7 +43,7 @@ Written into {folder}: {", ".join(names)}
    or add to a configuration that you have:
 {_indented(configuration)}
    Alerts reach people through Alertmanager: add alerting.alertmanagers to it.
-3. In Grafana: Dashboards, New, Import, and upload {folder / files.DASHBOARD}"""
+3. In Grafana: Dashboards, New, Import, and upload {folder / shipped_files.DASHBOARD}"""
     finish(
         {"folder": str(folder), "files": names, "target": options.target},
         as_json=options.json,
@@ -54,7 +54,7 @@ Written into {folder}: {", ".join(names)}
 def _indented(path: pathlib.Path) -> str:
     text = path.read_text(encoding="utf-8")
     # Elsewhere a relative name would be of another folder.
-    alerts = path.with_name(files.ALERTS).absolute()
-    text = text.replace(f"- {files.ALERTS}", f"- {json.dumps(str(alerts))}")
+    alerts = path.with_name(shipped_files.ALERTS).absolute()
+    text = text.replace(f"- {shipped_files.ALERTS}", f"- {json.dumps(str(alerts))}")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return "\n".join(f"     {line}" for line in lines)

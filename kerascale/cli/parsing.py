@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import tyro
 
+from kerascale.config.fields import fields, from_dict, nearest, to_dict, type_name
 from kerascale.errors import RefusedError
-from kerascale.fields import fields, from_dict, nearest, to_dict, type_name
 
 T = TypeVar("T")
 

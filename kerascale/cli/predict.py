@@ -41,9 +41,10 @@ def run(arguments: Sequence[str]) -> None:
             "there. Name another file, or remove it."
         )
     quiet.import_tensorflow()
-    from kerascale import prediction, runs
+    from kerascale.runs.run import load_run
+    from kerascale.serving import batch_prediction
 
-    predictions = prediction.predict(runs.load_run(path), options.input)
+    predictions = batch_prediction.predict(load_run(path), options.input)
     temporary = output.with_name(f".{output.name}.tmp")
     try:
         predictions.to_csv(temporary, index=False)

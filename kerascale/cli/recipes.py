@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from kerascale.cli import parsing
-from kerascale.registry import recipe_names
+from kerascale.config.recipes import recipe_names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -33,32 +33,32 @@ def run(arguments: Sequence[str]) -> None:
     )
     options = parsing.parse(Options, rest, program="kerascale report RUN")
     from kerascale import reporting
-    from kerascale.reporting import packages, writing
+    from kerascale.reporting import output_paths, packages
 
     packages.refuse_without_packages("report")
     recorded = reporting.read(path)
     output = pathlib.Path(options.output or os.path.join(path, "report.html"))
     folder = None if options.png is None else pathlib.Path(options.png)
     problems = [
-        *writing.problems_with_page("--output", output),
-        *(writing.problems_with_folder("--png", folder) if folder else ()),
+        *output_paths.problems_with_page("--output", output),
+        *(output_paths.problems_with_folder("--png", folder) if folder else ()),
     ]
     if problems:
         raise RefusedError(problems, heading="report")
     quiet.import_tensorflow()
-    from kerascale.console import say
-    from kerascale.reporting import findings, page
+    from kerascale.reporting import model_findings, page
+    from kerascale.runtime.console import say
 
-    found = findings.find(recorded)
+    found = model_findings.find(recorded)
     if found.missing is not None:
         say(f"report: no mistakes are shown. {found.missing}")
-    writing.write(output, page.render(recorded, found).encode())
+    output_paths.write(output, page.render(recorded, found).encode())
     pictures = []
     if folder is not None:
         folder.mkdir(exist_ok=True)
         for drawing in page.drawings(recorded):
             pictures.append(folder / f"{drawing.name}.png")
-            writing.write(pictures[-1], drawing.png())
+            output_paths.write(pictures[-1], drawing.png())
     finish(
         {"run_dir": path, "output": str(output), "png": list(map(str, pictures))},
         as_json=options.json,

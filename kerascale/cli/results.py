@@ -4,8 +4,8 @@ import json
 import time
 from typing import Any, Protocol
 
-from kerascale.console import say
 from kerascale.errors import EXIT_DONE, EXIT_FAILED
+from kerascale.runtime.console import say
 
 # Too long for a table; --json has them.
 _LONG = ("per_class", "confusion_matrix")

@@ -8,14 +8,14 @@ from typing import Annotated
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
-from kerascale.errors import RefusedError
-from kerascale.fields import (
+from kerascale.config.fields import (
     Limits,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     check,
 )
+from kerascale.errors import RefusedError
 
 _USAGE = "DEST [--port PORT] [--host HOST] [--no-batching]"
 _PACKAGES = ("orjson", "prometheus_client", "starlette", "uvicorn", "httptools")

@@ -5,8 +5,8 @@ import json
 from collections.abc import Sequence
 
 from kerascale.cli import parsing
-from kerascale.fields import field_docs, fields, to_dict, type_name
-from kerascale.registry import load_recipe
+from kerascale.config.fields import field_docs, fields, to_dict, type_name
+from kerascale.config.recipes import load_recipe
 
 _USAGE = "RECIPE [--json]"
 

@@ -7,12 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from kerascale import cluster, heartbeat, origins, stopping
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
-from kerascale.console import duration
-from kerascale.errors import RefusedError
-from kerascale.fields import (
+from kerascale.config import provenance
+from kerascale.config.fields import (
     Limits,
     NonNegativeInt,
     PositiveFloat,
@@ -20,8 +18,12 @@ from kerascale.fields import (
     from_dict,
     read_file,
 )
-from kerascale.monitoring.exporting import refuse
-from kerascale.registry import Recipe, load_recipe
+from kerascale.config.recipes import Recipe, load_recipe
+from kerascale.errors import RefusedError
+from kerascale.runtime import heartbeat, interrupts
+from kerascale.runtime.console import duration
+from kerascale.runtime.prometheus.exporter import refuse
+from kerascale.strategies import tf_config
 
 _USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
 
@@ -82,7 +84,7 @@ class Options:
     """Print the result as one JSON object, the last line of standard output."""
 
     def __post_init__(self) -> None:
-        if cluster.is_chief():
+        if tf_config.is_chief():
             refuse((self.metrics_host, self.metrics_port))
 
 
@@ -93,11 +95,11 @@ def run(arguments: Sequence[str]) -> None:
     recipe = load_recipe(name)
     options, config, file = _parse(recipe, rest)
     told = {
-        **dict.fromkeys(file["fields"], origins.FILE),
-        **dict.fromkeys(parsing.flags_given(rest), origins.COMMAND_LINE),
+        **dict.fromkeys(file["fields"], provenance.FILE),
+        **dict.fromkeys(parsing.flags_given(rest), provenance.COMMAND_LINE),
     }
     heartbeat.start()
-    with stopping.on_signals():
+    with interrupts.on_signals():
         _run(recipe, options, config, file, told)
 
 
@@ -111,12 +113,14 @@ def _run(
     began = time.monotonic()
 
     quiet.import_tensorflow()
-    from kerascale import run_files, strategies, training
-    from kerascale.engine import replicas
-    from kerascale.resuming import Checkpoints
+    from kerascale import strategies
+    from kerascale.engine.collectives import replicas
+    from kerascale.runs import files, layout
+    from kerascale.training import train
+    from kerascale.training.resume import Checkpoints
 
     strategy = strategies.get(options.strategy, tpu=options.tpu)
-    result = training.train(
+    result = train.train(
         recipe,
         config,
         strategy=strategy,
@@ -166,16 +170,16 @@ def _run(
         )
     else:
         text += "No run folder was left."
-    throughput = result.path / run_files.THROUGHPUT
+    throughput = result.path / layout.THROUGHPUT
     if throughput.is_file():
-        summary["throughput"] = run_files.read_json(result.path, throughput.name)
+        summary["throughput"] = files.read_json(result.path, throughput.name)
     if options.fast_dev_run:
         summary["fast_dev_run"] = True
     if options.overfit_batches:
-        from kerascale import rehearsal
+        from kerascale.training import dry_run
 
         summary["overfit_batches"] = options.overfit_batches
-        verdict = rehearsal.judge(options.overfit_batches, result.metrics)
+        verdict = dry_run.judge(options.overfit_batches, result.metrics)
         summary["learned"] = verdict.learned
     text += _note_on_data(file, getattr(config, "dataset", ""), result.info.fingerprint)
     finish(summary, as_json=options.json, text=text)

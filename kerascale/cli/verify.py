@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from kerascale.cli import parsing
 from kerascale.cli.results import finish
+from kerascale.config.fields import Limits, NonNegativeInt, PositiveInt, check
+from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
-from kerascale.fields import Limits, NonNegativeInt, PositiveInt, check
-from kerascale.registry import Recipe, load_recipe
 
 _USAGE = "RECIPE [--steps 10] [--replicas 2] [--workers N] [--field value ...]"
 _DESCRIPTION = """\
@@ -66,9 +66,9 @@ def run(arguments: Sequence[str]) -> int:
     recipe = load_recipe(name)
     options, config = _parse(recipe, rest)
     began = time.monotonic()
-    from kerascale import verification
+    from kerascale.diagnostics import verify
 
-    report = verification.verify_recipe(
+    report = verify.verify_recipe(
         recipe,
         config,
         steps=options.steps,

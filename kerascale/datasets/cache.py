@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import filelock
 
-from kerascale.cache_folder import VARIABLE, cache_dir
-from kerascale.console import say
 from kerascale.errors import RefusedError
+from kerascale.runtime.cache_dir import VARIABLE, cache_dir
+from kerascale.runtime.console import say
 
 _SILENT_WAIT_SECONDS = 3.0
 

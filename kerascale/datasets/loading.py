@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.config import TrainingConfig
-from kerascale.console import say
 from kerascale.datasets import memory, pipeline, splits, text
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
@@ -18,6 +17,7 @@ from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
 
 _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     (

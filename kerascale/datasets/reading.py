@@ -3,9 +3,9 @@
 import os
 import pathlib
 
+from kerascale.config.fields import nearest
 from kerascale.datasets.raw import RawData
 from kerascale.errors import RefusedError
-from kerascale.fields import nearest
 
 EMBEDDED = ("digits", "python_reference")
 PREFIXES = ("tfds", "csv", "npz", "images", "tfrecord", "text")

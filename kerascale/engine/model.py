@@ -6,24 +6,20 @@ import keras
 import tensorflow as tf
 
 from kerascale.config import Execution
-from kerascale.engine import (
-    choosing,
-    compiled,
-    execution,
-    fitting,
-    guards,
-    metrics,
-    place,
+from kerascale.engine.collectives import replicas
+from kerascale.engine.compat import keras_private
+from kerascale.engine.data import fit_arguments, shard
+from kerascale.engine.execution import (
+    autotune,
+    kept_programs,
+    mode_of_model,
     prediction,
-    prepare,
-    private_keras,
-    replicas,
-    step_loss,
-    told_form,
+    step_functions,
 )
+from kerascale.engine.step import build, metrics, preconditions, step_loss
 from kerascale.errors import RefusedError
 
-compiled.fetch()
+kept_programs.fetch()
 
 
 class Engine(keras.Model):
@@ -51,8 +47,8 @@ class Engine(keras.Model):
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            y_pred = private_keras.call(self, x, training=True)
-            loss = private_keras.compute_loss(
+            y_pred = keras_private.call(self, x, training=True)
+            loss = keras_private.compute_loss(
                 self, x, y, y_pred, sample_weight, training=True
             )
             self._track_loss(loss, x)
@@ -66,8 +62,8 @@ class Engine(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """The forward pass on one replica's slice of a batch, in inference mode."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        y_pred = private_keras.call(self, x, training=False)
-        loss = private_keras.compute_loss(
+        y_pred = keras_private.call(self, x, training=False)
+        loss = keras_private.compute_loss(
             self, x, y, y_pred, sample_weight, training=False
         )
         self._track_loss(loss, x)
@@ -86,11 +82,11 @@ class Engine(keras.Model):
         To be overridden as in Keras, with a mean over the examples of `x`. The mean
         of all slices, weighted by their examples, is the loss of the global batch.
         """
-        here = place.current()
+        here = shard.current()
         if here is None:
             return super().compute_loss(x, y, y_pred, sample_weight, training=training)
         losses = []
-        compiled = private_keras.compiled_loss(self)
+        compiled = keras_private.compiled_loss(self)
         if compiled is not None:
             share = compiled(y, y_pred, sample_weight)
             if share is not None:
@@ -107,8 +103,8 @@ class Engine(keras.Model):
         return keras.ops.sum(losses) if len(losses) > 1 else losses[0]
 
     def _track_loss(self, loss: Any, x: Any) -> None:
-        tracker = private_keras.loss_tracker(self)
-        here = place.current()
+        tracker = keras_private.loss_tracker(self)
+        here = shard.current()
         if here is None:
             step_loss.tell(loss)
             rows = tf.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
@@ -127,10 +123,10 @@ class Engine(keras.Model):
     def _update_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any
     ) -> dict[str, Any]:
-        here = place.current()
+        here = shard.current()
         if here is not None and here.filled:
             rows = tf.shape(keras.tree.flatten(y_pred)[0])[0]
-            private_keras.update_compiled_metrics_by_row(
+            keras_private.update_compiled_metrics_by_row(
                 self,
                 y,
                 y_pred,
@@ -149,7 +145,7 @@ class Engine(keras.Model):
             and not tf.distribute.in_cross_replica_context()
         )
         one = self.distribute_strategy.num_replicas_in_sync == 1
-        if one or in_replica or private_keras.in_stateless_scope():
+        if one or in_replica or keras_private.in_stateless_scope():
             return super().get_metrics_result()
         return metrics.results(self, super().get_metrics_result)
 
@@ -161,13 +157,13 @@ class Engine(keras.Model):
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
             custom = not self.has_default_train_step
-            self.train_function = execution.train(self, custom)
+            self.train_function = step_functions.train(self, custom)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
             custom = type(self).test_step is not Engine.test_step
-            self.test_function = execution.test(self, custom)
+            self.test_function = step_functions.test(self, custom)
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
@@ -184,11 +180,11 @@ class Engine(keras.Model):
         if iterator is not None:
             spec = getattr(iterator.data_adapter, "batch_spec", None)
             skip = getattr(iterator.data_adapter, "skip", 0)
-            if skip or (spec is not None and told_form.kind(self) != "loop"):
+            if skip or (spec is not None and mode_of_model.kind(self) != "loop"):
                 # What is restored in the middle of an epoch must be there; and a
                 # program makes no variables.
-                prepare.build(self, spec)
-        prepare.before_first_step(self, spec)
+                build.build(self, spec)
+        build.before_first_step(self, spec)
 
     # ----------------------------------------------------- what a user calls
 
@@ -231,10 +227,10 @@ class Engine(keras.Model):
         """
         strategy = self.distribute_strategy
         if validation_split and validation_data is None:
-            (x, y, sample_weight), validation_data = private_keras.split_validation(
+            (x, y, sample_weight), validation_data = keras_private.split_validation(
                 (x, y, sample_weight), validation_split
             )
-        data = fitting.training_feed(
+        data = fit_arguments.training_feed(
             strategy,
             x,
             y,
@@ -244,14 +240,14 @@ class Engine(keras.Model):
             shuffle=shuffle,
             class_weight=class_weight,
         )
-        guards.check_steps(
+        preconditions.check_steps(
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
         )
         if validation_data is not None:
             val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
                 validation_data
             )
-            validation_data = fitting.training_feed(
+            validation_data = fit_arguments.training_feed(
                 strategy,
                 val_x,
                 val_y,
@@ -260,21 +256,21 @@ class Engine(keras.Model):
                 steps=validation_steps,
                 shuffle=False,
             )
-            guards.check_steps(
+            preconditions.check_steps(
                 "validation_steps", validation_steps, validation_data.num_batches
             )
-        callbacks = fitting.with_epoch(callbacks, data)
-        choosing.before_fit(
+        callbacks = fit_arguments.with_epoch(callbacks, data)
+        autotune.before_fit(
             self,
             getattr(data, "batches", None),
             (data.num_batches or 0) * (epochs - initial_epoch),
-            fitting.as_list(callbacks),
+            fit_arguments.as_list(callbacks),
             is_silent=verbose == 0,
         )
-        compiled.keep()  # Of a trial.
+        kept_programs.keep()  # Of a trial.
         skip = getattr(data, "skip", 0)
         if skip:
-            callbacks = fitting.ResumingCallbacks(
+            callbacks = fit_arguments.ResumingCallbacks(
                 callbacks,
                 skip=skip,
                 steps_per_execution=self.steps_per_execution,
@@ -298,8 +294,8 @@ class Engine(keras.Model):
                 validation_freq=validation_freq,
             )
         finally:
-            execution.release(self)
-            compiled.keep()
+            step_functions.release(self)
+            kept_programs.keep()
 
     def evaluate(
         self,
@@ -315,7 +311,7 @@ class Engine(keras.Model):
     ) -> Any:
         """Evaluates as `keras.Model.evaluate` does. All workers call it."""
         if not kwargs:  # Within `fit`, Keras has a cached iterator.
-            x = fitting.training_feed(
+            x = fit_arguments.training_feed(
                 self.distribute_strategy,
                 x,
                 y,
@@ -324,7 +320,7 @@ class Engine(keras.Model):
                 steps=steps,
                 shuffle=False,
             )
-            guards.check_steps("steps", steps, x.num_batches)
+            preconditions.check_steps("steps", steps, x.num_batches)
             y = sample_weight = batch_size = None
         return super().evaluate(
             x,
@@ -351,7 +347,9 @@ class Engine(keras.Model):
         Each worker that calls it computes all predictions; none waits for another.
         """
         if replicas.is_distributed(self.distribute_strategy):
-            x = fitting.prediction_feed(self.distribute_strategy, x, batch_size, steps)
+            x = fit_arguments.prediction_feed(
+                self.distribute_strategy, x, batch_size, steps
+            )
             batch_size = None
         return super().predict(
             x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
@@ -453,7 +451,7 @@ def scale(
             f"Received: {batch_statistics!r}."
         )
     # Behind the class's own methods: a user's train_step stays the user's.
-    private_keras.adopt_class(model, Engine, behind=True)
-    prepare.set_batch_statistics(model, batch_statistics)
+    keras_private.adopt_class(model, Engine, behind=True)
+    build.set_batch_statistics(model, batch_statistics)
     model.execution = execution
     return model

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.engine import agreement, reduce, replicas
+from kerascale.engine.collectives import all_reduce, consensus, replicas
 from kerascale.errors import RefusedError
 
 
@@ -86,13 +86,13 @@ def restore(
     """
     strategy = model.distribute_strategy
     named = _variables(model, metrics)
-    agreement.from_chief(strategy, lambda: _refuse_others(named, arrays))
+    consensus.from_chief(strategy, lambda: _refuse_others(named, arrays))
     own = {name: v for name, v in named.items() if _is_per_replica(v)}
     rest = {name: v for name, v in named.items() if name not in own}
     if arrays is not None:
         for name, variable in rest.items():
             variable.assign(arrays[name])
-    agreement.take_from_chief(strategy, rest.values())
+    consensus.take_from_chief(strategy, rest.values())
     for name, variable in own.items():
         table = _table(strategy, variable)
         if arrays is not None:
@@ -205,7 +205,7 @@ def _gathering(
     def table() -> list[tf.Tensor]:
         context = tf.distribute.get_replica_context()
         own = tf.equal(tf.range(count), context.replica_id_in_sync_group)
-        return reduce.all_reduce(
+        return all_reduce.all_reduce(
             [
                 # Not by a product: what is infinite elsewhere is zero here.
                 tf.where(
@@ -213,7 +213,7 @@ def _gathering(
                     value[None],
                     tf.zeros_like(value)[None],
                 )
-                for value in (reduce.wide(v.read_value()) for v in values)
+                for value in (all_reduce.wide(v.read_value()) for v in values)
             ]
         )
 
@@ -244,9 +244,9 @@ def _from_chief(strategy: tf.distribute.Strategy, table: np.ndarray) -> np.ndarr
 
     def own() -> list[tf.Tensor]:
         context = tf.distribute.get_replica_context()
-        wide = reduce.wide(tf.constant(table))
+        wide = all_reduce.wide(tf.constant(table))
         first = tf.equal(context.replica_id_in_sync_group, 0)
-        return reduce.all_reduce([tf.where(first, wide, tf.zeros_like(wide))])
+        return all_reduce.all_reduce([tf.where(first, wide, tf.zeros_like(wide))])
 
     (total,) = tf.function(
         lambda: replicas.first(strategy, replicas.run(strategy, own)), autograph=False

@@ -11,7 +11,8 @@ import weakref
 import keras
 import numpy as np
 
-from kerascale.engine import private_keras, state
+from kerascale.engine import state
+from kerascale.engine.compat import keras_private
 
 # The last file is kept up to this size: in a larger one the numbers take the time.
 _MOST_BYTES = 64 * 2**20
@@ -47,7 +48,7 @@ def content(model: keras.Model) -> bytes | memoryview:
     variables = state.variables(model)
     last = _last.get(model)
     if last is None or not _same(last.variables, variables):
-        made, places = private_keras.weights_file(model)
+        made, places = keras_private.weights_file(model)
         _last.pop(model, None)
         if len(made) <= _MOST_BYTES and all(_is_plain(*place) for place in places):
             _last[model] = _Last(

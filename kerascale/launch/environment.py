@@ -9,8 +9,8 @@ import re
 import socket
 from collections.abc import Mapping
 
-from kerascale.cores import usable_cores
 from kerascale.errors import RefusedError
+from kerascale.runtime.host import usable_cores
 
 _HOST = "127.0.0.1"
 

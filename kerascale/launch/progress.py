@@ -2,8 +2,8 @@
 
 import pathlib
 
-from kerascale import heartbeat
-from kerascale.heartbeat import Beat
+from kerascale.runtime import heartbeat
+from kerascale.runtime.heartbeat import Beat
 
 # How much longer than a step anything may take that compiles, reads or writes.
 _PATIENCE = 20

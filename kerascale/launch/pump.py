@@ -11,8 +11,8 @@ from typing import IO
 from kerascale.errors import EXIT_REFUSED
 from kerascale.launch.lines import Lines
 from kerascale.launch.worker import Worker
-from kerascale.live_view import MARK, LiveView
-from kerascale.screen import Screen
+from kerascale.runtime.live_view import MARK, LiveView
+from kerascale.runtime.terminal import Screen
 
 _LOOK_SECONDS = 0.05
 # How long a line of another worker than the first waits before it is shown. What

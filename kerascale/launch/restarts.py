@@ -36,7 +36,7 @@ class Restarts:
         backoff_seconds: The pause before the first; it doubles with each one.
 
     Attributes:
-        reasons: One of `kerascale.heartbeat.REASONS` -> restarts for it.
+        reasons: One of `kerascale.runtime.heartbeat.REASONS` -> restarts for it.
     """
 
     def __init__(self, most: int, backoff_seconds: float) -> None:

@@ -4,10 +4,10 @@ import dataclasses
 import signal
 from collections.abc import Callable, Sequence
 
-from kerascale import heartbeat
 from kerascale.errors import EXIT_DONE, EXIT_REFUSED, EXIT_STOPPED
-from kerascale.heartbeat import Beat
 from kerascale.launch.worker import Worker, signal_name
+from kerascale.runtime import heartbeat
+from kerascale.runtime.heartbeat import Beat
 
 _LAST_LINES = 20
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, TextIO
 
-from kerascale import heartbeat
 from kerascale.errors import EXIT_STOPPED, RefusedError
 from kerascale.launch.environment import make_environments
 from kerascale.launch.progress import Progress
@@ -22,7 +21,8 @@ from kerascale.launch.signals import Signals
 from kerascale.launch.summary import Ending, describe
 from kerascale.launch.watch import Watch
 from kerascale.launch.worker import Worker, signal_name
-from kerascale.screen import Screen
+from kerascale.runtime import heartbeat
+from kerascale.runtime.terminal import Screen
 
 _LOOK_SECONDS = 0.05
 _OUTPUT_SECONDS = 2.0
@@ -65,7 +65,7 @@ def launch(
         grace_seconds: How long workers may take to end after a signal.
         settle_seconds: How long they may take to end after another has failed.
         stuck_seconds: How long a worker that writes signs of life
-            (`kerascale.heartbeat`) may go without a step. Twenty times as long
+            (`kerascale.runtime.heartbeat`) may go without a step. Twenty times as long
             where it may compile, read or write.
         max_restarts: How often all are started again after a failure. One that
             repeats at the same step is given up.

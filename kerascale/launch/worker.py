@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from kerascale import heartbeat
 from kerascale.launch import starter
+from kerascale.runtime import heartbeat
 
 # For a process that was stopped to write its stacks.
 _STACKS_SECONDS = 0.1

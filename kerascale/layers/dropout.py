@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine import place
+from kerascale.engine.data import shard
 
 # Philox: TensorFlow's number for the algorithm, whose blocks hold four numbers and
 # can be computed from any place on. Salmon et al. 2011, "Parallel random numbers: as
@@ -47,7 +47,7 @@ class Dropout(keras.layers.Dropout):
             return tf.zeros_like(inputs)
         seed, draw = tf.unstack(tf.cast(self.seed_generator.next(), tf.uint64))
         shared = self.noise_shape is not None and self.noise_shape[0] == 1
-        here = None if shared else place.current()
+        here = None if shared else shard.current()
         offset = tf.zeros((), tf.int64) if here is None else here.offset
         noise = _uniform_by_place(self._noise_shape_of(inputs), offset, seed, draw)
         keep = tf.cast(noise >= self.rate, inputs.dtype)

@@ -6,12 +6,7 @@ from typing import Any
 import keras
 
 from kerascale.layers import ConvolutionBlock, ResidualBlock
-from kerascale.layers._arguments import (
-    flag,
-    keras_object,
-    positive_int,
-    positive_ints,
-)
+from kerascale.layers._arguments import flag, keras_object, positive_int, positive_ints
 from kerascale.layers._common import Shape, build_in_turn, require_rank
 from kerascale.models.classifier import Classifier
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kerascale.reporting.comparing import Comparison
+from kerascale.reporting.comparison import Comparison
 
 _LONGEST_VALUE = 24
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from kerascale.reporting.drawing import DASHES, MARKERS, Drawing, Palette
-from kerascale.reporting.recorded import Recorded
+from kerascale.reporting.run_record import Recorded
 
 # As wide as a phone, so that text on it is not scaled down.
 _WIDTH, _HEIGHT = 4.6, 3.2

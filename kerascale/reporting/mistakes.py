@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from kerascale import assembly, registry
+from kerascale.config import recipes
 from kerascale.datasets import Datasets
 from kerascale.errors import RefusedError
 from kerascale.reporting import examples
-from kerascale.runs import Run
+from kerascale.runs.run import Run
+from kerascale.training import build
 
 _SHOWN = 12
 _TEXTS_SHOWN = 6
@@ -69,7 +70,7 @@ def open_split(run: Run, split: str) -> tuple[Datasets, Any]:
             "pipeline from Python, of which the run kept no examples."
         )
     config = run.config
-    datasets = assembly.make_datasets(registry.load_recipe(run.recipe), config)
+    datasets = build.make_datasets(recipes.load_recipe(run.recipe), config)
     now = datasets.info
     if now.fingerprint != run.info.fingerprint:
         raise RefusedError(

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any
 
-from kerascale.origins import DEFAULT, RECIPE
+from kerascale.config.provenance import DEFAULT, RECIPE
 from kerascale.reporting import figures
 from kerascale.reporting.drawing import Drawing
-from kerascale.reporting.filling import fill
-from kerascale.reporting.findings import Findings
-from kerascale.reporting.recorded import Recorded
+from kerascale.reporting.fill_template import fill
+from kerascale.reporting.model_findings import Findings
+from kerascale.reporting.run_record import Recorded
 
 _MOST_PAIRS = 10
 

@@ -12,7 +12,7 @@ def __getattr__(name: str) -> Any:
 
         return export_saved_model
     if name == "export_converted":
-        from kerascale.serving.converted import export_converted
+        from kerascale.serving.other_formats import export_converted
 
         return export_converted
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.errors import RefusedError
-from kerascale.run_files import EXAMPLES, read_examples
-from kerascale.runs import Run
+from kerascale.runs.files import read_examples
+from kerascale.runs.layout import EXAMPLES
+from kerascale.runs.run import Run
 
 NUM_EXAMPLES = 8
 

@@ -16,7 +16,7 @@ import numpy as np
 from kerascale.errors import ExportRefusedError
 
 TOLERANCE = 1e-5
-_SCRIPT = pathlib.Path(__file__).with_name("answer.py")
+_SCRIPT = pathlib.Path(__file__).with_name("loader_process.py")
 _SECONDS = 1800
 _LAST_LINES = 6
 

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.console import say
 from kerascale.errors import ExportRefusedError, RefusedError
-from kerascale.runs import Run
+from kerascale.runs.run import Run
+from kerascale.runtime.console import say
 from kerascale.serving import (
     classify,
     compatibility,
@@ -21,14 +21,14 @@ from kerascale.serving import (
     gate,
     graph,
     interface,
-    judging,
+    promotion,
     record,
     server_files,
-    subject,
+    source,
     warm_up,
 )
 from kerascale.serving.interface import Interface
-from kerascale.serving.subject import Subject
+from kerascale.serving.source import Subject
 
 MAX_DROP = 0.02
 
@@ -90,9 +90,9 @@ def export_saved_model(
     ```
     """
     if isinstance(model, Run):
-        what = subject.of_run(model, labels=labels, inputs=inputs)
+        what = source.of_run(model, labels=labels, inputs=inputs)
     else:
-        what = subject.of_model(model, labels=labels, inputs=inputs)
+        what = source.of_model(model, labels=labels, inputs=inputs)
     face = interface.of(what.model, input_signature, output_name)
     arrays = examples_of(what, face)
     functions = _functions(what, face, arrays, is_required=labels is not None)
@@ -111,7 +111,7 @@ def export_saved_model(
         calls, expected = questions(what, face, arrays, list(functions))
         _, answers = consumer.ask(temporary, calls)
         gate.compare(calls, expected, answers)
-        return judging.commit(
+        return promotion.commit(
             temporary,
             base,
             what,

@@ -14,8 +14,8 @@ from typing import Any
 
 import filelock
 
-from kerascale.checkpoint.files import sync_folder
 from kerascale.errors import RefusedError
+from kerascale.runtime.durable_files import sync_folder
 from kerascale.serving import formats, record, server_files
 from kerascale.serving.server_files import ModelFile
 

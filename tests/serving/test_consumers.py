@@ -10,10 +10,10 @@ import shutil
 import subprocess
 import sys
 
-import environments
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import serving_environments as environments
 from tensorflow.core.protobuf import saved_model_pb2
 
 import kerascale as ks

@@ -4,9 +4,9 @@ import json
 import pathlib
 import subprocess
 
-import environments
 import numpy as np
 import pytest
+from helpers import serving_environments as environments
 
 SCRIPT = pathlib.Path(__file__).parent / "consumers" / "serving_api.py"
 

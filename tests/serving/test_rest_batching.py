@@ -4,10 +4,9 @@ import math
 import random
 
 import pytest
-import rest_models
-import rest_process
+from helpers import rest_models, rest_process
 
-pytest_plugins = ["rest_fixtures"]
+pytest_plugins = ["helpers.rest_fixtures"]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-pytest_plugins = ["rest_fixtures"]
+pytest_plugins = ["helpers.rest_fixtures"]
 
 _H = "half_plus_two"
 HALF = f"/v1/models/{_H}"

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-pytest_plugins = ["rest_fixtures"]
+pytest_plugins = ["helpers.rest_fixtures"]
 
 # As many as the profile asks for, if that is more.
 _EXAMPLES = max(250, hypothesis.settings.default.max_examples)

@@ -7,8 +7,7 @@ import threading
 import time
 
 import pytest
-import rest_models
-import rest_process
+from helpers import rest_models, rest_process
 
 
 @pytest.fixture(scope="module")

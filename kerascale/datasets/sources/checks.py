@@ -6,9 +6,9 @@ from typing import final
 
 import numpy as np
 
+from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind
 from kerascale.errors import RefusedError
-from kerascale.fields import nearest
 
 MAX_LISTED = 20
 

@@ -10,16 +10,8 @@ from itertools import compress, islice
 
 import numpy as np
 
-from kerascale.datasets.sources.checks import (
-    Problems,
-    label_out_of_range,
-    listing,
-)
-from kerascale.datasets.sources.csv_rows import (
-    line_of_cell,
-    parse_number,
-    read_rows,
-)
+from kerascale.datasets.sources.checks import Problems, label_out_of_range, listing
+from kerascale.datasets.sources.csv_rows import line_of_cell, parse_number, read_rows
 
 # The words that pandas takes for a column of booleans.
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})

@@ -6,24 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import (
     check_class_count,
     check_num_classes,
     listing,
 )
-from kerascale.datasets.sources.csv_diagnosis import (
-    diagnose,
-    label_fault,
-    whole_number,
-)
-from kerascale.datasets.sources.csv_rows import (
-    header_hint,
-    parse_number,
-    read_header,
-)
+from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
+from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
 from kerascale.errors import RefusedError
-from kerascale.fields import nearest
 
 
 def load_csv(

@@ -180,7 +180,7 @@ def _files_beside_classes(directory: str) -> list[str]:
 
 def _say_ignored(directory: str, ignored: list[str]) -> None:
     if ignored:
-        from kerascale.console import say
+        from kerascale.runtime.console import say
 
         some = ", ".join(ignored[:3]) + (", ..." if len(ignored) > 3 else "")
         say(
@@ -244,7 +244,7 @@ def _say_resized(
 ) -> None:
     num_resized = sum(shape[:2] != size for shape in shapes.values())
     if num_resized:
-        from kerascale.console import say
+        from kerascale.runtime.console import say
 
         say(
             f"{directory}: {num_resized} of {len(shapes)} images resized to {size}, as "

@@ -146,7 +146,7 @@ def _choose_features(path: str, names: list[str]) -> list[str]:
 
 def _say_ignored(path: str, names: Iterable[str]) -> None:
     if names:
-        from kerascale.console import say
+        from kerascale.runtime.console import say
 
         say(f"{path}: ignored the arrays {listing(sorted(names))}")
 

@@ -2,9 +2,9 @@
 
 import os
 
-from kerascale.console import say
 from kerascale.datasets.sources.checks import Problems
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
 
 
 class Faults:

@@ -5,10 +5,10 @@ import os
 import re
 from collections.abc import Sequence
 
-from kerascale.console import say
 from kerascale.datasets.sources.checks import Problems, check_file, listing
 from kerascale.datasets.sources.tfrecord_schema import SCHEMA
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
 
 _NAME = re.compile(r"\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz|\.zlib)?$", re.IGNORECASE)
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=\D|$)")

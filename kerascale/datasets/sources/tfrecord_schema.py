@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from kerascale.config.fields import nearest
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.tfrecord_examples import Feature, found, in_words
 from kerascale.errors import RefusedError
-from kerascale.fields import nearest
 
 SCHEMA = "schema.json"
 _TYPES = ("image", "text", "float", "int64")

@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kerascale.console import say
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources import tfrecord_examples, tfrecord_schema
 from kerascale.datasets.sources.arrays import Part, assemble
-from kerascale.datasets.sources.checks import (
-    Problems,
-    check_num_classes,
-    listing,
-)
+from kerascale.datasets.sources.checks import Problems, check_num_classes, listing
 from kerascale.datasets.sources.image_files import (
     available_bytes,
     check_shapes,
@@ -28,6 +23,7 @@ from kerascale.datasets.sources.tfrecord_files import Damage, Record, read_recor
 from kerascale.datasets.sources.tfrecord_paths import find
 from kerascale.datasets.sources.tfrecord_schema import SCHEMA, Schema
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
 
 # Training needs room for more than the examples.
 _SHARE_OF_MEMORY = 0.7

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from kerascale.console import say
+from kerascale.runtime.console import say
 from kerascale.serving.server.answering import Answering
 from kerascale.serving.server.bodies import Bodies
 from kerascale.serving.server.metrics import CONTENT_TYPE, Metrics

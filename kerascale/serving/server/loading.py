@@ -3,8 +3,8 @@
 import pathlib
 from typing import Any
 
-from kerascale.checkpoint.saved_model import refuse_unsafe_saved_model
 from kerascale.errors import RefusedError
+from kerascale.runs.checkpoint.saved_model import refuse_unsafe_saved_model
 from kerascale.serving.server.signatures import Signature
 from kerascale.serving.server.status import StatusError, from_tensorflow
 

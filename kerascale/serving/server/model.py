@@ -8,7 +8,7 @@ import gc
 import pathlib
 from typing import Any
 
-from kerascale.console import say
+from kerascale.runtime.console import say
 from kerascale.serving.server.loading import Servable
 from kerascale.serving.server.status import StatusError, invalid
 

@@ -12,8 +12,8 @@ from types import FrameType
 
 import uvicorn
 
-from kerascale.console import say
 from kerascale.errors import EXIT_DONE, EXIT_INTERRUPTED, RefusedError
+from kerascale.runtime.console import say
 from kerascale.serving.server.answering import Answering
 from kerascale.serving.server.app import make_app
 from kerascale.serving.server.batching import Runner

@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kerascale.console import say
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
 from kerascale.serving.server.loading import Servable
 from kerascale.serving.server.model import AVAILABLE, END, Model, Version
 from kerascale.serving.server.policy import Policy, read_policy

@@ -8,7 +8,7 @@ import time
 import keras
 
 from kerascale.callbacks import SaveCheckpoints
-from kerascale.checkpoint import Store, Writer
+from kerascale.runs.checkpoint import Store, Writer
 
 from .. import protocol
 from . import asked

@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 
-from kerascale import run_files
 from kerascale.callbacks import (
     ExportMetrics,
     SaveCheckpoints,
@@ -17,9 +16,10 @@ from kerascale.callbacks import (
     Timing,
     standard_callbacks,
 )
-from kerascale.checkpoint import Store, Writer
 from kerascale.datasets.pipeline import Batches, gather_arrays
-from kerascale.monitoring.exporting import exported
+from kerascale.runs import layout
+from kerascale.runs.checkpoint import Store, Writer
+from kerascale.runtime.prometheus.exporter import exported
 
 from .. import protocol
 from ..watching import TITLES
@@ -71,12 +71,12 @@ class Watching(KerasFit):
         steps = TIMES * self._workload.steps_per_epoch
         batch_size = self._workload.batch_size
         names = {
-            "history_name": run_files.HISTORY,
-            "metrics_name": run_files.METRICS,
-            "checkpoints_name": run_files.CHECKPOINTS,
-            "tensorboard_name": run_files.TENSORBOARD,
+            "history_name": layout.HISTORY,
+            "metrics_name": layout.METRICS,
+            "checkpoints_name": layout.CHECKPOINTS,
+            "tensorboard_name": layout.TENSORBOARD,
         }
-        (folder / run_files.CHECKPOINTS).mkdir()
+        (folder / layout.CHECKPOINTS).mkdir()
         standard = standard_callbacks(
             folder,
             examples_per_epoch=len(self._x),
@@ -90,13 +90,13 @@ class Watching(KerasFit):
         )
         watching = [
             Timing(steps),
-            StepLosses(folder / run_files.LOSSES, steps),
+            StepLosses(folder / layout.LOSSES, steps),
             ExportMetrics(state, batches),
         ]
         if name == "watched":
             kept = [each for each in standard if not isinstance(each, SaveWeights)]
             return [*kept, *watching]
-        writer = Writer(Store(folder / run_files.CHECKPOINTS, keep=2))
+        writer = Writer(Store(folder / layout.CHECKPOINTS, keep=2))
         saver = SaveCheckpoints(writer, steps, every_steps=EVERY_STEPS)
         return [*standard, *watching, saver]
 

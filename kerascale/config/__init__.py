@@ -1,0 +1,35 @@
+"""Configurations: their fields, the recipes that have them, where values came from."""
+
+from kerascale.config.fields import (
+    Limits,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Share,
+)
+from kerascale.config.training_config import (
+    Execution,
+    ImageConfig,
+    Initializer,
+    Optimizer,
+    Schedule,
+    TrainingConfig,
+)
+
+__all__ = [
+    "Execution",
+    "ImageConfig",
+    "Initializer",
+    "Limits",
+    "NonNegativeFloat",
+    "NonNegativeInt",
+    "Optimizer",
+    "PositiveFloat",
+    "PositiveInt",
+    "Schedule",
+    "Seed",
+    "Share",
+    "TrainingConfig",
+]

@@ -1,0 +1,169 @@
+"""What every recipe can be told: flat, frozen, documented dataclasses."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from kerascale.config.fields import (
+    Limits,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Share,
+    check,
+)
+from kerascale.errors import RefusedError
+
+Optimizer = Literal[
+    "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"
+]
+Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
+Execution = Literal["auto", "fixed", "loop", "one_program", "split"]
+Initializer = Literal[
+    "zeros",
+    "random_normal",
+    "random_uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What every recipe can be told. A recipe's `Config` adds its own fields.
+
+    Raises:
+        RefusedError: On construction, naming every field with a wrong type or an
+            impossible value.
+    """
+
+    dataset: str = "digits"
+    """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
+    label: str | None = None
+    """Label column of a csv: data set."""
+    num_classes: PositiveInt | None = None
+    """Number of classes; labels must be below it. Default: as the data has."""
+    skip_damaged_share: Share = 0.0
+    """Largest share of the records of a tfrecord: data set that may be skipped where
+    they are damaged, or not as its schema says. 0: every one is refused."""
+    validation_fraction: Annotated[float, Limits(above=0, at_most=0.5)] = 0.15
+    """Share of the training examples held back for validation, unless the data has
+    a split for it. The same for a test split that the data lacks."""
+
+    batch_size: PositiveInt = 32
+    """Examples in the global batch: what one update of the weights sees."""
+    epochs: NonNegativeInt = 30
+    """Passes over the training data."""
+    seed: Seed = 0
+    """Decides the weights, the order of the data, dropout and augmentation."""
+
+    optimizer: Optimizer = "adam"
+    """Optimizer. momentum and nesterov are SGD with momentum."""
+    learning_rate: PositiveFloat = 1e-3
+    """Learning rate at its highest, before any decay."""
+    momentum: Share = 0.9
+    """Momentum of the optimizers momentum and nesterov."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Decoupled weight decay of adamw."""
+    schedule: Schedule = "exponential_decay"
+    """Decay of the learning rate. exponential_decay: rate * decay_rate^t;
+    inverse_time: rate / (1 + decay_rate * t), with t in units of decay_epochs;
+    cosine: down to zero at the last epoch."""
+    decay_rate: PositiveFloat = 0.95
+    """Factor of exponential_decay, or b of inverse_time's a / (1 + b t)."""
+    decay_epochs: PositiveFloat = 1.0
+    """Epochs after which decay_rate has been applied once."""
+    warmup_epochs: NonNegativeFloat = 0.0
+    """Epochs over which the learning rate rises linearly from zero, before any
+    schedule begins."""
+
+    initializer: Initializer = "glorot_uniform"
+    """Initial weights: glorot_* is Xavier's method, he_* is He's."""
+    l1: NonNegativeFloat = 0.0
+    """L1 penalty on the kernels."""
+    l2: NonNegativeFloat = 0.0
+    """L2 penalty on the kernels."""
+    dropout: Share = 0.0
+    """Share of activations set to zero in training."""
+    max_norm: PositiveFloat | None = None
+    """Largest norm of a unit's incoming weights (a constraint on the kernels)."""
+    weight_clip: PositiveFloat | None = None
+    """Kernels are clipped to [-weight_clip, weight_clip] after each update."""
+    clipnorm: PositiveFloat | None = None
+    """Each gradient is scaled down to this norm."""
+    global_clipnorm: PositiveFloat | None = None
+    """All gradients together are scaled down to this norm."""
+    clipvalue: PositiveFloat | None = None
+    """Each gradient element is clipped to [-clipvalue, clipvalue]."""
+    early_stopping_patience: PositiveInt | None = None
+    """Epochs without a better validation loss after which training stops."""
+
+    gradient_accumulation_steps: PositiveInt = 1
+    """Micro-batches whose gradients make one update, of batch_size examples in all.
+    Those that are left at an epoch's end count for the next update."""
+    steps_per_execution: PositiveInt = 1
+    """Batches in one call of the compiled function. More is faster; progress and
+    the NaN guard look only between calls."""
+    execution: Execution = "auto"
+    """How batches are executed. fixed: steps_per_execution in one call; loop: as many
+    as take a second; one_program: these as one program of XLA; split: each batch split
+    into a program for every core; auto: what is fastest here, of these ways, measured
+    first. config.json then holds what was chosen."""
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Examples in a global micro-batch: what the data comes in."""
+        return self.batch_size // self.gradient_accumulation_steps
+
+    def __post_init__(self) -> None:
+        problems = check(self)
+        if not problems:
+            problems = self.conflicts()
+        if problems:
+            raise RefusedError(problems, heading=type(self).__qualname__)
+
+    def conflicts(self) -> list[str]:
+        """Values that are right alone and wrong together. Extend it with super()."""
+        problems = []
+        clips = [
+            name
+            for name in ("clipnorm", "global_clipnorm", "clipvalue")
+            if getattr(self, name) is not None
+        ]
+        if len(clips) > 1:
+            problems.append(
+                f"{' and '.join(clips)}: expected at most one kind of gradient "
+                f"clipping. Received: {len(clips)}. Keep one of them"
+            )
+        if self.max_norm is not None and self.weight_clip is not None:
+            problems.append(
+                "max_norm and weight_clip: expected at most one constraint on the "
+                "weights. Received: both. Keep one of them"
+            )
+        if self.batch_size % self.gradient_accumulation_steps:
+            problems.append(
+                "batch_size: expected a multiple of gradient_accumulation_steps. "
+                f"Received: batch_size={self.batch_size}, "
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
+            )
+        return problems
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageConfig(TrainingConfig):
+    """`TrainingConfig` for recipes that read images: size and augmentation."""
+
+    image_size: PositiveInt | None = None
+    """Height and width in pixels to which images are resized. Default: as they
+    are, which must be one size."""
+    augment_shift: Share = 0.0
+    """Largest random shift of a training image, as a share of its side."""
+    augment_rotation: Annotated[float, Limits(at_least=0, at_most=180)] = 0.0
+    """Largest random rotation of a training image, in degrees."""
+    augment_zoom: Share = 0.0
+    """Largest random change of a training image's scale, as a share."""
+    augment_contrast: Share = 0.0
+    """Largest random change of a training image's contrast, as a share."""

@@ -1,0 +1,1 @@
+"""Whether results are right, runs survive, and machines are fit."""

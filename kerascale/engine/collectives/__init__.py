@@ -1,0 +1,1 @@
+"""What replicas tell one another: sums, decisions, votes."""

@@ -1,0 +1,93 @@
+"""What workers tell one another outside of the steps. All of them must call it."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascale.engine.collectives import all_reduce, replicas
+from kerascale.errors import RefusedError
+
+
+def gather(strategy: tf.distribute.Strategy, values: Sequence[int]) -> np.ndarray:
+    """Integers of every worker. All workers call it.
+
+    Returns:
+        int64 of shape (workers, values).
+    """
+    num_replicas = strategy.num_replicas_in_sync
+    if num_replicas == 1:
+        return np.array([values], np.int64)
+    table = _gather(strategy, tf.constant(values, tf.int64)).numpy()
+    return table[:: len(replicas.local_ids(strategy))]
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _gather(strategy: tf.distribute.Strategy, values: tf.Tensor) -> tf.Tensor:
+    def own() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        rows = tf.one_hot(
+            context.replica_id_in_sync_group,
+            strategy.num_replicas_in_sync,
+            dtype=tf.int64,
+        )
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, rows[:, None] * values)
+
+    return replicas.first(strategy, replicas.run(strategy, own))
+
+
+def from_chief(strategy: tf.distribute.Strategy, make: Callable[[], str]) -> str:
+    """A text that the chief makes, on every worker.
+
+    Args:
+        strategy: With one worker it is what `make` returns.
+        make: Called by the chief alone.
+
+    Raises:
+        RefusedError: On every worker, if `make` raised it on the chief.
+    """
+    if replicas.num_workers(strategy) == 1:
+        return make()
+    text, refused, failure = "", 0, None
+    if replicas.local_ids(strategy)[0] == 0:
+        try:
+            text = make()
+        except RefusedError as error:
+            text, refused, failure = str(error), 1, error
+    payload = text.encode()
+    lengths = gather(strategy, [len(payload), refused])
+    length, was_refused = lengths[0]
+    bytes_here = np.zeros(max(1, length), np.int64)
+    bytes_here[: len(payload)] = list(payload)
+    text = bytes(gather(strategy, bytes_here)[0, :length].astype(np.uint8)).decode()
+    if was_refused:
+        raise failure or RefusedError(text)
+    return text
+
+
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every worker has called it."""
+    if replicas.num_workers(strategy) > 1:
+        gather(strategy, [0])
+
+
+def take_from_chief(
+    strategy: tf.distribute.Strategy, variables: Iterable[keras.Variable]
+) -> None:
+    """Gives every worker the chief's values of some variables."""
+    if replicas.num_workers(strategy) == 1:
+        return
+    values = [v.value for v in variables if v.dtype != "string"]
+
+    def take() -> None:
+        context = tf.distribute.get_replica_context()
+        is_first = tf.equal(context.replica_id_in_sync_group, 0)
+        own = [
+            tf.where(is_first, wide, tf.zeros_like(wide))
+            for wide in (all_reduce.wide(v.read_value()) for v in values)
+        ]
+        for variable, value in zip(values, all_reduce.all_reduce(own), strict=True):
+            variable.assign(tf.cast(value, variable.dtype))
+
+    tf.function(lambda: replicas.run(strategy, take), autograph=False)()

@@ -1,0 +1,692 @@
+"""Every use of a private name of Keras, each with the test that guards it.
+
+Keras' extension points are public methods, but some of what they hold is not. When a
+release of Keras moves one of these names, `tests/test_private_keras.py` fails and says
+what to do; nothing outside this file has to change.
+"""
+
+import collections
+import contextlib
+import functools
+import io
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend import compute_output_spec
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.models.functional import Functional
+from keras.src.saving import saving_lib
+from keras.src.trainers import data_adapters
+from keras.src.trainers.data_adapters import array_slicing
+from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.python.framework import kernels, op_def_registry, ops
+from tensorflow.python.ops import control_flow_util
+from tensorflow.python.util import _pywrap_util_port
+
+from kerascale.engine.step import adam
+from kerascale.errors import RefusedError
+
+# `fit` takes an instance of it as it is: "Allow passing a custom data adapter".
+DataAdapter = data_adapters.data_adapter.DataAdapter
+
+# Whether Keras is tracing shapes, or reads variables through a mapping.
+in_stateless_scope = in_stateless_scope
+
+_phase = threading.local()
+
+# A Transformer of 4 layers takes 10,000; to count so far takes some 30 ms.
+_NAMES_OF_A_TRACE = 2**17
+
+
+def onednn() -> str:
+    """Whether TensorFlow computes with its oneDNN kernels: `on` or `off`."""
+    return "on" if _pywrap_util_port.IsMklEnabled() else "off"
+
+
+def adapter(**arguments: Any) -> DataAdapter:
+    """What Keras makes of the data arguments of `fit`, checked by Keras.
+
+    Args:
+        **arguments: `x`, `y`, `sample_weight`, `batch_size`, `steps_per_epoch`,
+            `shuffle`, `class_weight`.
+    """
+    return data_adapters.get_data_adapter(**arguments)
+
+
+def arrays_of(adapter: DataAdapter) -> tuple[Any, int] | None:
+    """(x, y, sample_weight) and the batch size, if the data are arrays."""
+    if not isinstance(adapter, data_adapters.ArrayDataAdapter):
+        return None
+    return adapter._inputs, adapter._batch_size
+
+
+def split_validation(arrays: Any, share: float) -> tuple[Any, Any]:
+    """(x, y, sample_weight) in two: the last `share` of the rows is for validation."""
+    return array_slicing.train_validation_split(arrays, validation_split=share)
+
+
+@functools.cache
+def has_xla_kernel(op: str) -> bool:
+    """Whether XLA can compile an operation of TensorFlow."""
+    if op == "Placeholder":  # An argument, which has another name when it is called.
+        return True
+    _register_xla_kernels()
+    found = kernels.get_registered_kernels_for_op(op).kernel
+    return any(kernel.device_type.startswith("XLA_") for kernel in found)
+
+
+@functools.cache
+def _register_xla_kernels() -> None:
+    # They are there from the first compilation on.
+    tf.function(lambda: tf.zeros([]), autograph=False, jit_compile=True)()
+
+
+def is_compiled_by_xla() -> bool:
+    """Whether what is traced now is inside of a function with `jit_compile=True`."""
+    graph = tf.compat.v1.get_default_graph()
+    return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def xla_barrier(tensor: tf.Tensor) -> tf.Tensor:
+    """The same, in what XLA compiles: computed before whatever is done with it."""
+    return xla.optimization_barrier(tensor)[0]
+
+
+def number_names_anew() -> None:
+    """What is traced next has the same names, whatever was traced before.
+
+    TensorFlow numbers functions by how many names it has given; programs that are kept
+    are found by their names too. Numbers go on at the next multiple of a large one.
+    """
+    left = -ops.uid() % _NAMES_OF_A_TRACE - 1
+    collections.deque(itertools.starmap(ops.uid, itertools.repeat((), left)), maxlen=0)
+
+
+def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
+    """Names of the operations of a function that keep or change a state."""
+    return {
+        name
+        for name in operations(traced)
+        if (found := op_def_registry.get(name)) is not None
+        and found.is_stateful
+        # The algorithm of a device: no state.
+        and name not in ("Placeholder", "StatelessRandomGetAlg")
+    }
+
+
+def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
+    """Names of the operations of a function, and of those that it calls."""
+    graph = traced.graph.as_graph_def()
+    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
+    names = {node.op for nodes in bodies for node in nodes}
+    return names - {f.signature.name for f in graph.library.function}
+
+
+def compilation(model: keras.Model) -> Any:
+    """An object of its own for each call of `compile`; None before the first."""
+    return getattr(model, "_compile_config", None)
+
+
+def counts_steps(callback: keras.callbacks.Callback) -> bool:
+    """Whether it is one of Keras' own that counts the steps of an execution itself."""
+    kinds = keras.callbacks
+    if isinstance(callback, kinds.LambdaCallback):
+        return False
+    if not type(callback).__module__.startswith("keras."):
+        return False
+    # An integer is a number of steps that it should look at exactly.
+    asked = [
+        getattr(callback, name, None)
+        for name in ("save_freq", "_save_freq", "update_freq")
+    ]
+    return not any(isinstance(n, int) or n == "batch" for n in asked)
+
+
+def schedule_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """The schedule of an optimizer's learning rate; None if it has a variable."""
+    rate = optimizer._learning_rate
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    return rate if isinstance(rate, schedule) else None
+
+
+def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
+    """The metric `loss` of a compiled model."""
+    return model._loss_tracker
+
+
+def compute_loss(model: keras.Model, *args: Any, training: bool, **kwargs: Any) -> Any:
+    """`model.compute_loss`, also if it was overridden without `training`."""
+    return model._compute_loss(*args, training=training, **kwargs)
+
+
+def call(model: keras.Model, x: Any, training: bool) -> Any:
+    """`model(x)`, with `training` if its `call` takes that."""
+    if model._call_has_training_arg:
+        return model(x, training=training)
+    return model(x)
+
+
+def compiled_loss(model: keras.Model) -> Callable[..., Any] | None:
+    """What adds up the compiled losses of all outputs; None without any."""
+    return model._compile_loss
+
+
+def loss_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
+    """The metrics of the single losses, where there are several."""
+    compiled = model._compile_loss
+    return [] if compiled is None else list(compiled.metrics)
+
+
+def as_single_steps_see(model: keras.Model, batch: Any) -> Any:
+    """A batch of known size, as a step sees one that may have any size.
+
+    Keras weights the losses of single outputs by the number of examples where it is
+    known while the step is traced, and batches alike where it is not.
+    """
+    if not loss_metrics(model):
+        return batch
+    return tf.nest.map_structure(
+        lambda t: tf.raw_ops.PlaceholderWithDefault(
+            input=t, shape=[None, *t.shape[1:]]
+        ),
+        batch,
+    )
+
+
+class Aside(keras.StatelessScope):
+    """Within it variables keep their values, and what would be written lies aside.
+
+    Args:
+        begin: (variable, value) that some variables begin with.
+    """
+
+    def __init__(self, begin: list[tuple[keras.Variable, tf.Tensor]]) -> None:
+        super().__init__(begin, collect_losses=True)
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        found = super().get_current_value(variable)
+        # Keras asks for each weight that has a regularizer, and takes no "none".
+        return variable._value if found is None else found
+
+    def written(self, variable: keras.Variable) -> tf.Tensor | None:
+        """What a variable would have now; None: nothing was written."""
+        return super().get_current_value(variable)
+
+
+def wrap_losses(model: keras.Model, wrap: Callable[[Any], Any]) -> None:
+    """Puts a function of ours in the place of each compiled loss.
+
+    Args:
+        model: Compiled and built.
+        wrap: Takes a `keras.Loss`, returns a callable (y_true, y_pred,
+            sample_weight).
+    """
+    compiled = model._compile_loss
+    # It has none where `compute_loss` is a user's own, which does not use them.
+    if compiled is not None and compiled._flat_losses is not None:
+        compiled._flat_losses = [
+            entry._replace(loss=wrap(entry.loss))
+            if isinstance(entry.loss, keras.Loss)
+            else entry
+            for entry in compiled._flat_losses
+        ]
+
+
+def update_compiled_metrics(
+    model: keras.Model, y: Any, y_pred: Any, sample_weight: Any
+) -> None:
+    """Updates the metrics given to `compile`."""
+    if model._compile_metrics is not None:
+        model._compile_metrics.update_state(y, y_pred, sample_weight)
+
+
+def update_compiled_metrics_by_row(
+    model: keras.Model, y: Any, y_pred: Any, sample_weight: Any, rows: tf.Tensor
+) -> None:
+    """Like `update_compiled_metrics`, with a weight for each row.
+
+    Args:
+        model: Compiled and built.
+        y: Labels.
+        y_pred: Predictions.
+        sample_weight: For the metrics that are weighted; or None.
+        rows: Of shape (rows,).
+    """
+    compiled = model._compile_metrics
+    if compiled is None:
+        return
+    labels = compiled._flatten_y(y)
+    # Without their masks, which Keras' metrics regard only where there are weights.
+    outputs = [tf.identity(output) for output in compiled._flatten_y(y_pred)]
+    weights = [rows] * len(outputs)
+    for metric, label, output in zip(
+        compiled._flat_metrics, labels, outputs, strict=False
+    ):
+        if metric:
+            metric.update_state(label, output, sample_weight=rows)
+    if sample_weight is not None:
+        given = compiled._flatten_y(sample_weight)
+        given = given * len(outputs) if len(given) < len(outputs) else given
+        weights = [
+            tf.cast(weight, rows.dtype)
+            * tf.reshape(rows, [-1] + [1] * (weight.shape.rank - 1))
+            for weight in given
+        ]
+        outputs = compiled._flatten_y(y_pred)
+    for metric, label, output, weight in zip(
+        compiled._flat_weighted_metrics, labels, outputs, weights, strict=False
+    ):
+        if metric:
+            metric.update_state(label, output, sample_weight=weight)
+
+
+def build(model: keras.Model, batch: Any) -> None:
+    """Builds model, losses, metrics and optimizer from the shapes of a batch.
+
+    Args:
+        model: Compiled.
+        batch: (x, y, sample_weight) of `keras.KerasTensor`.
+    """
+    with model.distribute_strategy.scope():
+        _build_from_outputs(model, *keras.utils.unpack_x_y_sample_weight(batch))
+        model._symbolic_build(data_batch=batch)
+
+
+def _build_from_outputs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> None:
+    """Builds losses and metrics where the shapes of the outputs are known.
+
+    Keras would call the model for them once more, which takes as long as to trace half
+    a step.
+    """
+    if not all(layer.built for layer in all_layers(model)):
+        return
+    outputs = _known_outputs(model, keras.tree.flatten(x)[0].shape[0])
+    if outputs is None:
+        return
+    for part, compute, options in (
+        (model._compile_metrics, model.compute_metrics, {}),
+        (model._compile_loss, model._compute_loss, {"training": False}),
+    ):
+        if part is not None and not part.built:
+            compute_output_spec(
+                compute, x, y, outputs, sample_weight=sample_weight, **options
+            )
+
+
+def _known_outputs(model: keras.Model, batch_size: int | None) -> Any:
+    """What the model returns, as symbols; None where that is not known."""
+    kind = keras.Sequential if isinstance(model, keras.Sequential) else Functional
+    if not isinstance(model, kind) or type(model).call is not kind.call:
+        return None
+    plain = model if kind is Functional else model._functional
+    outputs = None if plain is None else plain._outputs_struct
+    if outputs is None or any(
+        None in tensor.shape[1:] or tensor.sparse or tensor.ragged
+        for tensor in keras.tree.flatten(outputs)
+    ):
+        return None
+    return keras.tree.map_structure(
+        lambda t: keras.KerasTensor((batch_size, *t.shape[1:]), t.dtype), outputs
+    )
+
+
+def is_built(model: keras.Model, default_compute_loss: Callable) -> bool:
+    """Whether `build` has nothing left to do.
+
+    Args:
+        model: Compiled.
+        default_compute_loss: The method that builds the compiled losses; a user's own
+            may never ask for them.
+    """
+    parts = [model._compile_metrics, model.optimizer]
+    if type(model).compute_loss is default_compute_loss:
+        parts.append(model._compile_loss)
+    return all(layer.built for layer in all_layers(model)) and all(
+        part is None or part.built for part in parts
+    )
+
+
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The model and every layer in it, however deep."""
+    return list(model._flatten_layers())
+
+
+def own_strategy(model: keras.Model) -> tf.distribute.Strategy | None:
+    """The strategy in whose scope the model was made; None: the default one."""
+    return model._distribute_strategy
+
+
+def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
+    """Gives an object's class another base, in place.
+
+    Keras writes a class's name and module into saved files: the new class has those
+    of the old one, so that plain Keras loads what was saved.
+
+    Args:
+        thing: The object.
+        added: Its methods come before those of the object's class.
+        behind: Whether they come after those instead, and before those of the bases
+            that both have.
+    """
+    plain = type(thing)
+    if issubclass(plain, added):
+        return thing
+    key = (added, plain, behind)
+    if key not in _adopted:
+        names = {
+            "__module__": plain.__module__,
+            "__qualname__": plain.__qualname__,
+            "__doc__": plain.__doc__,
+        }
+        bases = (plain, added) if behind else (added, plain)
+        _adopted[key] = type(plain.__name__, bases, names)
+    thing.__class__ = _adopted[key]
+    return thing
+
+
+_adopted: dict[tuple[type, type, bool], type] = {}
+
+
+# ---------------------------------------------------------------- the optimizer
+
+
+class Recorder:
+    """What a train step gave to its optimizer, kept until it has been reduced."""
+
+    def __init__(self) -> None:
+        self.gradients: list[Any] | None = None
+        self.variables: list[Any] = []
+        # Whether the loss was weighted by the slice's share already.
+        self.weighted = False
+        # dtype -> the slice's share of the batch; None where it is all of it.
+        self.share: Callable[[Any], tf.Tensor] | None = None
+
+
+class _Local(keras.optimizers.Optimizer):
+    """Applies a gradient that every replica has whole, on each replica by itself.
+
+    Keras' TensorFlow optimizers clip first and reduce after, and use `merge_call`,
+    which cannot stand under a condition. Replicas that start equal and apply the same
+    gradient stay equal without either.
+    """
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        quads = []
+        is_adam = adam.is_plain(self)
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            if is_adam and isinstance(gradient, tf.Tensor):
+                index = self._get_variable_index(variable)
+                quads.append(
+                    (
+                        tf.cast(gradient, variable.dtype),
+                        variable.value,
+                        self._momentums[index].value,
+                        self._velocities[index].value,
+                    )
+                )
+            else:
+                self.update_step(gradient, variable, learning_rate)
+        if quads:
+            adam.update(self, quads, learning_rate)
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay is None:
+            return
+        learning_rate = self.learning_rate
+        rates = {}
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                if variable.dtype not in rates:
+                    rates[variable.dtype] = (
+                        keras.ops.cast(self.weight_decay, variable.dtype),
+                        keras.ops.cast(learning_rate, variable.dtype),
+                    )
+                decay, rate = rates[variable.dtype]
+                self.assign_sub(variable, variable * decay * rate)
+
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        grads = self._clip_gradients(grads)
+        self._apply_weight_decay(trainable_variables)
+        self._backend_update_step(grads, trainable_variables, self.learning_rate)
+        if self.use_ema:
+            self._update_model_variables_moving_average(self._trainable_variables)
+            every = self.ema_overwrite_frequency
+            if every:
+                keras.ops.cond(
+                    (self.iterations + 1) % every == 0,
+                    lambda: self._overwrite_model_variables_with_average_value(
+                        self._trainable_variables
+                    ),
+                    lambda: None,
+                )
+
+    def _overwrite_model_variables_with_average_value(self, trainable_variables):
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            if average is not None:
+                variable.assign(average)
+
+    def _get_current_learning_rate(self):
+        rate = self._learning_rate
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            schedule, instead = getattr(_phase, "schedule", (None, None))
+            # Updates, not micro-batches.
+            return (instead if rate is schedule else rate)(self.iterations)
+        return super()._get_current_learning_rate()
+
+    def _tf_apply(self, grads, trainable_variables=None):
+        # Of LossScaleOptimizer: without its merge_call.
+        self._common_apply(grads, trainable_variables)
+
+
+class _Recording:
+    """Hands gradients to a recorder while a train step is traced."""
+
+    def apply(self, grads, trainable_variables=None):
+        recorder = getattr(_phase, "recorder", None)
+        if recorder is None:
+            return super().apply(grads, trainable_variables)
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        if recorder.gradients is not None:
+            raise RefusedError(
+                "train_step: expected one optimizer.apply() per step. Received: a "
+                "second one. Its gradients would have to be computed after the "
+                "first update was reduced over all replicas."
+            )
+        recorder.gradients = list(grads)
+        recorder.variables = list(trainable_variables)
+        return None
+
+    def apply_gradients(self, grads_and_vars):
+        grads, variables = zip(*grads_and_vars, strict=True)
+        self.apply(grads, variables)
+        return self._iterations
+
+    def scale_loss(self, loss):
+        recorder = getattr(_phase, "recorder", None)
+        if recorder is not None and recorder.share is not None:
+            recorder.weighted = True
+            loss = loss * recorder.share(loss.dtype)
+        return super().scale_loss(loss)
+
+
+@contextlib.contextmanager
+def recording(recorder: Recorder) -> Iterator[Recorder]:
+    """Within it, `optimizer.apply` of a view hands gradients to `recorder`."""
+    _phase.recorder = recorder
+    try:
+        yield recorder
+    finally:
+        _phase.recorder = None
+
+
+@contextlib.contextmanager
+def instead_of_schedule(
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    instead: Callable[[Any], tf.Tensor],
+) -> Iterator[None]:
+    """Within it, a view whose rate is of this schedule asks a function for it.
+
+    Args:
+        schedule: That of an optimizer.
+        instead: Takes the count of updates, returns the rate.
+    """
+    _phase.schedule = (schedule, instead)
+    try:
+        yield
+    finally:
+        _phase.schedule = (None, None)
+
+
+def optimizer_view(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The same optimizer, with the same state, that applies on each replica alone.
+
+    The user's object keeps its class, and is saved as what it is.
+    """
+    plain = type(optimizer)
+    if plain not in _views:
+        # `_Local` comes after the user's class and before Keras' TensorFlow
+        # optimizer: what a class overrides itself (Nadam, Muon) stays.
+        bases = (_Recording, plain, _Local)
+        _views[plain] = type(plain.__name__, bases, {"__module__": plain.__module__})
+        if issubclass(plain, keras.optimizers.LossScaleOptimizer):
+            _views[plain]._tf_apply = _Local._tf_apply
+    view = object.__new__(_views[plain])
+    state = vars(optimizer)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        inner = optimizer_view(optimizer.inner_optimizer)
+        state = {**state, "inner_optimizer": inner}
+    elif isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        parts = [optimizer_view(part) for part in optimizer.optimizers]
+        state = {**state, "_inner_optimizers": parts}
+    # Past Keras' own __setattr__, which would track it.
+    object.__setattr__(view, "__dict__", state)
+    return view
+
+
+_views: dict[type, type] = {}
+
+
+def micro_batches(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Micro-batches so far: `iterations` times `gradient_accumulation_steps`."""
+    return innermost(optimizer)._iterations
+
+
+def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer in a `LossScaleOptimizer`; or itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def accumulators(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Sums of micro-batch gradients, one for each trainable variable."""
+    return innermost(optimizer)._accumulated_gradients
+
+
+def trainable_index(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
+) -> int:
+    """A variable's place among those that the optimizer was built with."""
+    return innermost(optimizer)._get_variable_index(variable)
+
+
+def prepare_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Gives a built optimizer the kinds of variables that replicas need.
+
+    The counter becomes one that each replica advances by itself: Keras' own would be
+    merged at each step. Accumulators hold a different sum on each replica, and read
+    outside of a step they give the sum over all: so a file saved from any number of
+    replicas is right for any other.
+    """
+    inner = innermost(optimizer)
+    for part in getattr(inner, "optimizers", ()):
+        prepare_optimizer(part)
+    with inner._distribution_strategy.scope():
+        counter = inner._iterations
+        if counter.value.aggregation != tf.VariableAggregation.NONE:
+            # Past Keras' own __setattr__, which would track it once more.
+            vars(inner)["_iterations"] = _replace(inner, counter, aggregation="none")
+        if inner.gradient_accumulation_steps:
+            for i, sums in enumerate(inner._accumulated_gradients):
+                if sums.value.synchronization != tf.VariableSynchronization.ON_READ:
+                    inner._accumulated_gradients[i] = _replace(
+                        inner, sums, aggregation="sum", synchronization="on_read"
+                    )
+
+
+def _replace(optimizer: Any, old: keras.Variable, **kind: str) -> keras.Variable:
+    with tf.init_scope():
+        new = keras.Variable(
+            old.numpy(), dtype=old.dtype, trainable=False, name=old.name, **kind
+        )
+    new._path = old.path
+    optimizer._variables[[v is old for v in optimizer._variables].index(True)] = new
+    return new
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Optimizers that a model holds beside the compiled one."""
+    return [
+        value
+        for value in vars(model).values()
+        if isinstance(value, keras.optimizers.Optimizer)
+        and value is not model.optimizer
+    ]
+
+
+# ---------------------------------------------------------------------- saving
+
+
+class _NotingStore(saving_lib.H5IOStore):
+    """Notes where in the file each value lies."""
+
+    def __init__(self, file: io.BytesIO, optimizer: Any) -> None:
+        super().__init__(file, mode="w")
+        self.places: list[tuple[int | None, Any]] = []
+        base = keras.optimizers.Optimizer.save_own_variables
+        own = getattr(type(optimizer), "save_own_variables", None)
+        # An optimizer writes copies of them.
+        self._optimizer = optimizer.variables if own is base else None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if self._h5_entry_path == "optimizer" and self._optimizer is not None:
+            value = self._optimizer[int(key)]
+        self.places.append((self._h5_entry_group[key].id.get_offset(), value))
+
+
+def weights_file(model: keras.Model) -> tuple[bytes, list[tuple[int | None, Any]]]:
+    """What `save_weights` would write into a `.weights.h5` file.
+
+    Returns:
+        The file, and of each value in it the place of its first byte (None: it is in
+        no one place) and what was written: a variable, or what a layer made of some.
+    """
+    file = io.BytesIO()
+    # A model that was never compiled has no such attribute.
+    store = _NotingStore(file, getattr(model, "optimizer", None))
+    saving_lib._save_state(model, store, None, "", set())
+    store.close()
+    return file.getvalue(), store.places
+
+
+# --------------------------------------------------------- batch normalisation
+
+
+class Moments:
+    """Put in front of `keras.layers.BatchNormalization`: moments of our own."""
+
+    def _moments(self, inputs: Any, mask: Any) -> Any:
+        ours = self.global_moments(inputs, mask, self._reduction_axes)
+        return super()._moments(inputs, mask) if ours is None else ours
+
+    def global_moments(
+        self, inputs: tf.Tensor, mask: Any, axes: Sequence[int]
+    ) -> tuple[tf.Tensor, tf.Tensor] | None:
+        raise NotImplementedError

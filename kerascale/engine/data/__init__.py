@@ -1,0 +1,1 @@
+"""What `fit` reads: global batches, cut into a shard for each replica."""

@@ -1,0 +1,330 @@
+"""What `fit` reads: global batches, cut into a slice for each local replica."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets import resident
+from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.engine.collectives import replicas
+from kerascale.engine.compat import keras_private
+from kerascale.engine.data import slices
+
+
+class SetEpoch(keras.callbacks.Callback):
+    """Writes the epoch's number into a variable that a dataset reads.
+
+    Args:
+        epoch: int64 scalar, from 0: for `Batches.epoch_dataset`. None: a new one.
+        first_step: int64 scalar: the batch that an epoch begins at; or None.
+        skip: Batches that the first epoch leaves out.
+    """
+
+    def __init__(
+        self,
+        epoch: tf.Variable | None = None,
+        first_step: tf.Variable | None = None,
+        skip: int = 0,
+    ) -> None:
+        super().__init__()
+        self.epoch = counter("epoch") if epoch is None else epoch
+        self.first_step = first_step
+        self._skip = skip
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch.assign(epoch)
+        if self.first_step is not None:
+            self.first_step.assign(self._skip)
+            self._skip = 0
+
+
+def counter(name: str) -> tf.Variable:
+    """A variable that `SetEpoch` writes."""
+    # The host's own: tf.data reads it there. And no replica's.
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
+
+
+class StepIterator:
+    """An iterator that knows how many steps of the epoch are left.
+
+    Args:
+        elements: Those of the feed, or a function that gives them. Where steps
+            compute their batches themselves, none is ever asked for.
+        steps_per_epoch: After that many `take` begins anew; None: unknown.
+        num_batches: How many there are in all; None: unknown.
+        skip: Steps of the epoch that were done before, and are not in the iterator.
+        batches: What computes the elements from their place; or None.
+        set_epoch: Knows the epoch; or None.
+    """
+
+    def __init__(
+        self,
+        elements: Iterable[Any] | Callable[[], Iterable[Any]],
+        steps_per_epoch: int | None,
+        num_batches: int | None,
+        skip: int = 0,
+        batches: Batches | None = None,
+        set_epoch: SetEpoch | None = None,
+    ) -> None:
+        self._elements = elements
+        self.steps_per_epoch = steps_per_epoch
+        self.batches = batches
+        # The batch that comes next.
+        self.place = skip
+        self._set_epoch = set_epoch
+        self._done = 0
+        self._left = num_batches
+        self._skip = skip
+
+    @functools.cached_property
+    def iterator(self) -> tf.data.Iterator:
+        return iter(self._elements() if callable(self._elements) else self._elements)
+
+    @functools.cached_property
+    def epoch(self) -> tf.Tensor:
+        """The one in which the first step was taken; int64 scalar."""
+        return self._set_epoch.epoch.read_value()
+
+    def take(self, steps: int) -> int | None:
+        """How many steps the next execution may run; None: until data ends.
+
+        Steps that were done before are none.
+        """
+        if self.steps_per_epoch is None:
+            return None
+        steps = min(steps, self.steps_per_epoch - self._done)
+        if self._left is not None:
+            steps = min(steps, self._left)
+            self._left -= steps
+        self._done = (self._done + steps) % self.steps_per_epoch
+        skipped = min(steps, self._skip)
+        self._skip -= skipped
+        self.place += steps - skipped
+        return steps - skipped
+
+    def __next__(self) -> Any:
+        return next(self.iterator)
+
+
+class _Steps(tf.distribute.DistributedDataset):
+    """Tells Keras that there is nothing left to distribute."""
+
+    def __init__(self, feed: "Feed") -> None:
+        self._feed = feed
+        self._skip = feed.skip
+
+    def __iter__(self) -> StepIterator:
+        # The first iterator alone begins in the middle of an epoch.
+        skip, self._skip = self._skip, 0
+        feed = self._feed
+        return StepIterator(
+            # A dataset of a user's own begins here, where its seeds are counted.
+            iter(feed.dataset) if feed.batches is None else lambda: feed.dataset,
+            feed.steps,
+            feed.num_batches,
+            skip,
+            feed.batches,
+            feed.set_epoch,
+        )
+
+    @property
+    def element_spec(self) -> Any:
+        return self._feed.dataset.element_spec
+
+
+class Feed(keras_private.DataAdapter):
+    """Batches as Keras' `fit` takes them.
+
+    An element is the data of a batch where there is one replica; else a tuple with an
+    item for each local replica, each (data, int64 [size, offset, count]).
+
+    Args:
+        dataset: Of such elements; or a function that makes it.
+        element_spec: That of a global batch: (x,), (x, y) or (x, y, sample_weight).
+        num_batches: Batches in an epoch; None: unknown.
+        steps_per_epoch: Steps that `fit` was asked for; None: all batches.
+        set_epoch: Tells the dataset which epoch it reads; None: it does not ask.
+        skip: Steps of the first epoch that were done before.
+        batches: What computes the elements from their place, where there is one
+            replica; or None.
+    """
+
+    def __init__(
+        self,
+        dataset: tf.data.Dataset | Callable[[], tf.data.Dataset],
+        element_spec: Any,
+        num_batches: int | None,
+        steps_per_epoch: int | None = None,
+        set_epoch: SetEpoch | None = None,
+        skip: int = 0,
+        batches: Batches | None = None,
+    ) -> None:
+        self._dataset = dataset
+        self.batches = batches
+        self.batch_spec = element_spec
+        self.set_epoch = set_epoch
+        self.skip = skip
+        self.steps = steps_per_epoch or num_batches
+        self._num_batches = num_batches
+
+    @functools.cached_property
+    def dataset(self) -> tf.data.Dataset:
+        """Made when it is first asked for, which takes longer than some epochs."""
+        return self._dataset() if callable(self._dataset) else self._dataset
+
+    def get_tf_dataset(self) -> Any:
+        return _Steps(self)
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._num_batches
+
+    @property
+    def batch_size(self) -> int | None:
+        return None
+
+    @property
+    def has_partial_batch(self) -> None:
+        return None
+
+    @property
+    def partial_batch_size(self) -> None:
+        return None
+
+
+def from_dataset(
+    dataset: tf.data.Dataset,
+    strategy: tf.distribute.Strategy,
+    *,
+    steps: int | None = None,
+    num_batches: int | None = None,
+    skip: int = 0,
+    local: bool = False,
+) -> Feed:
+    """A feed out of a dataset of global batches.
+
+    Each process reads all of the dataset and keeps its rows.
+
+    Args:
+        dataset: Elements are batches (x,), (x, y) or (x, y, sample_weight), or x.
+        strategy: That of the model.
+        steps: `steps_per_epoch`; or None.
+        num_batches: Where the dataset itself does not know; or None.
+        skip: Batches of the first epoch that are read and dropped.
+        local: Whether each process takes whole batches, cut for its own replicas.
+    """
+    cardinality = int(dataset.cardinality())
+    if cardinality >= 0:
+        num_batches = cardinality
+    spec = dataset.element_spec
+    set_epoch = None
+    if skip:
+        whole = dataset
+        set_epoch = SetEpoch(first_step=counter("first_step"), skip=skip)
+        dataset = tf.data.Dataset.from_tensors(0).flat_map(
+            lambda _: whole.skip(set_epoch.first_step.read_value())
+        )
+    count = strategy.num_replicas_in_sync
+    ids = replicas.local_ids(strategy)
+    if local:
+        count = len(ids)
+        ids = list(range(count))
+    if replicas.is_distributed(strategy):
+        static = slices.static_rows(strategy, _batch_size(spec)) if not local else None
+
+        def sliced(*batch: Any) -> Any:
+            # tf.data calls with what is in a tuple.
+            batch = batch if type(spec) is tuple else batch[0]
+            return slices.cut(batch, ids, count, static)
+
+        dataset = dataset.map(
+            sliced,
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        dataset = dataset.prefetch(2)
+    return Feed(dataset, spec, num_batches, steps, set_epoch, skip)
+
+
+def from_batches(
+    batches: Batches,
+    strategy: tf.distribute.Strategy,
+    *,
+    steps: int | None = None,
+) -> Feed:
+    """A feed out of batches that are computed from their place.
+
+    Each process gathers the rows of its own slices only.
+    """
+    skip = batches.first_step
+    set_epoch = SetEpoch(first_step=counter("first_step"), skip=skip)
+    variables = (set_epoch.epoch, set_epoch.first_step)
+    known = (batches.element_spec, batches.steps_per_epoch, steps, set_epoch, skip)
+    if not replicas.is_distributed(strategy):
+        return Feed(lambda: batches.epoch_dataset(*variables), *known, batches)
+    ids = replicas.local_ids(strategy)
+    count = strategy.num_replicas_in_sync
+    static = slices.static_rows(strategy, batches.batch_size)
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        return tuple(
+            (batches.gather(rows, epoch), where)
+            for rows, where in slices.cut(indices, ids, count, static)
+        )
+
+    sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
+    return Feed(sliced, *known)
+
+
+def from_arrays(
+    arrays: Any,
+    strategy: tf.distribute.Strategy,
+    *,
+    batch_size: int,
+    shuffle: bool = False,
+    seed: int = 0,
+    steps: int | None = None,
+) -> Feed:
+    """A feed out of arrays in memory, in an order of ours.
+
+    Args:
+        arrays: (x,), (x, y) or (x, y, sample_weight): nests of arrays.
+        strategy: That of the model.
+        batch_size: Rows of a global batch.
+        shuffle: Whether each epoch has an order of its own.
+        seed: Decides the order.
+        steps: `steps_per_epoch`; or None.
+    """
+    with tf.device("CPU"):
+        tensors = tf.nest.map_structure(_tensor, arrays)
+    num_examples = tf.nest.flatten(tensors)[0].shape[0]
+    gather = FromArrays(tensors)
+    batches = Batches(gather, num_examples, batch_size, seed=seed, shuffle=shuffle)
+    return from_batches(batches, strategy, steps=steps)
+
+
+def _batch_size(spec: Any) -> int | None:
+    shape = tf.nest.flatten(spec)[0].shape
+    return shape[0] if shape.rank else None
+
+
+def _tensor(array: Any) -> tf.Tensor:
+    given = tf.is_tensor(array)
+    if not given:
+        array = np.asarray(array)  # A pandas column, say.
+        if array.dtype == object:
+            return tf.constant(array)
+    # As Keras' own adapter does.
+    floating = keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(array.dtype)
+    )
+    dtype = keras.config.floatx() if floating else None
+    if not given:
+        return resident.tensor(array, dtype)
+    return tf.cast(array, dtype) if floating else tf.constant(array)

@@ -1,0 +1,179 @@
+"""The data arguments of `fit`, `evaluate` and `predict`, as a feed."""
+
+import random
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.datasets.bundle import Stream
+from kerascale.datasets.pipeline import Batches
+from kerascale.engine.collectives import consensus, replicas
+from kerascale.engine.compat import keras_private
+from kerascale.engine.data import feed, tf_data_checks
+from kerascale.engine.step import preconditions
+from kerascale.errors import RefusedError
+
+
+def training_feed(
+    strategy: tf.distribute.Strategy,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    shuffle: bool = True,
+    class_weight: dict[int, float] | None = None,
+) -> Any:
+    """What `fit` or `evaluate` should read.
+
+    Args:
+        strategy: That of the model.
+        x: As in `keras.Model.fit`; or `kerascale.datasets` batches.
+        y: As in `keras.Model.fit`.
+        sample_weight: As in `keras.Model.fit`.
+        batch_size: Rows of a global batch of arrays; None: 32.
+        steps: `steps_per_epoch`, `validation_steps` or `steps`.
+        shuffle: Whether arrays are shuffled.
+        class_weight: As in `keras.Model.fit`.
+
+    Returns:
+        A `Feed`; or an adapter of Keras' own, for a generator on one device.
+    """
+    distributed = replicas.is_distributed(strategy)
+    num_replicas = strategy.num_replicas_in_sync
+    if isinstance(x, keras_private.DataAdapter):
+        return x
+    if isinstance(x, Batches):
+        preconditions.check_batch_size(x.batch_size, num_replicas)
+        made = feed.from_batches(x, strategy, steps=steps)
+        tf_data_checks.check_workers(
+            strategy, made.num_batches, [x.seed, x.num_examples]
+        )
+        return made
+    skip = 0
+    if isinstance(x, Stream):
+        x, skip = x.batches, x.first_step
+    if isinstance(x, tf.distribute.DistributedDataset):
+        raise RefusedError(
+            "data: expected a tf.data.Dataset of global batches. Received: one that "
+            "is distributed already. Pass the dataset itself: fit gives each replica "
+            "its rows."
+        )
+    # PyDataset and the like are asked for shuffling by Keras, arrays by us.
+    adapter = keras_private.adapter(
+        x=x,
+        y=y,
+        sample_weight=sample_weight,
+        batch_size=batch_size,
+        steps_per_epoch=steps,
+        shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+        class_weight=class_weight,
+    )
+    arrays = keras_private.arrays_of(adapter)
+    if arrays is not None:
+        data, batch_size = arrays
+        if not any(_is_sparse(t) for t in tf.nest.flatten(data)):
+            preconditions.check_batch_size(batch_size, num_replicas)
+            # Drawn only if it is used: Keras' seeds come from there too.
+            seed = random.randrange(2**31) if shuffle else 0
+            if distributed:
+                # That of the chief, for all.
+                seed = int(consensus.gather(strategy, [seed])[0, 0])
+            made = feed.from_arrays(
+                data,
+                strategy,
+                batch_size=batch_size,
+                shuffle=bool(shuffle),
+                seed=seed,
+                steps=steps,
+            )
+            tf_data_checks.check_workers(strategy, made.num_batches, [])
+            return made
+    if isinstance(x, tf.data.Dataset):
+        dataset = adapter.get_tf_dataset()
+        tf_data_checks.check(dataset, strategy)
+        return feed.from_dataset(dataset, strategy, steps=steps, skip=skip)
+    if not distributed:
+        return adapter
+    if replicas.num_workers(strategy) > 1:
+        raise RefusedError(
+            "data: expected a tf.data.Dataset or arrays: several workers must see the "
+            f"same batches in step. Received: {type(x).__name__}. Use "
+            "tf.data.Dataset.from_generator with "
+            "tf.data.experimental.assert_cardinality(number_of_batches)."
+        )
+    return feed.from_dataset(
+        adapter.get_tf_dataset(),
+        strategy,
+        steps=steps,
+        num_batches=adapter.num_batches,
+    )
+
+
+def prediction_feed(
+    strategy: tf.distribute.Strategy, x: Any, batch_size: int | None, steps: int | None
+) -> Any:
+    """What `predict` should read: each process takes all of it."""
+    adapter = keras_private.adapter(
+        x=x, batch_size=batch_size, steps_per_epoch=steps, shuffle=False
+    )
+    return feed.from_dataset(
+        adapter.get_tf_dataset(),
+        strategy,
+        steps=steps,
+        num_batches=adapter.num_batches,
+        local=True,
+    )
+
+
+def with_epoch(callbacks: Any, data: Any) -> Any:
+    """Callbacks, with the one that tells the feed its epoch."""
+    set_epoch = getattr(data, "set_epoch", None)
+    if set_epoch is None:
+        return callbacks
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(set_epoch)
+        return callbacks
+    return [set_epoch, *as_list(callbacks)]
+
+
+def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """The callbacks that `fit` was given, in any of the ways that Keras knows."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return list(keras.tree.flatten(callbacks)) if callbacks else []
+
+
+class ResumingCallbacks(keras.callbacks.CallbackList):
+    """Callbacks that are not told of batches which were trained before.
+
+    Args:
+        skip: Steps of the first epoch that were done before.
+        steps_per_execution: That of the model.
+        **kwargs: As of `keras.callbacks.CallbackList`.
+    """
+
+    def __init__(self, *args: Any, skip: int, steps_per_execution: int, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._skip = skip
+        self._stride = steps_per_execution
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._skip = 0
+        super().on_epoch_end(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch + self._stride > self._skip:
+            super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch >= self._skip:
+            super().on_train_batch_end(batch, logs)
+
+
+def _is_sparse(tensor: Any) -> bool:
+    return isinstance(tensor, tf.SparseTensor | tf.RaggedTensor) or type(
+        tensor
+    ).__module__.startswith("scipy.sparse")

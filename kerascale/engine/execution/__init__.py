@@ -1,0 +1,1 @@
+"""How many steps are executed in one call: modes, and which is the fastest."""

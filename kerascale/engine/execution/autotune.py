@@ -1,0 +1,231 @@
+"""How `fit` executes steps: as it was told, as was measured before, or by a trial."""
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import keras
+
+from kerascale.config import Execution
+from kerascale.datasets.pipeline import Batches
+from kerascale.engine.collectives import replicas
+from kerascale.engine.compat import keras_private
+from kerascale.engine.execution import (
+    autotune_cache,
+    mode_of_model,
+    step_functions,
+    trials,
+)
+from kerascale.engine.execution.autotune_cache import Known
+from kerascale.engine.execution.modes import Form
+from kerascale.errors import RefusedError
+from kerascale.runtime.console import duration, say
+
+# Says how, wherever it would be chosen.
+VARIABLE = "KERASCALE_EXECUTION"
+
+# With fewer steps than these nothing is gained.
+_FEWEST_STEPS = 64
+
+# An attribute of a model: what was chosen for it.
+_CHOSEN = "_kerascale_chosen"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """What was chosen for a model.
+
+    Args:
+        key: For which compilation, size of batch and wish.
+        enough: Steps of a training that is long enough to choose anew.
+        steps: Those of each `fit` until now.
+    """
+
+    key: tuple[Any, ...]
+    enough: float
+    steps: int
+
+
+def before_fit(
+    model: keras.Model,
+    batches: Batches | None,
+    total_steps: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    *,
+    is_silent: bool,
+) -> None:
+    """Chooses the form of execution for `fit`, unless the model was told one.
+
+    Args:
+        model: Compiled.
+        batches: What it is trained on; None where they are not computed from their
+            place.
+        total_steps: Steps of the whole `fit`.
+        callbacks: Those of `fit`.
+        is_silent: Whether nothing is said of what was chosen.
+    """
+    wish = model.execution
+    if wish not in get_args(Execution):
+        raise RefusedError(
+            f"execution: expected one of {', '.join(get_args(Execution))}. Received: "
+            f"{wish!r:.80}. Set it in the class, or by scale(model, execution=...)."
+        )
+    if batches is None or wish == "fixed" or not can_choose(model):
+        return
+    chosen = _chosen(model)
+    if chosen is None:
+        if mode_of_model.is_told(model):
+            return
+        done, seconds = step_functions.trained(model)  # One by one, until now.
+        total_steps += done
+        if wish == "auto" and not is_worth_it(total_steps, seconds):
+            return
+    # What an earlier `fit` chose may not do for the callbacks of a short one.
+    tell = (lambda text: None) if is_silent else say
+    watching = any(wants_every_step(each) for each in callbacks)
+    key = (keras_private.compilation(model), batches.batch_size, wish, watching)
+    if chosen is not None and chosen.key == key:
+        total_steps += chosen.steps  # Many short ones are a long one.
+        vars(model)[_CHOSEN] = dataclasses.replace(chosen, steps=total_steps)
+        if total_steps < chosen.enough:
+            return
+    form, enough = choose(model, batches, total_steps, callbacks, wish=wish, tell=tell)
+    step_functions.set_form(model, form)
+    vars(model)[_CHOSEN] = _Chosen(key, enough, total_steps)
+
+
+def choose(
+    model: keras.Model,
+    batches: Batches,
+    total_steps: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    wish: Execution = "auto",
+    tell: Callable[[str], None] = say,
+) -> tuple[Form, float]:
+    """The form in which a model trains fastest here, which is said.
+
+    Args:
+        model: Compiled and built.
+        batches: What it will be trained on.
+        total_steps: Steps of the whole training.
+        callbacks: Those of `fit`.
+        wish: Not `auto`: only the number of steps is chosen.
+        tell: Says it.
+
+    Returns:
+        A form; what `compile` was told, where nothing can be tried. And the steps of
+        a training for which it would be another, if longer.
+    """
+    told = Form(mode_of_model.kind(model), model.steps_per_execution)
+    if _chosen(model) is not None:  # By the `fit` before: nobody told it.
+        told = Form("loop", 1)
+    if not can_choose(model) or not isinstance(batches, Batches):
+        tell("execution: step by step (auto chooses on one device, for arrays)")
+        return told, math.inf
+    wish = _forced() or wish
+    if wish == "fixed":
+        return told, math.inf
+    if _watching(callbacks, tell):
+        return Form("loop", 1), math.inf
+    known = autotune_cache.read(model, batches)
+    form = _form_of(known, wish, total_steps)
+    if form is not None:
+        tell(f"execution: {form} (measured before)")
+        return form, math.inf if form.kind != "loop" else known.enough
+    began = time.monotonic()
+    trial = trials.Trial(model, dataclasses.replace(batches, first_step=0))
+    with trials.undone(model):
+        known = trial.run(total_steps, None if wish == "auto" else wish)
+    if known is None:
+        tell("execution: as told, because a step changes what could not be given back")
+        return told, math.inf
+    if wish == "auto" and known.compiled is not None:
+        autotune_cache.write(model, batches, known)
+    form = known.form(total_steps if wish == "auto" else math.inf)
+    took = duration(time.monotonic() - began)
+    tell(f"execution: {form} ({trial.said()}; trial of {took})")
+    return form, math.inf if form.kind != "loop" else known.enough
+
+
+def _form_of(known: Known | None, wish: Execution, total_steps: float) -> Form | None:
+    """The form, if enough is known for it."""
+    if known is None or wish != "auto":
+        return None
+    if known.compiled is None and total_steps >= known.enough:
+        return None
+    return known.form(total_steps)
+
+
+def _watching(
+    callbacks: Sequence[keras.callbacks.Callback], tell: Callable[[str], None]
+) -> bool:
+    """Whether one of them looks at every step, which is said."""
+    names = [type(c).__name__ for c in callbacks if wants_every_step(c)]
+    if names:
+        tell(
+            f"execution: step by step, because {', '.join(names)} looks at every "
+            "step; with `every_step = False` in its class it may be faster"
+        )
+    return bool(names)
+
+
+def _chosen(model: keras.Model) -> _Chosen | None:
+    chosen = vars(model).get(_CHOSEN)
+    if chosen is None or chosen.key[0] is not keras_private.compilation(model):
+        return None
+    return chosen
+
+
+def can_choose(model: keras.Model) -> bool:
+    """Whether there is a choice: on one device, in a graph."""
+    return not (model.run_eagerly or replicas.is_distributed(model.distribute_strategy))
+
+
+def is_worth_it(total_steps: int, step_seconds: float | None = None) -> bool:
+    """Whether a training is long enough for something to be chosen.
+
+    Args:
+        total_steps: Of the whole training.
+        step_seconds: How long a step takes one by one; None: that is not known.
+    """
+    if total_steps >= _FEWEST_STEPS or _forced() is not None:
+        return True
+    if step_seconds is None:
+        return False
+    return total_steps * step_seconds >= autotune_cache.WORTH_COMPILING_SECONDS
+
+
+def _forced() -> Execution | None:
+    value = os.environ.get(VARIABLE)
+    if not value or value == "auto":
+        return None
+    if value not in get_args(Execution):
+        raise RefusedError(
+            f"{VARIABLE}: expected one of {', '.join(get_args(Execution))}. Received: "
+            f"{value!r:.80}. Unset it."
+        )
+    return value
+
+
+def wants_every_step(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback must be called after each single step.
+
+    One that overrides `on_train_batch_begin` or `on_train_batch_end` must, unless its
+    class says `every_step = False`.
+    """
+    every_step = getattr(callback, "every_step", None)
+    if every_step is not None:
+        return bool(every_step)
+    if keras_private.counts_steps(callback):
+        return False
+    names = "on_train_batch_begin on_train_batch_end on_batch_begin on_batch_end"
+    # An attribute of the object itself, as in a LambdaCallback, is another too.
+    return any(
+        getattr(getattr(callback, name), "__func__", None)
+        is not getattr(keras.callbacks.Callback, name)
+        for name in names.split()
+    )

@@ -1,0 +1,53 @@
+"""`predict` on the replicas of this process."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.engine.collectives import replicas
+from kerascale.engine.data import slices
+
+
+def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
+    """The function that `predict` calls for an execution.
+
+    Args:
+        model: Of a strategy.
+
+    Returns:
+        A function of a list of elements of a local feed, which gives the outputs of
+        all of them, one after the other.
+    """
+    strategy = model.distribute_strategy
+    ids = replicas.local_ids(strategy)
+
+    def one(item: Any) -> Any:
+        data, where = item
+        outputs = model.predict_step(data)
+        return keras.tree.map_structure(lambda t: t[: where[2]], outputs)
+
+    def all_of(elements: Sequence[Any]) -> Any:
+        parts = []
+        for element in elements:
+            items = replicas.per_replica(strategy, ids, element)
+            outputs = replicas.run(strategy, one, items)
+            flat = keras.tree.flatten(outputs)
+            local = [strategy.experimental_local_results(v) for v in flat]
+            parts += [
+                keras.tree.pack_sequence_as(outputs, [values[i] for values in local])
+                for i in range(len(ids))
+            ]
+        return keras.tree.map_structure(lambda *ts: tf.concat(ts, 0), *parts)
+
+    if model.run_eagerly:
+        return all_of
+    return tf.function(all_of, autograph=False, reduce_retracing=True)
+
+
+def cut(model: keras.Model, x: Any) -> Any:
+    """A batch as an element of a local feed."""
+    count = len(replicas.local_ids(model.distribute_strategy))
+    batch = (tf.nest.map_structure(tf.convert_to_tensor, x),)
+    return slices.cut(batch, range(count), count)

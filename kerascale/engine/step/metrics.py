@@ -1,0 +1,75 @@
+"""Metrics of all replicas, read in one packed reduction."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.engine.collectives import all_reduce, replicas, stop_votes
+
+
+def variables_of(model: keras.Model) -> list[keras.Variable]:
+    """The variables of a model's metrics, each once."""
+    return list(
+        {id(v): v for metric in model.metrics for v in metric.variables}.values()
+    )
+
+
+def results(model: keras.Model, local: Any) -> dict[str, Any]:
+    """The model's metrics over all replicas.
+
+    Each replica adds up its own slice; here the sums meet.
+
+    Args:
+        model: Compiled.
+        local: `model.get_metrics_result` as Keras has it, which reads variables.
+
+    Returns:
+        Name -> value, as `keras.Model.get_metrics_result` gives them.
+    """
+    variables = variables_of(model)
+    if not variables:
+        return local()
+
+    sums = _sums_over_replicas(model, variables)
+    mapping = [
+        (variable, tf.cast(value, variable.dtype))
+        for variable, value in zip(variables, sums, strict=True)
+    ]
+    with keras.StatelessScope(state_mapping=mapping):
+        return local()
+
+
+def _sums_over_replicas(
+    model: keras.Model, variables: list[keras.Variable]
+) -> list[tf.Tensor]:
+    strategy = model.distribute_strategy
+
+    box = stop_votes.collector()
+    # Within a process everybody knows what is wanted.
+    wish = box is not None and replicas.num_workers(strategy) > 1
+
+    def total() -> list[tf.Tensor]:
+        values = [v.value.read_value() for v in variables]
+        if wish:
+            values.append(stop_votes.variable().read_value())
+        return all_reduce.all_reduce([all_reduce.wide(value) for value in values])
+
+    def all_totals() -> list[tf.Tensor]:
+        return replicas.first(strategy, replicas.run(strategy, total))
+
+    if not tf.executing_eagerly():
+        totals = all_totals()
+        if wish:
+            box.append(totals.pop())
+        return totals
+    # Eager replicas are slow: a graph, kept for as long as the metrics are the same.
+    key = (wish, *map(id, variables))
+    kept = vars(model).get("_kerascale_totals")
+    if kept is None or kept[0] != key:
+        kept = (key, tf.function(all_totals, autograph=False))
+        vars(model)["_kerascale_totals"] = kept
+    totals = list(kept[1]())
+    if wish:
+        box.append(totals.pop())
+    return totals

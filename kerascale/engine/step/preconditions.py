@@ -1,0 +1,157 @@
+"""What cannot be right is refused before the first step, with the way out."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.engine.compat import keras_private
+from kerascale.errors import RefusedError
+
+
+def check(model: keras.Model, batch_spec: Any) -> None:
+    """Refuses a model that cannot train on several replicas.
+
+    Args:
+        model: Compiled.
+        batch_spec: Element spec of a global batch.
+    """
+    strategy = model.distribute_strategy
+    _refuse_second(strategy)
+    problems = []
+    if keras.distribution.distribution() is not None:
+        problems.append(_KERAS_DISTRIBUTION)
+    if any(spec.dtype == tf.string for spec in _tensors(batch_spec)):
+        problems.append(
+            "data: expected numbers. Received: strings, which no accelerator takes. "
+            "Turn them into numbers in the data pipeline: "
+            "dataset.map(lambda x, y: (vectorizer(x), y)); put the vectorizer in "
+            "front of the trained model when it is exported"
+        )
+    others = keras_private.optimizers_of(model)
+    if others:
+        problems.append(
+            "optimizer: expected one optimizer per model, the compiled one. Received: "
+            f"{len(others)} more in attributes of {type(model).__name__}. A step with "
+            "two updates cannot be reduced at once; train on one replica, or as two "
+            "models"
+        )
+    parts = getattr(keras_private.innermost(model.optimizer), "optimizers", ())
+    if any(part.gradient_accumulation_steps for part in parts):
+        problems.append(
+            "optimizer: expected gradient_accumulation_steps of the whole. Received: "
+            "some of an optimizer in a MultiOptimizer, which would update at times of "
+            "its own. Leave it out, and use larger batches"
+        )
+    problems += _foreign_variables(model, strategy)
+    if problems:
+        raise RefusedError(problems, heading=f"{type(model).__name__} on replicas")
+
+
+# The first one that trained here.
+_strategy: tf.distribute.Strategy | None = None
+
+
+def _refuse_second(strategy: tf.distribute.Strategy) -> None:
+    global _strategy
+    if _strategy is None:
+        _strategy = strategy
+    elif strategy is not _strategy:
+        raise RefusedError(
+            "strategy: expected one strategy with replicas in a process: a second "
+            "breaks the collectives of the first. Received: "
+            f"{type(strategy).__name__} after {type(_strategy).__name__}. Use the same "
+            "object again, or start a new process."
+        )
+
+
+def check_batch_statistics(model: keras.Model) -> None:
+    """Refuses statistics of slices, unless they were asked for."""
+    if getattr(model, "_kerascale_batch_statistics", "global") == "replica":
+        return
+    local = [
+        layer.name
+        for layer in keras_private.all_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+    ]
+    if local:
+        raise RefusedError(
+            "BatchNormalization: expected statistics of the global batch. Received: "
+            f"synchronized=False in {', '.join(local)}, with which the result would "
+            "depend on the number of replicas. Pass synchronized=True, or "
+            "kerascale.scale(model), which sets it; to have them per replica, "
+            'kerascale.scale(model, batch_statistics="replica").'
+        )
+
+
+def check_batch_size(batch_size: int | None, replicas: int) -> None:
+    """Refuses batches of which no slice could be made for each replica."""
+    if batch_size is not None and batch_size < replicas:
+        raise RefusedError(
+            "batch size: expected at least one example for each of "
+            f"{replicas} replicas. Received: a global batch of {batch_size}. Use a "
+            "larger batch, or fewer replicas."
+        )
+
+
+def check_steps(
+    name: str, steps: int | None, num_batches: int | None, epochs: int = 1
+) -> None:
+    """Refuses to ask for more steps than there are batches.
+
+    Keras trains what there is, warns, and ends as if all had been done.
+
+    Args:
+        name: What the caller calls the steps.
+        steps: Asked for in an epoch; or None.
+        num_batches: That there are, where it is known.
+        epochs: That will be trained. An epoch goes on where the last one ended, and
+            begins anew if that was the end.
+    """
+    if not steps or not num_batches:
+        return
+    way_out = "Repeat the data (dataset.repeat()), or ask for fewer steps"
+    if steps > num_batches:
+        raise RefusedError(
+            f"{name}: expected at most {num_batches}, the batches that there are. "
+            f"Received: {steps}. {way_out}."
+        )
+    if num_batches % steps and steps * epochs > num_batches:
+        raise RefusedError(
+            f"{name}: expected epochs of equal length. Received: {steps} of "
+            f"{num_batches} batches in each of {epochs} epochs, with which one would "
+            f"have {num_batches % steps}. {way_out}: a divisor of {num_batches}."
+        )
+
+
+_KERAS_DISTRIBUTION = (
+    "keras.distribution: expected none: on the TensorFlow backend it does nothing. "
+    "Received: keras.distribution.distribution() is set. Use a tf.distribute strategy, "
+    "and keras.distribution.set_distribution(None)"
+)
+
+
+def _tensors(spec: Any) -> list[Any]:
+    return [s for s in tf.nest.flatten(spec) if hasattr(s, "dtype")]
+
+
+def _foreign_variables(
+    model: keras.Model, strategy: tf.distribute.Strategy
+) -> list[str]:
+    """Variables that were made before, or outside of, the strategy."""
+    variables = [*model.variables]
+    if model.optimizer is not None:
+        variables += model.optimizer.variables
+    outside = [
+        getattr(v, "path", v.name)
+        for v in variables
+        if not strategy.extended.variable_created_in_scope(getattr(v, "value", v))
+    ]
+    if not outside:
+        return []
+    shown = ", ".join(outside[:3]) + (", ..." if len(outside) > 3 else "")
+    return [
+        "variables: expected all of them to be made under the strategy. Received: "
+        f"{len(outside)} made outside of {type(strategy).__name__}'s scope ({shown}). "
+        "Make the model, and compile it, within `with strategy.scope():`"
+    ]

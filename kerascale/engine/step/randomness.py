@@ -1,0 +1,76 @@
+"""Random layers of Keras' own: a draw of its own for each replica."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.engine.compat import keras_private
+
+# Attributes of Keras' layers that say how much they draw.
+_RATES = ("rate", "dropout", "recurrent_dropout", "stddev")
+
+
+class PerReplicaSeeds:
+    """Put in front of a `keras.random.SeedGenerator`.
+
+    All replicas hold the same seed, and would draw the same values for different
+    examples.
+    """
+
+    def next(self, ordered: bool = True) -> Any:
+        seed = super().next(ordered)
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return seed
+        replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+        # An odd constant spreads the replicas over the range of seeds.
+        return seed + tf.stack([replica * 0x5BD1E995, tf.zeros_like(replica)])
+
+
+def draw_by_replica(model: keras.Model) -> list[str]:
+    """Gives every replica draws of its own in Keras' random layers.
+
+    Layers that say `draws_by_place` have draws that depend on an example's place in
+    the global batch, and are left alone.
+
+    Returns:
+        The names of the layers that were changed.
+    """
+    names = []
+    for layer in _drawing(model):
+        for generator in _generators(layer):
+            keras_private.adopt_class(generator, PerReplicaSeeds)
+        names.append(layer.name)
+    return names
+
+
+def drawing_for_themselves(model: keras.Model) -> list[str]:
+    """The names of layers whose draws do not depend on an example's place."""
+    return [layer.name for layer in _drawing(model)]
+
+
+def generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
+    """All that layers draw from."""
+    layers = keras_private.all_layers(model)
+    return [generator for layer in layers for generator in _generators(layer)]
+
+
+def _drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in keras_private.all_layers(model):
+        if getattr(layer, "draws_by_place", False):
+            continue
+        rates = [getattr(layer, name, None) for name in _RATES]
+        if any(r is not None for r in rates) and not any(rates):
+            continue  # It draws nothing.
+        if _generators(layer):
+            yield layer
+
+
+def _generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    return [
+        value
+        for value in vars(layer).values()
+        if isinstance(value, keras.random.SeedGenerator)
+    ]

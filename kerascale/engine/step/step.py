@@ -1,0 +1,243 @@
+"""One optimizer step: gradients of a slice, one reduction, one update."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.engine.collectives import all_reduce, replicas, shared_memory
+from kerascale.engine.compat import keras_private
+from kerascale.engine.data import shard
+from kerascale.engine.step import build, step_loss
+
+# A replica's part of a batch: the data, and (size, offset, count) of its slice.
+Item = tuple[Any, tf.Tensor | None]
+
+
+class TrainStep:
+    """The step of a compiled, built model, for every kind of strategy.
+
+    Args:
+        model: Its `train_step` computes losses and gradients and hands them to its
+            optimizer once.
+        custom: Whether that `train_step` is a user's own.
+    """
+
+    def __init__(self, model: keras.Model, custom: bool) -> None:
+        self.model = model
+        self.strategy = model.distribute_strategy
+        self.replicas = self.strategy.num_replicas_in_sync
+        self.optimizer = model.optimizer
+        self.view = None
+        self.micro_batches = None
+        if self.optimizer is not None:
+            inner = keras_private.innermost(self.optimizer)
+            self.micro_batches = inner.gradient_accumulation_steps
+            self.view = keras_private.optimizer_view(self.optimizer)
+        self._compiled: dict[tuple[str, int], Callable] = {}
+        # On one replica a step of the user's own may do as it likes, and parts of an
+        # optimizer may accumulate.
+        several = isinstance(self.optimizer, keras.optimizers.MultiOptimizer)
+        self.free = (
+            (custom or several) and self.replicas == 1 and not self.micro_batches
+        )
+        # Unset where compiling turns out to be impossible.
+        self.jit_compile = model.jit_compile and not model.run_eagerly
+        if self.optimizer is not None:
+            shared_memory.connect(self.strategy)
+
+    def __call__(self, item: Any) -> Any:
+        """Runs the step in cross-replica context.
+
+        Args:
+            item: What `strategy.run` takes: an `Item` for each replica.
+
+        Returns:
+            The logs of `train_step`, for each replica.
+        """
+        if self.view is None or self.free:
+            plain = self._jit("plain", self._plain) if self.jit_compile else self._plain
+            return replicas.run(self.strategy, plain, item)
+        with as_optimizer(self.model, self.view):
+            if not self.micro_batches:
+                return replicas.run(self.strategy, self._step, item)
+            logs = replicas.run(self.strategy, self._accumulate, item)
+        counter = keras_private.micro_batches(self.optimizer)
+        due = tf.equal((counter.value + 1) % self.micro_batches, 0)
+        # A loop of one turn: a collective cannot stand under a condition.
+        tf.while_loop(
+            lambda pending: pending,
+            self._update_once,
+            [due],
+            parallel_iterations=1,
+        )
+        with tf.control_dependencies([due]):
+            replicas.run(self.strategy, self._count, due)
+        return logs
+
+    def _plain(self, item: Item) -> Any:
+        data, where = item
+        here = shard.of(where, self.replicas)
+        with shard.at(here), build.only_if_counted(self.model):
+            return self.model.train_step(data)
+
+    # ---------------------------------------------------- without accumulation
+
+    def _step(self, item: Item) -> Any:
+        if self.replicas == 1 and self.jit_compile:
+            return self._jit("step", self._step_inside)(item)
+        return self._step_inside(item)
+
+    def _step_inside(self, item: Item) -> Any:
+        compiled = self.jit_compile and self.replicas > 1
+        compute = self._jit("compute", self._compute) if compiled else self._compute
+        gradients, logs = compute(item)
+        if gradients:
+            gradients = shared_memory.all_reduce(gradients)
+            update = self._jit("update", self._update) if compiled else self._update
+            update(gradients)
+        return logs
+
+    def _update(self, gradients: list[tf.Tensor]) -> None:
+        self.view.apply(gradients, self._variables)
+
+    # ------------------------------------------------------- with accumulation
+
+    def _accumulate(self, item: Item) -> Any:
+        def inside(item: Item) -> Any:
+            gradients, logs = self._compute(item)
+            sums = keras_private.accumulators(self.optimizer)
+            for variable, gradient in zip(self._variables, gradients, strict=True):
+                index = keras_private.trainable_index(self.optimizer, variable)
+                sums[index].value.assign_add(gradient)
+            return logs
+
+        return self._jit("compute", inside)(item) if self.jit_compile else inside(item)
+
+    def _update_once(self, pending: tf.Tensor) -> list[tf.Tensor]:
+        del pending
+        replicas.run(self.strategy, self._update_from_sums)
+        return [tf.constant(False)]
+
+    def _update_from_sums(self) -> None:
+        all_sums = keras_private.accumulators(self.optimizer)
+        sums = [
+            all_sums[keras_private.trainable_index(self.optimizer, v)]
+            for v in self._variables
+        ]
+        total = shared_memory.all_reduce([s.value.read_value() for s in sums])
+
+        def update(total: list[tf.Tensor]) -> None:
+            self._update([t / self.micro_batches for t in total])
+
+        (self._jit("update", update) if self.jit_compile else update)(total)
+        for variable in sums:
+            variable.value.assign(tf.zeros_like(variable.value))
+
+    def _count(self, due: tf.Tensor) -> None:
+        counter = keras_private.micro_batches(self.optimizer)
+        k = self.micro_batches
+        now = counter.value.read_value()
+        # An update that was skipped for an overflow did not count itself, and its
+        # micro-batches are dropped.
+        counter.value.assign(tf.where(due, now // k * k, now + 1))
+
+    # --------------------------------------------------------------- both
+
+    def _compute(self, item: Item) -> tuple[list[tf.Tensor], Any]:
+        data, where = item
+        here = shard.of(where, self.replicas)
+        recorder = keras_private.Recorder()
+        if here is not None:
+            recorder.share = here.share
+        with (
+            shard.at(here),
+            keras_private.recording(recorder),
+            build.only_if_counted(self.model),
+        ):
+            logs = self.model.train_step(data)
+        if recorder.gradients is None:
+            self._variables = []
+            return [], logs
+        pairs = [
+            (gradient, variable)
+            for gradient, variable in zip(
+                recorder.gradients, recorder.variables, strict=True
+            )
+            if gradient is not None
+        ]
+        self._variables = [variable for _, variable in pairs]
+        self._warn_of_missing(recorder)
+        gradients = [gradient for gradient, _ in pairs]
+        if self.micro_batches:
+            gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        # Shapes that tracing may have lost are needed for packing.
+        gradients = [
+            gradient
+            if isinstance(gradient, tf.IndexedSlices)
+            else tf.reshape(gradient, variable.shape)
+            for gradient, (_, variable) in zip(gradients, pairs, strict=True)
+        ]
+        if recorder.share is not None and not recorder.weighted:
+            gradients = [here.weighted(g) for g in gradients]
+        return gradients, logs
+
+    def _warn_of_missing(self, recorder: keras_private.Recorder) -> None:
+        missing = [
+            getattr(variable, "path", variable.name)
+            for gradient, variable in zip(
+                recorder.gradients, recorder.variables, strict=True
+            )
+            if gradient is None
+        ]
+        if missing and not getattr(self, "_warned", False):
+            self._warned = True
+            import warnings
+
+            warnings.warn(
+                f"Gradients do not exist for variables {missing} when minimizing the "
+                "loss.",
+                stacklevel=2,
+            )
+
+    def _jit(self, name: str, function: Callable) -> Callable:
+        """The function compiled by XLA, for each replica with its own variables."""
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group
+        if tf.is_tensor(replica):
+            replica = int(tf.get_static_value(replica))
+        key = (name, replica)
+        if key not in self._compiled:
+
+            def inside(*args: Any) -> Any:
+                with all_reduce.no_communication():
+                    return function(*args)
+
+            if self.replicas == 1:
+                inside = function
+            self._compiled[key] = step_loss.handed_out(
+                inside,
+                lambda f: tf.function(
+                    f, jit_compile=True, autograph=False, reduce_retracing=True
+                ),
+            )
+        return self._compiled[key]
+
+
+_swap = threading.Lock()
+
+
+@contextlib.contextmanager
+def as_optimizer(model: keras.Model, view: Any) -> Iterator[None]:
+    """Lets a train step find the view as `self.optimizer`."""
+    attributes = vars(model)
+    with _swap:
+        before = attributes["optimizer"]
+        attributes["optimizer"] = view
+        try:
+            yield
+        finally:
+            attributes["optimizer"] = before

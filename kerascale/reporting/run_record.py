@@ -1,0 +1,183 @@
+"""What a run folder holds about a run, read without TensorFlow."""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from kerascale.errors import RefusedError
+from kerascale.runs import files, layout, step_losses, timeline
+from kerascale.training.throughput.figures import Throughput
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """The records of one run, finished or not.
+
+    Args:
+        name: The folder, as the user has named it.
+        path: The folder.
+        config: The content of its `config.json`.
+        epochs: One record for each epoch: `epoch`, `step`, `seconds`,
+            `examples_per_second`, `learning_rate`, and each metric.
+        evaluation: The final evaluation; None: the run has not finished.
+        throughput: What was said of it at the end; None: nothing was.
+        losses: The loss of each step; NaN: not known. Empty: none was recorded.
+        events: Its timeline, oldest first.
+        checkpoints: Those that it keeps: `time`, `step` and `bytes`.
+    """
+
+    name: str
+    path: pathlib.Path
+    config: dict[str, Any]
+    epochs: list[dict[str, float]]
+    evaluation: dict[str, Any] | None
+    throughput: str | None
+    losses: np.ndarray
+    events: list[dict[str, Any]]
+    checkpoints: list[dict[str, Any]]
+
+    @property
+    def recipe(self) -> str:
+        return self.config["recipe"]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return self.config["fields"]
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Field -> where its value came from; empty if the run is older than that."""
+        return self.config.get("origins") or {}
+
+    @property
+    def versions(self) -> dict[str, Any]:
+        return self.config.get("versions") or {}
+
+    @property
+    def hardware(self) -> dict[str, Any]:
+        names = ("strategy", "replicas", "workers")
+        return {name: self.config[name] for name in names if name in self.config}
+
+    @property
+    def metrics(self) -> list[str]:
+        """What was measured in training, `loss` first, without `val_`."""
+        times = ("epoch", "step", "seconds", "examples_per_second", "learning_rate")
+        names = dict.fromkeys(
+            name.removeprefix("val_")
+            for record in self.epochs
+            for name in record
+            if name not in times
+        )
+        return sorted(names, key=lambda name: name != "loss")
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """(epoch, value) of each epoch that has one."""
+        return [(int(r["epoch"]), r[name]) for r in self.epochs if name in r]
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights were taken; None: nothing was trained."""
+        curve = self.curve("val_loss") or self.curve("loss")
+        known = [(value, epoch) for epoch, value in curve if value == value]
+        return min(known)[1] if known else None
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """The numbers of the final evaluation."""
+        kinds = (int, float, str)
+        evaluation = self.evaluation or {}
+        return {n: v for n, v in evaluation.items() if isinstance(v, kinds)}
+
+
+def read(path: str | pathlib.Path) -> Recorded:
+    """Reads the records of a run.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        RefusedError: If it is no run folder, or a file of it is damaged.
+    """
+    folder = pathlib.Path(path)
+    config = files.read_config(folder)
+    evaluation = None
+    if (folder / layout.EVALUATION).exists():
+        evaluation = files.read_json(folder, layout.EVALUATION)
+    return Recorded(
+        name=str(path),
+        path=folder,
+        config=config,
+        epochs=_read_epochs(folder / layout.METRICS),
+        evaluation=evaluation,
+        throughput=_read_throughput(folder),
+        losses=_read_losses(folder / layout.LOSSES),
+        events=timeline.read(folder),
+        checkpoints=_find_checkpoints(folder / layout.CHECKPOINTS),
+    )
+
+
+def _read_epochs(file: pathlib.Path) -> list[dict[str, float]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(f"run: {file} cannot be read ({error}).") from error
+    return [
+        _parse(file, number, line)
+        for number, line in enumerate(lines, 1)
+        if '"kind": "interval"' not in line  # Between the epochs.
+    ]
+
+
+def _read_throughput(folder: pathlib.Path) -> str | None:
+    if not (folder / layout.THROUGHPUT).exists():
+        return None
+    content = files.read_json(folder, layout.THROUGHPUT)
+    if set(content) != {field.name for field in dataclasses.fields(Throughput)}:
+        return None  # Of another version.
+    return Throughput(**content).text()
+
+
+def _read_losses(file: pathlib.Path) -> np.ndarray:
+    try:
+        return step_losses.read(file)
+    except OSError as error:
+        raise RefusedError(f"run: {file} cannot be read ({error}).") from error
+
+
+def _parse(file: pathlib.Path, number: int, line: str) -> dict[str, float]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    numbers = isinstance(record, dict) and all(
+        isinstance(value, int | float) for value in record.values()
+    )
+    if not numbers or not {"epoch", "step"} <= set(record):
+        raise RefusedError(
+            f"run: {file} is damaged (line {number}: expected an object of numbers "
+            f"with epoch and step. Received: {line!r:.80}). If the run was killed, "
+            "the command that began it goes on, and mends the file."
+        )
+    return record
+
+
+def _find_checkpoints(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """By the times of their folders; nothing in them is verified."""
+    found = []
+    for path in sorted(folder.glob("*/manifest.json")):
+        if path.parent.name.isdecimal():
+            moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+            found.append(
+                {
+                    "time": moment.isoformat(timespec="milliseconds"),
+                    "step": int(path.parent.name),
+                    "bytes": sum(p.stat().st_size for p in path.parent.iterdir()),
+                }
+            )
+    return found

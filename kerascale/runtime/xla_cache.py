@@ -1,0 +1,220 @@
+"""XLA's compiled programs, kept in the user's cache folder for the next process.
+
+TensorFlow can keep what `jit_compile=True` has compiled in a folder, on CPUs too
+(`--tf_xla_persistent_cache_directory`), and finds it again by the program's text. It
+does not look whether a file was compiled for another processor, and fails at a damaged
+one. So each process has a folder of its own, into which what is kept is copied
+after its checksum was compared, from a store for each machine type and version.
+
+On a CPU each program that is found makes TensorFlow write an error to its log (`Error
+parsing text-format`: it tries text first) though nothing is wrong. So programs are kept
+where its log is silent, which it is in the command line: `TF_CPP_MIN_LOG_LEVEL=3`.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+
+from kerascale.runtime.cache_dir import cache_dir
+from kerascale.runtime.host import usable_cores
+
+FLAGS = "TF_XLA_FLAGS"
+_DIRECTORY = "--tf_xla_persistent_cache_directory="
+_PREFIX = "kerascale-programs-"
+# A program of a hundred steps takes one or two megabytes.
+_MOST_BYTES = 256 * 2**20
+# TensorFlow fails where it cannot write a program.
+_LEAST_FREE_BYTES = 2**30
+
+# A folder that is younger may be one whose process has not locked it yet.
+_YOUNG_SECONDS = 60.0
+
+# This process's own folder; None: there is none.
+_own: pathlib.Path | None = None
+_pid = 0
+
+
+def announce(environ: MutableMapping[str, str]) -> None:
+    """Tells TensorFlow, before it is imported, where programs are.
+
+    Args:
+        environ: Environment variables.
+    """
+    global _own, _pid
+    flags = [
+        flag
+        for flag in environ.get(FLAGS, "").split()
+        if not flag.startswith(_DIRECTORY) or _PREFIX not in flag  # Of a parent.
+    ]
+    is_own = _own is not None and _pid == os.getpid()
+    told = any(flag.startswith("--tf_xla_persistent_cache") for flag in flags)
+    silent = environ.get("TF_CPP_MIN_LOG_LEVEL") == "3"
+    folder = None
+    if silent and not told and _has_room(tempfile.gettempdir()):
+        name = f"{_PREFIX}{secrets.token_hex(16)}"
+        folder = _own if is_own else pathlib.Path(tempfile.gettempdir(), name)
+        flags.append(f"{_DIRECTORY}{folder}")
+    if flags:
+        environ[FLAGS] = " ".join(flags)
+    else:
+        environ.pop(FLAGS, None)
+    if folder is not None and not is_own:
+        atexit.register(_remove, folder, os.getpid())
+    _own, _pid = folder, os.getpid()
+
+
+def is_announced(environ: Mapping[str, str]) -> bool:
+    """Whether TensorFlow keeps programs, by our means or as a user has told it."""
+    return _DIRECTORY in environ.get(FLAGS, "")
+
+
+def fetch(facts: Sequence[object]) -> None:
+    """Makes what was kept known to TensorFlow, before it compiles.
+
+    Args:
+        facts: What programs depend on beside the machine: TensorFlow's version.
+    """
+    if not _is_on() or _own.is_dir():
+        return
+    with contextlib.suppress(OSError):
+        # It holds what is executed: for nobody else to write.
+        _own.mkdir(mode=0o700)
+        _lock(os.open(_own, os.O_RDONLY))  # Open as long as this process lives.
+        _sweep(_own.parent)
+        for path in sorted(_store(facts).glob("*.pb")):
+            name, _, rest = path.name.rpartition("-")
+            data = _read_own(path)
+            if data is None:
+                continue
+            if rest != f"{hashlib.sha256(data).hexdigest()}.pb":
+                path.unlink(missing_ok=True)
+                continue
+            (_own / name).write_bytes(data)
+            os.utime(path)  # The ones that are not asked for go first.
+
+
+def keep(facts: Sequence[object]) -> None:
+    """Keeps what was compiled since `fetch`.
+
+    Args:
+        facts: As of `fetch`.
+    """
+    if not _is_on() or not _own.is_dir():
+        return
+    store = _store(facts)
+    with contextlib.suppress(OSError):
+        store.mkdir(parents=True, exist_ok=True)
+        for path in sorted(_own.glob("*.pb")):
+            if next(store.glob(f"{path.name}-*.pb"), None) is not None:
+                continue
+            data = path.read_bytes()
+            digest = hashlib.sha256(data).hexdigest()
+            # In one move: another process may read it.
+            partial = store / f"{path.name}.{os.getpid()}.partial"
+            partial.write_bytes(data)
+            partial.chmod(0o600)  # See `_read_own`.
+            partial.replace(store / f"{path.name}-{digest}.pb")
+        _shorten(store.parent)
+
+
+def _sweep(parent: pathlib.Path) -> None:
+    """Removes the folders of processes that were killed before they could."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            stat = folder.stat()
+            age = time.time() - stat.st_mtime
+            if stat.st_uid != os.getuid() or age < _YOUNG_SECONDS:
+                continue
+            file = os.open(folder, os.O_RDONLY)
+            if _lock(file):  # Who lives holds the lock.
+                shutil.rmtree(folder, ignore_errors=True)
+            os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Locks an open folder; False: another has, or this file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _read_own(path: pathlib.Path) -> bytes | None:
+    """A file that nobody but this user can have written; None: another one.
+
+    It will be executed, and a cache folder may be shared.
+    """
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        if stat.st_uid != os.getuid() or stat.st_mode & 0o022:
+            return None
+        return file.read()
+
+
+def _shorten(stores: pathlib.Path) -> None:
+    """Removes those that were not used for the longest time, beyond the limit."""
+    found = [(path.stat(), path) for path in stores.glob("*/*")]
+    found.sort(key=lambda each: each[0].st_mtime, reverse=True)
+    total = 0
+    for stat, path in found:
+        total += stat.st_size
+        if total > _MOST_BYTES:
+            path.unlink(missing_ok=True)
+
+
+def _store(facts: Sequence[object]) -> pathlib.Path:
+    """The folder for this machine type, these versions and settings."""
+    variables = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS")
+    other = re.sub(rf"\S*{_PREFIX}\S*", "", os.environ.get(FLAGS, "")).split()
+    key = [
+        *map(str, facts),
+        platform.machine(),
+        _processor(),
+        os.getuid(),
+        usable_cores(),
+        [os.environ.get(name) for name in variables],
+        other,
+    ]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    return cache_dir() / "programs" / digest[:32]
+
+
+def _processor() -> list[str]:
+    """The processor's name and instruction sets, which programs are compiled for."""
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        text = pathlib.Path("/proc/cpuinfo").read_text(errors="replace")
+        names = ("model name", "flags", "Features", "CPU part")
+        lines = [line for line in text.splitlines() if line.startswith(names)]
+    return sorted(set(lines))
+
+
+def _has_room(folder: str) -> bool:
+    try:
+        return (
+            os.access(folder, os.W_OK | os.X_OK)
+            and shutil.disk_usage(folder).free > _LEAST_FREE_BYTES
+        )
+    except OSError:
+        return False
+
+
+def _is_on() -> bool:
+    return _own is not None and _pid == os.getpid()
+
+
+def _remove(folder: pathlib.Path, pid: int) -> None:
+    if os.getpid() == pid:  # Not in a fork.
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,126 @@
+"""A finished run's answers for new examples: class names, not indices."""
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+import pandas as pd
+
+from kerascale.datasets import text
+from kerascale.datasets.sources import csv_source, images_source, npz_source
+from kerascale.errors import RefusedError
+from kerascale.runs.run import Run
+
+# Tokens that a language model writes behind a prompt.
+_CONTINUATION_TOKENS = 200
+
+
+def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
+    """Predicts the examples in a file or folder.
+
+    Args:
+        run: A finished run.
+        path: For tables and texts a CSV file with the columns of the training data;
+            for images an image or a folder of images; for any of them an `.npz`
+            file with the array `x`. For a language model a text file, each line of
+            which is a prompt.
+
+    Returns:
+        One row per example, in order. For classifiers: `path` (of images), `class`,
+        `probability`, and `probability_NAME` for each class. For language models:
+        `prompt` and `continuation`.
+
+    Raises:
+        RefusedError: If the file does not fit the run's training data.
+    """
+    path = pathlib.Path(path)
+    if run.info.kind == "corpus":
+        return _continue_prompts(run, path)
+    if not run.info.class_names:
+        raise RefusedError(
+            "run: expected a classifier or a language model of kerascale's own data "
+            "sets. Received: a run on tf.data without class names. Call "
+            "run.model.predict in Python."
+        )
+    features, columns = _read(run, path)
+    probabilities = run.model.predict(features, verbose=0)
+    best = probabilities.argmax(axis=-1)
+    names = np.array(run.info.class_names, dtype=object)
+    rows = np.arange(len(best))
+    return pd.DataFrame(
+        {
+            **columns,
+            "class": names[best],
+            "probability": probabilities[rows, best],
+            **{f"probability_{n}": probabilities[:, i] for i, n in enumerate(names)},
+        }
+    )
+
+
+def _read(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, list[str]]]:
+    info = run.info
+    columns: dict[str, list[str]] = {}
+    shape = () if info.kind == "text" else info.input_shape
+    if path.suffix.lower() == ".npz":
+        features = npz_source.read_features(path, info.kind, shape, info.dtype)
+    elif info.kind == "image" and info.dtype != "uint8":
+        raise RefusedError(
+            "--input: expected an .npz file, as this model was trained on arrays of "
+            f"{info.dtype} and not on pictures. Received: {path}."
+        )
+    elif info.kind == "image":
+        features, paths = images_source.read_images(path, shape)
+        columns["path"] = paths
+    elif path.suffix.lower() == ".csv" and info.feature_names:
+        features, _ = csv_source.read_features(path, info.kind, info.feature_names)
+    else:
+        raise RefusedError(
+            f"--input: expected {'a .csv or' if info.feature_names else 'an'} .npz "
+            f"file, as this model was trained on {info.name}. Received: {path}."
+        )
+    if info.kind == "text":
+        features = text.encode(run.vectorizer, features)
+    return features, columns
+
+
+def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:
+    try:
+        prompts = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(
+            "--input: expected a UTF-8 text file, each line a prompt. Received: "
+            f"{path} ({error})."
+        ) from error
+    prompts = [prompt for prompt in prompts if prompt]
+    if not prompts:
+        raise RefusedError(
+            "--input: expected a text file with at least one line, each a prompt. "
+            f"Received: {path}, which has none."
+        )
+    continuations = [_continue(run, prompt) for prompt in prompts]
+    return pd.DataFrame({"prompt": prompts, "continuation": continuations})
+
+
+def _continue(run: Run, prompt: str) -> str:
+    """Characters drawn from the model's own probabilities, the same at each call."""
+    vocabulary = run.vectorizer.get_vocabulary()
+    window = run.whole_number("max_length", at_least=1)
+    seed = run.whole_number("seed", at_least=0, default=0)
+    generator = np.random.default_rng(seed)
+    ids = text.encode(run.vectorizer, np.array([prompt], dtype=object))[0].tolist()
+    drawn = []
+    for _ in range(_CONTINUATION_TOKENS):
+        # Padding stands behind the text: a causal model does not look at it, and one
+        # shape means one compilation.
+        recent = ids[-window:]
+        padded = recent + [0] * (window - len(recent))
+        answer = run.model.predict_on_batch(keras.ops.array([padded], dtype="int32"))
+        probabilities = answer[0, len(recent) - 1].astype(np.float64)
+        probabilities[: text.NUM_SPECIAL_TOKENS] = 0
+        token = generator.choice(
+            len(probabilities), p=probabilities / probabilities.sum()
+        )
+        ids.append(int(token))
+        drawn.append(vocabulary[token])
+    return "".join(drawn)

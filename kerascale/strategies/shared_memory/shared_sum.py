@@ -1,0 +1,211 @@
+"""Sums of arrays over the processes of one host, through memory that they share.
+
+The memory has no name: the first process makes it, the others open it through
+`/proc/PID/fd`, and it is gone with the last of them, however they end.
+"""
+
+import mmap
+import os
+import threading
+import weakref
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerascale.strategies.shared_memory.peers import Peers
+
+DTYPES = ("float64", "float32")
+
+# Where TensorFlow takes an array as it is. Elsewhere it makes a copy.
+_ALIGNMENT = 64
+# Results that TensorFlow may hold at once without new memory.
+_KEPT_RESULTS = 2
+# In several turns over a block, it is read from the cache.
+_BLOCK_BYTES = 2**17
+
+# Kinds of messages.
+_MEMORY, _OPENED, _WRITTEN, _SUMMED, _READ = range(1, 6)
+
+
+class SharedSum:
+    """Adds up arrays over all ranks. All of them call it with arrays of equal shapes.
+
+    The sum is taken in the order of the ranks: all have the same bits, in every run.
+    With two ranks each adds up everything; with more each adds up a share, for all.
+
+    Args:
+        peers: Connected.
+    """
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._sequence = 0
+        # Whether the others may still read what this rank wrote last.
+        self._being_read: tuple[int, int] | None = None
+        self._capacity = 0
+        self._memory: np.ndarray | None = None
+        self._results = _Results()
+        self._layouts: dict[tuple, _Layout] = {}
+        self._by_shares = peers.num_ranks > 2
+        # TensorFlow may call from any of its threads.
+        self._lock = threading.Lock()
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The sum of each array.
+
+        Args:
+            arrays: Of `DTYPES`.
+
+        Raises:
+            PeerError: A peer is gone, does not come, or is out of step.
+        """
+        try:
+            with self._lock:
+                return self._sum(arrays)
+        except (OSError, MemoryError) as error:
+            raise self._peers.fail(f"shared memory: {error}") from error
+
+    def _sum(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        self._sequence += 1
+        key = tuple((array.dtype.name, array.shape) for array in arrays)
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._layouts[key] = _Layout(key)
+        self._be_overwritable()
+        if layout.num_bytes > self._capacity:
+            self._grow(layout)
+        parts = [
+            self._memory[rank * self._capacity :][: layout.num_bytes]
+            for rank in range(self._peers.num_ranks)
+        ]
+        own = parts[self._peers.rank]
+        for array, view in zip(arrays, layout.views(own), strict=True):
+            np.copyto(view, array)
+        self._exchange(_WRITTEN, layout)
+        result = self._results.take(layout.num_bytes)
+        if self._by_shares:
+            total = self._memory[self._peers.num_ranks * self._capacity :]
+            begin, end = layout.share(self._peers.rank, self._peers.num_ranks)
+            layout.add(parts, total, begin, end)
+            self._exchange(_SUMMED, layout)
+            np.copyto(result, total[: layout.num_bytes])
+        else:
+            layout.add(parts, result, 0, layout.num_bytes)
+            self._peers.tell(self._sequence, _READ, layout.digest)
+            self._being_read = (self._sequence, layout.digest)
+        return layout.views(result)
+
+    def _exchange(self, kind: int, layout: "_Layout", value: int = 0) -> list[int]:
+        return self._peers.exchange(self._sequence, kind, layout.digest, value)
+
+    def _be_overwritable(self) -> None:
+        if self._being_read is not None:
+            sequence, digest = self._being_read
+            self._peers.hear(sequence, _READ, digest)
+            self._being_read = None
+
+    def _grow(self, layout: "_Layout") -> None:
+        """New memory, a part for each rank; and one for the sum, if it has shares."""
+        self._memory = None
+        num_parts = self._peers.num_ranks + self._by_shares
+        num_bytes = num_parts * layout.num_bytes
+        is_first = self._peers.rank == 0
+        file = -1
+        try:
+            if is_first:
+                file = os.memfd_create("kerascale-sum")
+                # All of it now: memory that is missing later would end the process.
+                os.posix_fallocate(file, 0, num_bytes)
+            number = self._exchange(_MEMORY, layout, file)[0]
+            if not is_first:
+                file = self._peers.open_file(0, number)
+            memory = mmap.mmap(file, num_bytes)
+            # Before the first closes it.
+            self._exchange(_OPENED, layout)
+        finally:
+            if file >= 0:
+                os.close(file)
+        self._memory = np.frombuffer(memory, np.uint8)
+        self._capacity = layout.num_bytes
+
+
+class _Layout:
+    """Where arrays are in a part: one kind after the other, each at an even place.
+
+    Args:
+        key: (dtype, shape) of each array.
+    """
+
+    def __init__(self, key: tuple[tuple[str, tuple[int, ...]], ...]) -> None:
+        self.digest = zlib.crc32(repr(key).encode())
+        self._places: list[tuple[int, int, str, tuple[int, ...]]] = [None] * len(key)
+        # (dtype, begin, end) in bytes.
+        self._regions: list[tuple[np.dtype, int, int]] = []
+        at = 0
+        for dtype in map(np.dtype, DTYPES):
+            begin = at
+            for i, (name, shape) in enumerate(key):
+                if name == dtype.name:
+                    end = at + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+                    self._places[i] = (at, end, name, shape)
+                    at = -(-end // _ALIGNMENT) * _ALIGNMENT
+            self._regions.append((dtype, begin, at))
+        # Memory of no bytes cannot be shared.
+        self.num_bytes = max(at, _ALIGNMENT)
+
+    def views(self, part: np.ndarray) -> list[np.ndarray]:
+        """The arrays in a part."""
+        return [
+            part[begin:end].view(name).reshape(shape)
+            for begin, end, name, shape in self._places
+        ]
+
+    def share(self, rank: int, num_ranks: int) -> tuple[int, int]:
+        """The bytes that a rank adds up."""
+        units = self.num_bytes // _ALIGNMENT
+        begin, end = (units * r // num_ranks for r in (rank, rank + 1))
+        return begin * _ALIGNMENT, end * _ALIGNMENT
+
+    def add(
+        self, parts: Sequence[np.ndarray], out: np.ndarray, begin: int, end: int
+    ) -> None:
+        """Adds parts up, one after the other, from one byte to another."""
+        step = _BLOCK_BYTES if len(parts) > 2 else self.num_bytes
+        # Gradients may overflow, and between arrays there may be anything.
+        with np.errstate(all="ignore"):
+            for dtype, first, last in self._regions:
+                for at in range(max(begin, first), min(end, last), max(step, 1)):
+                    block = slice(at, min(at + step, end, last))
+                    one, two, *more = (part[block].view(dtype) for part in parts)
+                    total = out[block].view(dtype)
+                    np.add(one, two, out=total)
+                    for part in more:
+                        np.add(total, part, out=total)
+
+
+class _Results:
+    """Memory for sums, used again when nobody holds an array in it any more.
+
+    New memory of this size costs more than the sum itself: the system clears it.
+    """
+
+    def __init__(self) -> None:
+        # With the lease that somebody may still have.
+        self._kept: list[tuple[np.ndarray, weakref.ref]] = []
+
+    def take(self, num_bytes: int) -> np.ndarray:
+        memory = None
+        for i, (free, lease) in enumerate(self._kept):
+            if lease() is None and len(free) >= num_bytes:
+                memory = free
+                del self._kept[i]
+                break
+        if memory is None:
+            raw = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+            memory = raw[-raw.ctypes.data % _ALIGNMENT :][:num_bytes]
+        # Every array that is made of it, and of those, holds this one: NumPy looks
+        # for the owner of memory through arrays alone.
+        lease = np.frombuffer(memoryview(memory), np.uint8)
+        self._kept = [(memory, weakref.ref(lease)), *self._kept][:_KEPT_RESULTS]
+        return lease[:num_bytes]

@@ -1,0 +1,83 @@
+"""A recipe's data and model, made and checked before anything is trained."""
+
+import inspect
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.config.recipes import Recipe
+from kerascale.datasets import Datasets
+from kerascale.engine import scale
+from kerascale.errors import RefusedError
+
+
+def make_datasets(recipe: Recipe, config: Any) -> Datasets:
+    """The recipe's data, checked."""
+    datasets = recipe.make_datasets(config)
+    if not isinstance(datasets, Datasets):
+        raise RefusedError(
+            f"recipe {recipe.name}: expected make_datasets to return "
+            "kerascale.datasets.Datasets. Received: an object of type "
+            f"{type(datasets).__name__}. Wrap it with kerascale.datasets.from_tf_data "
+            "or from_arrays."
+        )
+    return datasets
+
+
+def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
+    """The recipe's model, checked to be built and compiled.
+
+    A recipe whose model does not depend on the data may take `config` alone.
+    """
+    parameters = inspect.signature(recipe.make_model).parameters
+    arguments = (config, datasets)[: max(1, len(parameters))]
+    try:
+        model = recipe.make_model(*arguments)
+    except RefusedError:
+        raise
+    except ValueError as error:  # A patch that does not fit the image, say.
+        raise RefusedError(f"recipe {recipe.name}: {error}") from error
+    problems = []
+    if not isinstance(model, keras.Model):
+        problems.append(f"a keras.Model. Received: {type(model).__name__}")
+    else:
+        if not model.built:
+            problems.append("a built model. Call model.build(input_shape)")
+        if not model.compiled:
+            problems.append("a compiled model. Call model.compile(...)")
+    if problems:
+        raise RefusedError(
+            [
+                f"recipe {recipe.name}: expected make_model to return {p}"
+                for p in problems
+            ]
+        )
+    model = scale(model)
+    _refuse_other_outputs(recipe, model, datasets)
+    return model
+
+
+def _refuse_other_outputs(
+    recipe: Recipe, model: keras.Model, datasets: Datasets
+) -> None:
+    """Holds a classifier to probabilities: the metrics and the export rely on it."""
+    classes = datasets.info.num_classes
+    if not classes:
+        return
+    x, _ = next(iter(datasets.train.for_evaluation().dataset().take(1)))
+    outputs = model(tf.nest.map_structure(lambda t: t[:2], x), training=False)
+    if not tf.is_tensor(outputs) or outputs.shape[1:] != (classes,):
+        received = getattr(outputs, "shape", type(outputs).__name__)
+        raise RefusedError(
+            f"recipe {recipe.name}: expected a model with one probability for each of "
+            f"{classes} classes: an output of shape (batch, {classes}). Received: "
+            f"{received}."
+        )
+    sums = tf.reduce_sum(tf.cast(outputs, tf.float32), axis=-1).numpy()
+    if (abs(sums - 1) > 1e-2).any() or (outputs.numpy() < 0).any():
+        raise RefusedError(
+            f"recipe {recipe.name}: expected probabilities, which sum to 1. Received: "
+            f"outputs that sum to {sums[0]:.4g}. End the model with a softmax, and "
+            "compile without from_logits: Keras takes the logits from in front of it."
+        )

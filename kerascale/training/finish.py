@@ -1,0 +1,67 @@
+"""What follows on the last step: the best weights, the final numbers, the files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kerascale.callbacks import SaveWeights
+from kerascale.callbacks.standard import BEST_WEIGHTS
+from kerascale.datasets import Datasets
+from kerascale.runs import files, layout
+from kerascale.runs.folder import RunFolder
+from kerascale.runtime.console import say
+from kerascale.training.evaluation import evaluate
+
+
+def take_best_weights(
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    folder: RunFolder,
+    history: dict[str, list[float]],
+    config: Any,
+) -> None:
+    """Gives the model the weights of its best epoch, and says which that is."""
+    best = folder.path / layout.CHECKPOINTS / BEST_WEIGHTS
+    if not best.exists():  # With epochs=0 there is none.
+        return
+    model.load_weights(best)
+    monitor = "val_loss" if "val_loss" in history else "loss"
+    losses = history[monitor]
+    planned = getattr(config, "epochs", len(losses))
+    early = (
+        f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
+    )
+    known = [c.best_epoch for c in callbacks if isinstance(c, SaveWeights)]
+    # Nothing was trained: they are of before.
+    epoch = next((e for e in known if e is not None), losses.index(min(losses)))
+    say(f"{early}best weights by {monitor}: those of epoch {epoch + 1}")
+
+
+def evaluate_finally(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
+    """The final numbers, on examples that were not trained on. All workers call it."""
+    for split in ("test", "validation"):
+        source = getattr(datasets, split)
+        if source is not None:
+            values = evaluate(model, source.for_evaluation(), datasets.info)
+            return {"split": split, **values}
+    return {}
+
+
+def save(
+    model: keras.Model,
+    datasets: Datasets,
+    folder: RunFolder,
+    metrics: dict[str, Any],
+) -> None:
+    """Writes the model and its numbers."""
+    model.save(folder.path / layout.MODEL)
+    if datasets.vectorizer is not None:
+        texts = keras.Input((), dtype="string", name="text")
+        vectorizer = keras.Model(texts, datasets.vectorizer(texts))
+        vectorizer.save(folder.path / layout.VECTORIZER)
+    split = datasets.test or datasets.validation or datasets.train
+    batch = next(iter(split.for_evaluation().dataset()))
+    files.write_examples(folder.path / layout.EXAMPLES, batch)
+    # Last: its presence says that the run has finished.
+    folder.write_json(layout.EVALUATION, metrics)

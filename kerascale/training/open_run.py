@@ -1,0 +1,174 @@
+"""A run folder that is opened again: whether what it holds may go on."""
+
+import contextlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from kerascale.callbacks import Resumed
+from kerascale.config.fields import to_dict
+from kerascale.datasets import Datasets
+from kerascale.engine.collectives import consensus, replicas
+from kerascale.engine.compat import keras_private
+from kerascale.errors import RefusedError
+from kerascale.runs import files, layout
+from kerascale.runs.folder import RunFolder
+from kerascale.runtime import console, heartbeat, tf_environment
+from kerascale.runtime.console import say
+from kerascale.training import resume
+from kerascale.training.resume import Checkpoints
+
+# Fields that do not change what is computed.
+_HARMLESS = ("steps_per_execution",)
+
+
+def holds_a_run(path: pathlib.Path | None) -> bool:
+    """Whether a folder is that of a run which was begun."""
+    return path is not None and (path / layout.CONFIG).is_file()
+
+
+def open_folder(
+    path: pathlib.Path | None, recipe: Any, config: Any, info: Any, plan: Checkpoints
+) -> RunFolder:
+    """The run folder: a new one, or that of the run that goes on.
+
+    Raises:
+        RefusedError: If the folder cannot be had, or holds another run.
+    """
+    if not holds_a_run(path):
+        return RunFolder(path, recipe.name)
+    if plan.fresh:
+        _set_aside(path, recipe.name)
+        return RunFolder(path, recipe.name)
+    folder = RunFolder(path, recipe.name, existing=True)
+    try:
+        _refuse_other_run(folder.path, recipe, config, info, plan)
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def open_for_all(
+    stack: contextlib.ExitStack,
+    strategy: tf.distribute.Strategy,
+    path: str | os.PathLike | None,
+    recipe: Any,
+    config: Any,
+    datasets: Datasets,
+    plan: Checkpoints,
+) -> tuple[RunFolder | None, pathlib.Path, Resumed | None]:
+    """Opens the run folder, by the chief. All workers call it.
+
+    Args:
+        stack: Closes the folder.
+        strategy: Knows the chief.
+        path: The folder; None: `runs/RECIPE/N`.
+        recipe: The recipe.
+        config: Its configuration.
+        datasets: Its data.
+        plan: What is done with an older run.
+
+    Returns:
+        The folder, for the chief alone; its path, and where the run goes on, for all.
+
+    Raises:
+        RefusedError: See `open_folder`.
+        DamagedRunError: If there are checkpoints, and none is whole.
+    """
+    folder, resumed = None, None
+    wanted = None if path is None else pathlib.Path(path)
+
+    def make() -> str:
+        nonlocal folder, resumed
+        opened = open_folder(wanted, recipe, config, datasets.info, plan)
+        folder = stack.enter_context(opened)
+        resume.store(folder, plan).check_writable()
+        if heartbeat.restarted_in() is None:
+            resume.go_back(folder, plan)
+        resumed = resume.find(folder, plan, datasets.steps_per_epoch)
+        return f"{folder.path}\n{resume.to_text(resumed)}"
+
+    where, _, text = consensus.from_chief(strategy, make).partition("\n")
+    done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
+    heartbeat.beat(heartbeat.STARTING, step=done, run_dir=pathlib.Path(where))
+    if folder is None:
+        resumed = resume.from_text(text)
+        console.log_to(f"{where}.worker-{replicas.worker_index(strategy)}.log")
+    return folder, pathlib.Path(where), resumed
+
+
+def _set_aside(path: pathlib.Path, recipe_name: str) -> None:
+    RunFolder(path, recipe_name, existing=True).close()  # Refused if it is held.
+    aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+    path.rename(aside)
+    say(f"--fresh: the run that was in {path} is now in {aside}")
+
+
+def _refuse_other_run(
+    path: pathlib.Path, recipe: Any, config: Any, info: Any, plan: Checkpoints
+) -> None:
+    before = files.read_json(path, layout.CONFIG)
+    problems = []
+    if before.get("recipe") != recipe.source:
+        problems.append(
+            f"recipe: expected {before.get('recipe')}, whose run is in {path}. "
+            f"Received: {recipe.source}"
+        )
+    else:
+        problems += _differences(before.get("fields", {}), to_dict(config), plan)
+    fingerprint = (before.get("data") or {}).get("fingerprint")
+    if fingerprint != info.fingerprint and "data" not in plan.allow_changes:
+        problems.append(
+            f"data: expected that of the run, with sha256 {str(fingerprint)[:12]}. "
+            f"Received: {str(info.fingerprint)[:12]}. Allow it with --allow-changes "
+            "data"
+        )
+    if problems:
+        raise RefusedError(
+            [
+                *problems,
+                f"Or name another folder with --run-dir; --fresh sets {path} aside",
+            ],
+            heading=f"{path} holds a run with another configuration",
+        )
+    onednn, now = (before.get("versions") or {}).get("onednn"), keras_private.onednn()
+    if onednn not in (None, now):
+        say(
+            f"note: the run was begun with TensorFlow's oneDNN kernels {onednn}, and "
+            f"goes on with them {now}: its last bits will be others "
+            f"({tf_environment.ONEDNN})"
+        )
+    grows = to_dict(config).get("epochs", 0) > before["fields"].get("epochs", 0)
+    if (path / layout.EVALUATION).exists() and not grows:
+        say(
+            f"the run in {path} is finished: it is evaluated and saved once more. "
+            "Train anew with --fresh or another --run-dir, go on with more epochs."
+        )
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], plan: Checkpoints
+) -> list[str]:
+    allowed: Sequence[str] = (*_HARMLESS, *plan.allow_changes)
+    problems = []
+    for name in sorted({*before, *now}):
+        old, new = _plain(before.get(name)), _plain(now.get(name))
+        grown = name == "epochs" and isinstance(old, int) and new > old
+        # What it chose is used again.
+        chosen = name == "execution" and new == "auto"
+        if old != new and name not in allowed and not grown and not chosen:
+            problems.append(
+                f"{name}: expected {old!r}, as in the run. Received: {new!r}. Allow it "
+                f"with --allow-changes {name}"
+            )
+    return problems
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

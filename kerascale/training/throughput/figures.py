@@ -1,0 +1,146 @@
+"""What a training is told to have reached: `throughput.json`, and a line or two."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from kerascale.runtime.console import duration
+
+# A step of less than that is not timed but noise.
+_LEAST_SECONDS = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Throughput:
+    """Speed of a training, and the use that it made of the machine and of its time.
+
+    Args:
+        examples_per_second: While steps were made: without tracing, compiling,
+            validation and evaluation.
+        tokens_per_second: The same for sequences, padding included; else None.
+        step_seconds: Of one step of the global batch.
+        compiling_included: Whether the training was too short to leave tracing and
+            compiling out.
+        flops_per_step: Products of matrices and convolutions, forward and backward,
+            over all replicas; None: not counted.
+        not_counted: Why not; empty if they are.
+        flops_per_second: What was computed.
+        peak_flops_per_second: What the devices compute at most, as was measured.
+        share_of_peak: The one over the other (MFU).
+        useful_seconds: Steps that are in the result, at `step_seconds` each.
+        wall_seconds: From the first start to the end, restarts included.
+        goodput: The one over the other.
+        starts: How often the run was started.
+    """
+
+    examples_per_second: float
+    tokens_per_second: float | None
+    step_seconds: float
+    compiling_included: bool
+    flops_per_step: float | None
+    not_counted: str
+    flops_per_second: float | None
+    peak_flops_per_second: float | None
+    share_of_peak: float | None
+    useful_seconds: float
+    wall_seconds: float
+    goodput: float | None
+    starts: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def text(self) -> str:
+        """Two lines for a person."""
+        speed = f"{self.examples_per_second:,.0f} examples/s"
+        if self.tokens_per_second is not None:
+            speed += f", {self.tokens_per_second:,.0f} tokens/s"
+        if self.compiling_included:
+            speed += " (compiling included: too short to tell it apart)"
+        if self.flops_per_step is None:
+            used = f"operations not counted: {self.not_counted}"
+        else:
+            used = f"{_si(self.flops_per_step)}FLOP a step"
+            if self.share_of_peak is not None:
+                used += (
+                    f", {_si(self.flops_per_second)}FLOP/s, "
+                    f"{self.share_of_peak * 100:.2g} % of the measured peak"
+                )
+        lines = [f"throughput: {speed}; {used}"]
+        if self.goodput is not None:
+            starts = "1 start" if self.starts == 1 else f"{self.starts} starts"
+            useful, wall = duration(self.useful_seconds), duration(self.wall_seconds)
+            share = f"{self.goodput * 100:.0f} %"
+            lines.append(f"goodput: {share} ({useful} of steps in {wall}, {starts})")
+        return "\n".join(lines)
+
+
+def make(
+    *,
+    steps: int,
+    seconds: float,
+    compiling_included: bool,
+    examples_per_step: float,
+    tokens_per_example: int | None,
+    flops_per_step: float | None,
+    not_counted: str,
+    peak: float | None,
+    first_step: int,
+    last_step: int,
+    wall_seconds: float,
+    starts: int,
+) -> Throughput | None:
+    """Throughput out of what was measured; None where no step was timed.
+
+    Args:
+        steps: How many were timed.
+        seconds: How long they took.
+        compiling_included: See `Throughput`.
+        examples_per_step: Examples in a global batch.
+        tokens_per_example: Tokens in an example, if it is a sequence; or None.
+        flops_per_step: See `Throughput`.
+        not_counted: See `Throughput`.
+        peak: Of all devices together; None: not measured.
+        first_step: Batches that had been trained when the run began.
+        last_step: And now.
+        wall_seconds: See `Throughput`.
+        starts: See `Throughput`.
+    """
+    if steps < 1 or seconds < steps * _LEAST_SECONDS:
+        return None
+    step_seconds = seconds / steps
+    examples = examples_per_step / step_seconds
+    useful = (last_step - first_step) * step_seconds
+    flops = None if flops_per_step is None else flops_per_step / step_seconds
+    return Throughput(
+        examples_per_second=examples,
+        tokens_per_second=tokens_per_example and examples * tokens_per_example,
+        step_seconds=step_seconds,
+        compiling_included=compiling_included,
+        flops_per_step=flops_per_step,
+        not_counted=not_counted,
+        flops_per_second=flops,
+        peak_flops_per_second=peak,
+        share_of_peak=None if flops is None or not peak else flops / peak,
+        useful_seconds=useful,
+        wall_seconds=wall_seconds,
+        # A clock that was set back tells nothing.
+        goodput=useful / wall_seconds if 0 < useful <= wall_seconds else None,
+        starts=starts,
+    )
+
+
+def tokens_per_example(kind: str | None, shape: Sequence[int | None]) -> int | None:
+    """Tokens in an example of a batch of this shape.
+
+    None if it is no sequence, or sequences differ in length.
+    """
+    return shape[1] if kind in ("text", "corpus") and len(shape) == 2 else None
+
+
+def _si(value: float) -> str:
+    """A number with a unit's prefix: `1.29 M`, `187 G`."""
+    for exponent, prefix in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if value >= 10**exponent:
+            return f"{value / 10**exponent:.3g} {prefix}"
+    return f"{value:.3g} "

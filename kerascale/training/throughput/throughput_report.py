@@ -1,0 +1,160 @@
+"""Throughput of a training that has ended, said and written into its run folder."""
+
+import time
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from kerascale.callbacks import Timing
+from kerascale.datasets import Batches, Datasets
+from kerascale.engine.collectives import consensus, replicas
+from kerascale.engine.execution import step_functions
+from kerascale.runs import layout, timeline
+from kerascale.runs.folder import RunFolder
+from kerascale.runtime.console import say
+from kerascale.training.throughput import figures, flops, peak
+from kerascale.training.throughput.figures import Throughput
+
+_PROBLEM_LENGTH = 120
+
+# From then on it costs little to trace a step once more: up to 3 seconds.
+_ENOUGH_SECONDS = 60.0
+# How long a training was.
+_NONE, _TOO_SHORT, _SHORT, _LONG = "none", "too short", "short", "long"
+
+
+def report_on(
+    model: keras.Model,
+    datasets: Datasets,
+    folder: RunFolder | None,
+    timed: Timing | None = None,
+) -> None:
+    """Says what was reached. All workers call it; nothing is done if none trained.
+
+    Args:
+        model: Trained.
+        datasets: The data.
+        folder: The run folder; None on a worker that is not the chief.
+        timed: What it was timed with; None on such a worker.
+    """
+    strategy = model.distribute_strategy
+    told = consensus.from_chief(strategy, lambda: _length(timed))
+    if told == _NONE:
+        return
+    flops_per_step, problem = None, "too few steps were timed"
+    if told != _TOO_SHORT:
+        flops_per_step, problem = _count(model, datasets, may_trace=told == _LONG)
+    if folder is None:
+        return
+    reached = _make(model, datasets, folder, timed, flops_per_step, problem)
+    if reached is not None:
+        folder.write_json(layout.THROUGHPUT, reached.to_dict())
+        say(reached.text())
+
+
+def _make(
+    model: keras.Model,
+    datasets: Datasets,
+    folder: RunFolder,
+    timed: Timing,
+    flops_per_step: float | None,
+    problem: str,
+) -> Throughput | None:
+    events = timeline.read(folder.path)
+    starts = timeline.starts(events)
+    train = datasets.train
+    x = tf.nest.flatten(train.dataset().element_spec)[0]
+    return figures.make(
+        steps=timed.steps,
+        seconds=timed.seconds,
+        compiling_included=timed.compiling_included,
+        examples_per_step=train.num_examples / train.steps_per_epoch,
+        tokens_per_example=figures.tokens_per_example(datasets.info.kind, x.shape),
+        flops_per_step=flops_per_step,
+        not_counted=problem,
+        peak=None if flops_per_step is None else _peak(model),
+        first_step=starts[0].get("step", 0) if starts else 0,
+        last_step=timed.step,
+        wall_seconds=timeline.wall_seconds(events, time.time()),
+        starts=len(starts),
+    )
+
+
+def _length(timed: Timing) -> str:
+    """How long the training was, for what it may cost to say more about it."""
+    if not timed.steps:
+        return _NONE
+    if timed.compiling_included:
+        return _TOO_SHORT
+    return _LONG if timed.seconds >= _ENOUGH_SECONDS else _SHORT
+
+
+def _count(
+    model: keras.Model, datasets: Datasets, *, may_trace: bool
+) -> tuple[float | None, str]:
+    """Operations of a step over all replicas, or why they are not counted.
+
+    They are counted in the graph of the steps that were trained. Where batches differ
+    in their size it has no shapes, and a step is traced once more, which takes as long
+    as hundreds of small steps.
+    """
+    run = model.train_function
+    if model.run_eagerly or not isinstance(run, step_functions.Execution):
+        return None, "steps are no graph"  # On all workers alike.
+    strategy = model.distribute_strategy
+    total, problem = _sum(strategy, lambda: flops.count_graph(run.step_graph))
+    if total is None and not may_trace:
+        return None, (
+            "the shapes in a step are known only if it is traced once more, and steps "
+            f"of less than {_ENOUGH_SECONDS:.0f} s in all are not worth that"
+        )
+    if total is None:
+        total, problem = _sum(
+            strategy,
+            lambda: flops.count(run.traced_on(_example_batch(datasets.train))),
+        )
+    return total, problem
+
+
+def _sum(
+    strategy: tf.distribute.Strategy, count: Callable[[], float]
+) -> tuple[float | None, str]:
+    """What all workers have counted together, or why one of them could not."""
+    own, problem = -1, ""
+    try:
+        own = round(count())
+    except Exception as error:  # A finished run does not fail for want of a number.
+        lines = str(error).strip().splitlines()
+        problem = lines[0][:_PROBLEM_LENGTH] if lines else type(error).__name__
+    each = consensus.gather(strategy, [own])
+    if (each < 0).any():
+        return None, problem or "another worker could not"
+    return float(each.sum()), ""
+
+
+def _example_batch(source: object) -> tuple:
+    """A batch of the training, or of its shape where reading would cost something."""
+    if isinstance(source, Batches):
+        zero = tf.constant(0, tf.int64)
+        return source.batch(zero, zero)
+
+    def zeros(spec: tf.TensorSpec) -> tf.Tensor:
+        shape = [source.batch_size, *spec.shape[1:]]
+        if None in shape:
+            raise flops.UncountableError("batches differ in their shape")
+        return tf.zeros(shape, spec.dtype)
+
+    return tf.nest.map_structure(zeros, source.dataset().element_spec)
+
+
+def _peak(model: keras.Model) -> float | None:
+    """The peak of all devices that the model was trained on; None: not measured."""
+    strategy = model.distribute_strategy
+    if tf.config.list_logical_devices("TPU"):
+        return None
+    own = peak.of_this_machine(model.dtype_policy.compute_dtype)
+    # The logical devices of a CPU share its cores; workers have their own.
+    if tf.config.list_logical_devices("GPU"):
+        return own * strategy.num_replicas_in_sync
+    return own * replicas.num_workers(strategy)

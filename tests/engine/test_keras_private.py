@@ -1,0 +1,434 @@
+"""Guards of the private names of Keras that the engine uses.
+
+Each test says what to do when a release of Keras breaks it. All uses are in
+`kerascale/engine/private_keras.py`, so that is the file to change.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerascale as ks
+from kerascale.engine.compat import keras_private
+
+OPTIMIZERS = sorted(
+    name
+    for name, value in vars(keras.optimizers).items()
+    if inspect.isclass(value)
+    and issubclass(value, keras.optimizers.Optimizer)
+    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+)
+
+
+def _model(**arguments):
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(3, activation="softmax")(inputs)
+    model = keras.Model(inputs, outputs)
+    model.compile(
+        arguments.pop("optimizer", "adam"),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        **arguments,
+    )
+    return model
+
+
+def _batch():
+    spec = keras.KerasTensor((None, 4)), keras.KerasTensor((None,), "int32")
+    return spec
+
+
+def test_fit_takes_a_data_adapter():
+    """If `fit` refuses it: find how this release takes a custom data adapter."""
+    seen = []
+
+    class Adapter(keras_private.DataAdapter):
+        num_batches, batch_size = 1, 2
+        has_partial_batch = partial_batch_size = None
+
+        def get_tf_dataset(self):
+            seen.append(True)
+            data = (np.ones((2, 4)), np.zeros(2))
+            return tf.data.Dataset.from_tensors(data)
+
+    _model().fit(Adapter(), verbose=0)
+    assert seen
+
+
+def test_arrays_of_an_adapter():
+    """If it fails: `ArrayDataAdapter` holds its arrays under other names."""
+    adapter = keras_private.adapter(x=np.ones((6, 4)), y=np.ones(6), batch_size=4)
+    (x, y), batch_size = keras_private.arrays_of(adapter)
+    assert (x.shape, y.shape, batch_size) == ((6, 4), (6,), 4)
+    dataset = tf.data.Dataset.range(3)
+    assert keras_private.arrays_of(keras_private.adapter(x=dataset)) is None
+
+
+def test_class_weights_become_sample_weights():
+    adapter = keras_private.adapter(
+        x=np.ones((3, 4)), y=np.array([0, 1, 1]), class_weight={0: 2.0, 1: 3.0}
+    )
+    np.testing.assert_array_equal(keras_private.arrays_of(adapter)[0][2], [2, 3, 3])
+
+
+def test_validation_split_is_the_last_part():
+    (x, _, _), (val_x, _, _) = keras_private.split_validation(
+        (np.arange(10), np.arange(10), None), 0.2
+    )
+    assert list(x) == list(range(8))
+    assert list(val_x) == [8, 9]
+
+
+def test_compiled_losses_are_where_we_look():
+    """If it fails: `CompileLoss` holds its losses otherwise; see `wrap_losses`."""
+    model = _model()
+    keras_private.build(model, _batch())
+    seen = []
+
+    def wrap(loss):
+        assert isinstance(loss, keras.Loss)
+
+        def call(y_true, y_pred, sample_weight=None):
+            seen.append(loss.name)
+            return loss(y_true, y_pred, sample_weight)
+
+        return call
+
+    keras_private.wrap_losses(model, wrap)
+    model.compute_loss(y=np.zeros(2), y_pred=np.full((2, 3), 1 / 3, "float32"))
+    assert seen == ["sparse_categorical_crossentropy"]
+    assert keras_private.compiled_loss(model) is not None
+    assert keras_private.loss_tracker(model).name == "loss"
+
+
+def test_build_builds_all_and_runs_nothing():
+    """If it fails: `_symbolic_build` has another name or builds less."""
+    inputs_seen = []
+
+    class Net(ks.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x):
+            inputs_seen.append(x)
+            return self.dense(x)
+
+    model = Net()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    assert not keras_private.is_built(model, model.default_compute_loss)
+    keras_private.build(model, _batch())
+    assert keras_private.is_built(model, model.default_compute_loss)
+    assert not any(hasattr(x, "numpy") for x in inputs_seen)  # No data.
+    assert model.optimizer.built
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "b"]])
+def test_build_does_not_call_a_model_whose_outputs_are_known(names, monkeypatch):
+    """If it fails: `_outputs_struct` or `compute_output_spec` has moved."""
+
+    def of_each(value):
+        return {name: value for name in names} if names else value
+
+    def make():
+        x, dense = keras.Input((4,)), keras.layers.Dense(3)
+        if not names:
+            return keras.Sequential([x, dense])
+        return keras.Model(x, {name: keras.layers.Dense(3)(x) for name in names})
+
+    models = make(), ks.scale(make())
+    for model in models:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", of_each(loss), metrics=of_each(["accuracy"]))
+    model = models[1]
+    x, y = (
+        keras.KerasTensor((None, 4), "float32"),
+        keras.KerasTensor((None,), "int32"),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model), "__call__", lambda *_, **__: pytest.fail("called"))
+        keras_private.build(model, (x, of_each(y), None))
+    assert keras_private.is_built(model, model.default_compute_loss)
+    data = np.zeros((5, 4), "float32"), of_each(np.zeros(5, "int32"))
+    told = [each.train_on_batch(*data, return_dict=True) for each in models]
+    assert told[0].keys() == told[1].keys()
+
+
+def test_names_do_not_depend_on_what_was_traced_before():
+    """If it fails: `ops.uid` has moved, or functions are not named by it.
+
+    Kept programs are then found only where a process traces the same as the last one.
+    """
+
+    def name():
+        keras_private.number_names_anew()
+        traced = tf.function(lambda: tf.constant(1) + 1).get_concrete_function()
+        return int(traced.function_def.signature.name.rpartition("_")[2])
+
+    one = name()
+    tf.function(lambda: tf.zeros(3) + 1).get_concrete_function()
+    assert name() - one == keras_private._NAMES_OF_A_TRACE
+
+
+def test_metrics_by_row_are_those_of_the_rows_that_count():
+    """If it fails: `CompileMetrics` holds its metrics otherwise."""
+    y = np.array([0, 1, 2, 0])
+    y_pred = np.eye(3, dtype="float32")[[0, 1, 0, 1]]
+
+    def results(rows):
+        model = _model(weighted_metrics=["accuracy"])
+        keras_private.build(model, _batch())
+        model.reset_metrics()
+        weight = tf.constant([1.0, 3.0, 1.0, 5.0])
+        if rows is None:
+            data = tf.constant(y[:3]), tf.constant(y_pred[:3]), weight[:3]
+            keras_private.update_compiled_metrics(model, *data)
+        else:
+            data = tf.constant(y), tf.constant(y_pred), weight
+            keras_private.update_compiled_metrics_by_row(model, *data, rows)
+        return {k: float(v) for k, v in model.get_metrics_result().items()}
+
+    expected = results(None)
+    assert expected["accuracy"] == pytest.approx(2 / 3)
+    assert expected["weighted_accuracy"] == pytest.approx(4 / 5)
+    assert results(tf.constant([1.0, 1.0, 1.0, 0.0])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_view_updates_as_the_optimizer_does(name):
+    """If it fails for one: it overrides something that `_Local` must leave to it."""
+
+    def weights(view):
+        keras.utils.set_random_seed(1)
+        variable = keras.Variable(np.arange(6.0).reshape(2, 3), dtype="float32")
+        optimizer = vars(keras.optimizers)[name](0.1, clipnorm=1.0, weight_decay=0.01)
+        optimizer.build([variable])
+        used = keras_private.optimizer_view(optimizer) if view else optimizer
+        for step in range(4):
+            used.apply([tf.fill((2, 3), 0.5 + step)], [variable])
+        assert int(optimizer.iterations.numpy()) == 4
+        return variable.numpy()
+
+    np.testing.assert_array_equal(weights(True), weights(False))
+
+
+class Halved(keras.optimizers.Adam):
+    """A user's own."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate / 2)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        keras.optimizers.Adam,
+        lambda rate: keras.optimizers.Adam(rate, amsgrad=True),
+        lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.1),
+        Halved,
+    ],
+    ids=["Adam", "amsgrad", "AdamW", "a user's own"],
+)
+def test_view_of_adam_has_the_bits_of_keras(make, jit_compile):
+    """If it fails: Keras computes Adam otherwise; follow it in `engine/adam.py`."""
+
+    def trained(view):
+        draw = np.random.default_rng(0).normal
+        variables = [
+            keras.Variable(draw(size=shape), dtype=dtype)
+            for shape, dtype in (((30, 7), "float32"), ((5,), "float64"))
+        ]
+        table = keras.Variable(draw(size=(9, 3)), dtype="float32")
+        rate = keras.optimizers.schedules.CosineDecay(0.01, 20)
+        optimizer = make(rate)
+        optimizer.build([*variables, table])
+        used = keras_private.optimizer_view(optimizer) if view else optimizer
+
+        @tf.function(jit_compile=jit_compile)
+        def step(gradients, values):
+            rows = tf.IndexedSlices(values, tf.constant([1, 4]), (9, 3))
+            used.apply([*gradients, rows], [*variables, table])
+
+        for _ in range(8):
+            gradients = [tf.constant(draw(size=v.shape), v.dtype) for v in variables]
+            step(gradients, tf.constant(draw(size=(2, 3)), "float32"))
+        return [v.numpy() for v in (*variables, table, *optimizer.variables)]
+
+    for ours, theirs in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_view_of_several_optimizers():
+    """If it fails: `MultiOptimizer` holds its parts otherwise."""
+
+    def weights(view):
+        a, b = keras.Variable([1.0, 2.0], name="a"), keras.Variable([3.0], name="b")
+        optimizers = {"a": keras.optimizers.Adam(0.1), "b": keras.optimizers.SGD(0.1)}
+
+        optimizer = keras.optimizers.MultiOptimizer(lambda v: optimizers[v.name])
+        optimizer.build([a, b])
+        used = keras_private.optimizer_view(optimizer) if view else optimizer
+        for _ in range(3):
+            used.apply([tf.constant([1.0, 2.0]), tf.constant([1.0])], [a, b])
+        return [*a.numpy(), *b.numpy(), optimizer.optimizers[0].iterations.numpy()]
+
+    assert weights(True) == weights(False)
+
+
+def test_view_shares_state_and_leaves_the_class():
+    """If it fails: optimizers keep state outside of `__dict__`."""
+    variable = keras.Variable([1.0])
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1))
+    optimizer.build([variable])
+    view = keras_private.optimizer_view(optimizer)
+    view.apply([tf.constant([float("inf")])], [variable])
+    assert float(optimizer.dynamic_scale.numpy()) == 2.0**14
+    view.apply([tf.constant([1.0])], [variable])
+    assert int(optimizer.iterations.numpy()) == 1
+    assert type(optimizer) is keras.optimizers.LossScaleOptimizer
+
+
+def test_recorder_takes_one_update():
+    variable = keras.Variable([1.0])
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build([variable])
+    view = keras_private.optimizer_view(optimizer)
+    with keras_private.recording(keras_private.Recorder()) as recorder:
+        view.apply_gradients([(tf.constant([2.0]), variable)])
+        assert float(variable.numpy()[0]) == 1.0
+        with pytest.raises(ValueError, match=r"expected one optimizer.apply\(\)"):
+            view.apply([tf.constant([2.0])], [variable])
+    np.testing.assert_array_equal(recorder.gradients[0], [2.0])
+
+
+def test_prepared_optimizer_keeps_values_places_and_names():
+    """If it fails: the order or the names in saved optimizers would change."""
+    variable = keras.Variable([1.0, 2.0], name="w")
+    optimizer = keras.optimizers.Adam(0.1, gradient_accumulation_steps=2)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant([1.0, 1.0])], [variable])
+    before = [(v.path, v.numpy().tolist()) for v in optimizer.variables]
+    keras_private.prepare_optimizer(optimizer)
+    assert [(v.path, v.numpy().tolist()) for v in optimizer.variables] == before
+    counter = keras_private.micro_batches(optimizer)
+    assert counter.value.aggregation == tf.VariableAggregation.NONE
+    (sums,) = keras_private.accumulators(optimizer)
+    assert sums.value.synchronization == tf.VariableSynchronization.ON_READ
+    assert any(v is sums for v in optimizer.variables)
+
+
+def test_moments_are_asked_for():
+    """If it fails: `BatchNormalization` no longer calls `_moments(inputs, mask)`."""
+    asked = []
+
+    class Asked(keras_private.Moments):
+        def global_moments(self, inputs, mask, axes):
+            asked.append((mask is None, list(axes)))
+
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 5, 3))
+    keras_private.adopt_class(layer, Asked)
+    layer(np.ones((2, 5, 3), "float32"), training=True)
+    assert asked == [(True, [0, 1])]
+    assert type(layer).__name__ == "BatchNormalization"
+
+
+def test_adopted_class_before_or_behind():
+    class Plain(keras.Model):
+        def which(self):
+            return "plain"
+
+    class Added(keras.Model):
+        def which(self):
+            return "added"
+
+    assert keras_private.adopt_class(Plain(), Added).which() == "added"
+    assert keras_private.adopt_class(Plain(), Added, behind=True).which() == "plain"
+
+
+def test_the_schedule_of_an_optimizer():
+    """If it fails: a rollback could not lower the rates of a schedule."""
+    decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    assert keras_private.schedule_of(keras.optimizers.Adam(decay)) is decay
+    assert keras_private.schedule_of(keras.optimizers.Adam(0.1)) is None
+
+
+def test_a_weights_file_in_memory_is_that_on_disk(tmp_path):
+    """If it fails: find how this release writes weights into an `io.BytesIO`."""
+    model = _model()
+    content, places = keras_private.weights_file(model)
+    path = tmp_path / "memory.weights.h5"
+    path.write_bytes(content)
+    before = model.get_weights()
+    model.set_weights([np.zeros_like(w) for w in before])
+    model.load_weights(path)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.set_weights(before)
+    model.save_weights(tmp_path / "disk.weights.h5")
+    # HDF5 rounds the size of a file on the disk up.
+    assert abs(len(content) - (tmp_path / "disk.weights.h5").stat().st_size) < 4096
+    assert {id(value) for _, value in places} >= {id(v) for v in model.variables}
+    for place, value in places:
+        array = np.frombuffer(content, value.dtype, int(np.prod(value.shape)), place)
+        np.testing.assert_array_equal(array, value.numpy().reshape(-1))
+
+
+def test_whether_onednn_is_on(run_python):
+    """If it fails: find how this release tells which kernels it takes."""
+    code = (
+        "from kerascale.engine.compat import keras_private\n"
+        "print(keras_private.onednn())"
+    )
+    assert keras_private.onednn() in ("on", "off")
+    other = {"on": ("0", "off"), "off": ("1", "on")}[keras_private.onednn()]
+    told = run_python(code, env={"TF_ENABLE_ONEDNN_OPTS": other[0]}).stdout
+    assert told.strip() == other[1]
+
+
+def test_whether_xla_compiles_is_known():
+    """If it fails: how `tf.function` marks the graphs that it compiles has changed."""
+    seen = {}
+
+    def note(name):
+        seen[name] = keras_private.is_compiled_by_xla()
+        return tf.zeros([])
+
+    def body(i):
+        note("loop")
+        return (i + 1,)
+
+    def compiled():
+        tf.while_loop(lambda i: i < 2, body, (0,))
+        tf.function(lambda: note("inner"), autograph=False)()
+        return note("compiled")
+
+    tf.function(compiled, jit_compile=True, autograph=False)()
+    tf.function(lambda: note("plain"), autograph=False)()
+    note("eager")
+    assert seen == {
+        "loop": True,
+        "inner": True,
+        "compiled": True,
+        "plain": False,
+        "eager": False,
+    }
+
+
+def test_xla_does_not_look_through_a_barrier():
+    """If it fails: find the function of `xla.py` that makes XlaOptimizationBarrier."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def turned(x, y):
+        product = tf.matmul(y, x, transpose_a=True)
+        return tf.transpose(keras_private.xla_barrier(product))
+
+    random = np.random.default_rng(0)
+    x, y = (tf.constant(random.normal(size=(4, size))) for size in (3, 2))
+    np.testing.assert_allclose(turned(x, y), tf.matmul(x, y, transpose_a=True))
+    text = turned.experimental_get_compiler_ir(x, y)(stage="hlo")
+    assert "opt-barrier" in text

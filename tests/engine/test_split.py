@@ -1,0 +1,196 @@
+"""Steps whose batch is split over the cores: they give what whole steps give."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerascale as ks
+from kerascale.engine.execution import split, step_functions
+from kerascale.engine.execution.modes import Form
+
+# 9 batches of 8, and one of 3. An odd number of parts: their sizes differ.
+X = np.random.default_rng(0).normal(size=(75, 4))
+Y = np.arange(75) % 3
+
+
+@pytest.fixture(autouse=True)
+def _three_parts_in_float64(monkeypatch):
+    monkeypatch.setattr(split, "num_parts", lambda batch_size: 3)
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+def _trained(kind, layers=list, x=X, y=Y, first=None, weighted=False, **compiled):
+    keras.utils.set_random_seed(1)  # Before the layers draw seeds of their own.
+    first = first or (lambda: keras.layers.Dense(8, activation="relu"))
+    hidden = [first(), *layers()]
+    model = ks.scale(
+        keras.Sequential([keras.Input(x.shape[1:], dtype=x.dtype), *hidden])
+    )
+    compiled = {k: v() if callable(v) else v for k, v in compiled.items()}
+    compiled = {
+        "optimizer": keras.optimizers.Adam(0.01, global_clipnorm=0.1),
+        "loss": "sparse_categorical_crossentropy",
+        "metrics": ["accuracy"],
+        **compiled,
+    }
+    model.compile(**compiled)
+    step_functions.set_form(model, Form(kind, 4))
+    keras.utils.set_random_seed(2)
+    weights = np.linspace(0.5, 2, len(x)) if weighted else None
+    history = model.fit(
+        x, y, batch_size=8, epochs=2, verbose=0, sample_weight=weights
+    ).history
+    return model, history
+
+
+def _differ(one, other):
+    """The largest difference of weights, optimizer and history."""
+    values = [
+        [*(v.numpy() for v in [*m.variables, *m.optimizer.variables]), *h.values()]
+        for m, h in (one, other)
+    ]
+    return max(
+        np.abs(np.asarray(a, float) - np.asarray(b, float)).max()
+        for a, b in zip(*values, strict=True)
+    )
+
+
+def _softmax():
+    return keras.layers.Dense(3, activation="softmax")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"layers": lambda: [_softmax()]}, marks=pytest.mark.slow),
+        {"layers": lambda: [ks.layers.Dropout(0.3, seed=7), _softmax()]},
+        pytest.param(
+            {"layers": lambda: [_softmax()], "weighted": True}, marks=pytest.mark.slow
+        ),
+        {
+            "layers": lambda: [keras.layers.Dense(3, kernel_regularizer="l2")],
+            "loss": lambda: keras.losses.SparseCategoricalCrossentropy(
+                from_logits=True, reduction="sum"
+            ),
+        },
+        {
+            "first": lambda: keras.layers.Embedding(5, 3),
+            "layers": lambda: [keras.layers.LSTM(4), _softmax()],
+            "x": np.random.default_rng(1).integers(0, 5, (75, 6)).astype("int32"),
+        },
+    ],
+)
+def test_split_equals_whole(options, capfd):
+    whole, parts = _trained("loop", **options), _trained("split", **options)
+    assert parts[0].train_function.kind == "split"
+    assert _differ(whole, parts) < 1e-10
+    losses = [step_functions.step_losses(model) for model, _ in (whole, parts)]
+    np.testing.assert_allclose(*losses, rtol=1e-10)
+    assert "not split" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("times", "comparisons"), [(1.0, 1), (np.nan, 2)])
+def test_parts_are_compared_once(times, comparisons, tmp_path, monkeypatch):
+    """Of what is not finite nothing is known."""
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
+    model, _ = _trained("loop", lambda: [_softmax()])
+    compared = []
+    difference = split.SplitStep._difference
+
+    def counted(self, *found):
+        compared.append(self)
+        return difference(self, *found)
+
+    monkeypatch.setattr(split.SplitStep, "_difference", counted)
+    batch = (tf.constant(X[:8] * times), tf.constant(Y[:8]))
+    for _ in range(2):  # As in the next process.
+        assert not split.SplitStep(model, 8, 3).problem(batch)
+    assert len(compared) == comparisons
+    assert not split.SplitStep(model, 8, 2).problem(batch)  # Other parts.
+    assert len(compared) == comparisons + 1
+
+
+@pytest.mark.slow
+def test_a_repeated_run_has_the_same_bits():
+    one, other = (
+        _trained("split", lambda: [ks.layers.Dropout(0.3, seed=7), _softmax()])
+        for _ in range(2)
+    )
+    assert _differ(one, other) == 0
+
+
+class Centered(keras.layers.Layer):
+    """Rows that know the mean of the batch, and say nothing of it."""
+
+    def call(self, x):
+        return x - tf.reduce_mean(x, 0)
+
+
+class Counting(keras.layers.Layer):
+    """It has a state of its own."""
+
+    def build(self, shape):
+        self.calls = self.add_weight(initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1)
+        return x
+
+
+@pytest.mark.parametrize(
+    ("layers", "compiled", "reason"),
+    [
+        (lambda: [keras.layers.BatchNormalization()], {}, "batch_norm"),
+        (lambda: [keras.layers.Dropout(0.3)], {}, "dropout"),
+        (lambda: [Centered()], {}, "the gradient of the parts differs from that of"),
+        (
+            list,
+            {"optimizer": lambda: keras.optimizers.SGD(gradient_accumulation_steps=2)},
+            "gradients are accumulated",
+        ),
+        (
+            lambda: [Counting()],
+            {},
+            "a step changes",
+        ),
+        (
+            lambda: [keras.layers.SpectralNormalization(keras.layers.Dense(4))],
+            {},
+            "",
+        ),
+    ],
+)
+def test_what_cannot_be_split_runs_whole_and_is_told(layers, compiled, reason, capfd):
+    def trained(kind):
+        return _trained(kind, lambda: [*layers(), _softmax()], **compiled)
+
+    whole, parts = trained("loop"), trained("split")
+    said = capfd.readouterr().err
+    assert "note: steps are not split" in said
+    assert reason in said
+    assert parts[0].train_function.kind == "loop"
+    assert _differ(whole, parts) == 0
+
+
+def test_the_mask_of_padding_is_split_only_where_it_can_be(capfd):
+    # The loss is divided by the number of valid positions of the whole batch.
+    x = np.random.default_rng(1).integers(0, 5, (75, 6)).astype("int32")
+
+    def trained(kind):
+        return _trained(
+            kind,
+            lambda: [_softmax()],
+            x,
+            x % 3,
+            first=lambda: keras.layers.Embedding(5, 3, mask_zero=True),
+        )
+
+    whole, parts = trained("loop"), trained("split")
+    assert "from each other" in capfd.readouterr().err
+    assert _differ(whole, parts) == 0
