@@ -304,7 +304,7 @@ def _versions() -> dict[str, str]:
     import keras
     import tensorflow as tf
 
-    from kerascale.engine.compat import keras_private
+    from kerascale.engine.compat import tensorflow_private
 
     return {
         "kerascale": __version__,
@@ -312,7 +312,7 @@ def _versions() -> dict[str, str]:
         "keras": keras.__version__,
         "python": platform.python_version(),
         # It decides the last bits, as a version does.
-        "onednn": keras_private.onednn(),
+        "onednn": tensorflow_private.onednn(),
     }
 
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from kerascale.datasets import Batches, Datasets, Stream, order
-from kerascale.datasets.bundle import Source
+from kerascale.datasets import Datasets
+from kerascale.datasets.source import Source
 from kerascale.errors import RefusedError, StoppedError
 from kerascale.training.evaluation import evaluate
 from kerascale.training.resume import Checkpoints
@@ -134,9 +133,9 @@ def limited(rehearsal: Rehearsal, datasets: Datasets, config: Any) -> Datasets:
         # An update takes this many batches.
         micro = getattr(config, "gradient_accumulation_steps", 1)
         sources = {
-            "train": _first(datasets.train, micro),
-            "validation": datasets.validation and _first(datasets.validation, 1),
-            "test": datasets.test and _first(datasets.test, 1),
+            "train": datasets.train.first(micro),
+            "validation": datasets.validation and datasets.validation.first(1),
+            "test": datasets.test and datasets.test.first(1),
         }
     else:
         train, once = _repeated(datasets.train, rehearsal.overfit_batches)
@@ -156,18 +155,9 @@ def limited_config(rehearsal: Rehearsal, config: Any) -> Any:
     return config
 
 
-def _first(source: Source, count: int) -> Source:
-    if isinstance(source, Stream):
-        return dataclasses.replace(source, batches=source.batches.take(count))
-    most = count * source.batch_size
-    return dataclasses.replace(source, num_examples=min(most, source.num_examples))
-
-
 def _repeated(source: Source, count: int) -> tuple[Source, Source]:
     """The first batches of the first epoch, as they are: again and again, and once."""
-    available = source.num_examples // source.batch_size
-    if isinstance(source, Batches):
-        available = max(1, available)
+    available = source.num_full_batches
     if count > available:
         raise RefusedError(
             f"overfit_batches: expected at most {available}, the full batches of an "
@@ -175,34 +165,7 @@ def _repeated(source: Source, count: int) -> tuple[Source, Source]:
         )
     # About as many steps as an epoch has: schedules count in epochs.
     times = max(1, min(source.steps_per_epoch, _MOST_STEPS) // count)
-    if isinstance(source, Stream):
-        # Kept in memory: a user's own order may be another each time.
-        kept = source.batches.take(count).cache()
-        once = dataclasses.replace(source, batches=kept)
-        return dataclasses.replace(source, batches=kept.repeat(times)), once
-    batch_size = min(source.batch_size, source.num_examples)
-    kept = count * batch_size
-    # In their own order they may be of one class. None of them is augmented.
-    chosen = order.shuffled(
-        tf.range(kept, dtype=tf.int64),
-        seed=source.seed,
-        epoch=0,
-        num_examples=source.num_examples,
-    )
-    gather = source.for_evaluation().gather
-
-    def again(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
-        return gather(tf.gather(chosen, indices % kept), epoch)
-
-    once = dataclasses.replace(
-        source,
-        gather=again,
-        plain_gather=None,
-        shuffle=False,
-        batch_size=batch_size,
-        num_examples=kept,
-    )
-    return dataclasses.replace(once, num_examples=times * kept), once
+    return source.repeated(count, times)
 
 
 def loss_before(

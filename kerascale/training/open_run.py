@@ -14,7 +14,7 @@ from kerascale.callbacks import Resumed
 from kerascale.config.fields import to_dict
 from kerascale.datasets import Datasets
 from kerascale.engine.collectives import consensus, replicas
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import tensorflow_private
 from kerascale.errors import RefusedError
 from kerascale.runs import files, layout
 from kerascale.runs.folder import RunFolder
@@ -137,7 +137,10 @@ def _refuse_other_run(
             ],
             heading=f"{path} holds a run with another configuration",
         )
-    onednn, now = (before.get("versions") or {}).get("onednn"), keras_private.onednn()
+    onednn, now = (
+        (before.get("versions") or {}).get("onednn"),
+        tensorflow_private.onednn(),
+    )
     if onednn not in (None, now):
         say(
             f"note: the run was begun with TensorFlow's oneDNN kernels {onednn}, and "

@@ -17,7 +17,7 @@ import tensorflow as tf
 from kerascale._version import __version__
 from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.execution.modes import Form, Kind
 from kerascale.runtime import xla_cache
 from kerascale.runtime.host import usable_cores
@@ -107,7 +107,7 @@ def _machine() -> list[Any]:
         for d in tf.config.list_physical_devices()
     ]
     versions = [tf.__version__, keras.__version__, __version__]
-    kernels = keras_private.onednn()
+    kernels = tensorflow_private.onednn()
     return [processor, usable_cores(), devices, versions, kernels]
 
 

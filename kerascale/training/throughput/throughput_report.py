@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kerascale.callbacks import Timing
-from kerascale.datasets import Batches, Datasets
+from kerascale.datasets import Datasets
+from kerascale.datasets.source import Source
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.execution import step_functions
 from kerascale.runs import layout, timeline
@@ -133,19 +135,11 @@ def _sum(
     return float(each.sum()), ""
 
 
-def _example_batch(source: object) -> tuple:
-    """A batch of the training, or of its shape where reading would cost something."""
-    if isinstance(source, Batches):
-        zero = tf.constant(0, tf.int64)
-        return source.batch(zero, zero)
-
-    def zeros(spec: tf.TensorSpec) -> tf.Tensor:
-        shape = [source.batch_size, *spec.shape[1:]]
-        if None in shape:
-            raise flops.UncountableError("batches differ in their shape")
-        return tf.zeros(shape, spec.dtype)
-
-    return tf.nest.map_structure(zeros, source.dataset().element_spec)
+def _example_batch(source: Source) -> Any:
+    batch = source.example_batch()
+    if batch is None:
+        raise flops.UncountableError("batches differ in their shape")
+    return batch
 
 
 def _peak(model: keras.Model) -> float | None:
