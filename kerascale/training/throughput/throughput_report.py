@@ -15,6 +15,7 @@ from kerascale.engine.execution import step_functions
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
+from kerascale.training.context import RunContext
 from kerascale.training.throughput import figures, flops, peak
 from kerascale.training.throughput.figures import Throughput
 
@@ -27,19 +28,16 @@ _NONE, _TOO_SHORT, _SHORT, _LONG = "none", "too short", "short", "long"
 
 
 def report_on(
-    model: keras.Model,
-    datasets: Datasets,
-    folder: RunFolder | None,
-    timed: Timing | None = None,
+    model: keras.Model, context: RunContext, timed: Timing | None = None
 ) -> None:
     """Says what was reached. All workers call it; nothing is done if none trained.
 
     Args:
         model: Trained.
-        datasets: The data.
-        folder: The run folder; None on a worker that is not the chief.
-        timed: What it was timed with; None on such a worker.
+        context: Of the training.
+        timed: The callback that timed it; None on a worker that is not the chief.
     """
+    datasets, folder = context.datasets, context.folder
     strategy = model.distribute_strategy
     told = consensus.from_chief(strategy, lambda: _length(timed))
     if told == _NONE:
