@@ -8,6 +8,8 @@ import pytest
 _HEAD = ("#", "fault", "expected", "seen", "seconds")
 _SEEN = pytest.StashKey[list]()
 _SECONDS = pytest.StashKey[float]()
+# The name of what a report carries, from one process to another if need be.
+_PROPERTY = "fault"
 
 
 class Line(NamedTuple):
@@ -21,7 +23,11 @@ class Line(NamedTuple):
 
 
 class FaultTable:
-    """A pytest plugin: notes the tests marked `fault`, and prints them as Markdown."""
+    """A pytest plugin: notes the tests marked `fault`, and prints them as Markdown.
+
+    Reports are made where a test runs, and collected where the table is printed: with
+    pytest-xdist these are two processes.
+    """
 
     def __init__(self):
         self._lines = {}
@@ -29,12 +35,25 @@ class FaultTable:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item, call):
         report = yield
-        mark = item.get_closest_marker("fault")
-        if mark is not None:
+        marks = list(item.iter_markers("fault"))
+        if marks:
             # Set up, call and tear down come one after the other.
             item.stash[_SECONDS] = item.stash.get(_SECONDS, 0.0) + call.duration
-            self._lines[item.nodeid] = self._line(item, mark, report)
+        for mark in marks:
+            line = self._line(item, mark, report)
+            report.user_properties.append((_PROPERTY, list(line)))
         return report
+
+    def pytest_runtest_logreport(self, report):
+        for name, value in report.user_properties:
+            if name != _PROPERTY:
+                continue
+            line = Line(*value)
+            key = report.nodeid, line.fault
+            before = self._lines.get(key)
+            if before and (before.seen == "FAILED" or not line.seen):
+                line = line._replace(seen=before.seen)
+            self._lines[key] = line
 
     def pytest_terminal_summary(self, terminalreporter):
         lines = markdown(list(self._lines.values()))
@@ -44,21 +63,26 @@ class FaultTable:
                 terminalreporter.write_line(line)
 
     def _line(self, item, mark, report):
-        before = self._lines.get(item.nodeid)
-        seen = "; ".join(item.stash.get(_SEEN, []))
-        if report.failed or (before and before.seen == "FAILED"):
+        _, fault, _ = mark.args
+        notes = item.stash.get(_SEEN, [])
+        seen = "; ".join(text for of, text in notes if of in (None, fault))
+        if report.failed:
             seen = "FAILED"
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
             seen = reason or "skipped"
-        elif before and not seen:
-            seen = before.seen
         return Line(*mark.args, seen, item.stash[_SECONDS])
 
 
-def note(item, text):
-    """Remembers what a test has observed."""
-    item.stash.setdefault(_SEEN, []).append(str(text))
+def note(item, text, fault=None):
+    """Remembers what a test has observed.
+
+    Args:
+        item: The test.
+        text: What it has observed.
+        fault: Which of several faults that it is marked with; None: each.
+    """
+    item.stash.setdefault(_SEEN, []).append((fault, str(text)))
 
 
 def markdown(lines):

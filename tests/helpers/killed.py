@@ -6,6 +6,9 @@ KERASCALE_TEST_EVENTS holds entries WHERE:NUMBER:WHAT, separated by commas. WHER
 process or, after `group-`, to its process group; or a name of `_ACTIONS`. Only worker
 KERASCALE_TEST_WORKER is meant, by default the chief; and only the first start of a job
 that is started again, unless KERASCALE_TEST_ALWAYS is set.
+
+An entry of the form START:WORKER:WHERE:NUMBER:WHAT says by itself in which start of a
+job, counted from 0, and to which worker it happens.
 """
 
 import errno
@@ -162,10 +165,13 @@ class Events(keras.callbacks.Callback):
 def make_callbacks(config):
     del config
     task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {"index": 0})
-    is_meant = task["index"] == int(os.environ.get("KERASCALE_TEST_WORKER", "0"))
-    again = heartbeat.restarted_in() and not os.environ.get("KERASCALE_TEST_ALWAYS")
-    if not is_meant or again:
-        return [Events([])]
+    restarts = sum(json.loads(os.environ.get(heartbeat.RESTARTS, "{}")).values())
     text = os.environ.get("KERASCALE_TEST_EVENTS", "")
-    entries = [tuple(entry.split(":")) for entry in text.split(",") if entry]
-    return [Events([(where, int(n), name) for where, n, name in entries])]
+    entries = []
+    for entry in filter(None, text.split(",")):
+        *whom, where, number, what = entry.split(":")
+        start, worker = map(int, whom or (0, os.environ["KERASCALE_TEST_WORKER"]))
+        is_now = start == restarts or os.environ.get("KERASCALE_TEST_ALWAYS")
+        if is_now and worker == task["index"]:
+            entries.append((where, int(number), what))
+    return [Events(entries)]

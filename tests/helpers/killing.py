@@ -1,5 +1,6 @@
 """Runs the recipe `killed.py`, and compares what such runs ended with."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -8,23 +9,32 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 import h5py
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from helpers.forks import Forks
+from kerascale.launch.environment import free_ports
 from kerascale.runs.checkpoint import Store
 
 RECIPE = pathlib.Path(__file__).with_name("killed.py")
 
 # Dropout, batch statistics, augmentation, AdamW and a cosine: all that has a state.
 FIELDS = (
-    "--residual True --filters 4 8 --dense-units 16 --optimizer adamw --schedule cosine"
-    " --augment-shift 0.1 --batch-size 64 --epochs 3"
+    "--residual True --filters 4 --dense-units 16 --optimizer adamw --schedule cosine"
+    " --augment-shift 0.1 --batch-size 64 --epochs 3 --execution fixed"
 ).split()
 STEPS = 18  # Batches of 64 in an epoch of 1,145 examples.
 ALL_STEPS = 3 * STEPS
+_LIMIT_SECONDS = 1200
+
+
+def soon(seconds):
+    """A limit in seconds, of a machine that is ours; longer on one that is busy."""
+    return seconds * max(2.0, 2 * os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 @dataclasses.dataclass
@@ -55,9 +65,15 @@ class Ended:
 
 @dataclasses.dataclass
 class Runner:
-    """Runs the recipe on the command line; things happen to it at chosen steps."""
+    """Runs the recipe on the command line; things happen to it at chosen steps.
+
+    Args:
+        folder: The working directory.
+        forks: Starts processes of one worker.
+    """
 
     folder: pathlib.Path
+    forks: Forks
 
     def command(self, run_dir, *arguments, workers=0, launch=(), fields=()):
         """What is typed; `workers` above 0 goes through `launch`."""
@@ -92,6 +108,10 @@ class Runner:
         command = self.command(
             run_dir, *arguments, workers=workers, launch=launch, fields=fields
         )
+        environ = self.environ(events=events, worker=worker, fault=fault, **more)
+        if not (workers or shell):
+            ended = self.forks.run(command[1:], cwd=self.folder, env=environ)
+            return Ended(*ended, time.monotonic())
         if shell:
             command = ["sh", "-c", shell, "sh", *command]
         finished = subprocess.run(
@@ -99,14 +119,69 @@ class Runner:
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=self.environ(events=events, worker=worker, fault=fault, **more),
-            timeout=400,
+            env=environ,
+            timeout=_LIMIT_SECONDS,
             check=False,
             start_new_session=True,
         )
         return Ended(
             finished.returncode, finished.stdout, finished.stderr, time.monotonic()
         )
+
+    def start(self, run_dir, *arguments, stdout, stderr, **environ):
+        """Starts one process, and does not wait for it."""
+        return self.forks.start(
+            self.command(run_dir, *arguments)[1:],
+            cwd=self.folder,
+            env=self.environ(**environ),
+            stdout=stdout.fileno(),
+            stderr=stderr.fileno(),
+        )
+
+    def two(self, *arguments, **environ):
+        """How two processes ended, started as a cluster manager does: at once.
+
+        Each has a folder of its own, as on two hosts without a shared disk: `host0/run`
+        and `host1/run`.
+        """
+        ports = free_ports(2)
+        with contextlib.ExitStack() as stack:
+            processes, files = [], []
+            for index in range(2):
+                host = self.folder / f"host{index}"
+                host.mkdir(exist_ok=True)
+                out = stack.enter_context(tempfile.TemporaryFile())
+                err = stack.enter_context(tempfile.TemporaryFile("w+"))
+                process = Runner(host, self.forks).start(
+                    "run",
+                    *arguments,
+                    stdout=out,
+                    stderr=err,
+                    TF_CONFIG=tf_config(ports, index),
+                    no_grpc_proxy="127.0.0.1",
+                    CUDA_VISIBLE_DEVICES="",
+                    # As `launch` sets it: threads add up in another order.
+                    TF_NUM_INTRAOP_THREADS="1",
+                    **environ,
+                )
+                stack.callback(process.kill)
+                processes.append(process)
+                files.append(err)
+            codes = [process.wait() for process in processes]
+            at = time.monotonic()
+            for file in files:
+                file.seek(0)
+            return [
+                Ended(code, "", file.read(), at)
+                for code, file in zip(codes, files, strict=True)
+            ]
+
+
+def tf_config(ports, index):
+    """What a cluster manager says to one of several workers on this machine."""
+    workers = [f"127.0.0.1:{port}" for port in ports]
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": workers}, "task": task})
 
 
 def state_of(run_dir):
@@ -126,6 +201,14 @@ def assert_same(run_dir, other):
     for name, array in ours.arrays.items():
         np.testing.assert_array_equal(array, theirs.arrays[name], name)
     assert ours.metadata["history"] == theirs.metadata["history"]
+
+
+def assert_same_so_far(run_dir, other):
+    """The losses of all steps that a run has made are those of another, bit by bit."""
+    ours = (pathlib.Path(run_dir) / "losses.bin").read_bytes()
+    theirs = (pathlib.Path(other) / "losses.bin").read_bytes()
+    assert ours
+    assert ours == theirs[: len(ours)]
 
 
 def assert_same_records(run_dir, other):

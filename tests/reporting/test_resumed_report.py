@@ -1,9 +1,11 @@
 """The report of a run that was stopped and went on is that of one that was not."""
 
 import re
+import shutil
 
 import pytest
-from helpers.killing import ALL_STEPS, STEPS
+from helpers.fault_fixtures import Stopped
+from helpers.killing import ALL_STEPS
 
 from kerascale.cli import main
 from kerascale.runs import timeline
@@ -29,23 +31,24 @@ def _assert_identical(run, undisturbed, capfd):
 
 
 def test_the_reports_are_equal_but_for_the_timeline(
-    train, undisturbed, tmp_path, monkeypatch, capfd
+    stopped, undisturbed, tmp_path, monkeypatch, capfd
 ):
-    run = tmp_path / "run"
-    stopped = train(run, events=f"step:{STEPS + 4}:SIGTERM")
-    assert stopped.returncode == 75, stopped.stderr
-    half = _report(run, monkeypatch)
-    assert "This run has not finished" in half
-    finished = train(run)
-    assert finished.returncode == 0, finished.stderr
-
+    half, run, other = (
+        shutil.copytree(folder, tmp_path / name / "run")
+        for folder, name in (
+            (stopped.half, "half"),
+            (stopped.whole, "whole"),
+            (undisturbed, "undisturbed"),
+        )
+    )
+    assert "This run has not finished" in _report(half, monkeypatch)
     ours = _report(run, monkeypatch)
-    theirs = _report(undisturbed, monkeypatch)
+    theirs = _report(other, monkeypatch)
     assert _TIMELINE.sub("", ours) == _TIMELINE.sub("", theirs)
     assert [(event["event"], event.get("step")) for event in timeline.read(run)] == [
         ("started", 0),
-        ("stopped on request", STEPS + 4),
-        ("resumed", STEPS + 4),
+        ("stopped on request", Stopped.STEP),
+        ("resumed", Stopped.STEP),
         ("finished", None),
     ]
     section = _TIMELINE.search(ours)[0]
@@ -53,7 +56,7 @@ def test_the_reports_are_equal_but_for_the_timeline(
     assert "resumed" in section
     assert "stopped on request" not in _TIMELINE.search(theirs)[0]
     monkeypatch.chdir(tmp_path)
-    _assert_identical(run, undisturbed, capfd)
+    _assert_identical(run, other, capfd)
 
 
 @pytest.mark.slow

@@ -1,11 +1,24 @@
-"""A killed run ends as if nothing had happened: the same command goes on."""
+"""A killed run ends as if nothing had happened: the same command goes on.
+
+What a run that was stopped once leaves is made once; several faults that do not depend
+on each other come to one run, one after the other.
+"""
 
 import os
+import shutil
 import signal
-import subprocess
 
 import pytest
-from helpers.killing import STEPS, assert_same, assert_same_records, state_of
+from helpers.fault_fixtures import Stopped
+from helpers.killing import (
+    ALL_STEPS,
+    STEPS,
+    assert_same,
+    assert_same_records,
+    assert_same_so_far,
+    soon,
+    state_of,
+)
 
 from kerascale.runs.checkpoint import Store
 
@@ -24,6 +37,7 @@ def test_killed_three_times_once_in_a_save(train, undisturbed, tmp_path, seen):
     third = train(run, *every, events=f"step:{STEPS + 9}:SIGKILL")
     assert third.returncode == -9
     assert "resuming at step" in third.stderr
+    assert_same_so_far(run, undisturbed)
     saved = Store(run / "checkpoints").newest()[0].step
     # The writer may have been in the middle of the last one.
     assert STEPS + 9 - saved <= 2 * 5
@@ -36,117 +50,117 @@ def test_killed_three_times_once_in_a_save(train, undisturbed, tmp_path, seen):
 
 
 @pytest.mark.fault(
-    2, "SIGTERM at any moment", "saved, exit 75 within 5 s, no step lost, same bits"
+    2, "SIGTERM in a step, to the group", "saved, exit 75 within 5 s, same bits"
 )
-@pytest.mark.parametrize(
-    ("what", "step"),
-    [
-        ("compile:0:SIGTERM", 1),
-        (f"step:{STEPS + 4}:group-SIGTERM", STEPS + 4),
-        ("validation:2:SIGTERM", STEPS),
-    ],
-    ids=["first compile", "step, to the group", "validation"],
-)
-def test_asked_to_stop(what, step, train, undisturbed, tmp_path, seen):
-    run = tmp_path / "run"
-    # A shell is in the group too.
-    stopped = train(run, events=what, shell='trap : TERM; "$@"; exit $?')
-    assert stopped.returncode == 75, stopped.stderr
-    assert f"stopped on request after step {step}" in stopped.text
-    seconds = stopped.seconds_after(what.rpartition(":")[2])
-    finished = train(run)
-    assert finished.returncode == 0, finished.stderr
-    assert f"resuming at step {step} " in finished.stderr
-    assert_same(run, undisturbed)
-    assert_same_records(run, undisturbed)
-    if not what.startswith("compile"):  # It ends when the compilation ends.
-        assert seconds < 5
-        seen(f"exit 75 in {seconds:.1f} s, same bits")
+def test_asked_to_stop(stopped, undisturbed, seen):
+    ended = stopped.stopped
+    assert ended.returncode == 75, ended.stderr
+    assert f"stopped on request after step {Stopped.STEP}" in ended.text
+    seconds = ended.seconds_after("group-SIGTERM")
+    assert seconds < soon(5)
+    assert_same_so_far(stopped.half, undisturbed)
+    assert stopped.finished.returncode == 0, stopped.finished.stderr
+    assert f"resuming at step {Stopped.STEP} " in stopped.finished.stderr
+    assert_same(stopped.whole, undisturbed)
+    assert_same_records(stopped.whole, undisturbed)
+    seen(f"exit 75 in {seconds:.1f} s, same bits")
 
 
-@pytest.mark.fault(
-    2, "SIGTERM in a save", "saved, exit 75 within 5 s, no step lost, same bits"
-)
-def test_asked_to_stop_in_a_save(train, undisturbed, tmp_path, seen):
+_SOONER = "SIGTERM in the first compile, in a validation, in a save"
+_TWICE = "a second SIGINT"
+
+
+@pytest.mark.fault(2, _SOONER, "saved, exit 75, no step lost, same bits")
+@pytest.mark.fault(2, _TWICE, "stops at once, exit 130, same bits")
+def test_asked_to_stop_again_and_again(train, undisturbed, tmp_path, seen):
+    """The last part is executed in another form."""
     run = tmp_path / "run"
-    stopped = train(
+    store = Store(run / "checkpoints")
+
+    def stops_after(step, stopped):
+        assert stopped.returncode == 75, stopped.stderr
+        assert f"stopped on request after step {step}" in stopped.text
+        assert store.steps()[-1] == step
+        assert_same_so_far(run, undisturbed)
+
+    # It ends when the compilation ends.
+    stops_after(1, train(run, events="compile:0:SIGTERM"))
+
+    in_save = train(
         run, "--save-every-steps", 5, fault="save:before-rename:term:from=10"
     )
-    assert stopped.returncode == 75, stopped.stderr
-    assert_goes_on_after_the_last_step(train, run, stopped)
-    assert_same(run, undisturbed)
-    seen("exit 75, same bits")
+    assert "resuming at step 1 " in in_save.stderr
+    saved = store.steps()[-1]
+    assert 10 <= saved < STEPS
+    stops_after(saved, in_save)
 
+    in_validation = train(run, events="validation:2:SIGTERM")
+    assert f"resuming at step {saved} " in in_validation.stderr
+    seconds = in_validation.seconds_after("SIGTERM")
+    assert seconds < soon(5)
+    stops_after(STEPS, in_validation)
+    seen(f"exit 75, in the validation in {seconds:.1f} s; same bits", _SOONER)
 
-def assert_goes_on_after_the_last_step(train, run, stopped):
-    step = Store(run / "checkpoints").steps()[-1]
-    assert f"stopped on request after step {step}" in stopped.text
-    finished = train(run)
-    assert finished.returncode == 0, finished.stderr
-    assert f"resuming at step {step} " in finished.stderr
+    at = STEPS + 9
+    twice = train(
+        run, "--save-every-steps", 2, events=f"step:{at}:SIGINT,step:{at}:SIGINT"
+    )
+    assert twice.returncode == 130, twice.stderr
+    assert f"resuming at step {STEPS} " in twice.stderr
+    seconds = twice.seconds_after("SIGINT")
+    assert seconds < soon(5)
+    assert_same_so_far(run, undisturbed)
+    seen(f"exit 130 in {seconds:.1f} s, the run goes on, same bits", _TWICE)
 
-
-@pytest.mark.fault(2, "a second SIGINT", "stops at once, exit 130")
-def test_a_second_interrupt(train, undisturbed, tmp_path, seen):
-    run = tmp_path / "run"
-    every = ("--save-every-steps", 2)
-    stopped = train(run, *every, events="step:9:SIGINT,step:9:SIGINT")
-    assert stopped.returncode == 130, stopped.stderr
-    assert stopped.seconds_after("SIGINT") < 5
-    assert train(run, *every).returncode == 0
-    assert_same(run, undisturbed)
-    seen("exit 130, the run goes on, same bits")
-
-
-@pytest.mark.fault(2, "SIGTERM before the first step", "exit 75, no folder is held")
-def test_asked_to_stop_before_the_first_step(train, tmp_path, seen):
-    command = train.command(tmp_path / "run")
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=train.environ(), stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stderr:
-            if line.startswith("data:"):
-                process.send_signal(signal.SIGTERM)
-                break
-        rest = process.stderr.read()
-        assert process.wait(30) == 75
-    assert "stopped on request" in rest
-    seen("exit 75")
-
-
-def test_another_size_of_executions_resumes_as_well(train, undisturbed, tmp_path):
-    run = tmp_path / "run"
-    stopped = train(run, events="step:7:SIGINT")
-    assert stopped.returncode == 75, stopped.stderr
     finished = train(run, "--steps-per-execution", 4)
     assert finished.returncode == 0, finished.stderr
     assert_same(run, undisturbed)
 
 
-def test_more_epochs_and_changes(train, tmp_path):
-    run = tmp_path / "run"
-    fields = ("--schedule", "constant")
-    assert train(run, fields=(*fields, "--epochs", "1")).returncode == 0
+@pytest.mark.fault(2, "SIGTERM before the first step", "exit 75, no folder is held")
+def test_asked_to_stop_before_the_first_step(train, tmp_path, seen):
+    reading, writing = map(os.fdopen, os.pipe(), "rw")
+    with reading, writing, open(os.devnull, "w") as nothing:
+        process = train.start(tmp_path / "run", stdout=nothing, stderr=writing)
+        writing.close()
+        for line in reading:
+            if line.startswith("data:"):
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = reading.read()
+        assert process.wait() == 75
+    assert "stopped on request" in rest
+    seen("exit 75")
+
+
+def test_more_epochs_and_changes(command):
+    run = command.folder / "run"
+
+    def train(*fields):
+        small = ("--units", "16", "--batch-size", "256", "--execution", "fixed")
+        return command("train", "mlp", *small, "--run-dir", run, *fields)
+
+    constant = ("--schedule", "constant", "--learning-rate", "0.01")
+    first = train(*constant, "--epochs", "1")
+    assert first.code == 0, first.text
     before, history = state_of(run)
     evaluation = (run / "evaluation.json").read_text()
-    again = train(run, fields=(*fields, "--epochs", "1"))
-    assert again.returncode == 0, again.stderr
-    assert "is finished: it is evaluated and saved once more" in again.stderr
+    again = train(*constant, "--epochs", "1")
+    assert again.code == 0, again.text
+    assert "is finished: it is evaluated and saved once more" in again.text
     assert state_of(run)[1] == history
     assert state_of(run)[0].step == before.step
     assert (run / "evaluation.json").read_text() == evaluation
-    changed = train(run, fields=(*fields, "--epochs", "2", "--learning-rate", "0.1"))
-    assert changed.returncode == 2
-    assert "learning_rate: expected 0.001, as in the run. Received: 0.1" in (
-        " ".join(changed.stderr.split())
-    )
+    changed = train(*constant, "--epochs", "2", "--learning-rate", "0.1")
+    assert changed.code == 2
+    assert "learning_rate: expected 0.01, as in the run. Received: 0.1" in changed.text
     assert (run / "evaluation.json").exists()
-    more = train(run, fields=(*fields, "--epochs", "2"))
-    assert more.returncode == 0, more.stderr
+    more = train(*constant, "--epochs", "2")
+    assert more.code == 0, more.text
     assert len(state_of(run)[1].splitlines()) == 3
-    fresh = train(run, "--fresh", fields=(*fields, "--epochs", "1"))
-    assert fresh.returncode == 0, fresh.stderr
-    (aside,) = tmp_path.glob("run.before-*")
+    fresh = train(*constant, "--epochs", "1", "--fresh")
+    assert fresh.code == 0, fresh.text
+    (aside,) = command.folder.glob("run.before-*")
     assert (aside / "model.keras").exists()
     assert len(state_of(run)[1].splitlines()) == 2
 
@@ -180,60 +194,61 @@ _DAMAGE = {
     "newest checkpoints truncated, overwritten, without a manifest",
     "each named with its reason, resumed from the one before, same bits",
 )
-def test_damaged_checkpoints(train, undisturbed, tmp_path, seen):
+@pytest.mark.fault(6, "all checkpoints damaged", "exit 1, never a start at step 0")
+def test_damaged_checkpoints(train, stopped, undisturbed, tmp_path, seen):
     run = tmp_path / "run"
-    many = ("--save-every-steps", 2, "--keep-checkpoints", 9)
-    stopped = train(run, *many, events="step:15:SIGTERM")
-    assert stopped.returncode == 75, stopped.stderr
-    store = Store(run / "checkpoints")
-    good, *bad = store.steps()[-1 - len(_DAMAGE) :]
-    folders = [run / "checkpoints" / f"{step:012d}" for step in bad]
-    for folder, damage in zip(folders, _DAMAGE.values(), strict=True):
+    shutil.copytree(stopped.half, run)
+    steps = Store(run / "checkpoints").steps()
+    folders = [run / "checkpoints" / f"{step:012d}" for step in steps]
+    for folder in folders:
+        (folder / "manifest.json").rename(folder / "moved")
+        (folder / "manifest.json").write_text("")
+    refused = train(run)
+    assert refused.returncode == 1
+    assert "expected a checkpoint that is whole" in refused.stderr
+    assert Store(run / "checkpoints").steps() == steps
+    seen("exit 1", "all checkpoints damaged")
+
+    for folder in folders:
+        (folder / "moved").rename(folder / "manifest.json")
+    good = steps[-1 - len(_DAMAGE)]
+    bad = folders[-len(_DAMAGE) :]
+    for folder, damage in zip(bad, _DAMAGE.values(), strict=True):
         damage(folder)
-    finished = train(run, *many)
+    finished = train(run, *Stopped.FLAGS)
     assert finished.returncode == 0, finished.stderr
-    for folder, reason in zip(folders, _DAMAGE, strict=True):
+    for folder, reason in zip(bad, _DAMAGE, strict=True):
         assert f"checkpoint skipped: {folder}:" in finished.text
         assert reason in finished.text
     assert f"resuming at step {good} " in finished.stderr
     assert_same(run, undisturbed)
-    seen(f"{len(bad)} skipped and named, same bits")
+    seen(
+        f"{len(bad)} skipped and named, same bits",
+        "newest checkpoints truncated, overwritten, without a manifest",
+    )
 
 
-@pytest.mark.fault(6, "all checkpoints damaged", "exit 1, never a start at step 0")
-def test_all_checkpoints_damaged(train, tmp_path, seen):
+def test_back_to_an_older_step(train, stopped, undisturbed, tmp_path):
     run = tmp_path / "run"
-    assert train(run, events="step:3:SIGTERM").returncode == 75
-    for manifest in run.glob("checkpoints/*/manifest.json"):
-        manifest.write_text("")
-    refused = train(run)
-    assert refused.returncode == 1
-    assert "expected a checkpoint that is whole" in refused.stderr
-    assert Store(run / "checkpoints").steps() == [3]
-    seen("exit 1")
-
-
-def test_back_to_an_older_step(train, undisturbed, tmp_path):
-    run = tmp_path / "run"
-    every = ("--save-every-steps", 5, "--keep-checkpoints", 9)
-    assert train(run, *every, events="step:21:SIGTERM").returncode == 75
-    refused = train(run, *every, "--resume-from", f"{run}:7")
+    shutil.copytree(stopped.half, run)
+    refused = train(run, *Stopped.FLAGS, "--resume-from", f"{run}:7")
     assert refused.returncode == 2
     assert "expected one of step 7" in refused.text
-    assert Store(run / "checkpoints").steps()[-1] == 21
-    back = train(run, *every, "--resume-from", f"{run}:10")
+    assert Store(run / "checkpoints").steps()[-1] == Stopped.STEP
+    back = train(run, *Stopped.FLAGS, "--resume-from", f"{run}:10")
     assert back.returncode == 0, back.stderr
-    assert "removed the checkpoints of steps [15, 18, 20, 21]" in back.text
+    removed = "removed the checkpoints of steps [12, 14, 16, 18, 20, 22]"
+    assert removed in back.text
     assert "resuming at step 10 " in back.stderr
     assert_same(run, undisturbed)
     assert_same_records(run, undisturbed)
 
 
-def test_another_run_goes_on_from_its_state(train, undisturbed, tmp_path):
-    assert train(tmp_path / "first", events="step:21:SIGTERM").returncode == 75
+def test_another_run_goes_on_from_its_state(train, stopped, undisturbed, tmp_path):
     other = tmp_path / "other"
-    finished = train(other, "--resume-from", tmp_path / "first")
+    finished = train(other, "--resume-from", stopped.half)
     assert finished.returncode == 0, finished.stderr
+    assert len((other / "losses.bin").read_bytes()) == 8 * ALL_STEPS
     assert_same(other, undisturbed)
     assert_same_records(other, undisturbed)
     assert (other / "evaluation.json").read_text() == (

@@ -1,0 +1,199 @@
+"""Starts Python commands by a fork of a process that has imported TensorFlow already.
+
+A command is a process of its own, with a session of its own, and can be killed; what it
+is spared is the import, which takes longer than most of what is tested. The process
+that is forked has only imported: it has run no operation of TensorFlow, which would
+have started threads that a fork does not have, and nothing of kerascale is loaded in
+it, so that all that kerascale reads from its environment is read anew.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import json
+import os
+import pathlib
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+_IMPORTED = ("tensorflow", "keras", "pandas", "h5py", "tyro", "typeguard", "PIL.Image")
+_LARGEST = 2**20
+
+
+class Forks:
+    """The process that is forked, and how to start commands with it.
+
+    Args:
+        folder: Where its socket is made.
+    """
+
+    def __init__(self, folder):
+        self.path = pathlib.Path(folder) / "forks"
+        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        ours, theirs = os.pipe()
+        # Its standard input is a pipe of this process, and ends with it.
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(self.path), str(theirs)],
+            env=environ,
+            stdin=subprocess.PIPE,
+            pass_fds=(theirs,),
+            start_new_session=True,
+        )
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as ready:
+            assert ready.read() == b"ready"
+
+    def start(self, arguments, *, cwd, env, stdout, stderr):
+        """Starts what `python ARGUMENTS` would.
+
+        Args:
+            arguments: `-m`, a module and its arguments; or a file and its own.
+            cwd: The working directory.
+            env: All of its environment.
+            stdout: Number of an open file.
+            stderr: Number of an open file.
+        """
+        return Forked(self.path, arguments, cwd, env, stdout, stderr)
+
+    def run(self, arguments, *, cwd, env):
+        """(exit code, standard output, standard error) of a command, when it ended."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = self.start(
+                arguments, cwd=cwd, env=env, stdout=out.fileno(), stderr=err.fileno()
+            )
+            code = process.wait()
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode(errors="replace"))
+        return code, *texts
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+class Forked:
+    """A process that was forked. What it has of `subprocess.Popen` means the same."""
+
+    def __init__(self, path, arguments, cwd, env, stdout, stderr):
+        self.returncode = None
+        request = {"arguments": list(map(str, arguments)), "cwd": str(cwd), "env": env}
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        data = json.dumps(request).encode() + b"\n"
+        socket.send_fds(self._socket, [data[:1]], [stdout, stderr])
+        self._socket.sendall(data[1:])
+        self._answers = self._socket.makefile("r")
+        self.pid = int(self._answers.readline())
+
+    def wait(self):
+        if self.returncode is None:
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+            self._socket.close()
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.returncode is None:
+            # It is gone as soon as it is killed.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+        return self.wait()
+
+
+def _main(path, ready):
+    for name in _IMPORTED:
+        __import__(name)
+    gc.collect()
+    gc.freeze()
+    command = _serve(path, ready)
+    if command is not None:  # Here is the process of a command.
+        command.run()
+
+
+def _serve(path, ready):
+    """Answers until standard input ends; returns in each process that it forks."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        os.write(int(ready), b"ready")
+        os.close(int(ready))
+        parent = os.getpid()
+        if os.fork() == 0:
+            # It kills the one that answers when the pipe ends.
+            os.read(0, 1)
+            os.kill(parent, signal.SIGKILL)
+            os._exit(0)
+        while True:
+            connection, _ = listening.accept()
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if os.fork() == 0:
+                listening.close()
+                return _attend(connection)
+            connection.close()
+
+
+def _attend(connection):
+    """Forks the command, and tells of it; returns in the command's process."""
+    first, files, _, _ = socket.recv_fds(connection, 1, 2)
+    data = first
+    while not data.endswith(b"\n"):
+        data += connection.recv(_LARGEST)
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        return _Command(**json.loads(data), files=files)
+    connection.sendall(f"{pid}\n".encode())
+    ended = 0
+    while not ended:
+        # Whoever asked is gone: so is what was asked for.
+        if select.select([connection], [], [], 0.02)[0]:
+            os.kill(pid, signal.SIGKILL)
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    with contextlib.suppress(OSError):
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+@dataclasses.dataclass
+class _Command:
+    arguments: list[str]
+    cwd: str
+    env: dict[str, str]
+    files: list[int]
+
+    def run(self):
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for number, file in enumerate((nothing, *self.files)):
+            os.dup2(file, number)
+            os.close(file)
+        os.chdir(self.cwd)
+        os.environ.clear()
+        os.environ.update(self.env)
+        paths = self.env.get("PYTHONPATH", "").split(os.pathsep)
+        sys.path[1:1] = [path for path in paths if path and path not in sys.path]
+        first, *rest = self.arguments
+        if first == "-m":
+            module, *rest = rest
+            sys.argv, sys.path[0] = [module, *rest], self.cwd
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        else:
+            sys.argv, sys.path[0] = [first, *rest], str(pathlib.Path(first).parent)
+            runpy.run_path(first, run_name="__main__")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
