@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fault.patched(_TREE)  # Before anything is run.
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kerascale-planted-") as folder:
-        runner = Runner(_TREE, pathlib.Path(folder), options.jobs)
+        runner = Runner(
+            _TREE, pathlib.Path(folder), options.jobs, named_only=options.named_only
+        )
         outcomes = []
         for outcome in runner.outcomes(faults):
             outcomes.append(outcome)
@@ -57,6 +59,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="faults by name")
     parser.add_argument("--room", help="those of one room")
     parser.add_argument("--list", action="store_true", help="name them, run nothing")
+    parser.add_argument(
+        "--named-only",
+        action="store_true",
+        help="only the tests that a fault names, not the rest of its room",
+    )
     parser.add_argument(
         "--jobs",
         type=int,

@@ -61,11 +61,20 @@ class Runner:
         tree: The tree to copy.
         folder: Where the copies are made.
         jobs: How many runs at a time.
+        named_only: Whether the rest of a room is left out where the named tests pass.
     """
 
-    def __init__(self, tree: pathlib.Path, folder: pathlib.Path, jobs: int) -> None:
+    def __init__(
+        self,
+        tree: pathlib.Path,
+        folder: pathlib.Path,
+        jobs: int,
+        *,
+        named_only: bool = False,
+    ) -> None:
         self._tree = tree
         self._jobs = jobs
+        self._named_only = named_only
         self._copies: queue.Queue[pathlib.Path] = queue.Queue()
         self._running: set[subprocess.Popen] = set()
         self._lock = threading.Lock()
@@ -114,7 +123,7 @@ class Runner:
         stages = [[f"{room}/{test}" for test in fault.tests], [room]]
         note = ""
         for named, tests in zip((True, False), stages, strict=True):
-            if not tests:
+            if not tests or (self._named_only and not named and fault.tests):
                 continue
             tested = self._pytest(copy, tests)
             if tested.code == _TESTS_FAILED and tested.failed:

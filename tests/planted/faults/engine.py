@@ -47,11 +47,7 @@ FAULTS = (
         "(divisor,) = all_reduce.all_reduce("
         "[tf.reduce_sum(_times_rows(weights, rows))])",
         "divisor = tf.reduce_sum(_times_rows(weights, rows))",
-        _equals("masked_sequences")
-        + (
-            "parity/test_matrix.py::test_equals_one_device"
-            "[reduction_mean_with_sample_weight-workers:2-float64]",
-        ),
+        _equals("masked_sequences"),
     ),
     Fault(
         "gradients-are-clipped-before-they-are-summed",
