@@ -29,8 +29,8 @@ FAULTS = (
     Fault(
         "early-stopping-forgets-how-long-it-waits",
         "callbacks/states.py",
-        '("wait", "stopped_epoch", "best", "best_epoch")',
-        '("stopped_epoch", "best", "best_epoch")',
+        "        setattr(callback, name, value)\n",
+        "        vars(callback).setdefault(name, value)\n",
         ("test_what_is_remembered.py",),
     ),
     Fault(

@@ -29,7 +29,7 @@ FAULTS = (
         "diagnostics/doctor/network.py",
         'return [Finding("port", "wrong", found, mend, values)]',
         'return [Finding("port", "ok", found, mend, values)]',
-        ("test_doctor.py::test_a_busy_port",),
+        ("test_ports.py",),
     ),
     Fault(
         "doctor-is-content-with-a-missing-package",
@@ -50,6 +50,6 @@ FAULTS = (
         "diagnostics/chaos/checksums.py",
         "return _bytes(head + np.ascontiguousarray(array).tobytes())",
         "return _bytes(head)",
-        ("test_chaos.py::test_one_changed_bit_is_seen",),
+        ("test_what_differs.py",),
     ),
 )

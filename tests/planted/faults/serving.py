@@ -8,14 +8,14 @@ FAULTS = (
         "serving/saved_model.py",
         'output_name: str = "probabilities"',
         'output_name: str = "outputs"',
-        ("test_saved_model.py::test_names_and_free_batch_dimension",),
+        ("test_saved_model.py::test_saved_model_cli_shows_the_names",),
     ),
     Fault(
         "classify-sorts-the-names",
         "serving/classify.py",
         "names = tf.constant([[*labels]], tf.string)",
         "names = tf.constant([sorted(labels)], tf.string)",
-        ("test_contents.py::test_classify_gives_names_and_the_scores_of_predict",),
+        ("test_class_names.py",),
     ),
     Fault(
         "previous-is-the-promoted-version",
