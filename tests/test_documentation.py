@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import test_architecture
 
 import kerascale as ks
 from kerascale.cli import COMMANDS
@@ -170,6 +171,16 @@ def test_the_two_commands_of_the_readme():
         "pip install . && kerascale train mlp",
         'pip install -e ".[dev]" && pytest',
     ]
+
+
+def test_rooms_are_those_that_there_are():
+    """In their order: `test_architecture.py` holds the imports to the same one."""
+    _, _, text = README.read_text().partition("## How it is built")
+    (rooms, *_) = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^(\w+)/  +\S", rooms, re.MULTILINE) == test_architecture.ROOMS
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", text.partition("| what ")[2]):
+        is_above = name.startswith(("recipes/", "data/", "docs/"))
+        assert (ROOT / name if is_above else ROOT / "kerascale" / name).exists(), name
 
 
 def test_pages_are_short():
