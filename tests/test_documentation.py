@@ -178,7 +178,7 @@ def test_rooms_are_those_that_there_are():
     _, _, text = README.read_text().partition("## How it is built")
     (rooms, *_) = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert re.findall(r"^(\w+)/  +\S", rooms, re.MULTILINE) == test_architecture.ROOMS
-    for name in re.findall(r"`([\w/]+(?:\.py|/))`", text.partition("| what ")[2]):
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", text.partition("|---|")[2]):
         is_above = name.startswith(("recipes/", "data/", "docs/"))
         assert (ROOT / name if is_above else ROOT / "kerascale" / name).exists(), name
 

@@ -20,8 +20,9 @@ FAULTS = (
     Fault(
         "the-file-of-config-wins-over-a-flag",
         "cli/train.py",
-        "return parsed.run, parsed.recipe, file",
-        'return parsed.run, dataclasses.replace(parsed.recipe, **file["fields"]), file',
+        "return parsed.run, parsed.checkpoints, parsed.recipe, file",
+        "return parsed.run, parsed.checkpoints, dataclasses.replace(\n"
+        '        parsed.recipe, **file["fields"]\n    ), file',
         ("test_arguments.py",),
     ),
     Fault(

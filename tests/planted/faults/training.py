@@ -29,15 +29,15 @@ FAULTS = (
     Fault(
         "the-rate-is-not-lowered-after-a-rollback",
         "training/fit.py",
-        "rate = resumed.rate * lower",
-        "rate = resumed.rate",
+        "rate = point.rate * lower",
+        "rate = point.rate",
         ("test_blow_ups.py::test_it_goes_back",),
     ),
     Fault(
         "one-rollback-too-many",
         "training/fit.py",
-        "if rollbacks >= plan.max_rollbacks:",
-        "if rollbacks > plan.max_rollbacks:",
+        "if rollbacks >= policy.max_rollbacks:",
+        "if rollbacks > policy.max_rollbacks:",
         ("test_blow_ups.py::test_a_rate_that_is_too_large",),
     ),
     Fault(
