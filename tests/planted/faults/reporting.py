@@ -15,7 +15,7 @@ FAULTS = (
         "reporting/comparison.py",
         "and run.evaluation == first.evaluation",
         "and bool(run.evaluation) == bool(first.evaluation)",
-        ("test_comparing.py",),
+        ("test_comparison.py",),
     ),
     Fault(
         "the-confusion-figure-is-transposed",
@@ -36,6 +36,6 @@ FAULTS = (
         "reporting/run_record.py",
         'curve = self.curve("val_loss") or self.curve("loss")',
         'curve = self.curve("loss")',
-        ("test_comparing.py",),
+        ("test_comparison.py",),
     ),
 )
