@@ -306,11 +306,6 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return list(model._flatten_layers())
 
 
-def own_strategy(model: keras.Model) -> tf.distribute.Strategy | None:
-    """The strategy in whose scope the model was made; None: the default one."""
-    return model._distribute_strategy
-
-
 def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
     """Gives an object's class another base, in place.
 
