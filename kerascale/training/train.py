@@ -17,15 +17,11 @@ from kerascale.callbacks import (
     StepLosses,
     Timing,
     Unwritten,
-    standard_callbacks,
-    worker_callbacks,
 )
 from kerascale.config import CheckpointPolicy, provenance
-from kerascale.config.fields import to_dict
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
 from kerascale.engine.collectives import consensus, replicas
-from kerascale.errors import RefusedError
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runs.run import Run
@@ -38,6 +34,8 @@ from kerascale.training import (
     finish,
     fit,
     open_run,
+    own_callbacks,
+    preconditions,
     warm_start,
 )
 from kerascale.training.build import make_datasets, make_model
@@ -197,8 +195,8 @@ def _prepare(
 ) -> tuple[Any, tf.distribute.Strategy, _Wishes]:
     """Configuration and strategy; what can be refused before data is read, is."""
     config = recipe.Config() if config is None else config
-    _refuse_other_backends()
-    _refuse_other_config(recipe, config)
+    preconditions.refuse_other_backends()
+    preconditions.refuse_other_config(recipe, config)
     config = dry_run.limited_config(wishes.dry, config)
     strategy = strategies.get(strategy)
     if not replicas.is_chief(strategy):
@@ -290,7 +288,7 @@ def _fit(
     stack.enter_context(timeline.recorded(folder and folder.path, done))
     _seed(context.config)
     unwritten = Unwritten(policy.on_save_failure)
-    own = _own_callbacks(context, unwritten, wishes.histograms)
+    own = own_callbacks.make(context, unwritten, wishes.histograms)
     timing, first, last = None, [], []
     if folder is not None:
         timing = Timing(steps_per_epoch)
@@ -330,24 +328,6 @@ def _finish(
     return metrics
 
 
-def _refuse_other_backends() -> None:
-    backend = keras.config.backend()
-    if backend != "tensorflow":
-        raise RefusedError(
-            "kerascale trains on Keras' TensorFlow backend. Received: the backend "
-            f"{backend!r}. Set KERAS_BACKEND=tensorflow, or unset it, before Python "
-            "starts."
-        )
-
-
-def _refuse_other_config(recipe: Recipe, config: Any) -> None:
-    if not isinstance(config, recipe.Config):
-        raise RefusedError(
-            f"config: expected {recipe.name}'s Config. Received: an object of type "
-            f"{type(config).__name__}."
-        )
-
-
 def _seed(config: Any) -> None:
     # Keras takes 32 bits of seed, for Python's and NumPy's generators.
     keras.utils.set_random_seed(getattr(config, "seed", 0) % 2**32)
@@ -360,25 +340,3 @@ def _describe(datasets: Datasets) -> str:
     # A text differs between Python versions, a file may change under its name.
     sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
     return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"
-
-
-def _own_callbacks(
-    context: RunContext, unwritten: Unwritten, histograms: bool
-) -> list[keras.callbacks.Callback]:
-    """The standard callbacks of the chief, or those of another worker."""
-    config, datasets = context.config, context.datasets
-    patience = getattr(config, "early_stopping_patience", None)
-    has_validation = datasets.validation is not None
-    if context.folder is None:
-        return worker_callbacks(has_validation, patience)
-    return standard_callbacks(
-        context.folder.path,
-        examples_per_epoch=datasets.train.num_examples,
-        steps_per_epoch=datasets.steps_per_epoch,
-        has_validation=has_validation,
-        early_stopping_patience=patience,
-        unwritten=unwritten,
-        fields=to_dict(config),
-        inputs=datasets.train.for_evaluation().dataset().element_spec[0],
-        histograms=histograms,
-    )
