@@ -7,7 +7,7 @@ from results import Results
 from table import PROPERTY
 
 # For two cores: workers wait for one another half of the time.
-GROUPS_AT_ONCE = 3
+GROUPS_AT_ONCE = 2
 
 _WANTED = pytest.StashKey[dict]()
 

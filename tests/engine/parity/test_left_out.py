@@ -9,7 +9,7 @@ import pytest
 SHOWN_BY = {
     "*before_norm/bias": "batch_normalization",
     "*/key/bias": "attention",
-    "*/query_key_value/bias": "recipe_transformer",
+    "*/query_key_value/bias": "recipe_language_model",
     "*project_BN/beta": "mobilenet_v2",
     "*expand_BN/moving_mean": "mobilenet_v2",
     "*Conv_1_bn/moving_mean": "mobilenet_v2",

@@ -7,11 +7,22 @@ TOLD = {
     "jit_compile_batch_normalization": "the step is not compiled by XLA",
     "batch_normalization": "1 BatchNormalization of functional set to",
 }
+# XLA takes longest.
+SLOW = "jit_compile_batch_normalization"
+CELLS = [
+    pytest.param(
+        name,
+        marks=[
+            pytest.mark.runs("mirrored:2", "float64", name),
+            *([pytest.mark.slow] if name == SLOW else []),
+        ],
+    )
+    for name in TOLD
+]
 QUIET = "uneven"
 
 
-@pytest.mark.runs("mirrored:2", "float64", *TOLD)
-@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("name", CELLS)
 def test_is_told_once(name, results):
     # Over five epochs, two evaluations and a prediction.
     assert results.log("mirrored:2", "float64", name).count(TOLD[name]) == 1

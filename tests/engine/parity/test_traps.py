@@ -19,7 +19,8 @@ class Trap:
         workaround: What can go from `kerascale.engine` when it passes.
         strategy: Under which it fails.
         precision: In which it runs.
-        slow: Whether only the full matrix has it: one case of a workaround is enough.
+        slow: Whether it is run before a release only: what plain Keras does changes
+            with its releases alone.
     """
 
     def __init__(
@@ -39,20 +40,25 @@ class Trap:
 
 TRAPS = [
     Trap("sgd", "the build from element_spec in prepare.py", "workers:2"),
-    Trap("steps_per_execution", "the loop of execution.py"),
+    Trap("steps_per_execution", "the loop of execution.py", slow=True),
     Trap("jit_compile", "_jit of step.py"),
     Trap("clipnorm", "the reduction before clipping in step.py", slow=True),
     Trap("global_clipnorm", "the reduction before clipping in step.py"),
     Trap("clipvalue", "the reduction before clipping in step.py", slow=True),
     Trap("uneven", "losses.py"),
-    Trap("empty_slice_dense", "the filler row of feed.py"),
+    Trap("empty_slice_dense", "the filler row of feed.py", slow=True),
     Trap("accumulation", "the accumulation of step.py"),
-    Trap("ema_overwrite", "_backend_apply_gradients of private_keras.py"),
-    Trap("overflow", "the reduction before the check", precision="mixed_float16"),
-    Trap("batch_normalization", "synchronization.py"),
+    Trap("ema_overwrite", "_backend_apply_gradients of private_keras.py", slow=True),
+    Trap(
+        "overflow",
+        "the reduction before the check",
+        precision="mixed_float16",
+        slow=True,
+    ),
+    Trap("batch_normalization", "synchronization.py", slow=True),
     Trap("stock_dropout_masks", "randomness.py"),
-    Trap("custom_train_step_even", "scale_loss of private_keras.py"),
-    Trap("masked_sequences", "the count of valid positions in losses.py"),
+    Trap("custom_train_step_even", "scale_loss of private_keras.py", slow=True),
+    Trap("masked_positions", "the count of valid positions in losses.py", slow=True),
 ]
 
 

@@ -17,13 +17,13 @@ def reduce_rate_on_plateau():
     )
 
 
-@case("LearningRateScheduler", default=("mirrored:4",))
+@case("LearningRateScheduler")
 def rate_scheduler():
     callback = keras.callbacks.LearningRateScheduler(lambda epoch: 0.5 / (1 + epoch))
     return trained(mlp(), fit={"callbacks": [callback]})
 
 
-@case("EarlyStopping, best weights restored", default=("workers:2",))
+@case("EarlyStopping, best weights restored")
 def early_stopping():
     callback = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
     return trained(

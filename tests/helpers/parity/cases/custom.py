@@ -93,12 +93,12 @@ class OwnLossOnTop(Network):
         return loss + 0.5 * ops.mean(y_pred[:, 0] ** 2)
 
 
-@case("custom train_step", default=("workers:2",), examples=151)
+@case("custom train_step", default=("mirrored:2", "workers:2"), examples=151)
 def custom_train_step():
     return trained(scaled(OwnStep()), n=151, validation=True)
 
 
-@case("custom train_step, batches that divide", default=("mirrored:2",))
+@case("custom train_step, batches that divide")
 def custom_train_step_even():
     return trained(scaled(OwnStep()), n=160)
 
@@ -132,7 +132,7 @@ def custom_train_step_extra_logs_steps_per_execution():
     return trained(scaled(ExtraLogs()), n=151, steps_per_execution=3)
 
 
-@case("custom compute_loss, a mean", default=("workers:2",))
+@case("custom compute_loss, a mean")
 def custom_compute_loss():
     return trained(scaled(OwnLoss()), validation=True)
 

@@ -55,7 +55,7 @@ def tf_data_padded():
     return result(model, history)
 
 
-@case("arrays, shuffled")
+@case("arrays, shuffled", default=("mirrored:2",))
 def arrays_shuffled():
     return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), fit={"shuffle": True})
 
@@ -70,7 +70,7 @@ def fit_twice():
     return result(model, second, x) | more
 
 
-@case("validation_split", default=("workers:2",), examples=145)
+@case("validation_split", examples=145)
 def validation_split():
     return trained(mlp(), n=181, fit={"validation_split": 0.2, "shuffle": True})
 

@@ -6,7 +6,7 @@ from building import BATCH, classes, mlp, numbers, result, trained
 from registry import case
 
 
-@case("steps_per_execution=3, 10 batches", default=("mirrored:2", "workers:2"))
+@case("steps_per_execution=3, 10 batches", default=("mirrored:2", "mirrored:4"))
 def steps_per_execution():
     return trained(
         mlp(),
@@ -48,7 +48,7 @@ def steps_per_epoch():
     return _repeated(1)
 
 
-@case("steps_per_epoch=7, steps_per_execution=4", default=("workers:2",))
+@case("steps_per_epoch=7, steps_per_execution=4")
 def steps_per_epoch_and_execution():
     return _repeated(4)
 
@@ -84,7 +84,7 @@ def jit_compile_steps_per_execution():
     )
 
 
-@case("jit_compile, synchronised BatchNorm", default=("mirrored:2",))
+@case("jit_compile, synchronised BatchNorm")
 def jit_compile_batch_normalization():
     layers = [
         keras.layers.Dense(8, name="before_norm"),
@@ -106,7 +106,7 @@ def jit_compile_ema():
     return trained(mlp(), optimizer=optimizer, jit_compile=True)
 
 
-@case("run_eagerly", default=("mirrored:4",))
+@case("run_eagerly")
 def run_eagerly():
     return trained(
         mlp(),

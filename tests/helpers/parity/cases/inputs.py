@@ -6,7 +6,7 @@ from building import classes, numbers, scaled, trained
 from registry import case
 
 
-@case("dict inputs", default=("mirrored:2",))
+@case("dict inputs")
 def dict_inputs():
     inputs = {"a": keras.Input((4,), name="a"), "b": keras.Input((2,), name="b")}
     joined = keras.layers.Concatenate()([inputs["a"], inputs["b"]])
@@ -15,7 +15,7 @@ def dict_inputs():
     return trained(scaled(keras.Model(inputs, y)), x, classes(145), validation=True)
 
 
-@case("tuple inputs", default=("mirrored:4",))
+@case("tuple inputs")
 def tuple_inputs():
     inputs = (keras.Input((4,)), keras.Input((3, 2)))
     joined = keras.layers.Concatenate()([inputs[0], keras.layers.Flatten()(inputs[1])])
@@ -24,7 +24,7 @@ def tuple_inputs():
     return trained(scaled(keras.Model(inputs, y)), x, classes(145), validation=True)
 
 
-@case("embedding of repeated ids, clipped", default=("workers:2",))
+@case("embedding of repeated ids, clipped", default=("mirrored:2",))
 def sparse_gradients():
     ids = np.random.default_rng(3).integers(0, 6, (145, 8))
     x = keras.Input((8,), dtype="int32")

@@ -44,7 +44,7 @@ def add_loss():
     return trained(mlp(hidden, MeanActivity()), validation=True)
 
 
-@case("class_weight", default=("mirrored:4",))
+@case("class_weight")
 def class_weight():
     return trained(
         mlp(), fit={"class_weight": {0: 0.2, 1: 1.0, 2: 5.0}}, validation=True
@@ -66,7 +66,7 @@ def reduction_sum():
     return trained(mlp(), loss=loss, optimizer=keras.optimizers.SGD(0.01))
 
 
-@case("reduction mean_with_sample_weight", default=("workers:2",))
+@case("reduction mean_with_sample_weight", default=("mirrored:2",))
 def reduction_mean_with_sample_weight():
     loss = keras.losses.SparseCategoricalCrossentropy(
         reduction="mean_with_sample_weight"
@@ -154,7 +154,7 @@ def _two_heads():
     )
 
 
-@case("several outputs, loss_weights as a list", default=("mirrored:4",))
+@case("several outputs, loss_weights as a list")
 def several_outputs():
     return trained(
         scaled(_two_heads()),
@@ -208,7 +208,6 @@ def _tagger():
 
 @case(
     "masked sequences of unequal length",
-    default=("mirrored:2",),
     precisions=("float64", "float32"),
 )
 def masked_sequences():
@@ -220,6 +219,15 @@ def masked_sequences():
         optimizer=keras.optimizers.Adam(0.01, clipnorm=0.1),
         validation=True,
     )
+
+
+@case("masked positions", default=("mirrored:2",))
+def masked_positions():
+    ids, labels = _sentences()
+    x = keras.Input((None,), dtype="int32")
+    y = keras.layers.Embedding(20, 5, mask_zero=True)(x)
+    y = keras.layers.Dense(3, activation="softmax")(y)
+    return trained(scaled(keras.Model(x, y)), ids, labels)
 
 
 @case("masked sequences with sample weights")

@@ -26,7 +26,7 @@ def metrics_of_two_classes():
     )
 
 
-@case("F1Score, MeanIoU, R2Score", default=("workers:2",))
+@case("F1Score, MeanIoU, R2Score")
 def metrics_of_several_classes():
     y = keras.utils.to_categorical(classes(145), 3)
     return trained(
@@ -74,7 +74,7 @@ def metrics_of_top_classes():
     )
 
 
-@case("regression metrics", default=("mirrored:4",))
+@case("regression metrics")
 def metrics_of_regression():
     return trained(
         mlp(outputs=2),

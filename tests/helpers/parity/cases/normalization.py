@@ -8,7 +8,7 @@ from registry import case
 
 @case(
     "BatchNormalization",
-    default=("mirrored:2", "workers:2"),
+    default=("mirrored:2",),
     precisions=("float64", "float32"),
 )
 def batch_normalization():
@@ -22,7 +22,7 @@ def batch_normalization():
     )
 
 
-@case("BatchNormalization of images", default=("mirrored:4",), examples=151)
+@case("BatchNormalization of images", examples=151)
 def batch_normalization_images():
     x = y = keras.Input((4, 4, 2))
     y = keras.layers.Conv2D(3, 3, use_bias=False)(y)

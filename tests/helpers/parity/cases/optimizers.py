@@ -60,7 +60,7 @@ def ftrl():
     )
 
 
-@case("Muon", default=("mirrored:4",))
+@case("Muon")
 def muon():
     return _with(keras.optimizers.Muon(0.01))
 
@@ -90,7 +90,7 @@ def constraints():
     return trained(mlp(hidden), optimizer=keras.optimizers.SGD(0.5, momentum=0.5))
 
 
-@case("learning-rate schedule by step", default=("workers:2",))
+@case("learning-rate schedule by step")
 def schedule():
     rates = keras.optimizers.schedules.CosineDecay(
         0.0, 40, warmup_target=0.5, warmup_steps=10

@@ -18,7 +18,7 @@ def _dropout_mlp(dropout):
     )
 
 
-@case("kerascale.layers.Dropout, odd width", default=("mirrored:4", "workers:2"))
+@case("kerascale.layers.Dropout, odd width", default=("mirrored:2",))
 def dropout():
     return trained(_dropout_mlp(ks.layers.Dropout), validation=True)
 
@@ -49,7 +49,7 @@ def dropout_accumulation():
     return trained(_dropout_mlp(ks.layers.Dropout), optimizer=optimizer)
 
 
-@case("Keras' Dropout: can be repeated", default=("mirrored:2",), deterministic=False)
+@case("Keras' Dropout: can be repeated", deterministic=False)
 def stock_dropout():
     return trained(_dropout_mlp(keras.layers.Dropout))
 

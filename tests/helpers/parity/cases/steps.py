@@ -7,7 +7,7 @@ from registry import case
 BOTH = ("float64", "float32")
 
 
-@case("SGD", default=("workers:2",), precisions=BOTH, examples=160)
+@case("SGD", precisions=BOTH, examples=160)
 def sgd():
     return trained(mlp(), n=160, validation=True)
 
@@ -32,7 +32,7 @@ def empty_slice_cnn():
     return trained(scaled(keras.Model(x, y)), numbers(145, 6, 6, 1))
 
 
-@case("last batch of one example: LSTM", default=("mirrored:4",))
+@case("last batch of one example: LSTM")
 def empty_slice_lstm():
     x = y = keras.Input((5, 2))
     y = keras.layers.LSTM(4)(y)

@@ -79,7 +79,7 @@ def accumulation_schedule_counts():
     return {"rates": np.array(rates)}
 
 
-@case("accumulation, global_clipnorm", default=("workers:2",))
+@case("accumulation, global_clipnorm")
 def accumulation_clipping():
     return trained(
         mlp(),
@@ -105,7 +105,7 @@ def accumulation_of_all_kinds():
     )
 
 
-@case("EMA, overwriting every 3 steps", default=("mirrored:2", "mirrored:4"))
+@case("EMA, overwriting every 3 steps")
 def ema_overwrite():
     return trained(
         mlp(),
