@@ -10,8 +10,13 @@ import hypothesis
 import pytest
 
 # The same examples in each run; others are searched for with HYPOTHESIS_PROFILE=search.
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("search", max_examples=2000)
+# How long one takes says how busy the machine is.
+_BUSY = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}
+hypothesis.settings.register_profile("same", derandomize=True, **_BUSY)
+hypothesis.settings.register_profile("search", max_examples=2000, **_BUSY)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
