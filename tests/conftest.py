@@ -27,6 +27,14 @@ importlib.import_module("kerascale")
 pytest_plugins = ["helpers.fault_fixtures", "table"]
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Bytes are no names: protocol buffers write a map in another order each time.
+
+    Processes that share the tests must call them the same.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(tryfirst=True)  # Before slow tests are left out.
 def pytest_collection_modifyitems(items):
     """Tests of XLA first: `train` turns op determinism on, which nothing turns off.
