@@ -66,7 +66,7 @@ class StoppedError(Exception):
     Args:
         step: Batches that have been trained; None: it was before the first one, or
             after the last.
-        is_kept: Whether the state was saved; a rehearsal's is not.
+        is_kept: Whether the state was saved; a dry run's is not.
     """
 
     def __init__(self, step: int | None, is_kept: bool = True) -> None:

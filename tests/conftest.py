@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 importlib.import_module("kerascale")
 
 
-pytest_plugins = ["helpers.fault_fixtures"]
+pytest_plugins = ["helpers.fault_fixtures", "table"]
 
 
 @pytest.hookimpl(tryfirst=True)  # Before slow tests are left out.

@@ -80,7 +80,7 @@ def test_wheel(wheel, tmp_path):
         "kerascale/recipes/mlp.py",
         "kerascale/data/digits/digits.csv",
         "kerascale/data/digits/README.md",
-        "kerascale/monitoring/shipped/alerts.yml",
+        "kerascale/runtime/prometheus/shipped/alerts.yml",
     ):
         assert name in names
     metadata = f"kerascale-{_version()}.dist-info/entry_points.txt"

@@ -6,13 +6,17 @@ from kerascale.callbacks.heartbeat import Heartbeat
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import HistoryRecord, MetricsRecord
-from kerascale.callbacks.save_checkpoints import Resumed, SaveCheckpoints
+from kerascale.callbacks.resume_point import ResumePoint
+from kerascale.callbacks.save_checkpoints import SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.callbacks.step_losses import StepLosses
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
 from kerascale.callbacks.timing import Timing
 from kerascale.engine.data.feed import SetEpoch
+
+# Its name in version 0.1.0.
+Resumed = ResumePoint
 
 __all__ = [
     "ExportMetrics",
@@ -21,6 +25,7 @@ __all__ = [
     "HistoryRecord",
     "MetricsRecord",
     "Progress",
+    "ResumePoint",
     "Resumed",
     "SaveCheckpoints",
     "SaveWeights",

@@ -16,7 +16,6 @@ from kerascale.runtime.console import say
 
 # TensorBoard looks for `tfevents`. One file for each part of a run: where it is cut
 # and goes on, what is read while that happens still fits.
-EVENTS = "events.out.tfevents.kerascale"
 
 
 class EventsFile:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kerascale.datasets.bundle import Source
+from kerascale.datasets.source import Source
 from kerascale.runtime.prometheus.training_state import TrainingState
 
 # Loss and learning rate are read from the device no more often than this: a reader

@@ -1,7 +1,6 @@
 """Saves the state of a run, and gives it back where a run goes on."""
 
 import collections
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,43 +11,13 @@ import numpy as np
 
 from kerascale.callbacks import states
 from kerascale.callbacks.deferred_writes import RecordFile
+from kerascale.callbacks.resume_point import ResumePoint
 from kerascale.engine import state
 from kerascale.engine.collectives import stop_votes
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 from kerascale.optimizers import rollback_rates
 from kerascale.runs.checkpoint import Writer
 from kerascale.runtime import interrupts
-
-
-@dataclasses.dataclass(frozen=True)
-class Resumed:
-    """Where a run goes on.
-
-    Args:
-        epoch: Epochs that are done.
-        step: Batches of the next epoch that are done.
-        history: Name -> value of each epoch that is done.
-        callbacks: What callbacks remember, as `states.get_states` gives it.
-        stop: Whether training had ended, by early stopping.
-        rollbacks: How often the run went back from a blow-up.
-        rate: What the learning rate was multiplied by for it.
-        lower: The part of it that the saved rate does not hold yet.
-        arrays: What `engine.state` captured; None on a worker that is not the chief.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    callbacks: list[dict[str, Any]] | None = None
-    stop: bool = False
-    rollbacks: int = 0
-    rate: float = 1.0
-    lower: float = 1.0
-    arrays: Mapping[str, np.ndarray] | None = None
-
-    def done(self, steps_per_epoch: int) -> int:
-        """Batches that have been trained in all epochs."""
-        return self.epoch * steps_per_epoch + self.step
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -88,7 +57,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         every_steps: int | None = None,
         every_seconds: float | None = None,
         save_first: bool = False,
-        resumed: Resumed | None = None,
+        resumed: ResumePoint | None = None,
         failed: Sequence[SaveFailedError] = (),
         saved: Callable[[], None] = lambda: None,
     ) -> None:
@@ -105,7 +74,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._resumed = resumed
         self._failed = failed
         self._on_saved = saved
-        begin = resumed or Resumed()
+        begin = resumed or ResumePoint()
         self.history = {name: list(values) for name, values in begin.history.items()}
         self.rollbacks = begin.rollbacks
         self._rate = begin.rate

@@ -12,9 +12,7 @@ from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.records import HistoryRecord, MetricsRecord
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
-
-BEST_WEIGHTS = "best.weights.h5"
-LAST_WEIGHTS = "last.weights.h5"
+from kerascale.runs import layout
 
 
 def standard_callbacks(
@@ -24,10 +22,6 @@ def standard_callbacks(
     steps_per_epoch: int,
     has_validation: bool,
     early_stopping_patience: int | None,
-    history_name: str,
-    metrics_name: str,
-    checkpoints_name: str,
-    tensorboard_name: str,
     unwritten: Unwritten | None = None,
     fields: Mapping[str, Any] | None = None,
     inputs: Any = None,
@@ -43,29 +37,25 @@ def standard_callbacks(
             `loss`.
         early_stopping_patience: Epochs without improvement before `fit` stops; or
             None.
-        history_name: File for the history.
-        metrics_name: File for the records with times.
-        checkpoints_name: Folder for the best and the last weights.
-        tensorboard_name: Folder for TensorBoard.
         unwritten: What happens where a file cannot be written; None: training stops.
         fields: See `TensorBoardRecord`.
         inputs: See `TensorBoardRecord`.
         histograms: See `TensorBoardRecord`.
     """
     monitor = _monitor(has_validation)
-    checkpoints = folder / checkpoints_name
+    checkpoints = folder / layout.CHECKPOINTS
     callbacks: list[keras.callbacks.Callback] = [
         # First: nothing below may save what is not finite.
         FailOnNonFinite(),
-        SaveWeights(checkpoints / BEST_WEIGHTS, monitor, unwritten),
-        SaveWeights(checkpoints / LAST_WEIGHTS, unwritten=unwritten),
+        SaveWeights(checkpoints / layout.BEST_WEIGHTS, monitor, unwritten),
+        SaveWeights(checkpoints / layout.LAST_WEIGHTS, unwritten=unwritten),
         # A run that goes on finds what it wrote before.
-        HistoryRecord(folder / history_name, unwritten),
+        HistoryRecord(folder / layout.HISTORY, unwritten),
         MetricsRecord(
-            folder / metrics_name, examples_per_epoch, unwritten, steps_per_epoch
+            folder / layout.METRICS, examples_per_epoch, unwritten, steps_per_epoch
         ),
         TensorBoardRecord(
-            folder / tensorboard_name,
+            folder / layout.TENSORBOARD,
             unwritten,
             steps_per_epoch=steps_per_epoch,
             fields=fields,

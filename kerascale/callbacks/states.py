@@ -9,19 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerascale.engine.compat import keras_private
 from kerascale.errors import RefusedError
-
-# Keras' callback -> the attributes in which it remembers.
-_ATTRIBUTES: dict[type, tuple[str, ...]] = {
-    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch"),
-    keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
-    keras.callbacks.ModelCheckpoint: (
-        "best",
-        "epochs_since_last_save",
-        "_batches_seen_since_last_saving",
-        "_last_batch_seen",
-    ),
-}
 
 
 def get_states(callbacks: list[keras.callbacks.Callback]) -> list[dict[str, Any]]:
@@ -81,7 +70,7 @@ def _stable(name: str) -> str:
 def _get(callback: keras.callbacks.Callback) -> Any:
     if hasattr(callback, "get_state"):
         return callback.get_state()
-    for kind, names in _ATTRIBUTES.items():
+    for kind, names in keras_private.CALLBACK_MEMORY.items():
         if isinstance(callback, kind):
             state = {
                 n: _plain(getattr(callback, n)) for n in names if _has(callback, n)

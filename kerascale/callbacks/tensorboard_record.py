@@ -13,9 +13,10 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from kerascale.callbacks.deferred_writes import Unwritten
-from kerascale.callbacks.events_file import EVENTS, EventsFile
+from kerascale.callbacks.events_file import EventsFile
 from kerascale.callbacks.intervals import Intervals
 from kerascale.optimizers import rollback_rates
+from kerascale.runs import layout
 from kerascale.runtime.console import say
 
 # One that is larger is no picture any more.
@@ -57,7 +58,7 @@ class TensorBoardRecord(keras.callbacks.Callback):
         places = {"run": folder}
         places |= {part: folder / part for part in ("train", "validation")}
         self._parts = {
-            part: EventsFile(place / EVENTS, unwritten)
+            part: EventsFile(place / layout.EVENTS, unwritten)
             for part, place in places.items()
         }
         self._steps_per_epoch = steps_per_epoch

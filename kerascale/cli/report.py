@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.errors import RefusedError
+from kerascale.runs import layout
 
 _USAGE = "RUN [--output FILE] [--png DIR] [--json]"
 
@@ -37,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
 
     packages.refuse_without_packages("report")
     recorded = reporting.read(path)
-    output = pathlib.Path(options.output or os.path.join(path, "report.html"))
+    output = pathlib.Path(options.output or os.path.join(path, layout.REPORT))
     folder = None if options.png is None else pathlib.Path(options.png)
     problems = [
         *output_paths.problems_with_page("--output", output),

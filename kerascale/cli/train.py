@@ -5,15 +5,12 @@ import pathlib
 import shlex
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
-from kerascale.config import provenance
+from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.fields import (
-    Limits,
-    NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     from_dict,
     read_file,
@@ -46,27 +43,6 @@ class Options:
     """Start from the weights of this run folder, .keras or .weights.h5 file."""
     init_partial: bool = False
     """Start from those weights of --init-from that match, and list the others."""
-    fresh: bool = False
-    """Begin anew where --run-dir holds a run; the old folder is renamed."""
-    resume_from: str | None = None
-    """Begin with the state of another run: its folder, or FOLDER:STEP."""
-    allow_changes: tuple[str, ...] = ()
-    """Fields that may differ from those of the run that goes on in --run-dir."""
-    save_every_steps: PositiveInt | None = None
-    """Batches between two saves of the state, beside those after each epoch."""
-    save_every_seconds: PositiveFloat | None = 600.0
-    """Seconds between two saves of the state; None: no such saves."""
-    keep_checkpoints: PositiveInt = 2
-    """How many of the newest saved states stay."""
-    on_nan: Literal["stop", "rollback"] = "stop"
-    """When the loss or a weight becomes NaN or infinite: stop, or go back to the
-    newest saved state with a lower learning rate."""
-    max_rollbacks: NonNegativeInt = 3
-    """How often a run may go back."""
-    rollback_factor: Annotated[float, Limits(above=0, below=1)] = 0.5
-    """What the learning rate is multiplied by each time."""
-    on_save_failure: Literal["continue", "stop"] = "continue"
-    """When the state cannot be saved, such as on a full disk: go on, or stop."""
     fast_dev_run: bool = False
     """One update, and one batch of validation and evaluation, to see that all of it
     works. No run folder is left."""
@@ -93,22 +69,23 @@ def run(arguments: Sequence[str]) -> None:
         arguments, ["RECIPE"], program="kerascale train", usage=_USAGE
     )
     recipe = load_recipe(name)
-    options, config, file = _parse(recipe, rest)
-    told = {
+    options, policy, config, file = _parse(recipe, rest)
+    value_sources = {
         **dict.fromkeys(file["fields"], provenance.FILE),
         **dict.fromkeys(parsing.flags_given(rest), provenance.COMMAND_LINE),
     }
     heartbeat.start()
     with interrupts.on_signals():
-        _run(recipe, options, config, file, told)
+        _run(recipe, options, policy, config, file, value_sources)
 
 
 def _run(
     recipe: Recipe,
     options: Options,
+    policy: CheckpointPolicy,
     config: Any,
     file: dict[str, Any],
-    told: dict[str, str],
+    value_sources: dict[str, str],
 ) -> None:
     began = time.monotonic()
 
@@ -117,7 +94,6 @@ def _run(
     from kerascale.engine.collectives import replicas
     from kerascale.runs import files, layout
     from kerascale.training import train
-    from kerascale.training.resume import Checkpoints
 
     strategy = strategies.get(options.strategy, tpu=options.tpu)
     result = train.train(
@@ -127,21 +103,10 @@ def _run(
         run_dir=options.run_dir,
         init_from=options.init_from,
         init_partial=options.init_partial,
-        checkpoints=Checkpoints(
-            every_steps=options.save_every_steps,
-            every_seconds=options.save_every_seconds,
-            fresh=options.fresh,
-            resume_from=options.resume_from,
-            keep=options.keep_checkpoints,
-            allow_changes=options.allow_changes,
-            on_nan=options.on_nan,
-            max_rollbacks=options.max_rollbacks,
-            rollback_factor=options.rollback_factor,
-            on_save_failure=options.on_save_failure,
-        ),
+        checkpoints=policy,
         fast_dev_run=options.fast_dev_run,
         overfit_batches=options.overfit_batches,
-        told=told,
+        told=value_sources,
         metrics_port=options.metrics_port,
         metrics_host=options.metrics_host,
         histograms=options.histograms,
@@ -187,7 +152,7 @@ def _run(
 
 def _parse(
     recipe: Recipe, arguments: Sequence[str]
-) -> tuple[Options, Any, dict[str, Any]]:
+) -> tuple[Options, CheckpointPolicy, Any, dict[str, Any]]:
     """The flags of `train`, the recipe's configuration, and the file of --config."""
     program = f"kerascale train {recipe.name}"
     path = _value_of(arguments, "--config")
@@ -202,16 +167,20 @@ def _parse(
     )
     command = dataclasses.make_dataclass(
         "Train",
-        [("run", Options), ("recipe", recipe.Config)],
+        [
+            ("run", Options),
+            ("checkpoints", CheckpointPolicy),
+            ("recipe", recipe.Config),
+        ],
     )
     parsed = parsing.parse(
         command,
         arguments,
         program=program,
         description=recipe.doc.strip(),
-        default=command(options, defaults),
+        default=command(options, CheckpointPolicy(), defaults),
     )
-    return parsed.run, parsed.recipe, file
+    return parsed.run, parsed.checkpoints, parsed.recipe, file
 
 
 def _refuse_other_recipe(recipe: Recipe, source: str | None, path: str | None) -> None:

@@ -1,5 +1,6 @@
 """Configurations: their fields, the recipes that have them, where values came from."""
 
+from kerascale.config.checkpoint_policy import CheckpointPolicy, Checkpoints
 from kerascale.config.fields import (
     Limits,
     NonNegativeFloat,
@@ -19,6 +20,8 @@ from kerascale.config.training_config import (
 )
 
 __all__ = [
+    "CheckpointPolicy",
+    "Checkpoints",
     "Execution",
     "ImageConfig",
     "Initializer",

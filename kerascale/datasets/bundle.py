@@ -1,33 +1,16 @@
 """`Datasets`: what a recipe's `make_datasets` returns."""
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets.info import DataInfo
+from kerascale.datasets.source import Source
+from kerascale.datasets.stream import Stream
 from kerascale.errors import RefusedError
-
-
-class Source(Protocol):
-    """One split in batches. `Batches` is one; `Stream` wraps a `tf.data.Dataset`."""
-
-    @property
-    def steps_per_epoch(self) -> int: ...
-
-    @property
-    def batch_size(self) -> int: ...
-
-    @property
-    def num_examples(self) -> int: ...
-
-    def dataset(self) -> tf.data.Dataset: ...
-
-    def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset: ...
-
-    def for_evaluation(self) -> "Source": ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,46 +50,6 @@ class Datasets:
         return keras.layers.Normalization(
             axis=axis, mean=self.mean, variance=self.variance, name="normalization"
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Stream:
-    """A user's own `tf.data.Dataset` of batches (x, y), as one split.
-
-    Its order is the user's own: shuffle it with a seed, or the run cannot be
-    repeated.
-
-    Args:
-        batches: A finite dataset of known cardinality.
-        batch_size: Examples in a batch.
-        first_step: Batches of the first epoch that is read which were done before.
-            They are read again, and dropped.
-    """
-
-    batches: tf.data.Dataset
-    batch_size: int
-    first_step: int = 0
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return int(self.batches.cardinality())
-
-    @property
-    def num_examples(self) -> int:
-        return self.steps_per_epoch * self.batch_size
-
-    def dataset(self) -> tf.data.Dataset:
-        return self.batches
-
-    def epoch_dataset(self, epoch: tf.Variable) -> tf.data.Dataset:
-        del epoch  # The user's pipeline has an order of its own.
-        return self.batches
-
-    def for_evaluation(self) -> "Stream":
-        return self
-
-    def starting_at(self, step: int) -> "Stream":
-        return dataclasses.replace(self, first_step=step)
 
 
 def from_tf_data(

@@ -53,6 +53,13 @@ class Batches:
             self, gather=gather, shuffle=False, plain_gather=None
         )
 
+    is_indexed = True
+
+    @property
+    def num_full_batches(self) -> int:
+        """Batches in one pass that have `batch_size` examples; at least 1."""
+        return max(1, self.num_examples // self.batch_size)
+
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass, the last partial one included."""
@@ -140,6 +147,45 @@ class Batches:
             step: How many: from 0 to `steps_per_epoch`.
         """
         return dataclasses.replace(self, first_step=step)
+
+    def first(self, num_batches: int) -> "Batches":
+        """The first batches of each epoch alone."""
+        most = num_batches * self.batch_size
+        return dataclasses.replace(self, num_examples=min(most, self.num_examples))
+
+    def repeated(self, num_batches: int, times: int) -> tuple["Batches", "Batches"]:
+        """The first batches of the first epoch, as they are, `times` times; and once.
+
+        In their own order they may be of one class: they are drawn as epoch 0 has
+        them, and none of them is augmented.
+        """
+        batch_size = min(self.batch_size, self.num_examples)
+        kept = num_batches * batch_size
+        chosen = order.shuffled(
+            tf.range(kept, dtype=tf.int64),
+            seed=self.seed,
+            epoch=0,
+            num_examples=self.num_examples,
+        )
+        gather = self.for_evaluation().gather
+
+        def again(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
+            return gather(tf.gather(chosen, indices % kept), epoch)
+
+        once = dataclasses.replace(
+            self,
+            gather=again,
+            plain_gather=None,
+            shuffle=False,
+            batch_size=batch_size,
+            num_examples=kept,
+        )
+        return dataclasses.replace(once, num_examples=times * kept), once
+
+    def example_batch(self) -> tuple[Any, Any]:
+        """The first batch of the first epoch."""
+        zero = tf.constant(0, tf.int64)
+        return self.batch(zero, zero)
 
     def epoch_dataset(
         self, epoch: tf.Variable, first_step: tf.Variable | None = None

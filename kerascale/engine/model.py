@@ -8,7 +8,7 @@ import tensorflow as tf
 from kerascale.config import Execution
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
-from kerascale.engine.data import fit_arguments, shard
+from kerascale.engine.data import batch_checks, fit_arguments, shard
 from kerascale.engine.execution import (
     autotune,
     kept_programs,
@@ -16,13 +16,13 @@ from kerascale.engine.execution import (
     prediction,
     step_functions,
 )
-from kerascale.engine.step import build, metrics, preconditions, step_loss
+from kerascale.engine.step import build, metrics, step_loss
 from kerascale.errors import RefusedError
 
 kept_programs.fetch()
 
 
-class Engine(keras.Model):
+class Engine(keras_private.SymbolicBuild, keras.Model):
     """A `keras.Model` with the engine: what `Model` and `scale` have in common.
 
     It stands at Keras' own extension points: `train_step`, `test_step`,
@@ -173,13 +173,11 @@ class Engine(keras.Model):
             self.predict_function = prediction.predict(self)
         return self.predict_function
 
-    def _maybe_symbolic_build(
-        self, iterator: Any = None, data_batch: Any = None
-    ) -> None:
+    def build_for(self, data_adapter: Any, data_batch: Any) -> None:
         spec = data_batch
-        if iterator is not None:
-            spec = getattr(iterator.data_adapter, "batch_spec", None)
-            skip = getattr(iterator.data_adapter, "skip", 0)
+        if data_adapter is not None:
+            spec = getattr(data_adapter, "batch_spec", None)
+            skip = getattr(data_adapter, "skip", 0)
             if skip or (spec is not None and mode_of_model.kind(self) != "loop"):
                 # What is restored in the middle of an epoch must be there; and a
                 # program makes no variables.
@@ -240,7 +238,7 @@ class Engine(keras.Model):
             shuffle=shuffle,
             class_weight=class_weight,
         )
-        preconditions.check_steps(
+        batch_checks.check_steps(
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
         )
         if validation_data is not None:
@@ -256,7 +254,7 @@ class Engine(keras.Model):
                 steps=validation_steps,
                 shuffle=False,
             )
-            preconditions.check_steps(
+            batch_checks.check_steps(
                 "validation_steps", validation_steps, validation_data.num_batches
             )
         callbacks = fit_arguments.with_epoch(callbacks, data)
@@ -320,7 +318,7 @@ class Engine(keras.Model):
                 steps=steps,
                 shuffle=False,
             )
-            preconditions.check_steps("steps", steps, x.num_batches)
+            batch_checks.check_steps("steps", steps, x.num_batches)
             y = sample_weight = batch_size = None
         return super().evaluate(
             x,

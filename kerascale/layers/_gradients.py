@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import tensorflow_private
 
 # In the names of products that are sums: no operations of the model.
 SUM = "sum_as_product"
@@ -114,7 +114,7 @@ def kernel_gradient(rows: tf.Tensor, upstream: tf.Tensor) -> Any:
     if upstream.shape[1] < _MANY_UNITS and is_compiled_for_cpu():
         product = tf.matmul(upstream, rows, transpose_a=True)
         # Without the barrier XLA would turn it around again.
-        product = tf.transpose(keras_private.xla_barrier(product))
+        product = tf.transpose(tensorflow_private.xla_barrier(product))
     else:
         product = tf.matmul(rows, upstream, transpose_a=True)
     return product, gradient
@@ -165,7 +165,7 @@ def column_sums(rows: tf.Tensor) -> tf.Tensor:
 
 def is_compiled_for_cpu() -> bool:
     """Whether XLA compiles what is traced now, and all devices are CPUs."""
-    return keras_private.is_compiled_by_xla() and _has_exact_products()
+    return tensorflow_private.is_compiled_by_xla() and _has_exact_products()
 
 
 def _has_exact_products() -> bool:

@@ -17,7 +17,7 @@ def lower_schedule(model: keras.Model, factor: float) -> None:
         model: Compiled.
         factor: The share.
     """
-    optimizer = _innermost(model.optimizer)
+    optimizer = keras_private.innermost(model.optimizer)
     schedule = keras_private.schedule_of(optimizer)
     if schedule is None:
         return
@@ -29,7 +29,7 @@ def lower_schedule(model: keras.Model, factor: float) -> None:
 
 def lower_variable(model: keras.Model, factor: float) -> None:
     """Multiplies a rate that is a variable. Nothing is done where it is a schedule."""
-    optimizer = _innermost(model.optimizer)
+    optimizer = keras_private.innermost(model.optimizer)
     if keras_private.schedule_of(optimizer) is None:
         rate = optimizer.learning_rate
         rate.assign(rate * factor)
@@ -42,7 +42,7 @@ def before(model: keras.Model, batches: Sequence[int]) -> list[float]:
         model: Compiled.
         batches: For each rate how many batches have been trained since.
     """
-    optimizer = _innermost(model.optimizer)
+    optimizer = keras_private.innermost(model.optimizer)
     schedule = keras_private.schedule_of(optimizer)
     if schedule is None:
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
@@ -54,9 +54,3 @@ def before(model: keras.Model, batches: Sequence[int]) -> list[float]:
         float(keras.ops.convert_to_numpy(schedule(keras.ops.cast(step, "int64"))))
         for step in steps
     ]
-
-
-def _innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    while hasattr(optimizer, "inner_optimizer"):
-        optimizer = optimizer.inner_optimizer
-    return optimizer

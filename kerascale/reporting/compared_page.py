@@ -1,7 +1,7 @@
 """Runs side by side, as one HTML page."""
 
 from kerascale.reporting import figures
-from kerascale.reporting.comparison import Comparison
+from kerascale.reporting.comparison import Comparison, say_parting
 from kerascale.reporting.fill_template import fill
 
 
@@ -23,5 +23,5 @@ def render(comparison: Comparison) -> str:
         labelled=list(zip(labels, runs, strict=True)),
         curves=figures.curves_over_each_other(runs, labels),
         same_fields={name: runs[0].fields.get(name) for name in same},
-        partings=[comparison.say_parting(each) for each in comparison.partings],
+        partings=[say_parting(each) for each in comparison.partings],
     )

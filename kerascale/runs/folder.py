@@ -16,9 +16,8 @@ from kerascale._version import __version__
 from kerascale.config.fields import to_dict
 from kerascale.errors import RefusedError
 from kerascale.runs.files import read_json
-from kerascale.runs.layout import CHECKPOINTS, CONFIG, TIMELINE
+from kerascale.runs.layout import CHECKPOINTS, CONFIG, LOCK, TIMELINE
 
-_LOCK = ".lock"
 _WAY_OUT = "Name another folder with --run-dir."
 
 
@@ -52,7 +51,7 @@ class RunFolder:
         self._lock = None
         try:
             self.path = self._make_folder(path, recipe_name)
-            self._lock = filelock.FileLock(self.path / _LOCK)
+            self._lock = filelock.FileLock(self.path / LOCK)
             self._lock.acquire(timeout=0)
             if not existing:
                 _refuse_content(self.path)
@@ -101,7 +100,7 @@ class RunFolder:
         """Lets other processes have the folder."""
         if self._lock is not None and self._lock.is_locked:
             # While it is held: after the release the file may be another's lock.
-            (self.path / _LOCK).unlink(missing_ok=True)
+            (self.path / LOCK).unlink(missing_ok=True)
             self._lock.release()
 
     def discard(self) -> None:
@@ -115,7 +114,7 @@ class RunFolder:
         if self._existing:
             self.close()
             return
-        ours = {_LOCK, CONFIG, TIMELINE, CHECKPOINTS}
+        ours = {LOCK, CONFIG, TIMELINE, CHECKPOINTS}
         with contextlib.suppress(OSError):  # What cannot be removed stays.
             if {p.name for p in self.path.iterdir()} <= ours:
                 (self.path / CHECKPOINTS).rmdir()
@@ -243,17 +242,17 @@ def _numbered_parent(recipe_name: str) -> pathlib.Path:
 
 
 def _refuse_held(folder: pathlib.Path) -> None:
-    if not (folder / _LOCK).exists():
+    if not (folder / LOCK).exists():
         return
     try:
-        with filelock.FileLock(folder / _LOCK).acquire(timeout=0):
+        with filelock.FileLock(folder / LOCK).acquire(timeout=0):
             pass
     except filelock.Timeout as error:
         raise _held(folder) from error
 
 
 def _refuse_content(folder: pathlib.Path) -> None:
-    found = sorted(p.name for p in folder.iterdir() if p.name != _LOCK)
+    found = sorted(p.name for p in folder.iterdir() if p.name != LOCK)
     if found:
         raise RefusedError(
             f"run_dir: expected a new or empty folder. Received: {folder}, which holds "
@@ -264,7 +263,7 @@ def _refuse_content(folder: pathlib.Path) -> None:
 def _held(folder: pathlib.Path) -> RefusedError:
     return RefusedError(
         f"run_dir: {folder} is held by another run that is going on"
-        f"{_holder(folder / _LOCK)}. {_WAY_OUT}"
+        f"{_holder(folder / LOCK)}. {_WAY_OUT}"
     )
 
 
@@ -304,7 +303,7 @@ def _versions() -> dict[str, str]:
     import keras
     import tensorflow as tf
 
-    from kerascale.engine.compat import keras_private
+    from kerascale.engine.compat import tensorflow_private
 
     return {
         "kerascale": __version__,
@@ -312,7 +311,7 @@ def _versions() -> dict[str, str]:
         "keras": keras.__version__,
         "python": platform.python_version(),
         # It decides the last bits, as a version does.
-        "onednn": keras_private.onednn(),
+        "onednn": tensorflow_private.onednn(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The name of every file and folder in a run folder."""
+"""The name of every file and folder in a run folder, and of no other."""
 
 CONFIG = "config.json"
 HISTORY = "history.csv"
@@ -12,3 +12,15 @@ MODEL = "model.keras"
 VECTORIZER = "vectorizer.keras"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+REPORT = "report.html"
+LOCK = ".lock"
+
+# In `checkpoints/`, and in the folder of each step there.
+BEST_WEIGHTS = "best.weights.h5"
+LAST_WEIGHTS = "last.weights.h5"
+MANIFEST = "manifest.json"
+ARRAYS = "state.npz"
+STATE = "state.json"
+
+# In each folder of `tensorboard/`.
+EVENTS = "events.out.tfevents.kerascale"

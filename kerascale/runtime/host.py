@@ -1,6 +1,8 @@
-"""How many cores this process may use."""
+"""The processor of this machine, and how many cores this process may use."""
 
+import functools
 import os
+import pathlib
 
 
 def usable_cores() -> int:
@@ -11,3 +13,18 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@functools.cache
+def cpuinfo() -> str:
+    """The content of `/proc/cpuinfo`; empty where Linux does not tell."""
+    try:
+        return pathlib.Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def cpu_model() -> str | None:
+    """The line of `/proc/cpuinfo` that names the processor; None: there is none."""
+    lines = cpuinfo().splitlines()
+    return next((line for line in lines if line.startswith("model name")), None)

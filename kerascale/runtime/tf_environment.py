@@ -17,7 +17,7 @@ import platform
 import sys
 from collections.abc import Mapping, MutableMapping
 
-from kerascale.runtime import allocator, xla_cache
+from kerascale.runtime import allocator, host, xla_cache
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
@@ -49,13 +49,9 @@ def gains_by_onednn(flags: frozenset[str]) -> bool:
 @functools.cache
 def cpu_flags() -> frozenset[str]:
     """The features of this machine's processor; empty where Linux does not tell."""
-    try:
-        with open("/proc/cpuinfo", errors="replace") as file:
-            for line in file:
-                if line.startswith(("flags", "Features")):
-                    return frozenset(line.partition(":")[2].split())
-    except OSError:
-        pass
+    for line in host.cpuinfo().splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.partition(":")[2].split())
     return frozenset()
 
 

@@ -26,8 +26,8 @@ import tempfile
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 
+from kerascale.runtime import host
 from kerascale.runtime.cache_dir import cache_dir
-from kerascale.runtime.host import usable_cores
 
 FLAGS = "TF_XLA_FLAGS"
 _DIRECTORY = "--tf_xla_persistent_cache_directory="
@@ -183,7 +183,7 @@ def _store(facts: Sequence[object]) -> pathlib.Path:
         platform.machine(),
         _processor(),
         os.getuid(),
-        usable_cores(),
+        host.usable_cores(),
         [os.environ.get(name) for name in variables],
         other,
     ]
@@ -193,12 +193,8 @@ def _store(facts: Sequence[object]) -> pathlib.Path:
 
 def _processor() -> list[str]:
     """The processor's name and instruction sets, which programs are compiled for."""
-    lines: list[str] = []
-    with contextlib.suppress(OSError):
-        text = pathlib.Path("/proc/cpuinfo").read_text(errors="replace")
-        names = ("model name", "flags", "Features", "CPU part")
-        lines = [line for line in text.splitlines() if line.startswith(names)]
-    return sorted(set(lines))
+    names = ("model name", "flags", "Features", "CPU part")
+    return sorted({x for x in host.cpuinfo().splitlines() if x.startswith(names)})
 
 
 def _has_room(folder: str) -> bool:

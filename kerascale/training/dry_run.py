@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from kerascale.datasets import Batches, Datasets, Stream, order
-from kerascale.datasets.bundle import Source
+from kerascale.config import CheckpointPolicy
+from kerascale.datasets import Datasets
+from kerascale.datasets.source import Source
 from kerascale.errors import RefusedError, StoppedError
 from kerascale.training.evaluation import evaluate
-from kerascale.training.resume import Checkpoints
 
 # Steps in an epoch of the same batches: enough to see the loss move between epochs.
 _MOST_STEPS = 100
@@ -26,7 +25,7 @@ _NOT_LEARNED = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """A training that is not meant to give a model.
 
     Args:
@@ -65,33 +64,31 @@ class Rehearsal:
         )
 
 
-def refuse_contradictions(
-    rehearsal: Rehearsal, run_dir: Any, plan: Checkpoints
-) -> None:
-    """Refuses what cannot be had together with a rehearsal.
+def refuse_contradictions(dry: DryRun, run_dir: Any, policy: CheckpointPolicy) -> None:
+    """Refuses what cannot be had together with a dry.
 
     Raises:
         RefusedError: Naming every problem.
     """
     problems = []
-    count = rehearsal.overfit_batches
+    count = dry.overfit_batches
     if count is not None and (type(count) is not int or count < 1):
         problems.append(
             f"overfit_batches: expected an integer >= 1. Received: {count!r:.80}."
         )
-    if rehearsal.fast_dev_run and count is not None:
+    if dry.fast_dev_run and count is not None:
         problems.append(
             "fast_dev_run and overfit_batches: expected at most one of them. Received: "
             "both. Leave one out."
         )
-    if rehearsal:
+    if dry:
         given = {
             "run_dir": run_dir is not None,
-            "fresh": plan.fresh,
-            "resume_from": plan.resume_from is not None,
+            "fresh": policy.fresh,
+            "resume_from": policy.resume_from is not None,
         }
         problems += [
-            f"{name}: expected none with a {rehearsal.name}, which leaves no run "
+            f"{name}: expected none with a {dry.name}, which leaves no run "
             "folder. Received: one. Leave it out."
             for name, is_given in given.items()
             if is_given
@@ -101,16 +98,16 @@ def refuse_contradictions(
 
 
 @contextlib.contextmanager
-def temporary_folder(rehearsal: Rehearsal) -> Iterator[pathlib.Path | None]:
+def temporary_folder(dry: DryRun) -> Iterator[pathlib.Path | None]:
     """A place for the run folder, gone at the end; None for a training that counts.
 
     Raises:
         StoppedError: If a signal asked to stop: nothing was kept.
     """
-    if not rehearsal:
+    if not dry:
         yield None
         return
-    parent = pathlib.Path(tempfile.mkdtemp(prefix="kerascale-rehearsal-"))
+    parent = pathlib.Path(tempfile.mkdtemp(prefix="kerascale-dry-run-"))
     try:
         yield parent / "run"
     except StoppedError as stopped:
@@ -119,55 +116,46 @@ def temporary_folder(rehearsal: Rehearsal) -> Iterator[pathlib.Path | None]:
         shutil.rmtree(parent, ignore_errors=True)
 
 
-def limited(rehearsal: Rehearsal, datasets: Datasets, config: Any) -> Datasets:
-    """The data of a rehearsal: a part of the whole.
+def limited(dry: DryRun, datasets: Datasets, config: Any) -> Datasets:
+    """The data of a dry run: a part of the whole.
 
     Args:
-        rehearsal: Which one.
+        dry: Which one.
         datasets: The data of the training that it is for.
         config: The recipe's configuration.
 
     Raises:
         RefusedError: If there are fewer batches than are wanted.
     """
-    if rehearsal.fast_dev_run:
+    if dry.fast_dev_run:
         # An update takes this many batches.
         micro = getattr(config, "gradient_accumulation_steps", 1)
         sources = {
-            "train": _first(datasets.train, micro),
-            "validation": datasets.validation and _first(datasets.validation, 1),
-            "test": datasets.test and _first(datasets.test, 1),
+            "train": datasets.train.first(micro),
+            "validation": datasets.validation and datasets.validation.first(1),
+            "test": datasets.test and datasets.test.first(1),
         }
     else:
-        train, once = _repeated(datasets.train, rehearsal.overfit_batches)
+        train, once = _repeated(datasets.train, dry.overfit_batches)
         # What is evaluated at the end is what was trained on.
         sources = {"train": train, "validation": None, "test": once}
     counts = {k: v.num_examples for k, v in sources.items() if v is not None}
-    if rehearsal.overfit_batches:
+    if dry.overfit_batches:
         counts = {"train": counts["test"]}
     info = dataclasses.replace(datasets.info, num_examples=counts)
     return dataclasses.replace(datasets, info=info, **sources)
 
 
-def limited_config(rehearsal: Rehearsal, config: Any) -> Any:
-    """The configuration of a rehearsal: a fast dev run has one epoch."""
-    if rehearsal.fast_dev_run and getattr(config, "epochs", 1) > 1:
+def limited_config(dry: DryRun, config: Any) -> Any:
+    """The configuration of a dry run: a fast dev run has one epoch."""
+    if dry.fast_dev_run and getattr(config, "epochs", 1) > 1:
         return dataclasses.replace(config, epochs=1)
     return config
 
 
-def _first(source: Source, count: int) -> Source:
-    if isinstance(source, Stream):
-        return dataclasses.replace(source, batches=source.batches.take(count))
-    most = count * source.batch_size
-    return dataclasses.replace(source, num_examples=min(most, source.num_examples))
-
-
 def _repeated(source: Source, count: int) -> tuple[Source, Source]:
     """The first batches of the first epoch, as they are: again and again, and once."""
-    available = source.num_examples // source.batch_size
-    if isinstance(source, Batches):
-        available = max(1, available)
+    available = source.num_full_batches
     if count > available:
         raise RefusedError(
             f"overfit_batches: expected at most {available}, the full batches of an "
@@ -175,41 +163,12 @@ def _repeated(source: Source, count: int) -> tuple[Source, Source]:
         )
     # About as many steps as an epoch has: schedules count in epochs.
     times = max(1, min(source.steps_per_epoch, _MOST_STEPS) // count)
-    if isinstance(source, Stream):
-        # Kept in memory: a user's own order may be another each time.
-        kept = source.batches.take(count).cache()
-        once = dataclasses.replace(source, batches=kept)
-        return dataclasses.replace(source, batches=kept.repeat(times)), once
-    batch_size = min(source.batch_size, source.num_examples)
-    kept = count * batch_size
-    # In their own order they may be of one class. None of them is augmented.
-    chosen = order.shuffled(
-        tf.range(kept, dtype=tf.int64),
-        seed=source.seed,
-        epoch=0,
-        num_examples=source.num_examples,
-    )
-    gather = source.for_evaluation().gather
-
-    def again(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
-        return gather(tf.gather(chosen, indices % kept), epoch)
-
-    once = dataclasses.replace(
-        source,
-        gather=again,
-        plain_gather=None,
-        shuffle=False,
-        batch_size=batch_size,
-        num_examples=kept,
-    )
-    return dataclasses.replace(once, num_examples=times * kept), once
+    return source.repeated(count, times)
 
 
-def loss_before(
-    rehearsal: Rehearsal, model: keras.Model, datasets: Datasets
-) -> float | None:
+def loss_before(dry: DryRun, model: keras.Model, datasets: Datasets) -> float | None:
     """The loss on the batches of an overfitting before its first step; else None."""
-    if not rehearsal.overfit_batches:
+    if not dry.overfit_batches:
         return None
     source = datasets.test.for_evaluation()
     return float(evaluate(model, source, datasets.info)["loss"])

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale.datasets.bundle import Source
 from kerascale.datasets.info import DataInfo
+from kerascale.datasets.source import Source
 
 
 def evaluate(model: keras.Model, source: Source, info: DataInfo) -> dict[str, Any]:

@@ -7,76 +7,69 @@ from typing import Any
 
 import keras
 
-from kerascale.datasets import Datasets
 from kerascale.engine.collectives import consensus
 from kerascale.engine.execution import autotune, mode_of_model, step_functions
 from kerascale.engine.execution.modes import Form
-from kerascale.runs.folder import RunFolder
+from kerascale.training.context import RunContext
 
 _COMPILED = ("one_program", "split")
 
 
-def set_form(
+def choose(
     model: keras.Model,
-    config: Any,
-    datasets: Datasets,
+    context: RunContext,
     callbacks: Sequence[keras.callbacks.Callback],
-    folder: RunFolder | None,
-    every_steps: int | None,
-) -> Any:
-    """Sets the form of execution in a model. All workers call it.
+) -> RunContext:
+    """Sets how a model executes its steps. All workers call it.
 
     Args:
         model: Compiled and built.
-        config: That of the run.
-        datasets: Its data.
+        context: Of the training.
         callbacks: Those of the recipe and of the user.
-        folder: The run folder; None on a worker that is not the chief.
-        every_steps: Batches between two checkpoints; None: there are none between
-            epochs.
 
     Returns:
-        The configuration, with what was chosen by the chief, now or when the run began.
+        The context, whose configuration has what was chosen by the chief, now or when
+        the run began.
     """
+    config, folder = context.config, context.folder
     asked = getattr(config, "execution", "fixed")
     if asked == "auto":
-        steps = config.epochs * datasets.steps_per_epoch
+        steps = context.epochs * context.steps_per_epoch
         asked = asked if autotune.is_worth_it(steps) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
         told = Form(mode_of_model.kind(model), model.steps_per_execution)
         step_functions.set_form(model, told)
-        return config
+        return context
 
-    def choose() -> str:
+    def choose_now() -> str:
         chosen = folder.chosen_execution()
         if chosen is None:
-            form = _form(model, config, datasets, callbacks, every_steps)
+            form = _form(model, context, callbacks)
             name = "fixed" if form.kind == "loop" else form.kind
             chosen = {"execution": name, "steps_per_execution": form.steps}
         return json.dumps(chosen)
 
-    chosen = json.loads(consensus.from_chief(model.distribute_strategy, choose))
+    chosen = json.loads(consensus.from_chief(context.strategy, choose_now))
     if asked in _COMPILED:  # Also where this machine cannot compile it.
         chosen["execution"] = asked
     config = dataclasses.replace(config, **chosen)
     step_functions.set_form(model, _told(config))
-    return config
+    return dataclasses.replace(context, config=config)
 
 
 def _form(
     model: keras.Model,
-    config: Any,
-    datasets: Datasets,
+    context: RunContext,
     callbacks: Sequence[keras.callbacks.Callback],
-    every_steps: int | None,
 ) -> Form:
+    config, every_steps = context.config, context.policy.save_every_steps
     asked = config.execution
     if config.steps_per_execution > 1:  # It was told.
         return _told(config)
     form, _ = autotune.choose(
         model,
-        datasets.train,
-        total_steps=config.epochs * datasets.steps_per_epoch,
+        context.datasets.train,
+        total_steps=context.epochs * context.steps_per_epoch,
         callbacks=callbacks,
         wish=asked,
     )

@@ -6,29 +6,34 @@ from typing import Any
 import keras
 
 from kerascale.callbacks import SaveWeights
-from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.datasets import Datasets
 from kerascale.runs import files, layout
-from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
+from kerascale.training.context import RunContext
 from kerascale.training.evaluation import evaluate
 
 
 def take_best_weights(
     model: keras.Model,
+    context: RunContext,
     callbacks: Sequence[keras.callbacks.Callback],
-    folder: RunFolder,
     history: dict[str, list[float]],
-    config: Any,
 ) -> None:
-    """Gives the model the weights of its best epoch, and says which that is."""
-    best = folder.path / layout.CHECKPOINTS / BEST_WEIGHTS
+    """Gives the model the weights of its best epoch, and says which that is.
+
+    Args:
+        model: Trained.
+        context: Of the training, by the chief.
+        callbacks: Those that it had.
+        history: Name -> value of each epoch.
+    """
+    best = context.path / layout.CHECKPOINTS / layout.BEST_WEIGHTS
     if not best.exists():  # With epochs=0 there is none.
         return
     model.load_weights(best)
     monitor = "val_loss" if "val_loss" in history else "loss"
     losses = history[monitor]
-    planned = getattr(config, "epochs", len(losses))
+    planned = getattr(context.config, "epochs", len(losses))
     early = (
         f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
     )
@@ -48,13 +53,9 @@ def evaluate_finally(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
     return {}
 
 
-def save(
-    model: keras.Model,
-    datasets: Datasets,
-    folder: RunFolder,
-    metrics: dict[str, Any],
-) -> None:
-    """Writes the model and its numbers."""
+def save(model: keras.Model, context: RunContext, metrics: dict[str, Any]) -> None:
+    """Writes the model and its numbers, by the chief."""
+    folder, datasets = context.folder, context.datasets
     model.save(folder.path / layout.MODEL)
     if datasets.vectorizer is not None:
         texts = keras.Input((), dtype="string", name="text")

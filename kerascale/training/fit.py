@@ -8,35 +8,31 @@ import keras
 from kerascale.callbacks import (
     ExportMetrics,
     Heartbeat,
-    Resumed,
+    ResumePoint,
     SaveCheckpoints,
     Unwritten,
     states,
 )
-from kerascale.datasets import Datasets
+from kerascale.config import CheckpointPolicy
 from kerascale.engine import state
 from kerascale.engine.collectives import consensus
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 from kerascale.optimizers import rollback_rates
 from kerascale.runs import layout, timeline
 from kerascale.runs.checkpoint import Writer
-from kerascale.runs.folder import RunFolder
 from kerascale.runtime import console, interrupts
 from kerascale.runtime.console import say
 from kerascale.runtime.prometheus.training_state import TrainingState
 from kerascale.training import resume
-from kerascale.training.resume import Checkpoints
+from kerascale.training.context import RunContext
 
 
 def fit(
     model: keras.Model,
-    datasets: Datasets,
+    context: RunContext,
     *,
-    epochs: int,
     callbacks: Sequence[keras.callbacks.Callback],
-    folder: RunFolder | None,
-    plan: Checkpoints,
-    resumed: Resumed | None,
+    point: ResumePoint | None,
     unwritten: Unwritten,
     exported: TrainingState | None = None,
 ) -> dict[str, list[float]]:
@@ -44,12 +40,9 @@ def fit(
 
     Args:
         model: Compiled and built.
-        datasets: Its data.
-        epochs: Passes over the training data, with those that are done.
+        context: Of the training.
         callbacks: Keras callbacks; what they remember is saved and given back.
-        folder: The run folder; None on a worker that is not the chief.
-        plan: When the state is saved, and what follows on a blow-up.
-        resumed: Where the run goes on; None: it is new.
+        point: Where the run goes on; None: it is new.
         unwritten: What the callbacks could not write.
         exported: What others read of the training; None: nobody does.
 
@@ -59,97 +52,98 @@ def fit(
     Raises:
         NonFiniteError: If the loss or a weight becomes NaN or infinite, and no
             rollback is left.
-        SaveFailedError: If a checkpoint could not be written, and the plan says
+        SaveFailedError: If a checkpoint could not be written, and the policy says
             that training ends then, or must end with it.
         StoppedError: If a signal has asked to stop; the state is saved.
     """
-    told = exported or TrainingState()
+    state_of_training = exported or TrainingState()
     while True:
-        saver = _saver(folder, callbacks, datasets, plan, resumed, told)
-        watching = _watching(datasets, exported, resumed)
+        saver = _saver(context, callbacks, point, state_of_training)
+        watching = _watching(context, exported, point)
         try:
             with console.live(), interrupts.between_steps():
-                _fit(model, datasets, epochs, [*watching, *callbacks, saver], resumed)
+                _fit(model, context, [*watching, *callbacks, saver], point)
                 _write_what_waits(callbacks, unwritten)
                 _stop_if_asked(model, saver)
             return saver.history
         except NonFiniteError as error:
-            told.blew_up()
+            state_of_training.blew_up()
             saver.wait()
-            resumed = _back(model, folder, plan, datasets, saver.rollbacks, error)
-            told.rolled_back()
+            point = _back(context, saver.rollbacks, error)
+            state_of_training.rolled_back()
         except BaseException:
             saver.hurry()
             raise
 
 
 def _watching(
-    datasets: Datasets, exported: TrainingState | None, resumed: Resumed | None
+    context: RunContext, exported: TrainingState | None, point: ResumePoint | None
 ) -> list[keras.callbacks.Callback]:
     """Callbacks that tell others how far it is, and have no memory."""
-    watching = [Heartbeat(datasets.steps_per_epoch)]
+    watching = [Heartbeat(context.steps_per_epoch)]
     if exported is not None:
-        first_step = (resumed or Resumed()).step
-        watching.append(ExportMetrics(exported, datasets.train, first_step))
+        first_step = (point or ResumePoint()).step
+        train = context.datasets.train
+        watching.append(ExportMetrics(exported, train, first_step))
     return watching
 
 
 def _saver(
-    folder: RunFolder | None,
+    context: RunContext,
     callbacks: Sequence[keras.callbacks.Callback],
-    datasets: Datasets,
-    plan: Checkpoints,
-    resumed: Resumed | None,
+    point: ResumePoint | None,
     exported: TrainingState,
 ) -> SaveCheckpoints:
     writer, files = None, {}
     failed: list[SaveFailedError] = []
+    folder, policy = context.folder, context.policy
     if folder is not None:
         writer = Writer(
-            resume.store(folder, plan),
-            on_error=_tell(failed, plan, exported),
+            resume.store(folder, policy),
+            on_error=_on_error(failed, policy, exported),
         )
         names = (layout.HISTORY, layout.METRICS)
         files = {name: folder.path / name for name in names}
     return SaveCheckpoints(
         writer,
-        datasets.steps_per_epoch,
+        context.steps_per_epoch,
         remembering=callbacks,
         files=files,
-        every_steps=plan.every_steps,
-        every_seconds=plan.every_seconds,
-        save_first=plan.on_nan == "rollback",
-        resumed=resumed,
+        every_steps=policy.save_every_steps,
+        every_seconds=policy.save_every_seconds,
+        save_first=policy.on_nan == "rollback",
+        resumed=point,
         failed=failed,
         saved=exported.saved,
     )
 
 
-def _tell(
-    failed: list[SaveFailedError], plan: Checkpoints, exported: TrainingState
+def _on_error(
+    failed: list[SaveFailedError], policy: CheckpointPolicy, exported: TrainingState
 ) -> Callable[[BaseException], None]:
-    def tell(error: BaseException) -> None:
+    """What follows when a checkpoint could not be written."""
+
+    def note(error: BaseException) -> None:
         exported.save_failed()
-        if plan.on_save_failure == "stop" or not isinstance(error, SaveFailedError):
+        if policy.on_save_failure == "stop" or not isinstance(error, SaveFailedError):
             raise error
         failed.append(error)
         say(f"{error} Training goes on (--on-save-failure continue).")
 
-    return tell
+    return note
 
 
 def _fit(
     model: keras.Model,
-    datasets: Datasets,
-    epochs: int,
+    context: RunContext,
     callbacks: Sequence[keras.callbacks.Callback],
-    resumed: Resumed | None,
+    point: ResumePoint | None,
 ) -> None:
-    train = datasets.train
-    begin = resumed or Resumed()
-    if resumed is not None:
+    train = context.datasets.train
+    begin = point or ResumePoint()
+    if point is not None:
         train = train.starting_at(begin.step)
-        if begin.stop or begin.epoch >= epochs:
+        if begin.stop or begin.epoch >= context.epochs:
             # All is trained; what came after was interrupted.
             state.restore(model, begin.arrays, metrics=False)
             _remember_what_waited(model, callbacks, begin)
@@ -158,9 +152,9 @@ def _fit(
         rollback_rates.lower_schedule(model, begin.rate)
     model.fit(
         train,
-        epochs=epochs,
+        epochs=context.epochs,
         initial_epoch=begin.epoch,
-        validation_data=datasets.validation,
+        validation_data=context.datasets.validation,
         callbacks=callbacks,
         verbose=0,
     )
@@ -169,13 +163,13 @@ def _fit(
 def _remember_what_waited(
     model: keras.Model,
     callbacks: Sequence[keras.callbacks.Callback],
-    resumed: Resumed,
+    point: ResumePoint,
 ) -> None:
     """What could not be written in a run that was interrupted behind its last step."""
     writing = [c for c in callbacks if hasattr(c, "write_now")]
     for callback in writing:
         callback.set_model(model)
-    states.set_states(writing, resumed.callbacks or [], all_of_them=False)
+    states.set_states(writing, point.callbacks or [], all_of_them=False)
 
 
 def _write_what_waits(
@@ -195,42 +189,36 @@ def _stop_if_asked(model: keras.Model, saver: SaveCheckpoints) -> None:
         raise StoppedError(saver.step)
 
 
-def _back(
-    model: keras.Model,
-    folder: RunFolder | None,
-    plan: Checkpoints,
-    datasets: Datasets,
-    rollbacks: int,
-    error: NonFiniteError,
-) -> Resumed:
+def _back(context: RunContext, rollbacks: int, error: NonFiniteError) -> ResumePoint:
     """The state to go back to after a blow-up, with a lower rate; or the error."""
-    if plan.on_nan != "rollback":
+    folder, policy = context.folder, context.policy
+    if policy.on_nan != "rollback":
         raise error
-    if rollbacks >= plan.max_rollbacks:
+    if rollbacks >= policy.max_rollbacks:
         raise NonFiniteError(
             f"{error} Given up after {rollbacks} rollbacks (--max-rollbacks)."
         ) from error
     rollbacks += 1
     say(f"{error}")
-    resumed = None
+    point = None
 
     def find() -> str:
-        nonlocal resumed
-        resumed = resume.find(folder, plan, datasets.steps_per_epoch)
-        return resume.to_text(resumed)
+        nonlocal point
+        point = resume.find(folder, policy, context.steps_per_epoch)
+        return resume.to_text(point)
 
-    text = consensus.from_chief(model.distribute_strategy, find)
+    text = consensus.from_chief(context.strategy, find)
     if folder is None:
-        resumed = resume.from_text(text)
-    if resumed is None:
+        point = resume.from_text(text)
+    if point is None:
         raise error
-    lower = plan.rollback_factor ** (rollbacks - resumed.rollbacks)
-    rate = resumed.rate * lower
-    step = resumed.done(datasets.steps_per_epoch)
+    lower = policy.rollback_factor ** (rollbacks - point.rollbacks)
+    rate = point.rate * lower
+    step = point.done(context.steps_per_epoch)
     say(
-        f"rollback {rollbacks} of at most {plan.max_rollbacks}: back at step {step}, "
+        f"rollback {rollbacks} of at most {policy.max_rollbacks}: back at step {step}, "
         f"the learning rate times {rate:g}"
     )
     if folder is not None:
         timeline.note(folder.path, "rolled back", step=step, learning_rate_times=rate)
-    return dataclasses.replace(resumed, rollbacks=rollbacks, rate=rate, lower=lower)
+    return dataclasses.replace(point, rollbacks=rollbacks, rate=rate, lower=lower)

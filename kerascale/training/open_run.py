@@ -1,6 +1,7 @@
 """A run folder that is opened again: whether what it holds may go on."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -8,20 +9,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
-from kerascale.callbacks import Resumed
+from kerascale.callbacks import ResumePoint
+from kerascale.config import CheckpointPolicy
 from kerascale.config.fields import to_dict
-from kerascale.datasets import Datasets
 from kerascale.engine.collectives import consensus, replicas
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import tensorflow_private
 from kerascale.errors import RefusedError
 from kerascale.runs import files, layout
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime import console, heartbeat, tf_environment
 from kerascale.runtime.console import say
 from kerascale.training import resume
-from kerascale.training.resume import Checkpoints
+from kerascale.training.context import RunContext
 
 # Fields that do not change what is computed.
 _HARMLESS = ("steps_per_execution",)
@@ -32,22 +31,21 @@ def holds_a_run(path: pathlib.Path | None) -> bool:
     return path is not None and (path / layout.CONFIG).is_file()
 
 
-def open_folder(
-    path: pathlib.Path | None, recipe: Any, config: Any, info: Any, plan: Checkpoints
-) -> RunFolder:
+def open_folder(path: pathlib.Path | None, context: RunContext) -> RunFolder:
     """The run folder: a new one, or that of the run that goes on.
 
     Raises:
         RefusedError: If the folder cannot be had, or holds another run.
     """
+    name = context.recipe.name
     if not holds_a_run(path):
-        return RunFolder(path, recipe.name)
-    if plan.fresh:
-        _set_aside(path, recipe.name)
-        return RunFolder(path, recipe.name)
-    folder = RunFolder(path, recipe.name, existing=True)
+        return RunFolder(path, name)
+    if context.policy.fresh:
+        _set_aside(path, name)
+        return RunFolder(path, name)
+    folder = RunFolder(path, name, existing=True)
     try:
-        _refuse_other_run(folder.path, recipe, config, info, plan)
+        _refuse_other_run(folder.path, context)
     except BaseException:
         folder.close()
         raise
@@ -55,52 +53,44 @@ def open_folder(
 
 
 def open_for_all(
-    stack: contextlib.ExitStack,
-    strategy: tf.distribute.Strategy,
-    path: str | os.PathLike | None,
-    recipe: Any,
-    config: Any,
-    datasets: Datasets,
-    plan: Checkpoints,
-) -> tuple[RunFolder | None, pathlib.Path, Resumed | None]:
+    stack: contextlib.ExitStack, context: RunContext, path: str | os.PathLike | None
+) -> tuple[RunContext, ResumePoint | None]:
     """Opens the run folder, by the chief. All workers call it.
 
     Args:
         stack: Closes the folder.
-        strategy: Knows the chief.
+        context: Of the training, without a folder.
         path: The folder; None: `runs/RECIPE/N`.
-        recipe: The recipe.
-        config: Its configuration.
-        datasets: Its data.
-        plan: What is done with an older run.
 
     Returns:
-        The folder, for the chief alone; its path, and where the run goes on, for all.
+        The context, with the folder for the chief alone and its path for all; and where
+        the run goes on, for all.
 
     Raises:
         RefusedError: See `open_folder`.
         DamagedRunError: If there are checkpoints, and none is whole.
     """
-    folder, resumed = None, None
-    wanted = None if path is None else pathlib.Path(path)
+    folder, point = None, None
+    asked = None if path is None else pathlib.Path(path)
+    policy, steps_per_epoch = context.policy, context.steps_per_epoch
 
     def make() -> str:
-        nonlocal folder, resumed
-        opened = open_folder(wanted, recipe, config, datasets.info, plan)
-        folder = stack.enter_context(opened)
-        resume.store(folder, plan).check_writable()
+        nonlocal folder, point
+        folder = stack.enter_context(open_folder(asked, context))
+        resume.store(folder, policy).check_writable()
         if heartbeat.restarted_in() is None:
-            resume.go_back(folder, plan)
-        resumed = resume.find(folder, plan, datasets.steps_per_epoch)
-        return f"{folder.path}\n{resume.to_text(resumed)}"
+            resume.go_back(folder, policy)
+        point = resume.find(folder, policy, steps_per_epoch)
+        return f"{folder.path}\n{resume.to_text(point)}"
 
-    where, _, text = consensus.from_chief(strategy, make).partition("\n")
-    done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
+    where, _, text = consensus.from_chief(context.strategy, make).partition("\n")
+    done = 0 if point is None else point.done(steps_per_epoch)
     heartbeat.beat(heartbeat.STARTING, step=done, run_dir=pathlib.Path(where))
     if folder is None:
-        resumed = resume.from_text(text)
-        console.log_to(f"{where}.worker-{replicas.worker_index(strategy)}.log")
-    return folder, pathlib.Path(where), resumed
+        point = resume.from_text(text)
+        console.log_to(f"{where}.worker-{replicas.worker_index(context.strategy)}.log")
+    opened = dataclasses.replace(context, folder=folder, path=pathlib.Path(where))
+    return opened, point
 
 
 def _set_aside(path: pathlib.Path, recipe_name: str) -> None:
@@ -110,9 +100,9 @@ def _set_aside(path: pathlib.Path, recipe_name: str) -> None:
     say(f"--fresh: the run that was in {path} is now in {aside}")
 
 
-def _refuse_other_run(
-    path: pathlib.Path, recipe: Any, config: Any, info: Any, plan: Checkpoints
-) -> None:
+def _refuse_other_run(path: pathlib.Path, context: RunContext) -> None:
+    recipe, config, policy = context.recipe, context.config, context.policy
+    info = context.datasets.info
     before = files.read_json(path, layout.CONFIG)
     problems = []
     if before.get("recipe") != recipe.source:
@@ -121,9 +111,9 @@ def _refuse_other_run(
             f"Received: {recipe.source}"
         )
     else:
-        problems += _differences(before.get("fields", {}), to_dict(config), plan)
+        problems += _differences(before.get("fields", {}), to_dict(config), policy)
     fingerprint = (before.get("data") or {}).get("fingerprint")
-    if fingerprint != info.fingerprint and "data" not in plan.allow_changes:
+    if fingerprint != info.fingerprint and "data" not in policy.allow_changes:
         problems.append(
             f"data: expected that of the run, with sha256 {str(fingerprint)[:12]}. "
             f"Received: {str(info.fingerprint)[:12]}. Allow it with --allow-changes "
@@ -137,7 +127,10 @@ def _refuse_other_run(
             ],
             heading=f"{path} holds a run with another configuration",
         )
-    onednn, now = (before.get("versions") or {}).get("onednn"), keras_private.onednn()
+    onednn, now = (
+        (before.get("versions") or {}).get("onednn"),
+        tensorflow_private.onednn(),
+    )
     if onednn not in (None, now):
         say(
             f"note: the run was begun with TensorFlow's oneDNN kernels {onednn}, and "
@@ -153,9 +146,9 @@ def _refuse_other_run(
 
 
 def _differences(
-    before: Mapping[str, Any], now: Mapping[str, Any], plan: Checkpoints
+    before: Mapping[str, Any], now: Mapping[str, Any], policy: CheckpointPolicy
 ) -> list[str]:
-    allowed: Sequence[str] = (*_HARMLESS, *plan.allow_changes)
+    allowed: Sequence[str] = (*_HARMLESS, *policy.allow_changes)
     problems = []
     for name in sorted({*before, *now}):
         old, new = _plain(before.get(name)), _plain(now.get(name))

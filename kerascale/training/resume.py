@@ -1,22 +1,13 @@
-"""When a run is saved, and where it goes on."""
+"""Where a run goes on: its newest whole checkpoint, or that of another run."""
 
 import dataclasses
 import json
 import pathlib
 import shutil
 from collections.abc import Mapping
-from typing import Annotated, Literal
 
-from kerascale.callbacks import Resumed
-from kerascale.callbacks.events_file import EVENTS
-from kerascale.callbacks.standard import BEST_WEIGHTS
-from kerascale.config.fields import (
-    Limits,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    check,
-)
+from kerascale.callbacks import ResumePoint
+from kerascale.config import CheckpointPolicy
 from kerascale.errors import DamagedRunError, RefusedError
 from kerascale.runs import files, layout, step_losses
 from kerascale.runs.checkpoint import Checkpoint, Store, refuse_unsafe_weights
@@ -24,54 +15,18 @@ from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
 
 
-@dataclasses.dataclass(frozen=True)
-class Checkpoints:
-    """When a run is saved, and what is done with a run folder that holds a run.
-
-    Args:
-        every_steps: Batches between two saves, beside those at the end of epochs.
-        every_seconds: Seconds between two saves; None: no such saves.
-        keep: How many of the newest stay.
-        keep_every: Steps that can be divided by it stay for good.
-        fresh: Begin anew where a run is; the old folder is renamed.
-        resume_from: Another run folder, or FOLDER:STEP, whose state the run begins
-            with; or None.
-        allow_changes: Fields of the configuration that may differ from those of the
-            run that goes on.
-        on_nan: What follows when the loss or a weight is NaN or infinite: `stop`, or
-            `rollback` to the newest checkpoint, with a lower learning rate.
-        max_rollbacks: How often, in the whole run.
-        rollback_factor: What the learning rate is multiplied by each time.
-        on_save_failure: Whether training goes on when a checkpoint cannot be
-            written, or stops.
-    """
-
-    every_steps: PositiveInt | None = None
-    every_seconds: PositiveFloat | None = 600.0
-    keep: PositiveInt = 2
-    keep_every: PositiveInt | None = None
-    fresh: bool = False
-    resume_from: str | None = None
-    allow_changes: tuple[str, ...] = ()
-    on_nan: Literal["stop", "rollback"] = "stop"
-    max_rollbacks: NonNegativeInt = 3
-    rollback_factor: Annotated[float, Limits(above=0, below=1)] = 0.5
-    on_save_failure: Literal["continue", "stop"] = "continue"
-
-    def __post_init__(self) -> None:
-        problems = check(self)
-        if problems:
-            raise RefusedError(problems, heading="checkpoints")
-
-
-def store(folder: RunFolder, plan: Checkpoints) -> Store:
+def store(folder: RunFolder, policy: CheckpointPolicy) -> Store:
     """The checkpoints of a run."""
     return Store(
-        folder.path / layout.CHECKPOINTS, keep=plan.keep, keep_every=plan.keep_every
+        folder.path / layout.CHECKPOINTS,
+        keep=policy.keep_checkpoints,
+        keep_every=policy.keep_every_steps,
     )
 
 
-def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed | None:
+def find(
+    folder: RunFolder, policy: CheckpointPolicy, steps_per_epoch: int
+) -> ResumePoint | None:
     """Where the run of a folder goes on; None: at the beginning.
 
     The newest checkpoint that is whole is taken; those that are not are named.
@@ -79,7 +34,7 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
     Raises:
         DamagedRunError: If there are checkpoints, and none is whole.
     """
-    found, skipped = store(folder, plan).newest()
+    found, skipped = store(folder, policy).newest()
     for damaged in skipped:
         say(f"checkpoint skipped: {damaged}")
     if found is None and skipped:
@@ -88,13 +43,13 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
             f"{len(skipped)}, all damaged. Nothing was begun anew over them: name "
             "another folder, or pass --fresh."
         )
-    if found is None and plan.resume_from is not None:
-        found = _of_another_run(folder, plan.resume_from)
+    if found is None and policy.resume_from is not None:
+        found = _of_another_run(folder, policy.resume_from)
     losses = folder.path / layout.LOSSES
     if found is None:
         _write_texts(folder, {})
         step_losses.cut(losses, 0)
-        for events in (folder.path / layout.TENSORBOARD).rglob(EVENTS):
+        for events in (folder.path / layout.TENSORBOARD).rglob(layout.EVENTS):
             events.unlink()
         return None
     if found.metadata["steps_per_epoch"] != steps_per_epoch:
@@ -112,41 +67,41 @@ def find(folder: RunFolder, plan: Checkpoints, steps_per_epoch: int) -> Resumed 
     return from_checkpoint(found)
 
 
-def from_checkpoint(found: Checkpoint) -> Resumed:
+def from_checkpoint(found: Checkpoint) -> ResumePoint:
     """What a run goes on from."""
     names = ("epoch", "step", "history", "callbacks", "stop", "rollbacks", "rate")
     fields = {name: found.metadata[name] for name in names}
-    return Resumed(**fields, arrays=found.arrays)
+    return ResumePoint(**fields, arrays=found.arrays)
 
 
-def to_text(resumed: Resumed | None) -> str:
+def to_text(point: ResumePoint | None) -> str:
     """What other workers must know of it; the arrays follow by themselves."""
-    if resumed is None:
+    if point is None:
         return ""
-    fields = {f.name: getattr(resumed, f.name) for f in dataclasses.fields(resumed)}
+    fields = {f.name: getattr(point, f.name) for f in dataclasses.fields(point)}
     return json.dumps({**fields, "arrays": None})
 
 
-def from_text(text: str) -> Resumed | None:
+def from_text(text: str) -> ResumePoint | None:
     """The other side of `to_text`."""
-    return Resumed(**json.loads(text)) if text else None
+    return ResumePoint(**json.loads(text)) if text else None
 
 
-def go_back(folder: RunFolder, plan: Checkpoints) -> None:
+def go_back(folder: RunFolder, policy: CheckpointPolicy) -> None:
     """Takes back what a run did after a step, if `resume_from` names that step.
 
     Raises:
         RefusedError: If there is no whole checkpoint of that step.
     """
-    if plan.resume_from is None:
+    if policy.resume_from is None:
         return
-    source, step = _parse(plan.resume_from)
+    source, step = _parse(policy.resume_from)
     if step is None or source.resolve() != folder.path.resolve():
         return
-    own = store(folder, plan)
+    own = store(folder, policy)
     found = own.read(step)
     if not _best_is_of(found, folder.path):
-        (folder.path / layout.CHECKPOINTS / BEST_WEIGHTS).unlink(missing_ok=True)
+        (folder.path / layout.CHECKPOINTS / layout.BEST_WEIGHTS).unlink(missing_ok=True)
     removed = own.remove_after(step)
     say(f"back at step {step}: removed the checkpoints of steps {removed or 'none'}")
 
@@ -173,12 +128,12 @@ def _of_another_run(folder: RunFolder, resume_from: str) -> Checkpoint:
     losses = source / layout.LOSSES
     if losses.is_file():
         shutil.copyfile(losses, folder.path / layout.LOSSES)
-    best = source / layout.CHECKPOINTS / BEST_WEIGHTS
+    best = source / layout.CHECKPOINTS / layout.BEST_WEIGHTS
     if best.is_file() and _best_is_of(found, source):
         refuse_unsafe_weights(best)
-        shutil.copyfile(best, folder.path / layout.CHECKPOINTS / BEST_WEIGHTS)
+        shutil.copyfile(best, folder.path / layout.CHECKPOINTS / layout.BEST_WEIGHTS)
     # Its curves go on; what came after that checkpoint is cut off.
-    for events in (source / layout.TENSORBOARD).rglob(EVENTS):
+    for events in (source / layout.TENSORBOARD).rglob(layout.EVENTS):
         target = folder.path / events.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(events, target)

@@ -13,18 +13,15 @@ import tensorflow as tf
 
 from kerascale import strategies
 from kerascale.callbacks import (
+    ResumePoint,
     StepLosses,
     Timing,
     Unwritten,
-    standard_callbacks,
-    worker_callbacks,
 )
-from kerascale.config import provenance
-from kerascale.config.fields import to_dict
+from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
 from kerascale.engine.collectives import consensus, replicas
-from kerascale.errors import RefusedError
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runs.run import Run
@@ -37,11 +34,13 @@ from kerascale.training import (
     finish,
     fit,
     open_run,
+    own_callbacks,
+    preconditions,
     warm_start,
 )
 from kerascale.training.build import make_datasets, make_model
-from kerascale.training.dry_run import Rehearsal
-from kerascale.training.resume import Checkpoints
+from kerascale.training.context import RunContext
+from kerascale.training.dry_run import DryRun
 from kerascale.training.throughput import throughput_report
 
 
@@ -55,7 +54,7 @@ def train(
     init_from: str | os.PathLike | None = None,
     init_partial: bool = False,
     datasets: Datasets | None = None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointPolicy | None = None,
     fast_dev_run: bool = False,
     overfit_batches: int | None = None,
     told: Mapping[str, str] | None = None,
@@ -85,7 +84,7 @@ def train(
         datasets: Data from Python, in place of the recipe's own: what
             `kerascale.datasets.from_arrays` or `from_tf_data` returns.
         checkpoints: When the state is saved, and what is done with an older run in
-            the folder; None: `Checkpoints()`.
+            the folder; None: `CheckpointPolicy()`.
         fast_dev_run: One update, and one batch of validation and evaluation, to see
             that all of it works. No run folder is left.
         overfit_batches: Train on that many batches alone, without augmentation, to
@@ -117,168 +116,216 @@ def train(
     print(run.metrics["accuracy"])
     ```
     """
-    plan = checkpoints or Checkpoints()
-    wanted = Rehearsal(fast_dev_run, overfit_batches)
-    dry_run.refuse_contradictions(wanted, run_dir, plan)
-    with interrupts.on_signals(), dry_run.temporary_folder(wanted) as temporary:
-        return _train(
-            load_recipe(recipe),
-            config,
-            strategy=strategy,
-            run_dir=temporary or run_dir,
-            callbacks=callbacks or (),
-            init_from=init_from,
-            init_partial=init_partial,
-            datasets=datasets,
-            plan=plan,
-            wanted=wanted,
-            told=told,
-            metrics=(metrics_host, metrics_port),
-            histograms=histograms,
-        )
-
-
-def _train(
-    recipe: Recipe,
-    config: Any,
-    *,
-    strategy: str | tf.distribute.Strategy,
-    run_dir: str | os.PathLike | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-    init_from: str | os.PathLike | None,
-    init_partial: bool,
-    datasets: Datasets | None,
-    plan: Checkpoints,
-    wanted: Rehearsal,
-    told: Mapping[str, str] | None,
-    metrics: Address,
-    histograms: bool,
-) -> Run:
-    config = recipe.Config() if config is None else config
-    restarted_in = heartbeat.restarted_in()
-    if restarted_in is not None and not wanted:
-        # The same job again: it goes on, wherever it was to begin.
-        run_dir, plan = restarted_in, dataclasses.replace(plan, fresh=False)
-    _refuse_other_backends()
-    _refuse_other_config(recipe, config)
-    config = dry_run.limited_config(wanted, config)
-    strategy = strategies.get(strategy)
-    is_chief = replicas.is_chief(strategy)
-    if not is_chief:
-        console.hush()
-    # What can be refused without the data, before it is read.
-    consensus.from_chief(
-        strategy,
-        lambda: refuse(metrics) or RunFolder.check(run_dir, recipe.name) or "",
+    policy = checkpoints or CheckpointPolicy()
+    wishes = _Wishes(
+        dry=DryRun(fast_dev_run, overfit_batches),
+        callbacks=tuple(callbacks or ()),
+        init_from=init_from,
+        init_partial=init_partial,
+        value_sources=told,
+        metrics=(metrics_host, metrics_port),
+        histograms=histograms,
     )
-    if init_from is not None:
-        init_from = warm_start.find(init_from)
-    tf.config.experimental.enable_op_determinism()
-    _seed(config)
-    if datasets is None:
-        datasets = make_datasets(recipe, config)
-    if wanted:
-        datasets = dry_run.limited(wanted, datasets, config)
-    say(_describe(datasets))
-    # Again: what reading the data drew must not decide the weights.
-    _seed(config)
-    with strategy.scope():
-        model = make_model(recipe, config, datasets)
-        if init_from is not None:
-            warm_start.refuse_other_vocabulary(datasets.vectorizer, init_from)
-            warm_start.load(model, init_from, partial=init_partial)
-    say(f"model: {model.name}, {model.count_params():,} parameters")
-    callbacks = [
-        *(recipe.make_callbacks(config) if recipe.make_callbacks else ()),
-        *callbacks,
-    ]
-    with contextlib.ExitStack() as stack:
-        folder, path, resumed = open_run.open_for_all(
-            stack, strategy, run_dir, recipe, config, datasets, plan
-        )
-        asked = config
-        config = execution_mode.set_form(
-            model, config, datasets, callbacks, folder, plan.every_steps
-        )
-        if folder is not None:
-            folder.write_config(
-                recipe,
-                config,
-                datasets.info,
-                strategies.describe(strategy),
-                origins=provenance.find(asked, config, told),
-                init_from=init_from,
-                init_partial=init_partial,
-            )
-        say(wanted.note or f"run folder: {path}")
-        labels = {"recipe": recipe.name, "run_dir": str(path)}
-        state = stack.enter_context(
-            exported(metrics if is_chief else None, labels, plan.every_seconds)
-        )
-        before = dry_run.loss_before(wanted, model, datasets)
-        done = 0 if resumed is None else resumed.done(datasets.steps_per_epoch)
-        stack.enter_context(timeline.recorded(folder and folder.path, done))
-        _seed(config)
-        unwritten = Unwritten(plan.on_save_failure)
-        own = _own_callbacks(folder, config, datasets, unwritten, histograms)
-        timed = [] if folder is None else [Timing(datasets.steps_per_epoch)]
-        recorded = timed and [
-            StepLosses(folder.path / layout.LOSSES, datasets.steps_per_epoch)
-        ]
-        began = time.monotonic()
-        history = fit.fit(
-            model,
-            datasets,
-            epochs=getattr(config, "epochs", 1),
-            callbacks=[*timed, *own, *recorded, *callbacks],
-            folder=folder,
-            plan=plan,
-            resumed=resumed,
-            exported=state,
-            unwritten=unwritten,
-        )
-        heartbeat.beat(heartbeat.ENDING)
-        say(f"trained for {duration(time.monotonic() - began)}")
-        if folder is not None:
-            finish.take_best_weights(model, own, folder, history, config)
-        consensus.take_from_chief(strategy, model.variables)
-        metrics = finish.evaluate_finally(model, datasets)
-        if wanted.overfit_batches:
-            metrics |= {"split": "training", "loss_before": before}
-            say(dry_run.judge(wanted.overfit_batches, metrics).text)
-        if folder is not None:
-            finish.save(model, datasets, folder, metrics)
-        if not wanted:
-            throughput_report.report_on(model, datasets, folder, *timed)
-        consensus.wait_for_all(strategy)
+    dry_run.refuse_contradictions(wishes.dry, run_dir, policy)
+    with (
+        interrupts.on_signals(),
+        dry_run.temporary_folder(wishes.dry) as temporary,
+        contextlib.ExitStack() as stack,
+    ):
+        recipe = load_recipe(recipe)
+        run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
+        config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
+        datasets = _load_data(recipe, config, datasets, wishes.dry)
+        context = RunContext(strategy, recipe, config, datasets, policy)
+        model, callbacks = _build(context, wishes)
+        context, point = _open(stack, model, context, run_dir, callbacks, wishes)
+        fitted = _fit(stack, model, context, point, callbacks, wishes)
+        metrics = _finish(model, context, fitted, wishes.dry)
     return Run(
         model=model,
-        config=config,
+        config=context.config,
         recipe=recipe.source,
         info=datasets.info,
-        history=history,
+        history=fitted.history,
         metrics=metrics,
-        path=path,
+        path=context.path,
         vectorizer=datasets.vectorizer,
     )
 
 
-def _refuse_other_backends() -> None:
-    backend = keras.config.backend()
-    if backend != "tensorflow":
-        raise RefusedError(
-            "kerascale trains on Keras' TensorFlow backend. Received: the backend "
-            f"{backend!r}. Set KERAS_BACKEND=tensorflow, or unset it, before Python "
-            "starts."
-        )
+@dataclasses.dataclass(frozen=True)
+class _Wishes:
+    """What `train` was asked for, beside what a `RunContext` has."""
+
+    dry: DryRun
+    callbacks: tuple[keras.callbacks.Callback, ...]
+    init_from: str | os.PathLike | None
+    init_partial: bool
+    value_sources: Mapping[str, str] | None
+    metrics: Address
+    histograms: bool
 
 
-def _refuse_other_config(recipe: Recipe, config: Any) -> None:
-    if not isinstance(config, recipe.Config):
-        raise RefusedError(
-            f"config: expected {recipe.name}'s Config. Received: an object of type "
-            f"{type(config).__name__}."
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+    """What `fit` leaves: its history, its callbacks, how long steps took."""
+
+    history: dict[str, list[float]]
+    callbacks: list[keras.callbacks.Callback]
+    timing: Timing | None
+    loss_before: float | None
+
+
+def _where_to(
+    run_dir: str | os.PathLike | None, policy: CheckpointPolicy, wishes: _Wishes
+) -> tuple[str | os.PathLike | None, CheckpointPolicy]:
+    """The run folder that was asked for; of a job that was restarted, its own."""
+    restarted_in = heartbeat.restarted_in()
+    if restarted_in is None or wishes.dry:
+        return run_dir, policy
+    return restarted_in, dataclasses.replace(policy, fresh=False)
+
+
+def _prepare(
+    recipe: Recipe,
+    config: Any,
+    strategy: str | tf.distribute.Strategy,
+    run_dir: str | os.PathLike | None,
+    wishes: _Wishes,
+) -> tuple[Any, tf.distribute.Strategy, _Wishes]:
+    """Configuration and strategy; what can be refused before data is read, is."""
+    config = recipe.Config() if config is None else config
+    preconditions.refuse_other_backends()
+    preconditions.refuse_other_config(recipe, config)
+    config = dry_run.limited_config(wishes.dry, config)
+    strategy = strategies.get(strategy)
+    if not replicas.is_chief(strategy):
+        console.hush()
+    consensus.from_chief(
+        strategy,
+        lambda: refuse(wishes.metrics) or RunFolder.check(run_dir, recipe.name) or "",
+    )
+    if wishes.init_from is not None:
+        found = warm_start.find(wishes.init_from)
+        wishes = dataclasses.replace(wishes, init_from=found)
+    tf.config.experimental.enable_op_determinism()
+    return config, strategy, wishes
+
+
+def _load_data(
+    recipe: Recipe, config: Any, datasets: Datasets | None, dry: DryRun
+) -> Datasets:
+    """The recipe's data, or those that were given; of a dry run, a part of them."""
+    _seed(config)
+    if datasets is None:
+        datasets = make_datasets(recipe, config)
+    if dry:
+        datasets = dry_run.limited(dry, datasets, config)
+    say(_describe(datasets))
+    return datasets
+
+
+def _build(
+    context: RunContext, wishes: _Wishes
+) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
+    """The compiled model, and the callbacks of the recipe and of the user."""
+    recipe, config, datasets = context.recipe, context.config, context.datasets
+    # Again: what reading the data drew must not decide the weights.
+    _seed(config)
+    with context.strategy.scope():
+        model = make_model(recipe, config, datasets)
+        if wishes.init_from is not None:
+            warm_start.refuse_other_vocabulary(datasets.vectorizer, wishes.init_from)
+            warm_start.load(model, wishes.init_from, partial=wishes.init_partial)
+    say(f"model: {model.name}, {model.count_params():,} parameters")
+    of_recipe = recipe.make_callbacks(config) if recipe.make_callbacks else ()
+    return model, [*of_recipe, *wishes.callbacks]
+
+
+def _open(
+    stack: contextlib.ExitStack,
+    model: keras.Model,
+    context: RunContext,
+    run_dir: str | os.PathLike | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    wishes: _Wishes,
+) -> tuple[RunContext, ResumePoint | None]:
+    """Opens the run folder, chooses how steps are executed, writes `config.json`."""
+    context, point = open_run.open_for_all(stack, context, run_dir)
+    asked = context.config
+    context = execution_mode.choose(model, context, callbacks)
+    if context.folder is not None:
+        context.folder.write_config(
+            context.recipe,
+            context.config,
+            context.datasets.info,
+            strategies.describe(context.strategy),
+            origins=provenance.find(asked, context.config, wishes.value_sources),
+            init_from=wishes.init_from,
+            init_partial=wishes.init_partial,
         )
+    say(wishes.dry.note or f"run folder: {context.path}")
+    return context, point
+
+
+def _fit(
+    stack: contextlib.ExitStack,
+    model: keras.Model,
+    context: RunContext,
+    point: ResumePoint | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    wishes: _Wishes,
+) -> _Fitted:
+    """Trains, from where the run goes on to its last epoch."""
+    folder, policy = context.folder, context.policy
+    steps_per_epoch = context.steps_per_epoch
+    labels = {"recipe": context.recipe.name, "run_dir": str(context.path)}
+    address = wishes.metrics if replicas.is_chief(context.strategy) else None
+    exporting = exported(address, labels, policy.save_every_seconds)
+    exported_state = stack.enter_context(exporting)
+    loss_before = dry_run.loss_before(wishes.dry, model, context.datasets)
+    done = 0 if point is None else point.done(steps_per_epoch)
+    stack.enter_context(timeline.recorded(folder and folder.path, done))
+    _seed(context.config)
+    unwritten = Unwritten(policy.on_save_failure)
+    own = own_callbacks.make(context, unwritten, wishes.histograms)
+    timing, first, last = None, [], []
+    if folder is not None:
+        timing = Timing(steps_per_epoch)
+        first = [timing]
+        last = [StepLosses(folder.path / layout.LOSSES, steps_per_epoch)]
+    began = time.monotonic()
+    history = fit.fit(
+        model,
+        context,
+        callbacks=[*first, *own, *last, *callbacks],
+        point=point,
+        exported=exported_state,
+        unwritten=unwritten,
+    )
+    heartbeat.beat(heartbeat.ENDING)
+    say(f"trained for {duration(time.monotonic() - began)}")
+    return _Fitted(history, own, timing, loss_before)
+
+
+def _finish(
+    model: keras.Model, context: RunContext, fitted: _Fitted, dry: DryRun
+) -> dict[str, Any]:
+    """The best weights, the final numbers, the files. Returns the numbers."""
+    folder, datasets = context.folder, context.datasets
+    if folder is not None:
+        finish.take_best_weights(model, context, fitted.callbacks, fitted.history)
+    consensus.take_from_chief(context.strategy, model.variables)
+    metrics = finish.evaluate_finally(model, datasets)
+    if dry.overfit_batches:
+        metrics |= {"split": "training", "loss_before": fitted.loss_before}
+        say(dry_run.judge(dry.overfit_batches, metrics).text)
+    if folder is not None:
+        finish.save(model, context, metrics)
+    if not dry:
+        throughput_report.report_on(model, context, fitted.timing)
+    consensus.wait_for_all(context.strategy)
+    return metrics
 
 
 def _seed(config: Any) -> None:
@@ -293,31 +340,3 @@ def _describe(datasets: Datasets) -> str:
     # A text differs between Python versions, a file may change under its name.
     sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
     return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"
-
-
-def _own_callbacks(
-    folder: RunFolder | None,
-    config: Any,
-    datasets: Datasets,
-    unwritten: Unwritten,
-    histograms: bool,
-) -> list[keras.callbacks.Callback]:
-    patience = getattr(config, "early_stopping_patience", None)
-    has_validation = datasets.validation is not None
-    if folder is None:
-        return worker_callbacks(has_validation, patience)
-    return standard_callbacks(
-        folder.path,
-        examples_per_epoch=datasets.train.num_examples,
-        steps_per_epoch=datasets.steps_per_epoch,
-        has_validation=has_validation,
-        early_stopping_patience=patience,
-        history_name=layout.HISTORY,
-        metrics_name=layout.METRICS,
-        checkpoints_name=layout.CHECKPOINTS,
-        tensorboard_name=layout.TENSORBOARD,
-        unwritten=unwritten,
-        fields=to_dict(config),
-        inputs=datasets.train.for_evaluation().dataset().element_spec[0],
-        histograms=histograms,
-    )

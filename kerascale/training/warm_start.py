@@ -10,7 +10,6 @@ from typing import Any
 import h5py
 import keras
 
-from kerascale.callbacks.standard import BEST_WEIGHTS
 from kerascale.errors import RefusedError
 from kerascale.runs import files, layout
 from kerascale.runs.checkpoint import refuse_unsafe_keras_file, refuse_unsafe_weights
@@ -36,7 +35,7 @@ def find(source: str | os.PathLike) -> pathlib.Path:
     """
     path = pathlib.Path(source)
     if path.is_dir():
-        best = path / layout.CHECKPOINTS / BEST_WEIGHTS
+        best = path / layout.CHECKPOINTS / layout.BEST_WEIGHTS
         # A run that was stopped has no model, but the best weights so far.
         stopped = best.is_file() and not (path / layout.MODEL).is_file()
         path = best if stopped else path / layout.MODEL

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import kerascale as ks
 from kerascale.datasets.pipeline import FromArrays
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import (
     autotune,
     autotune_cache,
@@ -568,8 +568,8 @@ def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkey
 
 def test_operations_that_xla_knows():
     """If it fails: TensorFlow's registry of kernels has moved."""
-    assert keras_private.has_xla_kernel("MatMul")
-    assert not keras_private.has_xla_kernel("AsString")
+    assert tensorflow_private.has_xla_kernel("MatMul")
+    assert not tensorflow_private.has_xla_kernel("AsString")
 
 
 def test_stateful_operations():
@@ -580,5 +580,5 @@ def test_stateful_operations():
     def step():
         return variable.assign_add(tf.random.uniform([]))
 
-    found = keras_private.stateful_operations(step.get_concrete_function())
+    found = tensorflow_private.stateful_operations(step.get_concrete_function())
     assert {"AssignAddVariableOp", "RandomUniform"} <= found

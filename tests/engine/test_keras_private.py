@@ -1,10 +1,8 @@
 """Guards of the private names of Keras that the engine uses.
 
 Each test says what to do when a release of Keras breaks it. All uses are in
-`kerascale/engine/private_keras.py`, so that is the file to change.
+`kerascale/engine/compat/keras_private.py`, so that is the file to change.
 """
-
-import inspect
 
 import keras
 import numpy as np
@@ -13,14 +11,6 @@ import tensorflow as tf
 
 import kerascale as ks
 from kerascale.engine.compat import keras_private
-
-OPTIMIZERS = sorted(
-    name
-    for name, value in vars(keras.optimizers).items()
-    if inspect.isclass(value)
-    and issubclass(value, keras.optimizers.Optimizer)
-    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
-)
 
 
 def _model(**arguments):
@@ -157,22 +147,6 @@ def test_build_does_not_call_a_model_whose_outputs_are_known(names, monkeypatch)
     assert told[0].keys() == told[1].keys()
 
 
-def test_names_do_not_depend_on_what_was_traced_before():
-    """If it fails: `ops.uid` has moved, or functions are not named by it.
-
-    Kept programs are then found only where a process traces the same as the last one.
-    """
-
-    def name():
-        keras_private.number_names_anew()
-        traced = tf.function(lambda: tf.constant(1) + 1).get_concrete_function()
-        return int(traced.function_def.signature.name.rpartition("_")[2])
-
-    one = name()
-    tf.function(lambda: tf.zeros(3) + 1).get_concrete_function()
-    assert name() - one == keras_private._NAMES_OF_A_TRACE
-
-
 def test_metrics_by_row_are_those_of_the_rows_that_count():
     """If it fails: `CompileMetrics` holds its metrics otherwise."""
     y = np.array([0, 1, 2, 0])
@@ -195,114 +169,6 @@ def test_metrics_by_row_are_those_of_the_rows_that_count():
     assert expected["accuracy"] == pytest.approx(2 / 3)
     assert expected["weighted_accuracy"] == pytest.approx(4 / 5)
     assert results(tf.constant([1.0, 1.0, 1.0, 0.0])) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_view_updates_as_the_optimizer_does(name):
-    """If it fails for one: it overrides something that `_Local` must leave to it."""
-
-    def weights(view):
-        keras.utils.set_random_seed(1)
-        variable = keras.Variable(np.arange(6.0).reshape(2, 3), dtype="float32")
-        optimizer = vars(keras.optimizers)[name](0.1, clipnorm=1.0, weight_decay=0.01)
-        optimizer.build([variable])
-        used = keras_private.optimizer_view(optimizer) if view else optimizer
-        for step in range(4):
-            used.apply([tf.fill((2, 3), 0.5 + step)], [variable])
-        assert int(optimizer.iterations.numpy()) == 4
-        return variable.numpy()
-
-    np.testing.assert_array_equal(weights(True), weights(False))
-
-
-class Halved(keras.optimizers.Adam):
-    """A user's own."""
-
-    def update_step(self, gradient, variable, learning_rate):
-        super().update_step(gradient, variable, learning_rate / 2)
-
-
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
-@pytest.mark.parametrize(
-    "make",
-    [
-        keras.optimizers.Adam,
-        lambda rate: keras.optimizers.Adam(rate, amsgrad=True),
-        lambda rate: keras.optimizers.AdamW(rate, weight_decay=0.1),
-        Halved,
-    ],
-    ids=["Adam", "amsgrad", "AdamW", "a user's own"],
-)
-def test_view_of_adam_has_the_bits_of_keras(make, jit_compile):
-    """If it fails: Keras computes Adam otherwise; follow it in `engine/adam.py`."""
-
-    def trained(view):
-        draw = np.random.default_rng(0).normal
-        variables = [
-            keras.Variable(draw(size=shape), dtype=dtype)
-            for shape, dtype in (((30, 7), "float32"), ((5,), "float64"))
-        ]
-        table = keras.Variable(draw(size=(9, 3)), dtype="float32")
-        rate = keras.optimizers.schedules.CosineDecay(0.01, 20)
-        optimizer = make(rate)
-        optimizer.build([*variables, table])
-        used = keras_private.optimizer_view(optimizer) if view else optimizer
-
-        @tf.function(jit_compile=jit_compile)
-        def step(gradients, values):
-            rows = tf.IndexedSlices(values, tf.constant([1, 4]), (9, 3))
-            used.apply([*gradients, rows], [*variables, table])
-
-        for _ in range(8):
-            gradients = [tf.constant(draw(size=v.shape), v.dtype) for v in variables]
-            step(gradients, tf.constant(draw(size=(2, 3)), "float32"))
-        return [v.numpy() for v in (*variables, table, *optimizer.variables)]
-
-    for ours, theirs in zip(trained(True), trained(False), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_view_of_several_optimizers():
-    """If it fails: `MultiOptimizer` holds its parts otherwise."""
-
-    def weights(view):
-        a, b = keras.Variable([1.0, 2.0], name="a"), keras.Variable([3.0], name="b")
-        optimizers = {"a": keras.optimizers.Adam(0.1), "b": keras.optimizers.SGD(0.1)}
-
-        optimizer = keras.optimizers.MultiOptimizer(lambda v: optimizers[v.name])
-        optimizer.build([a, b])
-        used = keras_private.optimizer_view(optimizer) if view else optimizer
-        for _ in range(3):
-            used.apply([tf.constant([1.0, 2.0]), tf.constant([1.0])], [a, b])
-        return [*a.numpy(), *b.numpy(), optimizer.optimizers[0].iterations.numpy()]
-
-    assert weights(True) == weights(False)
-
-
-def test_view_shares_state_and_leaves_the_class():
-    """If it fails: optimizers keep state outside of `__dict__`."""
-    variable = keras.Variable([1.0])
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1))
-    optimizer.build([variable])
-    view = keras_private.optimizer_view(optimizer)
-    view.apply([tf.constant([float("inf")])], [variable])
-    assert float(optimizer.dynamic_scale.numpy()) == 2.0**14
-    view.apply([tf.constant([1.0])], [variable])
-    assert int(optimizer.iterations.numpy()) == 1
-    assert type(optimizer) is keras.optimizers.LossScaleOptimizer
-
-
-def test_recorder_takes_one_update():
-    variable = keras.Variable([1.0])
-    optimizer = keras.optimizers.SGD(0.1)
-    optimizer.build([variable])
-    view = keras_private.optimizer_view(optimizer)
-    with keras_private.recording(keras_private.Recorder()) as recorder:
-        view.apply_gradients([(tf.constant([2.0]), variable)])
-        assert float(variable.numpy()[0]) == 1.0
-        with pytest.raises(ValueError, match=r"expected one optimizer.apply\(\)"):
-            view.apply([tf.constant([2.0])], [variable])
-    np.testing.assert_array_equal(recorder.gradients[0], [2.0])
 
 
 def test_prepared_optimizer_keeps_values_places_and_names():
@@ -376,59 +242,3 @@ def test_a_weights_file_in_memory_is_that_on_disk(tmp_path):
     for place, value in places:
         array = np.frombuffer(content, value.dtype, int(np.prod(value.shape)), place)
         np.testing.assert_array_equal(array, value.numpy().reshape(-1))
-
-
-def test_whether_onednn_is_on(run_python):
-    """If it fails: find how this release tells which kernels it takes."""
-    code = (
-        "from kerascale.engine.compat import keras_private\n"
-        "print(keras_private.onednn())"
-    )
-    assert keras_private.onednn() in ("on", "off")
-    other = {"on": ("0", "off"), "off": ("1", "on")}[keras_private.onednn()]
-    told = run_python(code, env={"TF_ENABLE_ONEDNN_OPTS": other[0]}).stdout
-    assert told.strip() == other[1]
-
-
-def test_whether_xla_compiles_is_known():
-    """If it fails: how `tf.function` marks the graphs that it compiles has changed."""
-    seen = {}
-
-    def note(name):
-        seen[name] = keras_private.is_compiled_by_xla()
-        return tf.zeros([])
-
-    def body(i):
-        note("loop")
-        return (i + 1,)
-
-    def compiled():
-        tf.while_loop(lambda i: i < 2, body, (0,))
-        tf.function(lambda: note("inner"), autograph=False)()
-        return note("compiled")
-
-    tf.function(compiled, jit_compile=True, autograph=False)()
-    tf.function(lambda: note("plain"), autograph=False)()
-    note("eager")
-    assert seen == {
-        "loop": True,
-        "inner": True,
-        "compiled": True,
-        "plain": False,
-        "eager": False,
-    }
-
-
-def test_xla_does_not_look_through_a_barrier():
-    """If it fails: find the function of `xla.py` that makes XlaOptimizationBarrier."""
-
-    @tf.function(jit_compile=True, autograph=False)
-    def turned(x, y):
-        product = tf.matmul(y, x, transpose_a=True)
-        return tf.transpose(keras_private.xla_barrier(product))
-
-    random = np.random.default_rng(0)
-    x, y = (tf.constant(random.normal(size=(4, size))) for size in (3, 2))
-    np.testing.assert_allclose(turned(x, y), tf.matmul(x, y, transpose_a=True))
-    text = turned.experimental_get_compiler_ir(x, y)(stage="hlo")
-    assert "opt-barrier" in text

@@ -383,7 +383,7 @@ def test_many_classes(folder):
         )
         drawing = figures.confusion_of(recorded)
         assert (drawing is not None) is is_drawn
-        text = page.render(recorded, reporting.findings.Findings(missing="none"))
+        text = page.render(recorded, reporting.model_findings.Findings(missing="none"))
         assert ("too large to be looked at" in text) is not is_drawn
         _assert_whole(text)
 

@@ -169,7 +169,7 @@ def test_a_run(recipe, tmp_path, monkeypatch):
         callbacks=[reading],
         metrics_port=0,
         # What a checkpoint says is of the same step then.
-        checkpoints=ks.training.Checkpoints(every_seconds=5.0),
+        checkpoints=ks.config.CheckpointPolicy(save_every_seconds=5.0),
     )
     steps, examples = 23, 1145  # The last batch of an epoch has 45.
     for done, text in enumerate(reading.texts, 1):

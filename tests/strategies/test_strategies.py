@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
+from kerascale.strategies import select
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def environment(monkeypatch):
     """No cluster and no devices asked for; nothing made before."""
     for name in ("TF_CONFIG", "TPU_NAME", "KERASCALE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(ks.strategies, "_made", None)
+    monkeypatch.setattr(select, "_made", None)
     return monkeypatch
 
 
@@ -52,7 +53,7 @@ def test_a_strategy_after_tensorflow_has_started_is_refused(environment):
 
 
 def test_second_strategy_is_refused(environment):
-    environment.setattr(ks.strategies, "_made", ("tpu", object()))
+    environment.setattr(select, "_made", ("tpu", object()))
     with pytest.raises(ks.RefusedError, match="mirrored, where tpu was made before"):
         ks.strategies.get("mirrored")
 
@@ -71,7 +72,7 @@ def test_tpu_that_cannot_be_resolved(environment):
     def resolve(name):
         raise ValueError("Please provide a TPU Name to connect to.")
 
-    environment.setattr(ks.strategies, "_resolve_tpu", resolve)
+    environment.setattr(select, "_resolve_tpu", resolve)
     with pytest.raises(
         ks.RefusedError, match=r"Please provide a TPU Name.*--tpu NAME, or set TPU_NAME"
     ):
@@ -85,7 +86,7 @@ def test_tpu_is_connected_initialised_and_used(environment):
         steps.append(("resolve", name))
         return resolver
 
-    environment.setattr(ks.strategies, "_resolve_tpu", resolve)
+    environment.setattr(select, "_resolve_tpu", resolve)
     environment.setattr(
         tf.config,
         "experimental_connect_to_cluster",
@@ -108,7 +109,7 @@ def test_tpu_is_connected_initialised_and_used(environment):
 
 
 def test_tpu_of_this_host_is_not_connected_to(environment):
-    environment.setattr(ks.strategies, "_resolve_tpu", lambda name: FakeResolver(""))
+    environment.setattr(select, "_resolve_tpu", lambda name: FakeResolver(""))
     environment.setattr(
         tf.config,
         "experimental_connect_to_cluster",

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
+from kerascale.config import CheckpointPolicy
 from kerascale.training import dry_run
-from kerascale.training.dry_run import Rehearsal
-from kerascale.training.resume import Checkpoints
+from kerascale.training.dry_run import DryRun
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_failure_leaves_nothing_behind(recipe_with, here):
 def test_overfitting_sees_the_same_examples_again_and_again(recipe):
     config = recipe.Config(batch_size=32)
     whole = recipe.make_datasets(config)
-    part = dry_run.limited(Rehearsal(overfit_batches=2), whole, config)
+    part = dry_run.limited(DryRun(overfit_batches=2), whole, config)
     assert part.validation is None
     assert part.steps_per_epoch == 36  # As in the training that it is for.
     assert part.info.num_examples == {"train": 64}
@@ -103,7 +103,7 @@ def test_overfitting_does_not_augment():
     recipe = ks.load_recipe("cnn")
     config = recipe.Config(augment_shift=0.2, augment_rotation=30.0)
     whole = recipe.make_datasets(config)
-    part = dry_run.limited(Rehearsal(overfit_batches=1), whole, config)
+    part = dry_run.limited(DryRun(overfit_batches=1), whole, config)
     x, _ = next(iter(part.train.dataset()))
     first = whole.train.indices(tf.constant(0, tf.int64), tf.constant(0, tf.int64))
     plain, _ = whole.train.plain_gather(first, tf.constant(0, tf.int64))
@@ -116,7 +116,7 @@ def test_overfitting_of_a_stream_that_shuffles(recipe):
     numbers = tf.data.Dataset.range(100).map(lambda i: (tf.fill([3], i), i % 2))
     batches = numbers.shuffle(100).batch(10)
     data = ks.datasets.from_tf_data(batches, class_names=("even", "odd"))
-    part = dry_run.limited(Rehearsal(overfit_batches=2), data, recipe.Config())
+    part = dry_run.limited(DryRun(overfit_batches=2), data, recipe.Config())
     once = [y.numpy().tolist() for _, y in part.test.dataset()]
     for _ in range(2):
         again = [y.numpy().tolist() for _, y in part.train.dataset()]
@@ -175,7 +175,7 @@ def test_what_contradicts_itself_is_refused_at_once(recipe, here):
             run_dir="somewhere",
             fast_dev_run=True,
             overfit_batches=2,
-            checkpoints=Checkpoints(fresh=True),
+            checkpoints=CheckpointPolicy(fresh=True),
         )
     text = str(caught.value)
     assert len(caught.value.problems) == 3

@@ -49,7 +49,7 @@ def chaos(
         RefusedError: If the run has fewer steps than there are kills.
         UnexpectedEnd: If an attempt ended in another way than by what was done.
     """
-    file = folder / "config.json"
+    file = folder / CONFIG
     file.write_text(json.dumps({"fields": to_dict(config)}))
 
     def command(run_dir: pathlib.Path) -> list[str]:

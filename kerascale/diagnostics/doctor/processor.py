@@ -1,13 +1,12 @@
 """The processor: its model, its vector units, and how many threads compute on it."""
 
 import os
-import pathlib
 import platform
 from collections.abc import Mapping
 
 from kerascale.diagnostics.doctor import cgroup
 from kerascale.diagnostics.doctor.findings import Finding
-from kerascale.runtime import tf_environment, xla_cache
+from kerascale.runtime import host, tf_environment, xla_cache
 from kerascale.runtime.host import usable_cores
 
 # A flag of /proc/cpuinfo -> what people call it.
@@ -28,11 +27,7 @@ def look(cpuinfo: str | None = None) -> list[Finding]:
     Args:
         cpuinfo: The content of `/proc/cpuinfo`; None: that of this machine.
     """
-    if cpuinfo is None:
-        try:
-            cpuinfo = pathlib.Path("/proc/cpuinfo").read_text(errors="replace")
-        except OSError:
-            cpuinfo = ""
+    cpuinfo = host.cpuinfo() if cpuinfo is None else cpuinfo
     fields: dict[str, str] = {}
     for line in cpuinfo.splitlines():
         name, _, value = line.partition(":")

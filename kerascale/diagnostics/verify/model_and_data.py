@@ -81,7 +81,7 @@ def from_recipe(job: Job, strategy: tf.distribute.Strategy) -> Subject:
             model = _plain_model(recipe, config, datasets)
     keras.utils.set_random_seed(seed)
     source = datasets.train
-    if not isinstance(source, Batches):  # The recipe's own tf.data.
+    if not source.is_indexed:  # The recipe's own tf.data.
         batches = list(source.dataset().repeat().take(job.steps).as_numpy_iterator())
         return _of_batches(job, model, batches)
     known = {f.name: getattr(source, f.name) for f in dataclasses.fields(Batches)}

@@ -1,17 +1,13 @@
 """Every use of a private name of Keras, each with the test that guards it.
 
 Keras' extension points are public methods, but some of what they hold is not. When a
-release of Keras moves one of these names, `tests/test_private_keras.py` fails and says
-what to do; nothing outside this file has to change.
+release of Keras moves one of these names, `tests/engine/test_keras_private.py` fails
+and says what to do; nothing outside this file has to change. It is long, so that there
+is one file to look at.
 """
 
-import collections
-import contextlib
-import functools
 import io
-import itertools
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -22,29 +18,12 @@ from keras.src.models.functional import Functional
 from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
-from tensorflow.compiler.tf2xla.python import xla
-from tensorflow.python.framework import kernels, op_def_registry, ops
-from tensorflow.python.ops import control_flow_util
-from tensorflow.python.util import _pywrap_util_port
-
-from kerascale.engine.step import adam
-from kerascale.errors import RefusedError
 
 # `fit` takes an instance of it as it is: "Allow passing a custom data adapter".
 DataAdapter = data_adapters.data_adapter.DataAdapter
 
 # Whether Keras is tracing shapes, or reads variables through a mapping.
 in_stateless_scope = in_stateless_scope
-
-_phase = threading.local()
-
-# A Transformer of 4 layers takes 10,000; to count so far takes some 30 ms.
-_NAMES_OF_A_TRACE = 2**17
-
-
-def onednn() -> str:
-    """Whether TensorFlow computes with its oneDNN kernels: `on` or `off`."""
-    return "on" if _pywrap_util_port.IsMklEnabled() else "off"
 
 
 def adapter(**arguments: Any) -> DataAdapter:
@@ -69,61 +48,31 @@ def split_validation(arrays: Any, share: float) -> tuple[Any, Any]:
     return array_slicing.train_validation_split(arrays, validation_split=share)
 
 
-@functools.cache
-def has_xla_kernel(op: str) -> bool:
-    """Whether XLA can compile an operation of TensorFlow."""
-    if op == "Placeholder":  # An argument, which has another name when it is called.
-        return True
-    _register_xla_kernels()
-    found = kernels.get_registered_kernels_for_op(op).kernel
-    return any(kernel.device_type.startswith("XLA_") for kernel in found)
+# Keras' callback -> the attributes in which it remembers.
+CALLBACK_MEMORY: dict[type, tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
+    keras.callbacks.ModelCheckpoint: (
+        "best",
+        "epochs_since_last_save",
+        "_batches_seen_since_last_saving",
+        "_last_batch_seen",
+    ),
+}
 
 
-@functools.cache
-def _register_xla_kernels() -> None:
-    # They are there from the first compilation on.
-    tf.function(lambda: tf.zeros([]), autograph=False, jit_compile=True)()
+class SymbolicBuild:
+    """A model that is told when Keras would run a batch through it to build it."""
 
+    def build_for(self, data_adapter: Any, data_batch: Any) -> None:
+        """What is done instead; exactly one of the arguments is there."""
+        raise NotImplementedError
 
-def is_compiled_by_xla() -> bool:
-    """Whether what is traced now is inside of a function with `jit_compile=True`."""
-    graph = tf.compat.v1.get_default_graph()
-    return control_flow_util.GraphOrParentsInXlaContext(graph)
-
-
-def xla_barrier(tensor: tf.Tensor) -> tf.Tensor:
-    """The same, in what XLA compiles: computed before whatever is done with it."""
-    return xla.optimization_barrier(tensor)[0]
-
-
-def number_names_anew() -> None:
-    """What is traced next has the same names, whatever was traced before.
-
-    TensorFlow numbers functions by how many names it has given; programs that are kept
-    are found by their names too. Numbers go on at the next multiple of a large one.
-    """
-    left = -ops.uid() % _NAMES_OF_A_TRACE - 1
-    collections.deque(itertools.starmap(ops.uid, itertools.repeat((), left)), maxlen=0)
-
-
-def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
-    """Names of the operations of a function that keep or change a state."""
-    return {
-        name
-        for name in operations(traced)
-        if (found := op_def_registry.get(name)) is not None
-        and found.is_stateful
-        # The algorithm of a device: no state.
-        and name not in ("Placeholder", "StatelessRandomGetAlg")
-    }
-
-
-def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
-    """Names of the operations of a function, and of those that it calls."""
-    graph = traced.graph.as_graph_def()
-    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
-    names = {node.op for nodes in bodies for node in nodes}
-    return names - {f.signature.name for f in graph.library.function}
+    def _maybe_symbolic_build(
+        self, iterator: Any = None, data_batch: Any = None
+    ) -> None:
+        adapter = None if iterator is None else iterator.data_adapter
+        self.build_for(adapter, data_batch)
 
 
 def compilation(model: keras.Model) -> Any:
@@ -357,11 +306,6 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return list(model._flatten_layers())
 
 
-def own_strategy(model: keras.Model) -> tf.distribute.Strategy | None:
-    """The strategy in whose scope the model was made; None: the default one."""
-    return model._distribute_strategy
-
-
 def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
     """Gives an object's class another base, in place.
 
@@ -396,44 +340,34 @@ _adopted: dict[tuple[type, type, bool], type] = {}
 # ---------------------------------------------------------------- the optimizer
 
 
-class Recorder:
-    """What a train step gave to its optimizer, kept until it has been reduced."""
-
-    def __init__(self) -> None:
-        self.gradients: list[Any] | None = None
-        self.variables: list[Any] = []
-        # Whether the loss was weighted by the slice's share already.
-        self.weighted = False
-        # dtype -> the slice's share of the batch; None where it is all of it.
-        self.share: Callable[[Any], tf.Tensor] | None = None
-
-
-class _Local(keras.optimizers.Optimizer):
+class LocalOptimizer(keras.optimizers.Optimizer):
     """Applies a gradient that every replica has whole, on each replica by itself.
 
     Keras' TensorFlow optimizers clip first and reduce after, and use `merge_call`,
     which cannot stand under a condition. Replicas that start equal and apply the same
     gradient stay equal without either.
+
+    A subclass says how variables are updated, and what a schedule gives.
     """
 
+    def update_all(
+        self,
+        gradients: Sequence[Any],
+        variables: Sequence[keras.Variable],
+        learning_rate: Any,
+    ) -> None:
+        """Updates all variables."""
+        for gradient, variable in zip(gradients, variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
+    def scheduled_rate(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule
+    ) -> Any:
+        """The rate of the next update: `iterations` counts updates."""
+        return schedule(self.iterations)
+
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        quads = []
-        is_adam = adam.is_plain(self)
-        for gradient, variable in zip(grads, trainable_variables, strict=True):
-            if is_adam and isinstance(gradient, tf.Tensor):
-                index = self._get_variable_index(variable)
-                quads.append(
-                    (
-                        tf.cast(gradient, variable.dtype),
-                        variable.value,
-                        self._momentums[index].value,
-                        self._velocities[index].value,
-                    )
-                )
-            else:
-                self.update_step(gradient, variable, learning_rate)
-        if quads:
-            adam.update(self, quads, learning_rate)
+        self.update_all(grads, trainable_variables, learning_rate)
 
     def _apply_weight_decay(self, variables):
         if self.weight_decay is None:
@@ -475,9 +409,7 @@ class _Local(keras.optimizers.Optimizer):
     def _get_current_learning_rate(self):
         rate = self._learning_rate
         if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-            schedule, instead = getattr(_phase, "schedule", (None, None))
-            # Updates, not micro-batches.
-            return (instead if rate is schedule else rate)(self.iterations)
+            return self.scheduled_rate(rate)
         return super()._get_current_learning_rate()
 
     def _tf_apply(self, grads, trainable_variables=None):
@@ -485,93 +417,46 @@ class _Local(keras.optimizers.Optimizer):
         self._common_apply(grads, trainable_variables)
 
 
-class _Recording:
-    """Hands gradients to a recorder while a train step is traced."""
-
-    def apply(self, grads, trainable_variables=None):
-        recorder = getattr(_phase, "recorder", None)
-        if recorder is None:
-            return super().apply(grads, trainable_variables)
-        if trainable_variables is None:
-            trainable_variables = self._trainable_variables
-        if recorder.gradients is not None:
-            raise RefusedError(
-                "train_step: expected one optimizer.apply() per step. Received: a "
-                "second one. Its gradients would have to be computed after the "
-                "first update was reduced over all replicas."
-            )
-        recorder.gradients = list(grads)
-        recorder.variables = list(trainable_variables)
-        return None
-
-    def apply_gradients(self, grads_and_vars):
-        grads, variables = zip(*grads_and_vars, strict=True)
-        self.apply(grads, variables)
-        return self._iterations
-
-    def scale_loss(self, loss):
-        recorder = getattr(_phase, "recorder", None)
-        if recorder is not None and recorder.share is not None:
-            recorder.weighted = True
-            loss = loss * recorder.share(loss.dtype)
-        return super().scale_loss(loss)
+def apply_without_merging(view_class: type) -> None:
+    """Lets a subclass of `LossScaleOptimizer` apply as `LocalOptimizer` does."""
+    view_class._tf_apply = LocalOptimizer._tf_apply
 
 
-@contextlib.contextmanager
-def recording(recorder: Recorder) -> Iterator[Recorder]:
-    """Within it, `optimizer.apply` of a view hands gradients to `recorder`."""
-    _phase.recorder = recorder
-    try:
-        yield recorder
-    finally:
-        _phase.recorder = None
-
-
-@contextlib.contextmanager
-def instead_of_schedule(
-    schedule: keras.optimizers.schedules.LearningRateSchedule,
-    instead: Callable[[Any], tf.Tensor],
-) -> Iterator[None]:
-    """Within it, a view whose rate is of this schedule asks a function for it.
+def with_state_of(
+    view_class: type,
+    optimizer: keras.optimizers.Optimizer,
+    view_of: Callable[[keras.optimizers.Optimizer], Any],
+) -> Any:
+    """An object of another class with the same state as an optimizer.
 
     Args:
-        schedule: That of an optimizer.
-        instead: Takes the count of updates, returns the rate.
+        view_class: The class.
+        optimizer: Whose state it shares.
+        view_of: Makes such an object of an optimizer inside of it.
     """
-    _phase.schedule = (schedule, instead)
-    try:
-        yield
-    finally:
-        _phase.schedule = (None, None)
-
-
-def optimizer_view(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The same optimizer, with the same state, that applies on each replica alone.
-
-    The user's object keeps its class, and is saved as what it is.
-    """
-    plain = type(optimizer)
-    if plain not in _views:
-        # `_Local` comes after the user's class and before Keras' TensorFlow
-        # optimizer: what a class overrides itself (Nadam, Muon) stays.
-        bases = (_Recording, plain, _Local)
-        _views[plain] = type(plain.__name__, bases, {"__module__": plain.__module__})
-        if issubclass(plain, keras.optimizers.LossScaleOptimizer):
-            _views[plain]._tf_apply = _Local._tf_apply
-    view = object.__new__(_views[plain])
+    view = object.__new__(view_class)
     state = vars(optimizer)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        inner = optimizer_view(optimizer.inner_optimizer)
-        state = {**state, "inner_optimizer": inner}
+        state = {**state, "inner_optimizer": view_of(optimizer.inner_optimizer)}
     elif isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        parts = [optimizer_view(part) for part in optimizer.optimizers]
+        parts = [view_of(part) for part in optimizer.optimizers]
         state = {**state, "_inner_optimizers": parts}
     # Past Keras' own __setattr__, which would track it.
     object.__setattr__(view, "__dict__", state)
     return view
 
 
-_views: dict[type, type] = {}
+def moments(
+    optimizer: keras.optimizers.Adam, variable: keras.Variable
+) -> tuple[tf.Variable, tf.Variable]:
+    """The first and second moment that Adam keeps of a variable."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index].value, optimizer._velocities[index].value
+
+
+def variables_of(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The variables that an optimizer was built with."""
+    return optimizer._trainable_variables
 
 
 def micro_batches(optimizer: keras.optimizers.Optimizer) -> keras.Variable:

@@ -6,12 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.datasets.bundle import Stream
-from kerascale.datasets.pipeline import Batches
+from kerascale.datasets.stream import as_source
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.compat import keras_private
-from kerascale.engine.data import feed, tf_data_checks
-from kerascale.engine.step import preconditions
+from kerascale.engine.data import batch_checks, feed, tf_data_checks
 from kerascale.errors import RefusedError
 
 
@@ -45,22 +43,16 @@ def training_feed(
     num_replicas = strategy.num_replicas_in_sync
     if isinstance(x, keras_private.DataAdapter):
         return x
-    if isinstance(x, Batches):
-        preconditions.check_batch_size(x.batch_size, num_replicas)
-        made = feed.from_batches(x, strategy, steps=steps)
+    source = as_source(x)
+    if source is not None and source.is_indexed:
+        batch_checks.check_batch_size(source.batch_size, num_replicas)
+        made = feed.from_batches(source, strategy, steps=steps)
         tf_data_checks.check_workers(
-            strategy, made.num_batches, [x.seed, x.num_examples]
+            strategy, made.num_batches, [source.seed, source.num_examples]
         )
         return made
-    skip = 0
-    if isinstance(x, Stream):
-        x, skip = x.batches, x.first_step
-    if isinstance(x, tf.distribute.DistributedDataset):
-        raise RefusedError(
-            "data: expected a tf.data.Dataset of global batches. Received: one that "
-            "is distributed already. Pass the dataset itself: fit gives each replica "
-            "its rows."
-        )
+    if source is not None:
+        x = source.dataset()
     # PyDataset and the like are asked for shuffling by Keras, arrays by us.
     adapter = keras_private.adapter(
         x=x,
@@ -68,14 +60,14 @@ def training_feed(
         sample_weight=sample_weight,
         batch_size=batch_size,
         steps_per_epoch=steps,
-        shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+        shuffle=shuffle and source is None,
         class_weight=class_weight,
     )
     arrays = keras_private.arrays_of(adapter)
     if arrays is not None:
         data, batch_size = arrays
         if not any(_is_sparse(t) for t in tf.nest.flatten(data)):
-            preconditions.check_batch_size(batch_size, num_replicas)
+            batch_checks.check_batch_size(batch_size, num_replicas)
             # Drawn only if it is used: Keras' seeds come from there too.
             seed = random.randrange(2**31) if shuffle else 0
             if distributed:
@@ -91,9 +83,10 @@ def training_feed(
             )
             tf_data_checks.check_workers(strategy, made.num_batches, [])
             return made
-    if isinstance(x, tf.data.Dataset):
+    if source is not None:
         dataset = adapter.get_tf_dataset()
         tf_data_checks.check(dataset, strategy)
+        skip = source.first_step
         return feed.from_dataset(dataset, strategy, steps=steps, skip=skip)
     if not distributed:
         return adapter

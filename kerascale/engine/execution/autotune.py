@@ -123,7 +123,7 @@ def choose(
     told = Form(mode_of_model.kind(model), model.steps_per_execution)
     if _chosen(model) is not None:  # By the `fit` before: nobody told it.
         told = Form("loop", 1)
-    if not can_choose(model) or not isinstance(batches, Batches):
+    if not can_choose(model) or not batches.is_indexed:
         tell("execution: step by step (auto chooses on one device, for arrays)")
         return told, math.inf
     wish = _forced() or wish

@@ -17,10 +17,10 @@ import tensorflow as tf
 from kerascale._version import __version__
 from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.execution.modes import Form, Kind
 from kerascale.runtime import xla_cache
-from kerascale.runtime.host import usable_cores
+from kerascale.runtime.host import cpu_model, usable_cores
 
 # A program has to save more than its compilation takes: of a training that is shorter
 # as a loop none is compiled.
@@ -98,16 +98,13 @@ def _path(model: keras.Model, batches: Batches) -> pathlib.Path:
 
 @functools.cache
 def _machine() -> list[Any]:
-    processor = platform.processor()
-    with contextlib.suppress(OSError):
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((x for x in lines if x.startswith("model name")), processor)
+    processor = cpu_model() or platform.processor()
     devices = [
         [d.device_type, tf.config.experimental.get_device_details(d)]
         for d in tf.config.list_physical_devices()
     ]
     versions = [tf.__version__, keras.__version__, __version__]
-    kernels = keras_private.onednn()
+    kernels = tensorflow_private.onednn()
     return [processor, usable_cores(), devices, versions, kernels]
 
 

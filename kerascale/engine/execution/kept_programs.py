@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import tensorflow_private
 from kerascale.runtime import xla_cache
 
 # A program is one of TensorFlow's build.
@@ -19,7 +19,7 @@ def fetch() -> None:
 def stable_names() -> None:
     """Before a program is traced: the next process finds what is compiled of it."""
     if xla_cache.is_announced(os.environ):
-        keras_private.number_names_anew()
+        tensorflow_private.number_names_anew()
 
 
 def keep() -> None:

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.engine.compat import keras_private
+from kerascale.engine.step import optimizer_view
 
 # The count of updates of the first rate, and the rates from there on; empty: there is
 # no schedule.
@@ -68,5 +69,5 @@ class Rates:
             # Not `rates[...]`: for a slice XLA compiles anew whenever `first` changes.
             return tf.gather(rates, tf.convert_to_tensor(count) - first)
 
-        with keras_private.instead_of_schedule(self._schedule, rate):
+        with optimizer_view.instead_of_schedule(self._schedule, rate):
             yield

@@ -18,7 +18,7 @@ from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.execution import kept_programs, split_cache, xla_program
 from kerascale.engine.execution.schedule_rates import Ahead, Rates
-from kerascale.engine.step import metrics, randomness, step_loss
+from kerascale.engine.step import metrics, optimizer_view, randomness, step_loss
 from kerascale.engine.step.losses import GlobalLoss
 from kerascale.engine.step.step import TrainStep, as_optimizer
 from kerascale.errors import RefusedError
@@ -158,7 +158,7 @@ class SplitStep:
 
         def compute(rows: Any, offset: tf.Tensor) -> Found:
             rows = keras_private.as_single_steps_see(self._model, rows)
-            here, recorder = None, keras_private.Recorder()
+            here, recorder = None, optimizer_view.Recorder()
             if count is not None:
                 here = shard.Place(
                     size=tf.constant(self._batch_size, tf.int64),
@@ -172,7 +172,7 @@ class SplitStep:
             with (
                 keras_private.Aside(zeros) as scope,
                 shard.at(here),
-                keras_private.recording(recorder),
+                optimizer_view.recording(recorder),
                 as_optimizer(self._model, self._step.view),
                 all_reduce.no_communication(),
                 step_loss.collecting() as box,

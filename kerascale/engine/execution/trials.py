@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import state
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.data import feed
 from kerascale.engine.execution import step_functions
 from kerascale.engine.execution.autotune_cache import Known
@@ -217,7 +217,7 @@ class Trial:
         traced = run.traced(iter(self._feed.get_tf_dataset()))
         return any(
             name.startswith(("Conv2D", "Conv3D", "DepthwiseConv"))
-            for name in keras_private.operations(traced)
+            for name in tensorflow_private.operations(traced)
         )
 
     def _even(self, most: int) -> int:
@@ -258,7 +258,7 @@ class Trial:
         own = (t for t in traced.captured_inputs if t.dtype == tf.resource)
         return all(id(handle) in known for handle in own) and all(
             op in _STATE_IN_VARIABLES or op.startswith(_STATE_IN_VARIABLES_BEGINS)
-            for op in keras_private.stateful_operations(traced)
+            for op in tensorflow_private.stateful_operations(traced)
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.datasets.pipeline import Batches, FromArrays
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import kept_programs
 from kerascale.engine.execution.schedule_rates import Ahead, Rates
 from kerascale.engine.step import step_loss
@@ -209,5 +209,5 @@ def uncompilable(traced: tf.types.experimental.ConcreteFunction) -> list[str]:
 
     XLA itself says so when it compiles, or ends the process.
     """
-    names = keras_private.operations(traced)
-    return sorted(name for name in names if not keras_private.has_xla_kernel(name))
+    names = tensorflow_private.operations(traced)
+    return sorted(name for name in names if not tensorflow_private.has_xla_kernel(name))

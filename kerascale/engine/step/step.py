@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerascale.engine.collectives import all_reduce, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.step import build, step_loss
+from kerascale.engine.step import build, optimizer_view, step_loss
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
 Item = tuple[Any, tf.Tensor | None]
@@ -36,7 +36,7 @@ class TrainStep:
         if self.optimizer is not None:
             inner = keras_private.innermost(self.optimizer)
             self.micro_batches = inner.gradient_accumulation_steps
-            self.view = keras_private.optimizer_view(self.optimizer)
+            self.view = optimizer_view.optimizer_view(self.optimizer)
         self._compiled: dict[tuple[str, int], Callable] = {}
         # On one replica a step of the user's own may do as it likes, and parts of an
         # optimizer may accumulate.
@@ -150,12 +150,12 @@ class TrainStep:
     def _compute(self, item: Item) -> tuple[list[tf.Tensor], Any]:
         data, where = item
         here = shard.of(where, self.replicas)
-        recorder = keras_private.Recorder()
+        recorder = optimizer_view.Recorder()
         if here is not None:
             recorder.share = here.share
         with (
             shard.at(here),
-            keras_private.recording(recorder),
+            optimizer_view.recording(recorder),
             build.only_if_counted(self.model),
         ):
             logs = self.model.train_step(data)
@@ -185,7 +185,7 @@ class TrainStep:
             gradients = [here.weighted(g) for g in gradients]
         return gradients, logs
 
-    def _warn_of_missing(self, recorder: keras_private.Recorder) -> None:
+    def _warn_of_missing(self, recorder: optimizer_view.Recorder) -> None:
         missing = [
             getattr(variable, "path", variable.name)
             for gradient, variable in zip(

@@ -12,7 +12,8 @@ from kerascale.runs.checkpoint import arrays as npz
 from kerascale.runs.checkpoint import manifest
 from kerascale.runs.checkpoint import state as plain
 from kerascale.runs.checkpoint.injected_faults import reach
-from kerascale.runs.checkpoint.manifest import ARRAYS, MANIFEST, STATE, Record
+from kerascale.runs.checkpoint.manifest import Record
+from kerascale.runs.layout import ARRAYS, MANIFEST, STATE
 from kerascale.runtime import durable_files
 from kerascale.runtime.durable_files import DamagedError
 

@@ -15,12 +15,10 @@ import stat
 from collections.abc import Iterator
 from typing import IO, Any
 
+from kerascale.runs.layout import ARRAYS, MANIFEST, STATE
 from kerascale.runtime import durable_files
 from kerascale.runtime.durable_files import DamagedError, HashedFile
 
-MANIFEST = "manifest.json"
-ARRAYS = "state.npz"
-STATE = "state.json"
 FORMAT = "kerascale-checkpoint"
 VERSION = 1
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerascale.errors import RefusedError
-from kerascale.runs.checkpoint.manifest import LARGEST_STATE, STATE
+from kerascale.runs.checkpoint.manifest import LARGEST_STATE
+from kerascale.runs.layout import STATE
 from kerascale.runtime.durable_files import DamagedError, parse_json
 
 

@@ -75,14 +75,6 @@ class Store:
         """The steps that have a folder, oldest first; nothing is verified."""
         return self._names.steps()
 
-    def damage(self, step: int) -> str | None:
-        """Why the checkpoint of a step cannot be used; None: every byte is there."""
-        try:
-            with manifest.verified(self._names.path(step), step):
-                return None
-        except DamagedError as error:
-            return str(error)
-
     def read(self, step: int) -> Checkpoint:
         """The checkpoint of a step. It is compared with its manifest, then parsed.
 

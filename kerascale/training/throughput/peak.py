@@ -11,7 +11,7 @@ import time
 import tensorflow as tf
 
 from kerascale.runtime.cache_dir import cache_dir
-from kerascale.runtime.host import usable_cores
+from kerascale.runtime.host import cpu_model, usable_cores
 
 _FOLDER = "peaks"
 _SECONDS = 1.0
@@ -81,10 +81,7 @@ def measure(dtype: str = "float32", *, seconds: float = _SECONDS) -> float:
 
 
 def _path(dtype: str) -> pathlib.Path:
-    processor = platform.processor()
-    with contextlib.suppress(OSError):
-        lines = pathlib.Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        processor = next((x for x in lines if x.startswith("model name")), processor)
+    processor = cpu_model() or platform.processor()
     gpus = [
         tf.config.experimental.get_device_details(device)
         for device in tf.config.list_physical_devices("GPU")

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kerascale.callbacks import Timing
-from kerascale.datasets import Batches, Datasets
+from kerascale.datasets import Datasets
+from kerascale.datasets.source import Source
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.execution import step_functions
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
+from kerascale.training.context import RunContext
 from kerascale.training.throughput import figures, flops, peak
 from kerascale.training.throughput.figures import Throughput
 
@@ -25,19 +28,16 @@ _NONE, _TOO_SHORT, _SHORT, _LONG = "none", "too short", "short", "long"
 
 
 def report_on(
-    model: keras.Model,
-    datasets: Datasets,
-    folder: RunFolder | None,
-    timed: Timing | None = None,
+    model: keras.Model, context: RunContext, timed: Timing | None = None
 ) -> None:
     """Says what was reached. All workers call it; nothing is done if none trained.
 
     Args:
         model: Trained.
-        datasets: The data.
-        folder: The run folder; None on a worker that is not the chief.
-        timed: What it was timed with; None on such a worker.
+        context: Of the training.
+        timed: The callback that timed it; None on a worker that is not the chief.
     """
+    datasets, folder = context.datasets, context.folder
     strategy = model.distribute_strategy
     told = consensus.from_chief(strategy, lambda: _length(timed))
     if told == _NONE:
@@ -133,19 +133,11 @@ def _sum(
     return float(each.sum()), ""
 
 
-def _example_batch(source: object) -> tuple:
-    """A batch of the training, or of its shape where reading would cost something."""
-    if isinstance(source, Batches):
-        zero = tf.constant(0, tf.int64)
-        return source.batch(zero, zero)
-
-    def zeros(spec: tf.TensorSpec) -> tf.Tensor:
-        shape = [source.batch_size, *spec.shape[1:]]
-        if None in shape:
-            raise flops.UncountableError("batches differ in their shape")
-        return tf.zeros(shape, spec.dtype)
-
-    return tf.nest.map_structure(zeros, source.dataset().element_spec)
+def _example_batch(source: Source) -> Any:
+    batch = source.example_batch()
+    if batch is None:
+        raise flops.UncountableError("batches differ in their shape")
+    return batch
 
 
 def _peak(model: keras.Model) -> float | None:

@@ -70,12 +70,6 @@ class Watching(KerasFit):
     def _callbacks(self, folder, state, name):
         steps = TIMES * self._workload.steps_per_epoch
         batch_size = self._workload.batch_size
-        names = {
-            "history_name": layout.HISTORY,
-            "metrics_name": layout.METRICS,
-            "checkpoints_name": layout.CHECKPOINTS,
-            "tensorboard_name": layout.TENSORBOARD,
-        }
         (folder / layout.CHECKPOINTS).mkdir()
         standard = standard_callbacks(
             folder,
@@ -83,7 +77,6 @@ class Watching(KerasFit):
             steps_per_epoch=steps,
             has_validation=False,
             early_stopping_patience=None,
-            **names,
         )
         batches = Batches(
             gather_arrays(self._x[:1], self._y[:1]), len(self._x), batch_size, 0, True

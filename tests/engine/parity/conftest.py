@@ -1,18 +1,21 @@
-"""Starts the process groups that the selected tests need; prints their table."""
+"""Starts the process groups that the selected tests need."""
+
+import os
 
 import pytest
 from results import Results
-from table import Table
+from table import PROPERTY
+
+# For two cores: workers wait for one another half of the time.
+GROUPS_AT_ONCE = 3
 
 _WANTED = pytest.StashKey[dict]()
-_TABLE = pytest.StashKey[Table]()
 
 
 def pytest_configure(config):
     config.stash[_WANTED] = {}
-    config.stash[_TABLE] = Table()
     config.addinivalue_line(
-        "markers", "runs(strategy, precision, *names): cases that a test reads"
+        "markers", "runs(way, precision, *names): cases that a test reads"
     )
 
 
@@ -21,8 +24,8 @@ def pytest_collection_finish(session):
     wanted = {}
     for item in session.items:
         for mark in item.iter_markers("runs"):
-            strategy, precision, *names = mark.args
-            chosen = wanted.setdefault((strategy, precision), {})
+            way, precision, *names = mark.args
+            chosen = wanted.setdefault((way, precision), {})
             chosen.update(dict.fromkeys(names))
     session.config.stash[_WANTED] = {key: list(names) for key, names in wanted.items()}
 
@@ -30,22 +33,24 @@ def pytest_collection_finish(session):
 @pytest.fixture(scope="session")
 def results(request, tmp_path_factory):
     """What the selected cases gave, under every strategy."""
-    wanted = request.config.stash[_WANTED]
-    found = Results(tmp_path_factory.mktemp("parity"), wanted)
+    folder, processes = tmp_path_factory.mktemp("parity"), 1
+    if hasattr(request.config, "workerinput"):  # A process of pytest-xdist.
+        folder = tmp_path_factory.getbasetemp().parent / "parity"
+        processes = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    at_once = max(1, GROUPS_AT_ONCE // processes)
+    found = Results(folder, request.config.stash[_WANTED], at_once)
     found.start()
     yield found
     found.close()
 
 
-@pytest.fixture(scope="session")
-def table(request):
-    """Collects the largest difference of each cell."""
-    return request.config.stash[_TABLE]
+@pytest.fixture
+def tell(request):
+    """Tells the table the largest difference of a cell; without it the cell failed."""
 
+    def add(precision, feature, column, text=""):
+        properties = request.node.user_properties
+        properties[:] = [p for p in properties if p[0] != PROPERTY]
+        properties.append((PROPERTY, (precision, feature, column, text)))
 
-def pytest_terminal_summary(terminalreporter, config):
-    lines = config.stash[_TABLE].markdown()
-    if lines:
-        terminalreporter.section("largest relative differences from one device")
-        for line in lines:
-            terminalreporter.write_line(line)
+    return add

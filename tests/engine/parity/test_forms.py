@@ -8,16 +8,8 @@ that this is not the rule.
 import cases
 import comparing
 import pytest
+import selection
 from registry import FORMS
-
-# The quick selection: what is different about the steps of a form.
-QUICK = (
-    "schedule",
-    "dropout",
-    "several_outputs",
-    "empty_slice_lstm",
-    "recipe_transformer",
-)
 
 # On a CPU its many convolutions take more than five minutes in a loop of XLA's: there
 # `auto` tries no program of convolutions.
@@ -36,7 +28,8 @@ def _cells():
                     pytest.mark.runs(form, precision, case.name),
                     pytest.mark.runs("one", precision, case.name),
                 ]
-                if case.name not in QUICK or precision != "float64":
+                is_default = form in selection.FORMS.get(case.name, ())
+                if not is_default or precision != "float64":
                     marks.append(pytest.mark.slow)
                 yield pytest.param(
                     case,
@@ -48,8 +41,8 @@ def _cells():
 
 
 @pytest.mark.parametrize(("case", "form", "precision"), _cells())
-def test_equals_single_steps(case, form, precision, results, table):
-    table.add(precision, case.feature, form, "**failed**")
+def test_equals_single_steps(case, form, precision, results, tell):
+    tell(precision, case.feature, form)
     found = results.arrays(form, precision, case.name)
     reference = results.arrays("one", precision, case.name)
     # No callback sees the fifth step alone.
@@ -57,18 +50,17 @@ def test_equals_single_steps(case, form, precision, results, table):
     found = {k: v for k, v in found.items() if not k.startswith("gradient/")}
     worst, problems = comparing.compare(reference, found, precision, case.examples)
     assert not problems, "\n".join(problems)
-    table.add(precision, case.feature, form, f"{worst:.0e}" if worst else "0")
+    tell(precision, case.feature, form, f"{worst:.0e}" if worst else "0")
 
 
 @pytest.mark.parametrize(
     ("form", "name"),
     [
         pytest.param(form, name, marks=pytest.mark.runs(form, "float64", name))
-        for form in FORMS
-        for name in QUICK
+        for name, forms in selection.FORMS.items()
+        for form in forms
     ],
 )
 def test_the_form_is_taken(form, name, results):
-    logs = [log for o in results.outcomes(form, "float64") for log in o.logs]
     kind = form.removeprefix("one:")
-    assert f"form {name} {kind}\n" in "".join(logs)
+    assert f"form {name} {kind}\n" in results.log(form, "float64", name)

@@ -15,12 +15,19 @@ SHOWN_BY = {
     "*Conv_1_bn/moving_mean": "mobilenet_v2",
 }
 
+
+def _marks(name):
+    # It takes as long as ten of the others.
+    slow = [pytest.mark.slow] if name == "mobilenet_v2" else []
+    return [pytest.mark.runs("one", "float64", name), *slow]
+
+
 CELLS = [
     pytest.param(
         entry,
         SHOWN_BY[entry.pattern],
         id=entry.pattern,
-        marks=pytest.mark.runs("one", "float64", SHOWN_BY[entry.pattern]),
+        marks=_marks(SHOWN_BY[entry.pattern]),
     )
     for entry in left_out.LEFT_OUT
 ]
@@ -43,10 +50,10 @@ def test_is_zero_on_one_device(entry, name, results):
     assert largest > 1e-3
 
 
-def test_predictions_of_such_models_are_compared(results):
-    for entry in left_out.LEFT_OUT:
-        found = results.arrays("one", "float64", SHOWN_BY[entry.pattern])
-        assert any(key.startswith("predictions/") for key in found)
+@pytest.mark.parametrize(("entry", "name"), CELLS)
+def test_predictions_of_such_a_model_are_compared(entry, name, results):
+    found = results.arrays("one", "float64", name)
+    assert any(key.startswith("predictions/") for key in found)
 
 
 def test_list_is_short():

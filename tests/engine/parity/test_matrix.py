@@ -4,11 +4,11 @@ import cases
 import comparing
 import groups
 import pytest
+import selection
 from registry import STRATEGIES
 
 
 def _cells():
-    """Parameters, the fast ones marked by the absence of `slow`."""
     for case in cases.CASES.values():
         for precision in case.precisions:
             for strategy in case.strategies:
@@ -18,7 +18,7 @@ def _cells():
                 marks = [pytest.mark.runs(strategy, precision, *names)]
                 if case.deterministic:
                     marks.append(pytest.mark.runs("one", precision, case.name))
-                if not is_default(case, precision, strategy):
+                if not selection.is_default(case, strategy, precision):
                     marks.append(pytest.mark.slow)
                 yield pytest.param(
                     case,
@@ -29,21 +29,9 @@ def _cells():
                 )
 
 
-def is_default(case, precision, strategy):
-    """Whether a cell is in the quick selection."""
-    # Three workers are in the quick selection of `test_shared_sums.py`.
-    if strategy not in case.default or strategy == "workers:3":
-        return False
-    # float32 says little more where float64 agrees: on two devices it is enough.
-    return precision == case.precisions[0] or strategy == "mirrored:2"
-
-
 @pytest.mark.parametrize(("case", "strategy", "precision"), _cells())
-def test_equals_one_device(case, strategy, precision, results, table):
-    def add(text):
-        table.add(precision, case.feature, strategy, text)
-
-    add("**failed**")
+def test_equals_one_device(case, strategy, precision, results, tell):
+    tell(precision, case.feature, strategy)
     found = results.arrays(strategy, precision, case.name)
     if case.deterministic:
         reference = results.arrays("one", precision, case.name)
@@ -58,17 +46,16 @@ def test_equals_one_device(case, strategy, precision, results, table):
         ]
         text = "repeats"
     assert not problems, "\n".join(problems)
-    add(text)
+    tell(precision, case.feature, strategy, text)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_process_exits(strategy, results):
     """By itself, whatever it ran."""
-    keys = [key for key in results.wanted if key[0] == strategy]
-    if not keys:
+    outcomes = results.outcomes(strategy)
+    if not outcomes:
         pytest.skip("no case of it is selected")
-    for key in keys:
-        for outcome in results.outcomes(*key):
-            # A case that raised ends its group with a code of its own, and fails above.
-            fine = set(outcome.codes) <= {0, groups.OUT_OF_STEP}
-            assert fine, f"{key}: {outcome.codes}\n{outcome.logs[0][-3000:]}"
+    for outcome in outcomes:
+        # A case that raised ends its group with a code of its own, and fails above.
+        fine = set(outcome.codes) <= {0, groups.OUT_OF_STEP}
+        assert fine, f"{outcome.codes}\n{outcome.logs[0][-3000:]}"

@@ -3,6 +3,7 @@
 import cases
 import numpy as np
 import pytest
+import selection
 
 # Known differences, each meant: none of them is in the list below.
 #
@@ -14,22 +15,6 @@ import pytest
 # - jit_compile with accumulation: XLA compiles other pieces, and rounds otherwise.
 # - Logs of a custom step that are no metrics are the same, but plain Keras keeps only
 #   those of the last execution.
-QUICK = (
-    "sgd",
-    "uneven",
-    "empty_slice_residual_cnn",
-    "empty_slice_lstm",
-    "global_clipnorm",
-    "clipvalue",
-    "accumulation",
-    "ema_overwrite",
-    "masked_sequences",
-    "several_outputs_masked",
-    "class_weight",
-    "custom_train_step",
-    "custom_compute_loss",
-    "tf_data",
-)
 DIFFERENT = {
     "accumulation_schedule",
     "accumulation_schedule_counts",
@@ -55,7 +40,7 @@ CELLS = [
         marks=[
             pytest.mark.runs("one", "float64", name),
             pytest.mark.runs("plain-one", "float64", name),
-            *([] if name in QUICK else [pytest.mark.slow]),
+            *([] if name in selection.PLAIN else [pytest.mark.slow]),
         ],
     )
     for name in ALL

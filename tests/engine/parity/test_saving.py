@@ -5,6 +5,7 @@ import sys
 
 import cases
 import pytest
+import selection
 from registry import STRATEGIES
 
 SAVED = [name for name in cases.CASES if name.startswith("saved_")]
@@ -25,30 +26,38 @@ for path in sys.argv[1:]:
     print("loaded", path)
 """
 
-CELLS = [
-    pytest.param(
-        strategy,
-        names,
-        marks=[pytest.mark.runs(strategy, "float64", *names)]
-        + ([] if strategy in ("mirrored:2", "workers:2") else [pytest.mark.slow]),
-    )
+ALL = {
+    (strategy, name)
+    for name in SAVED
     for strategy in STRATEGIES
-    for names in [
-        [n for n in SAVED if strategy in cases.CASES[n].default]
-        if strategy in ("mirrored:2", "workers:2")
-        else SAVED
-    ]
-]
+    if strategy in cases.CASES[name].strategies
+}
+DEFAULT = {
+    cell
+    for cell in ALL
+    if selection.is_default(cases.CASES[cell[1]], cell[0], "float64")
+}
 
 
-@pytest.mark.parametrize(("strategy", "names"), CELLS)
-def test_plain_keras_loads_it(strategy, names, results):
-    paths = [
-        path
-        for name in names
-        for path in results.find(strategy, "float64", name, "*.keras")
-    ]
-    assert len(paths) >= len(names)
+def _parameter(cells, *marks):
+    runs = [pytest.mark.runs(strategy, "float64", name) for strategy, name in cells]
+    return pytest.param(cells, marks=[*runs, *marks])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        _parameter(sorted(DEFAULT)),
+        _parameter(sorted(ALL - DEFAULT), pytest.mark.slow),
+    ],
+    ids=["default", "others"],
+)
+def test_plain_keras_loads_it(cells, results):
+    paths = []
+    for strategy, name in cells:
+        found = results.find(strategy, "float64", name, "*.keras")
+        assert found, (strategy, name)
+        paths += found
     finished = subprocess.run(
         [sys.executable, "-c", _LOAD, *map(str, paths)],
         capture_output=True,

@@ -3,18 +3,9 @@
 import cases
 import comparing
 import pytest
+import selection
 
 STRATEGIES = ("shared:2", "shared:3")
-# What goes into the sum is not the same in each: packed, sparse, accumulated, compiled,
-# of a user's own step, of an empty slice, one by one.
-DEFAULT = (
-    "custom_train_step",
-    "empty_slice_dense",
-    "jit_compile_accumulation",
-    "run_eagerly",
-    "sparse_gradients",
-    "steps_per_execution",
-)
 
 
 def _cells():
@@ -28,7 +19,7 @@ def _cells():
                 pytest.mark.runs(strategy, "float64", case.name),
                 pytest.mark.runs("one", "float64", case.name),
             ]
-            if strategy != "shared:3" or case.name not in DEFAULT:
+            if strategy != "shared:3" or case.name not in selection.SUMS:
                 marks.append(pytest.mark.slow)
             yield pytest.param(
                 case, strategy, marks=marks, id=f"{case.name}-{strategy}"
@@ -43,13 +34,9 @@ def test_equals_one_device(case, strategy, results):
     assert not problems, "\n".join(problems)
 
 
-def test_the_cases_of_the_quick_selection_are_there():
-    assert set(DEFAULT) <= set(cases.CASES)
-
-
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_shared_memory_is_what_they_used(strategy, results):
-    outcomes = results.outcomes(strategy, "float64")
+    outcomes = results.outcomes(strategy)
     if not outcomes:
         pytest.skip("no case of it is selected")
     for outcome in outcomes:

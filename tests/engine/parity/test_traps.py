@@ -19,7 +19,7 @@ class Trap:
         workaround: What can go from `kerascale.engine` when it passes.
         strategy: Under which it fails.
         precision: In which it runs.
-        slow: Whether only the full matrix has it.
+        slow: Whether only the full matrix has it: one case of a workaround is enough.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ TRAPS = [
     Trap("sgd", "the build from element_spec in prepare.py", "workers:2"),
     Trap("steps_per_execution", "the loop of execution.py"),
     Trap("jit_compile", "_jit of step.py"),
-    Trap("clipnorm", "the reduction before clipping in step.py"),
+    Trap("clipnorm", "the reduction before clipping in step.py", slow=True),
     Trap("global_clipnorm", "the reduction before clipping in step.py"),
-    Trap("clipvalue", "the reduction before clipping in step.py"),
+    Trap("clipvalue", "the reduction before clipping in step.py", slow=True),
     Trap("uneven", "losses.py"),
     Trap("empty_slice_dense", "the filler row of feed.py"),
     Trap("accumulation", "the accumulation of step.py"),
@@ -57,10 +57,10 @@ TRAPS = [
 
 
 def _marks(trap):
-    strategies = ["one", trap.strategy, "plain-one", f"plain-{trap.strategy}"]
-    marks = [
-        pytest.mark.runs(strategy, trap.precision, trap.name) for strategy in strategies
-    ]
+    ways = [trap.strategy, f"plain-{trap.strategy}"]
+    if cases.CASES[trap.name].deterministic:
+        ways.append("one")
+    marks = [pytest.mark.runs(way, trap.precision, trap.name) for way in ways]
     return marks + ([pytest.mark.slow] if trap.slow else [])
 
 
@@ -75,7 +75,8 @@ def _is_right(trap, kind, results):
     if not cases.CASES[trap.name].deterministic:
         return True
     found = results.arrays(strategy, trap.precision, trap.name)
-    reference = results.arrays(f"{kind}one", trap.precision, trap.name)
+    # Which is what plain Keras gives there: see `test_one_replica.py`.
+    reference = results.arrays("one", trap.precision, trap.name)
     worst, _ = comparing.compare(reference, found, trap.precision, 65)
     return worst <= max(WRONG, comparing.BOUNDS[trap.precision])
 

@@ -1,4 +1,4 @@
-"""Process groups: one for each strategy and precision, with many cases each."""
+"""Process groups: one for each strategy, with many cases each."""
 
 import dataclasses
 import json
@@ -27,13 +27,56 @@ OUT_OF_STEP = 3
 
 
 @dataclasses.dataclass(frozen=True)
+class Cell:
+    """A case in one precision, and how it is run.
+
+    Args:
+        way: A strategy; `one:FORM`, one device with a form of execution forced; or
+            either with `plain-` before it, for plain Keras.
+        precision: A dtype policy.
+        name: Of a case or a refusal; `NAME@2` is NAME, run again.
+    """
+
+    way: str
+    precision: str
+    name: str
+
+    @classmethod
+    def read(cls, text):
+        """From what `str` gives."""
+        return cls(*text.split("/"))
+
+    def __str__(self):
+        return f"{self.way}/{self.precision}/{self.name}"
+
+    @property
+    def folder(self):
+        """Where its results are."""
+        return f"{self.way.replace(':', '_')}-{self.precision}"
+
+    @property
+    def is_plain(self):
+        return self.way.startswith("plain-")
+
+    @property
+    def form(self):
+        """The form of execution that is forced; empty: none is."""
+        return self.way.partition("one:")[2]
+
+    @property
+    def strategy(self):
+        """That of its processes."""
+        return "one" if self.form else self.way.removeprefix("plain-")
+
+
+@dataclasses.dataclass(frozen=True)
 class Outcome:
     """How a group ended.
 
     Args:
         codes: Exit code of each process; None for one that had to be killed.
         logs: What each process wrote.
-        began: The cases that it began.
+        began: The cells that it began.
     """
 
     codes: tuple[int | None, ...]
@@ -41,47 +84,42 @@ class Outcome:
     began: tuple[str, ...]
 
 
-def run(strategy, precision, names, folder):
-    """Runs cases in one process for each worker; waits for all of them.
+def run(strategy, cells, folder):
+    """Runs cells in one process for each worker; waits for all of them.
 
     Args:
         strategy: See `worker.py`.
-        precision: A dtype policy.
-        names: Cases, in order.
-        folder: Where results and logs go.
+        cells: In order, each a text.
+        folder: Where logs go, and a folder of results for each way and precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
     workers = num_workers(strategy)
-    command = [sys.executable, str(WORKER), strategy, precision, str(folder), *names]
+    command = [sys.executable, str(WORKER), strategy, str(folder), *cells]
     number = len(list(folder.glob("*.log")))
     paths = [folder / f"{number}.{index}.log" for index in range(workers)]
-    environments = _environments(workers)
-    form = strategy.partition("one:")[2]
-    if form:
-        environments[0]["KERASCALE_EXECUTION"] = form
     processes = []
-    for path, environment in zip(paths, environments, strict=True):
+    for path, environment in zip(paths, _environments(workers), strict=True):
         with path.open("w") as log:
             processes.append(
                 subprocess.Popen(command, stdout=log, stderr=log, env=environment)
             )
-    end = time.monotonic() + START_SECONDS + CASE_SECONDS * len(names)
+    end = time.monotonic() + START_SECONDS + CASE_SECONDS * len(cells)
     codes = tuple(map(_wait, processes, paths, [end] * workers))
     logs = tuple(path.read_text(errors="replace") for path in paths)
     began = tuple(re.findall(r"^begin (\S+)$", logs[0], re.MULTILINE))
     return Outcome(codes, logs, began)
 
 
-def run_all(strategy, precision, names, folder):
-    """Like `run`; after a case that ends its group, a new group takes the rest.
+def run_all(strategy, cells, folder):
+    """Like `run`; after a cell that ends its group, a new group takes the rest.
 
     Returns:
         An outcome for each group.
     """
     outcomes = []
-    left = list(names)
+    left = list(cells)
     while left:
-        outcome = run(strategy, precision, left, folder)
+        outcome = run(strategy, left, folder)
         outcomes.append(outcome)
         left = left[max(1, len(outcome.began)) :]
     return outcomes
@@ -89,7 +127,7 @@ def run_all(strategy, precision, names, folder):
 
 def num_workers(strategy):
     """Processes of a strategy."""
-    kind, _, count = strategy.removeprefix("plain-").partition(":")
+    kind, _, count = strategy.partition(":")
     return int(count) if kind in ("workers", "shared") else 1
 
 

@@ -1,6 +1,12 @@
-"""The table of a run: features by strategies, as Markdown."""
+"""The table of a run: features by strategies, as Markdown. A plugin of pytest.
+
+Cells travel with the reports of their tests: from the processes of pytest-xdist too.
+"""
 
 from registry import COLUMNS
+
+# Of a report's properties.
+PROPERTY = "parity"
 
 _COLUMNS = {
     "mirrored:2": "2 devices",
@@ -13,24 +19,40 @@ _COLUMNS = {
 }
 
 
-class Table:
-    """The largest relative difference of each feature under each strategy."""
+def pytest_terminal_summary(terminalreporter):
+    reports = [r for many in terminalreporter.stats.values() for r in many]
+    lines = markdown(cells_of(reports))
+    if lines:
+        terminalreporter.section("largest relative differences from one device")
+        for line in lines:
+            terminalreporter.write_line(line)
 
-    def __init__(self):
-        self._cells = {}
 
-    def add(self, precision, feature, strategy, text):
-        self._cells.setdefault(precision, {}).setdefault(feature, {})[strategy] = text
+def cells_of(reports):
+    """(precision, feature, column) -> text, of what the reports tell."""
+    cells = {}
+    for report in reports:
+        if getattr(report, "when", "") != "call":
+            continue
+        for name, value in report.user_properties:
+            if name == PROPERTY:
+                precision, feature, column, text = value
+                cells[precision, feature, column] = text or "**failed**"
+    return cells
 
-    def markdown(self):
-        """Lines; a table for each precision."""
-        lines = []
-        for precision, rows in self._cells.items():
-            heads = [_COLUMNS[strategy] for strategy in COLUMNS]
-            lines += [f"| {precision} | " + " | ".join(heads) + " |"]
-            lines += ["| :-- |" + " --: |" * len(COLUMNS)]
-            for feature, cells in rows.items():
-                texts = [cells.get(strategy, "") for strategy in COLUMNS]
-                lines.append(f"| {feature} | " + " | ".join(texts) + " |")
-            lines.append("")
-        return lines
+
+def markdown(cells):
+    """Lines; a table for each precision."""
+    precisions = {}
+    for (precision, feature, column), text in cells.items():
+        precisions.setdefault(precision, {}).setdefault(feature, {})[column] = text
+    lines = []
+    for precision, rows in precisions.items():
+        heads = [_COLUMNS[column] for column in COLUMNS]
+        lines += [f"| {precision} | " + " | ".join(heads) + " |"]
+        lines += ["| :-- |" + " --: |" * len(COLUMNS)]
+        for feature, row in rows.items():
+            texts = [row.get(column, "") for column in COLUMNS]
+            lines.append(f"| {feature} | " + " | ".join(texts) + " |")
+        lines.append("")
+    return lines

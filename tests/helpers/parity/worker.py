@@ -1,11 +1,11 @@
 """Runs cases under one strategy, in a process of its own.
 
-    python worker.py STRATEGY PRECISION OUTPUT CASE...
+    python worker.py STRATEGY OUTPUT CELL...
 
-STRATEGY is `one`, `one:FORM` (told by KERASCALE_EXECUTION), `mirrored:N`, `workers:N`
-(told by TF_CONFIG) or `shared:N`: workers that sum gradients through shared memory, not
-by TensorFlow; with `plain-` before it for plain Keras. The chief writes
-OUTPUT/CASE.npz; whoever fails writes OUTPUT/CASE.WORKER.error.
+STRATEGY is `one`, `mirrored:N`, `workers:N` (told by TF_CONFIG) or `shared:N`: workers
+that sum gradients through shared memory, not by TensorFlow. A CELL is written as `Cell`
+writes it. The chief writes OUTPUT/CELL.npz; whoever fails writes
+OUTPUT/CELL.WORKER.error.
 """
 
 import contextlib
@@ -19,58 +19,70 @@ import traceback
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from groups import FINISHED, OUT_OF_STEP
+from groups import FINISHED, OUT_OF_STEP, Cell
 
 # A case that takes longer hangs.
 CASE_SECONDS = 300
 
 
-def main(strategy_name, precision, output, *names):
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    plain = strategy_name.startswith("plain-")
-    strategy_name = strategy_name.removeprefix("plain-")
-    strategy = make(tf, strategy_name)
-    if precision == "float64":
-        keras.config.set_floatx("float64")
+def main(strategy_name, output, *texts):
+    strategy = make(strategy_name)
     import building
 
-    building.plain = plain
-    building.output = pathlib.Path(output)
-    worker = getattr(strategy.cluster_resolver, "task_id", 0) or 0
-    building.worker = worker
+    building.worker = getattr(strategy.cluster_resolver, "task_id", 0) or 0
     building.strategy = strategy
-    building.is_forced = strategy_name.startswith("one:")
-    for name in names:
-        began = time.monotonic()
-        cpu = _cpu_clock()
+    for cell in map(Cell.read, texts):
+        began = time.monotonic(), time.process_time()
         faulthandler.dump_traceback_later(CASE_SECONDS, exit=True)
-        keras.utils.clear_session()  # It forgets the policy too.
-        keras.config.set_dtype_policy(precision)
-        keras.utils.set_random_seed(7)
-        building.case_name = name  # NAME@2 is NAME, run again.
-        print(f"begin {name}", file=sys.stderr, flush=True)
-        try:
-            values = run(name.removesuffix("@2"), strategy)
-        except Exception:
-            text = traceback.format_exc()
-            print(text, file=sys.stderr)
-            (building.output / f"{name}.{worker}.error").write_text(text)
-            if strategy_name.startswith(("workers", "shared")):
-                # Workers may be out of step now: the rest wants new processes.
-                sys.exit(OUT_OF_STEP)
-        else:
-            if worker == 0:
-                np.savez(building.output / f"{name}.npz", **known(values))
+        building.output = pathlib.Path(output) / cell.folder
+        building.output.mkdir(parents=True, exist_ok=True)
+        print(f"begin {cell}", file=sys.stderr, flush=True)
+        has_failed = not run(cell, strategy)
+        if has_failed and strategy_name.startswith(("workers", "shared")):
+            # Workers may be out of step now: the rest wants new processes.
+            sys.exit(OUT_OF_STEP)
         faulthandler.cancel_dump_traceback_later()
-        seconds = f"{time.monotonic() - began:.1f} s, {cpu():.1f} s of CPU"
-        print(f"end {name} {seconds}", file=sys.stderr, flush=True)
-    print(FINISHED, file=sys.stderr, flush=True)
+        seconds, cpu = time.monotonic() - began[0], time.process_time() - began[1]
+        print(
+            f"end {cell} {seconds:.1f} s, {cpu:.1f} s of CPU",
+            file=sys.stderr,
+            flush=True,
+        )
+    cpu = time.process_time()
+    print(f"{FINISHED}: {cpu:.1f} s of CPU", file=sys.stderr, flush=True)
 
 
-def run(name, strategy):
+def run(cell, strategy):
+    """Writes the arrays of a cell, or its error; tells whether it went well."""
+    import building
+    import keras
+    import numpy as np
+
+    building.plain = cell.is_plain
+    building.is_forced = bool(cell.form)
+    building.case_name = cell.name
+    os.environ.pop("KERASCALE_EXECUTION", None)
+    if cell.form:
+        os.environ["KERASCALE_EXECUTION"] = cell.form
+    keras.config.set_floatx("float64" if cell.precision == "float64" else "float32")
+    keras.utils.clear_session()  # It forgets the policy too.
+    keras.config.set_dtype_policy(cell.precision)
+    keras.utils.set_random_seed(7)
+    try:
+        # NAME@2 is NAME, run again.
+        values = arrays(cell.name.removesuffix("@2"), strategy)
+    except Exception:
+        text = traceback.format_exc()
+        print(text, file=sys.stderr)
+        path = building.output / f"{cell.name}.{building.worker}.error"
+        path.write_text(text)
+        return False
+    if building.worker == 0:
+        np.savez(building.output / f"{cell.name}.npz", **known(values))
+    return True
+
+
+def arrays(name, strategy):
     """The arrays of a case; of a refusal, its message."""
     import cases
     import numpy as np
@@ -101,13 +113,10 @@ def known(values):
     }
 
 
-def _cpu_clock():
-    began = time.process_time()
-    return lambda: time.process_time() - began
-
-
-def make(tf, name):
+def make(name):
     """The strategy of a name; set up before anything else touches devices."""
+    import tensorflow as tf
+
     kind, _, count = name.partition(":")
     if kind == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]

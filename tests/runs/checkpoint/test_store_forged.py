@@ -30,7 +30,7 @@ def _forge(store, members, table, compression=zipfile.ZIP_STORED):
     records = {}
     for name in ("state.npz", "state.json"):
         with tempfile.TemporaryDirectory() as other:
-            with manifest.files.writing(pathlib.Path(other) / name) as file:
+            with manifest.durable_files.writing(pathlib.Path(other) / name) as file:
                 file.write((folder / name).read_bytes())
             records[name] = manifest.Record.of(file)
     (folder / "manifest.json").write_bytes(manifest.encode(30, records))

@@ -17,7 +17,7 @@ def reduce_rate_on_plateau():
     )
 
 
-@case("LearningRateScheduler", default=("workers:2",))
+@case("LearningRateScheduler", default=("mirrored:4",))
 def rate_scheduler():
     callback = keras.callbacks.LearningRateScheduler(lambda epoch: 0.5 / (1 + epoch))
     return trained(mlp(), fit={"callbacks": [callback]})

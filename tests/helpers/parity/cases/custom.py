@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from building import scaled, trained
 from keras import ops
-from registry import STRATEGIES, case
+from registry import case
 
 
 class Network(keras.Model):
@@ -93,17 +93,17 @@ class OwnLossOnTop(Network):
         return loss + 0.5 * ops.mean(y_pred[:, 0] ** 2)
 
 
-@case("custom train_step", default=STRATEGIES, examples=151)
+@case("custom train_step", default=("workers:2",), examples=151)
 def custom_train_step():
     return trained(scaled(OwnStep()), n=151, validation=True)
 
 
-@case("custom train_step, batches that divide")
+@case("custom train_step, batches that divide", default=("mirrored:2",))
 def custom_train_step_even():
     return trained(scaled(OwnStep()), n=160)
 
 
-@case("custom train_step, last batch of one example", default=("mirrored:2",))
+@case("custom train_step, last batch of one example")
 def custom_train_step_empty_slice():
     return trained(scaled(OwnStep()))
 
@@ -121,7 +121,7 @@ def custom_train_step_of_all_kinds():
 
 
 @case(
-    "custom train_step, logs that are no metrics", default=("mirrored:2",), examples=151
+    "custom train_step, logs that are no metrics", default=("mirrored:4",), examples=151
 )
 def custom_train_step_extra_logs():
     return trained(scaled(ExtraLogs()), n=151)
@@ -137,6 +137,6 @@ def custom_compute_loss():
     return trained(scaled(OwnLoss()), validation=True)
 
 
-@case("custom compute_loss, on top of Keras'", default=("mirrored:2",))
+@case("custom compute_loss, on top of Keras'")
 def custom_compute_loss_on_top():
     return trained(scaled(OwnLossOnTop()))

@@ -6,8 +6,6 @@ import tensorflow as tf
 from building import BATCH, classes, mlp, numbers, result, scaled, trained
 from registry import case
 
-CI = ("mirrored:2", "workers:2")
-
 
 def _compiled(model):
     model.compile(
@@ -18,7 +16,7 @@ def _compiled(model):
     return model
 
 
-@case("tf.data, seeded shuffle", default=CI)
+@case("tf.data, seeded shuffle", default=("workers:2",))
 def tf_data():
     x, y = numbers(145, 4), classes(145)
     data = tf.data.Dataset.from_tensor_slices((x, y))
@@ -39,7 +37,7 @@ def tf_data_drop_remainder():
     return result(model, history, x)
 
 
-@case("tf.data, padded_batch of token ids", default=("workers:2",))
+@case("tf.data, padded_batch of token ids")
 def tf_data_padded():
     random = np.random.default_rng(3)
     sentences = [random.integers(1, 20, random.integers(1, 9)) for _ in range(145)]
@@ -57,12 +55,12 @@ def tf_data_padded():
     return result(model, history)
 
 
-@case("arrays, shuffled", default=("workers:2",))
+@case("arrays, shuffled")
 def arrays_shuffled():
     return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), fit={"shuffle": True})
 
 
-@case("fit called twice", default=("mirrored:2",))
+@case("fit called twice")
 def fit_twice():
     model = _compiled(mlp())
     x, y = numbers(145, 4), classes(145)
@@ -95,7 +93,7 @@ def py_dataset():
     return result(model, history)
 
 
-@case("train_on_batch, test_on_batch, predict_on_batch", default=CI)
+@case("train_on_batch, test_on_batch, predict_on_batch", default=("mirrored:2",))
 def on_batch():
     model = _compiled(mlp())
     found = {}
@@ -114,7 +112,11 @@ def on_batch():
     return result(model) | found
 
 
-@case("evaluate and predict of 37 examples, batches of 8", default=CI, examples=37)
+@case(
+    "evaluate and predict of 37 examples, batches of 8",
+    default=("mirrored:4",),
+    examples=37,
+)
 def evaluate_and_predict():
     model = _compiled(mlp())
     x, y = numbers(37, 4), classes(37)

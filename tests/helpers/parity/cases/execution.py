@@ -3,10 +3,10 @@
 import keras
 import tensorflow as tf
 from building import BATCH, classes, mlp, numbers, result, trained
-from registry import STRATEGIES, case
+from registry import case
 
 
-@case("steps_per_execution=3, 10 batches", default=STRATEGIES)
+@case("steps_per_execution=3, 10 batches", default=("mirrored:2", "workers:2"))
 def steps_per_execution():
     return trained(
         mlp(),
@@ -16,7 +16,7 @@ def steps_per_execution():
     )
 
 
-@case("steps_per_execution=12, 10 batches", default=("workers:2",))
+@case("steps_per_execution=12, 10 batches")
 def steps_per_execution_larger():
     return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), steps_per_execution=12)
 
@@ -43,7 +43,7 @@ def _repeated(steps_per_execution):
     return result(model, history, x)
 
 
-@case("steps_per_epoch of a repeated dataset", default=("mirrored:2",))
+@case("steps_per_epoch of a repeated dataset")
 def steps_per_epoch():
     return _repeated(1)
 
@@ -53,7 +53,7 @@ def steps_per_epoch_and_execution():
     return _repeated(4)
 
 
-@case("jit_compile", default=STRATEGIES, precisions=("float64", "float32"))
+@case("jit_compile", default=("mirrored:2",), precisions=("float64", "float32"))
 def jit_compile():
     return trained(
         mlp(),
@@ -63,7 +63,7 @@ def jit_compile():
     )
 
 
-@case("jit_compile, accumulation, clipping", default=("mirrored:2",))
+@case("jit_compile, accumulation, clipping")
 def jit_compile_accumulation():
     return trained(
         mlp(),
@@ -106,7 +106,7 @@ def jit_compile_ema():
     return trained(mlp(), optimizer=optimizer, jit_compile=True)
 
 
-@case("run_eagerly", default=("workers:2",))
+@case("run_eagerly", default=("mirrored:4",))
 def run_eagerly():
     return trained(
         mlp(),

@@ -15,7 +15,7 @@ def dict_inputs():
     return trained(scaled(keras.Model(inputs, y)), x, classes(145), validation=True)
 
 
-@case("tuple inputs", default=("workers:2",))
+@case("tuple inputs", default=("mirrored:4",))
 def tuple_inputs():
     inputs = (keras.Input((4,)), keras.Input((3, 2)))
     joined = keras.layers.Concatenate()([inputs[0], keras.layers.Flatten()(inputs[1])])
@@ -37,7 +37,7 @@ def sparse_gradients():
     )
 
 
-@case("embedding of repeated ids, Adam", default=("mirrored:2",))
+@case("embedding of repeated ids, Adam")
 def sparse_gradients_adam():
     ids = np.random.default_rng(3).integers(0, 6, (145, 8))
     x = keras.Input((8,), dtype="int32")

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from building import classes, mlp, numbers, scaled, trained
 from keras import ops
-from registry import STRATEGIES, case
+from registry import case
 
 
 def _weights(n=145):
     return np.random.default_rng(3).uniform(0.1, 3, n).astype(keras.config.floatx())
 
 
-@case("kernel regularizers L1, L2", default=("workers:2",))
+@case("kernel regularizers L1, L2")
 def regularizers():
     hidden = keras.layers.Dense(
         8,
@@ -22,7 +22,7 @@ def regularizers():
     return trained(mlp(hidden), validation=True)
 
 
-@case("activity_regularizer", default=("mirrored:2",))
+@case("activity_regularizer")
 def activity_regularizer():
     hidden = keras.layers.Dense(
         8, activation="tanh", activity_regularizer=keras.regularizers.L2(0.05)
@@ -44,14 +44,14 @@ def add_loss():
     return trained(mlp(hidden, MeanActivity()), validation=True)
 
 
-@case("class_weight", default=("mirrored:2",))
+@case("class_weight", default=("mirrored:4",))
 def class_weight():
     return trained(
         mlp(), fit={"class_weight": {0: 0.2, 1: 1.0, 2: 5.0}}, validation=True
     )
 
 
-@case("sample_weight", default=("workers:2",))
+@case("sample_weight")
 def sample_weight():
     return trained(
         mlp(),
@@ -60,7 +60,7 @@ def sample_weight():
     )
 
 
-@case("reduction sum", default=("mirrored:2",))
+@case("reduction sum")
 def reduction_sum():
     loss = keras.losses.SparseCategoricalCrossentropy(reduction="sum")
     return trained(mlp(), loss=loss, optimizer=keras.optimizers.SGD(0.01))
@@ -90,7 +90,7 @@ def reduction_none():
     )
 
 
-@case("loss function that returns a mean", default=("mirrored:2",))
+@case("loss function that returns a mean")
 def scalar_loss_function():
     def mean_error(y_true, y_pred):
         return ops.mean(ops.abs(y_pred - y_true) ** 1.5)
@@ -154,7 +154,7 @@ def _two_heads():
     )
 
 
-@case("several outputs, loss_weights as a list", default=("mirrored:2",))
+@case("several outputs, loss_weights as a list", default=("mirrored:4",))
 def several_outputs():
     return trained(
         scaled(_two_heads()),
@@ -167,7 +167,7 @@ def several_outputs():
     )
 
 
-@case("several outputs as dicts, one masked, loss_weights", default=STRATEGIES)
+@case("several outputs as dicts, one masked, loss_weights")
 def several_outputs_masked():
     ids, labels = _sentences()
     x = keras.Input((None,), dtype="int32")
@@ -208,7 +208,7 @@ def _tagger():
 
 @case(
     "masked sequences of unequal length",
-    default=STRATEGIES,
+    default=("mirrored:2",),
     precisions=("float64", "float32"),
 )
 def masked_sequences():
@@ -222,7 +222,7 @@ def masked_sequences():
     )
 
 
-@case("masked sequences with sample weights", default=("mirrored:2",))
+@case("masked sequences with sample weights")
 def masked_sample_weight():
     ids, labels = _sentences()
     return trained(

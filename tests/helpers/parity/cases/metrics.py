@@ -62,7 +62,7 @@ def metrics_of_class_numbers():
 
 
 # Its operation knows float32 alone.
-@case("TopK", precisions=("float32",), default=("mirrored:2",))
+@case("TopK", default=("mirrored:2",), precisions=("float32",))
 def metrics_of_top_classes():
     return trained(
         mlp(),
@@ -74,7 +74,7 @@ def metrics_of_top_classes():
     )
 
 
-@case("regression metrics")
+@case("regression metrics", default=("mirrored:4",))
 def metrics_of_regression():
     return trained(
         mlp(outputs=2),

@@ -3,10 +3,14 @@
 import keras
 import numpy as np
 from building import classes, mlp, numbers, result, scaled, trained
-from registry import STRATEGIES, case
+from registry import case
 
 
-@case("BatchNormalization", default=STRATEGIES, precisions=("float64", "float32"))
+@case(
+    "BatchNormalization",
+    default=("mirrored:2", "workers:2"),
+    precisions=("float64", "float32"),
+)
 def batch_normalization():
     layers = [
         keras.layers.Dense(8, name="before_norm"),
@@ -18,7 +22,7 @@ def batch_normalization():
     )
 
 
-@case("BatchNormalization of images", default=("mirrored:2",), examples=151)
+@case("BatchNormalization of images", default=("mirrored:4",), examples=151)
 def batch_normalization_images():
     x = y = keras.Input((4, 4, 2))
     y = keras.layers.Conv2D(3, 3, use_bias=False)(y)
@@ -28,7 +32,7 @@ def batch_normalization_images():
     return trained(scaled(keras.Model(x, y)), numbers(151, 4, 4, 2), n=151)
 
 
-@case("BatchNormalization of masked sequences", default=("workers:2",))
+@case("BatchNormalization of masked sequences")
 def batch_normalization_masked():
     x = numbers(145, 6, 3)
     lengths = np.random.default_rng(4).integers(1, 7, 145)
@@ -54,7 +58,6 @@ def group_normalization():
 
 @case(
     "MobileNetV2, 5 steps",
-    default=("mirrored:2",),
     strategies=("mirrored:2", "workers:2"),
     examples=6,
 )

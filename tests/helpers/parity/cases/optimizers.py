@@ -16,7 +16,7 @@ def adamw():
     return _with(optimizer)
 
 
-@case("Nadam", default=("mirrored:2",))
+@case("Nadam")
 def nadam():
     return _with(keras.optimizers.Nadam(0.01))
 
@@ -46,7 +46,7 @@ def lion():
     return _with(keras.optimizers.Lion(0.003))
 
 
-@case("Adafactor", default=("workers:2",))
+@case("Adafactor")
 def adafactor():
     return _with(keras.optimizers.Adafactor(0.02))
 
@@ -60,7 +60,7 @@ def ftrl():
     )
 
 
-@case("Muon", default=("mirrored:2",))
+@case("Muon", default=("mirrored:4",))
 def muon():
     return _with(keras.optimizers.Muon(0.01))
 
@@ -79,7 +79,7 @@ def schedule_free_adamw():
     return trained(model, optimizer=optimizer)
 
 
-@case("constraints", default=("mirrored:2",))
+@case("constraints")
 def constraints():
     hidden = keras.layers.Dense(
         8,

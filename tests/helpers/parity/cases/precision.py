@@ -6,11 +6,10 @@ import tensorflow as tf
 from building import BATCH, classes, mlp, numbers, result, scaled, trained
 from registry import case
 
-CI = ("mirrored:2", "workers:2")
 MIXED = ("mixed_float16", "mixed_bfloat16")
 
 
-@case("mixed precision", precisions=MIXED, default=CI)
+@case("mixed precision", default=("mirrored:4", "workers:2"), precisions=MIXED)
 def mixed_precision():
     return trained(
         mlp(),
@@ -82,7 +81,11 @@ def _overflowing(optimizer, **compile_arguments):
     }
 
 
-@case("float16, overflow on one replica", precisions=("mixed_float16",), default=CI)
+@case(
+    "float16, overflow on one replica",
+    default=("mirrored:2",),
+    precisions=("mixed_float16",),
+)
 def overflow():
     return _overflowing(keras.optimizers.SGD(0.001, momentum=0.5))
 

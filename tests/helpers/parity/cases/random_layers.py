@@ -4,11 +4,9 @@ import building
 import keras
 import numpy as np
 from building import mlp, numbers, scaled, trained
-from registry import STRATEGIES, case
+from registry import case
 
 import kerascale as ks
-
-CI = ("mirrored:2", "workers:2")
 
 
 def _dropout_mlp(dropout):
@@ -20,12 +18,12 @@ def _dropout_mlp(dropout):
     )
 
 
-@case("kerascale.layers.Dropout, odd width", default=STRATEGIES)
+@case("kerascale.layers.Dropout, odd width", default=("mirrored:4", "workers:2"))
 def dropout():
     return trained(_dropout_mlp(ks.layers.Dropout), validation=True)
 
 
-@case("kerascale.layers.Dropout of sequences", default=("workers:2",))
+@case("kerascale.layers.Dropout of sequences")
 def dropout_of_sequences():
     x = keras.Input((5, 3))
     y = ks.layers.Dropout(0.3)(x)
@@ -35,7 +33,7 @@ def dropout_of_sequences():
     return trained(scaled(keras.Model(x, y)), numbers(145, 5, 3))
 
 
-@case("kerascale.layers.Dropout, jit_compile", default=("mirrored:2",))
+@case("kerascale.layers.Dropout, jit_compile")
 def dropout_jit_compile():
     return trained(_dropout_mlp(ks.layers.Dropout), jit_compile=True)
 
@@ -56,7 +54,11 @@ def stock_dropout():
     return trained(_dropout_mlp(keras.layers.Dropout))
 
 
-@case("Keras' Dropout: another mask on each replica", default=CI, deterministic=False)
+@case(
+    "Keras' Dropout: another mask on each replica",
+    default=("mirrored:2",),
+    deterministic=False,
+)
 def stock_dropout_masks():
     rows = max(2, building.strategy.num_replicas_in_sync)
     x = keras.Input((64,))

@@ -38,7 +38,7 @@ def _trained(name, **settings):
     return result(model, history, np.array(x), np.array(y)) | snapshot.weights
 
 
-@case("recipe mlp", default=("mirrored:2",), **OPTIONS)
+@case("recipe mlp", default=("mirrored:4",), **OPTIONS)
 def recipe_mlp():
     return _trained("mlp", units=(16,), l2=1e-3)
 
@@ -53,7 +53,6 @@ def recipe_cnn():
 # digit.
 @case(
     "recipe cnn, residual",
-    default=("workers:2",),
     **{**OPTIONS, "precisions": ("float64",)},
 )
 def recipe_cnn_residual():
@@ -69,12 +68,12 @@ def recipe_cnn_residual():
     )
 
 
-@case("recipe rnn", default=("mirrored:2",), **OPTIONS)
+@case("recipe rnn", **OPTIONS)
 def recipe_rnn():
     return _trained("rnn", units=(6,))
 
 
-@case("recipe transformer", default=("workers:2",), **OPTIONS)
+@case("recipe transformer", **OPTIONS)
 def recipe_transformer():
     return _trained("transformer", num_layers=1, num_heads=2, width=8)
 

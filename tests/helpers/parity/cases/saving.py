@@ -6,8 +6,6 @@ import numpy as np
 from building import BATCH, classes, numbers, result, scaled, trained
 from registry import case
 
-CI = ("mirrored:2", "workers:2")
-
 
 def _saved(model, found, x):
     """Saves the model beside the results; `test_saving.py` loads it."""
@@ -23,7 +21,7 @@ def _saved(model, found, x):
     return found
 
 
-@case("saved: Functional", default=CI)
+@case("saved: Functional", default=("mirrored:2", "workers:2"))
 def saved_functional():
     x = y = keras.Input((4,))
     y = keras.layers.Dense(8, activation="tanh")(y)
@@ -35,7 +33,7 @@ def saved_functional():
     )
 
 
-@case("saved: Sequential", default=("mirrored:2",))
+@case("saved: Sequential", default=("mirrored:4",))
 def saved_sequential():
     layers = [keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(3)]
     model = scaled(keras.Sequential([*layers, keras.layers.Softmax()]))
@@ -45,7 +43,6 @@ def saved_sequential():
 @case(
     "saved: MobileNetV3Small",
     deterministic=False,
-    default=("mirrored:2",),
     strategies=("mirrored:2", "workers:2"),
 )
 def saved_mobilenet():

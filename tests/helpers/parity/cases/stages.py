@@ -14,7 +14,7 @@ def _layers(first):
     ]
 
 
-@case("frozen layers", default=("mirrored:2",))
+@case("frozen layers", default=("mirrored:2", "mirrored:4"))
 def frozen_layers():
     model = mlp(*_layers("first"))
     model.get_layer("first").trainable = False

@@ -2,27 +2,27 @@
 
 import keras
 from building import mlp, numbers, scaled, trained
-from registry import STRATEGIES, case
+from registry import case
 
 BOTH = ("float64", "float32")
 
 
-@case("SGD", default=STRATEGIES, precisions=BOTH, examples=160)
+@case("SGD", default=("workers:2",), precisions=BOTH, examples=160)
 def sgd():
     return trained(mlp(), n=160, validation=True)
 
 
-@case("last batch uneven", default=STRATEGIES, precisions=BOTH, examples=151)
+@case("last batch uneven", default=("mirrored:2",), precisions=BOTH, examples=151)
 def uneven():
     return trained(mlp(), n=151, validation=True)
 
 
-@case("last batch of one example: Dense", default=STRATEGIES, precisions=BOTH)
+@case("last batch of one example: Dense", default=("mirrored:2",), precisions=BOTH)
 def empty_slice_dense():
     return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), validation=True)
 
 
-@case("last batch of one example: CNN", default=("mirrored:2",))
+@case("last batch of one example: CNN")
 def empty_slice_cnn():
     x = y = keras.Input((6, 6, 1))
     y = keras.layers.Conv2D(3, 3, activation="tanh")(y)
@@ -32,7 +32,7 @@ def empty_slice_cnn():
     return trained(scaled(keras.Model(x, y)), numbers(145, 6, 6, 1))
 
 
-@case("last batch of one example: LSTM", default=("workers:2",))
+@case("last batch of one example: LSTM", default=("mirrored:4",))
 def empty_slice_lstm():
     x = y = keras.Input((5, 2))
     y = keras.layers.LSTM(4)(y)
@@ -40,7 +40,7 @@ def empty_slice_lstm():
     return trained(scaled(keras.Model(x, y)), numbers(145, 5, 2))
 
 
-@case("last batch of one example: residual CNN", default=("mirrored:4", "workers:2"))
+@case("last batch of one example: residual CNN")
 def empty_slice_residual_cnn():
     x = keras.Input((5, 5, 1))
     y = start = keras.layers.Conv2D(3, 3, padding="same", use_bias=False)(x)

@@ -5,23 +5,22 @@ import itertools
 import keras
 import numpy as np
 from building import mlp, scaled, trained
-from registry import STRATEGIES, case
+from registry import case
 
 BOTH = ("float64", "float32")
-CI = ("mirrored:2", "workers:2")
 
 
-@case("clipnorm", default=("mirrored:2",))
+@case("clipnorm")
 def clipnorm():
     return trained(mlp(), optimizer=keras.optimizers.SGD(0.5, clipnorm=0.05))
 
 
-@case("global_clipnorm", default=STRATEGIES, precisions=BOTH)
+@case("global_clipnorm", default=("mirrored:2",), precisions=BOTH)
 def global_clipnorm():
     return trained(mlp(), optimizer=keras.optimizers.SGD(0.5, global_clipnorm=0.05))
 
 
-@case("clipvalue", default=("mirrored:2",))
+@case("clipvalue")
 def clipvalue():
     return trained(
         mlp(),
@@ -31,7 +30,7 @@ def clipvalue():
     )
 
 
-@case("gradient_accumulation_steps=3, remainders carried over", default=STRATEGIES)
+@case("gradient_accumulation_steps=3, remainders carried over", default=("mirrored:2",))
 def accumulation():
     # Ten micro-batches an epoch: 16 updates of three, and two left at the end.
     return trained(
@@ -39,7 +38,7 @@ def accumulation():
     )
 
 
-@case("accumulation, schedule", default=("mirrored:2",))
+@case("accumulation, schedule")
 def accumulation_schedule():
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
         [5, 9], [0.5, 0.1, 2.0]
@@ -106,7 +105,7 @@ def accumulation_of_all_kinds():
     )
 
 
-@case("EMA, overwriting every 3 steps", default=CI)
+@case("EMA, overwriting every 3 steps", default=("mirrored:2", "mirrored:4"))
 def ema_overwrite():
     return trained(
         mlp(),
@@ -117,7 +116,7 @@ def ema_overwrite():
     )
 
 
-@case("EMA, overwriting at the end", default=("mirrored:2",))
+@case("EMA, overwriting at the end")
 def ema_at_the_end():
     return trained(
         mlp(),

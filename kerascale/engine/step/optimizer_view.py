@@ -1,0 +1,130 @@
+"""The optimizer as a train step sees it: gradients are recorded, reduced, then applied.
+
+The user's object keeps its class, and is saved as what it is; its view shares its
+state, hands over the gradients of a step while that is traced, and applies what was
+reduced on each replica by itself.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.engine.compat import keras_private
+from kerascale.engine.step import adam
+from kerascale.errors import RefusedError
+
+_phase = threading.local()
+
+
+class Recorder:
+    """What a train step gave to its optimizer, kept until it has been reduced."""
+
+    def __init__(self) -> None:
+        self.gradients: list[Any] | None = None
+        self.variables: list[Any] = []
+        # Whether the loss was weighted by the slice's share already.
+        self.weighted = False
+        # dtype -> the slice's share of the batch; None where it is all of it.
+        self.share: Callable[[Any], tf.Tensor] | None = None
+
+
+class _Local(keras_private.LocalOptimizer):
+    """Applies on each replica; plain Adam in fewer operations."""
+
+    def update_all(self, gradients, variables, learning_rate):
+        quads = []
+        is_adam = adam.is_plain(self)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if is_adam and isinstance(gradient, tf.Tensor):
+                moments = keras_private.moments(self, variable)
+                dense = tf.cast(gradient, variable.dtype)
+                quads.append((dense, variable.value, *moments))
+            else:
+                self.update_step(gradient, variable, learning_rate)
+        if quads:
+            adam.update(self, quads, learning_rate)
+
+    def scheduled_rate(self, schedule):
+        known, instead = getattr(_phase, "schedule", (None, None))
+        # Updates, not micro-batches.
+        return (instead if schedule is known else schedule)(self.iterations)
+
+
+class _Recording:
+    """Hands gradients to a recorder while a train step is traced."""
+
+    def apply(self, grads, trainable_variables=None):
+        recorder = getattr(_phase, "recorder", None)
+        if recorder is None:
+            return super().apply(grads, trainable_variables)
+        if trainable_variables is None:
+            trainable_variables = keras_private.variables_of(self)
+        if recorder.gradients is not None:
+            raise RefusedError(
+                "train_step: expected one optimizer.apply() per step. Received: a "
+                "second one. Its gradients would have to be computed after the "
+                "first update was reduced over all replicas."
+            )
+        recorder.gradients = list(grads)
+        recorder.variables = list(trainable_variables)
+        return None
+
+    def apply_gradients(self, grads_and_vars):
+        grads, variables = zip(*grads_and_vars, strict=True)
+        self.apply(grads, variables)
+        return keras_private.micro_batches(self)
+
+    def scale_loss(self, loss):
+        recorder = getattr(_phase, "recorder", None)
+        if recorder is not None and recorder.share is not None:
+            recorder.weighted = True
+            loss = loss * recorder.share(loss.dtype)
+        return super().scale_loss(loss)
+
+
+@contextlib.contextmanager
+def recording(recorder: Recorder) -> Iterator[Recorder]:
+    """Within it, `optimizer.apply` of a view hands gradients to `recorder`."""
+    _phase.recorder = recorder
+    try:
+        yield recorder
+    finally:
+        _phase.recorder = None
+
+
+@contextlib.contextmanager
+def instead_of_schedule(
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    instead: Callable[[Any], tf.Tensor],
+) -> Iterator[None]:
+    """Within it, a view whose rate is of this schedule asks a function for it.
+
+    Args:
+        schedule: That of an optimizer.
+        instead: Takes the count of updates, returns the rate.
+    """
+    _phase.schedule = (schedule, instead)
+    try:
+        yield
+    finally:
+        _phase.schedule = (None, None)
+
+
+def optimizer_view(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The same optimizer, with the same state, that applies on each replica alone."""
+    plain = type(optimizer)
+    if plain not in _views:
+        # `_Local` comes after the user's class and before Keras' TensorFlow
+        # optimizer: what a class overrides itself (Nadam, Muon) stays.
+        bases = (_Recording, plain, _Local)
+        _views[plain] = type(plain.__name__, bases, {"__module__": plain.__module__})
+        if issubclass(plain, keras.optimizers.LossScaleOptimizer):
+            keras_private.apply_without_merging(_views[plain])
+    return keras_private.with_state_of(_views[plain], optimizer, optimizer_view)
+
+
+_views: dict[type, type] = {}

@@ -1,0 +1,29 @@
+"""The callbacks that a training has of kerascale's own."""
+
+import keras
+
+from kerascale.callbacks import Unwritten, standard_callbacks, worker_callbacks
+from kerascale.config.fields import to_dict
+from kerascale.training.context import RunContext
+
+
+def make(
+    context: RunContext, unwritten: Unwritten, histograms: bool
+) -> list[keras.callbacks.Callback]:
+    """The standard callbacks of the chief, or those of another worker."""
+    config, datasets = context.config, context.datasets
+    patience = getattr(config, "early_stopping_patience", None)
+    has_validation = datasets.validation is not None
+    if context.folder is None:
+        return worker_callbacks(has_validation, patience)
+    return standard_callbacks(
+        context.folder.path,
+        examples_per_epoch=datasets.train.num_examples,
+        steps_per_epoch=datasets.steps_per_epoch,
+        has_validation=has_validation,
+        early_stopping_patience=patience,
+        unwritten=unwritten,
+        fields=to_dict(config),
+        inputs=datasets.train.for_evaluation().dataset().element_spec[0],
+        histograms=histograms,
+    )

@@ -1,0 +1,48 @@
+"""Which examples `fit` sees in which epoch, and where it goes on."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import kerascale as ks
+from kerascale.datasets.pipeline import Batches, gather_arrays
+
+STEPS = 4
+
+
+class Seeing(ks.Model):
+    """Notes the first number of each example."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.seen = []
+
+    def call(self, x):
+        tf.py_function(lambda rows: self.seen.append(rows.numpy()), [x[:, 0]], [])
+        return self.dense(x)
+
+
+def _fitted(batches, **options):
+    model = Seeing()
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.fit(batches, verbose=0, **options)
+    return [list(batch) for batch in model.seen]
+
+
+def _batches():
+    x = np.arange(8, dtype="float32")[:, None]
+    return Batches(gather_arrays(x, x), 8, batch_size=2, seed=5, shuffle=True)
+
+
+def test_each_epoch_has_every_example_in_an_order_of_its_own():
+    seen = _fitted(_batches(), epochs=3)
+    epochs = [np.ravel(seen[i : i + STEPS]).tolist() for i in range(0, 12, STEPS)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(8))] * 3
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_a_run_goes_on_in_an_epoch_and_has_the_next_whole():
+    whole = _fitted(_batches(), epochs=3)
+    rest = _fitted(_batches().starting_at(3), initial_epoch=1, epochs=3)
+    assert rest == whole[STEPS + 3 :]

@@ -1,0 +1,78 @@
+"""Each private name of TensorFlow does what we take it for."""
+
+import numpy as np
+import tensorflow as tf
+
+from kerascale.engine.compat import tensorflow_private
+
+
+def test_names_do_not_depend_on_what_was_traced_before():
+    """If it fails: `ops.uid` has moved, or functions are not named by it.
+
+    Kept programs are then found only where a process traces the same as the last one.
+    """
+
+    def name():
+        tensorflow_private.number_names_anew()
+        traced = tf.function(lambda: tf.constant(1) + 1).get_concrete_function()
+        return int(traced.function_def.signature.name.rpartition("_")[2])
+
+    one = name()
+    tf.function(lambda: tf.zeros(3) + 1).get_concrete_function()
+    assert name() - one == tensorflow_private._NAMES_OF_A_TRACE
+
+
+def test_whether_onednn_is_on(run_python):
+    """If it fails: find how this release tells which kernels it takes."""
+    code = (
+        "from kerascale.engine.compat import tensorflow_private\n"
+        "print(tensorflow_private.onednn())"
+    )
+    assert tensorflow_private.onednn() in ("on", "off")
+    other = {"on": ("0", "off"), "off": ("1", "on")}[tensorflow_private.onednn()]
+    told = run_python(code, env={"TF_ENABLE_ONEDNN_OPTS": other[0]}).stdout
+    assert told.strip() == other[1]
+
+
+def test_whether_xla_compiles_is_known():
+    """If it fails: how `tf.function` marks the graphs that it compiles has changed."""
+    seen = {}
+
+    def note(name):
+        seen[name] = tensorflow_private.is_compiled_by_xla()
+        return tf.zeros([])
+
+    def body(i):
+        note("loop")
+        return (i + 1,)
+
+    def compiled():
+        tf.while_loop(lambda i: i < 2, body, (0,))
+        tf.function(lambda: note("inner"), autograph=False)()
+        return note("compiled")
+
+    tf.function(compiled, jit_compile=True, autograph=False)()
+    tf.function(lambda: note("plain"), autograph=False)()
+    note("eager")
+    assert seen == {
+        "loop": True,
+        "inner": True,
+        "compiled": True,
+        "plain": False,
+        "eager": False,
+    }
+
+
+def test_xla_does_not_look_through_a_barrier():
+    """If it fails: find the function of `xla.py` that makes XlaOptimizationBarrier."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def turned(x, y):
+        product = tf.matmul(y, x, transpose_a=True)
+        return tf.transpose(tensorflow_private.xla_barrier(product))
+
+    random = np.random.default_rng(0)
+    x, y = (tf.constant(random.normal(size=(4, size))) for size in (3, 2))
+    np.testing.assert_allclose(turned(x, y), tf.matmul(x, y, transpose_a=True))
+    text = turned.experimental_get_compiler_ir(x, y)(stage="hlo")
+    assert "opt-barrier" in text

@@ -1,0 +1,199 @@
+"""Faults of the engine: model, step, execution, data, collectives, compat."""
+
+from ..fault import Fault
+
+_MATRIX = "parity/test_matrix.py::test_equals_one_device"
+
+
+def _equals(*cases: str) -> tuple[str, ...]:
+    """Cases that are trained on several replicas, and compared with one."""
+    return tuple(f"{_MATRIX}[{case}-mirrored:2-float64]" for case in cases)
+
+
+FAULTS = (
+    # --------------------------------------------------------- model and state
+    Fault(
+        "regularization-counts-once-for-each-replica",
+        "engine/model.py",
+        "losses += [_as_float(tf.reduce_sum(loss)) for loss in self.losses]",
+        "losses += [\n            here.replicas * _as_float(tf.reduce_sum(loss))"
+        " for loss in self.losses\n        ]",
+        _equals("activity_regularizer", "add_loss"),
+    ),
+    Fault(
+        "the-loss-that-is-shown-counts-slices-alike",
+        "engine/model.py",
+        "tracker.update_state(loss, sample_weight=here.count)",
+        "tracker.update_state(loss)",
+        _equals("uneven"),
+    ),
+    Fault(
+        "a-variable-of-the-optimizer-is-not-restored",
+        "engine/state.py",
+        'groups["optimizer"] = optimizer.variables',
+        'groups["optimizer"] = optimizer.variables[:-1]',
+        ("test_state.py",),
+    ),
+    # -------------------------------------------------------------------- step
+    Fault(
+        "the-loss-is-divided-by-the-slice",
+        "engine/step/losses.py",
+        "return tf.cast(here.size * each, values.dtype)",
+        "return tf.cast(here.count * each, values.dtype)",
+        _equals("sgd"),
+    ),
+    Fault(
+        "weights-of-a-mean-are-summed-by-replica",
+        "engine/step/losses.py",
+        "(divisor,) = all_reduce.all_reduce("
+        "[tf.reduce_sum(_times_rows(weights, rows))])",
+        "divisor = tf.reduce_sum(_times_rows(weights, rows))",
+        (f"{_MATRIX}[reduction_mean_with_sample_weight-workers:2-float64]",),
+    ),
+    Fault(
+        "gradients-are-clipped-before-they-are-summed",
+        "engine/step/step.py",
+        "gradients = shared_memory.all_reduce(gradients)",
+        "gradients = shared_memory.all_reduce(self.view._clip_gradients(gradients))",
+        _equals("global_clipnorm"),
+    ),
+    Fault(
+        "accumulated-gradients-are-not-divided",
+        "engine/step/step.py",
+        "self._update([t / self.micro_batches for t in total])",
+        "self._update([t / self.replicas for t in total])",
+        (
+            "parity/test_one_replica.py::test_equals_plain_keras_bit_for_bit"
+            "[accumulation]",
+        ),
+    ),
+    Fault(
+        "batch-statistics-are-those-of-a-replica",
+        "engine/step/batch_norm.py",
+        "count, total = all_reduce.all_reduce([tf.stop_gradient(count), total])",
+        "count = tf.stop_gradient(count)",
+        _equals("batch_normalization"),
+    ),
+    Fault(
+        "metrics-are-those-of-one-replica",
+        "engine/step/metrics.py",
+        "return all_reduce.all_reduce([all_reduce.wide(value) for value in values])",
+        "return [all_reduce.wide(value) for value in values]",
+        _equals("uneven"),
+    ),
+    Fault(
+        "the-row-of-an-empty-slice-counts",
+        "engine/step/build.py",
+        "counted = here.count > 0",
+        "counted = here.count >= 0",
+        _equals("empty_slice_dense"),
+    ),
+    # -------------------------------------------------------------------- data
+    Fault(
+        "rows-that-are-left-over-are-dropped",
+        "engine/data/shard.py",
+        "return offset, each + tf.cast(replica < left, size.dtype)",
+        "return offset, each",
+        _equals("uneven"),
+    ),
+    Fault(
+        "slices-of-any-size-count-alike",
+        "engine/data/shard.py",
+        "return tf.cast(self.count, dtype) / tf.cast(self.size, dtype)",
+        "return tf.cast(1 / self.replicas, dtype)",
+        _equals("uneven", "empty_slice_dense"),
+    ),
+    Fault(
+        "every-epoch-has-the-order-of-the-first",
+        "engine/data/feed.py",
+        "        self.epoch.assign(epoch)\n",
+        "        self.epoch.assign(0)\n",
+        ("test_orders_of_epochs.py",),
+    ),
+    Fault(
+        "an-epoch-that-goes-on-is-skipped-twice",
+        "engine/data/feed.py",
+        "            self._skip = 0\n",
+        "            pass\n",
+        (
+            "test_orders_of_epochs.py",
+            "test_execution.py::test_it_goes_on_in_the_middle_of_an_epoch",
+        ),
+    ),
+    # --------------------------------------------------------------- execution
+    Fault(
+        "the-smaller-batch-of-a-program-is-skipped",
+        "engine/execution/compiled_loop.py",
+        "if full < steps:",
+        "if not full:",
+        ("test_execution.py::test_one_program_equals_single_steps[plain]",),
+    ),
+    Fault(
+        "parts-of-a-batch-weigh-alike",
+        "engine/execution/split.py",
+        "size=tf.constant(self._batch_size, tf.int64),",
+        "size=tf.constant(count * len(self._slices), tf.int64),",
+        ("test_split.py::test_split_equals_whole",),
+    ),
+    Fault(
+        "rates-in-a-program-are-those-of-the-next-update",
+        "engine/execution/schedule_rates.py",
+        "counts = first + tf.range(num, dtype=first.dtype)",
+        "counts = first + 1 + tf.range(num, dtype=first.dtype)",
+        ("test_execution.py::test_a_schedule_gives_the_same_rates_in_every_form",),
+    ),
+    Fault(
+        "trials-train-the-model",
+        "engine/execution/trials.py",
+        "        state.restore(model, before)\n",
+        "        del before\n",
+        ("test_execution.py::test_a_trial_changes_nothing",),
+    ),
+    # ------------------------------------------------------------- collectives
+    Fault(
+        "gradients-are-averaged-instead-of-summed",
+        "engine/collectives/all_reduce.py",
+        "tf.distribute.ReduceOp.SUM, [buffers[i] for i in places]",
+        "tf.distribute.ReduceOp.MEAN, [buffers[i] for i in places]",
+        _equals("sgd"),
+    ),
+    Fault(
+        "one-worker-alone-cannot-ask-for-a-stop",
+        "engine/collectives/stop_votes.py",
+        "stop, save = (total.numpy() > 0).tolist()",
+        "stop, save = (total.numpy() > 1).tolist()",
+        ("test_votes.py",),
+    ),
+    Fault(
+        "rows-of-an-embedding-lose-their-places",
+        "engine/collectives/all_reduce.py",
+        "context.all_gather(slices.indices, axis=0),",
+        "tf.tile(slices.indices, [context.num_replicas_in_sync]),",
+        _equals("sparse_gradients_adam"),
+    ),
+    # ------------------------------------------------------------------ compat
+    Fault(
+        "weights-do-not-decay",
+        "engine/compat/keras_private.py",
+        "self._apply_weight_decay(trainable_variables)",
+        "self._apply_weight_decay([])",
+        ("test_keras_private.py::test_view_updates_as_the_optimizer_does",),
+    ),
+    Fault(
+        "weights-are-averaged-an-update-late",
+        "engine/compat/keras_private.py",
+        "(self.iterations + 1) % every == 0,",
+        "self.iterations % every == 0,",
+        (
+            "parity/test_one_replica.py::test_equals_plain_keras_bit_for_bit"
+            "[ema_overwrite]",
+        ),
+    ),
+    Fault(
+        "a-second-update-of-a-step-is-lost",
+        "engine/step/optimizer_view.py",
+        "if recorder.gradients is not None:",
+        "if recorder.gradients is None and recorder.variables:",
+        ("parity/test_refusals.py",),
+    ),
+)

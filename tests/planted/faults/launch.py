@@ -1,0 +1,48 @@
+"""Faults of the launcher."""
+
+from ..fault import Fault
+
+FAULTS = (
+    Fault(
+        "a-worker-fails-and-the-job-is-done",
+        "launch/summary.py",
+        "return self.failed.shell_code",
+        "return EXIT_DONE",
+        ("test_launch.py::test_a_failure_stops_the_others",),
+    ),
+    Fault(
+        "one-restart-too-many",
+        "launch/restarts.py",
+        "if self._count == self._most:",
+        "if self._count > self._most:",
+        ("test_counting_restarts.py",),
+    ),
+    Fault(
+        "pauses-do-not-grow",
+        "launch/restarts.py",
+        "self._backoff_seconds * 2**self._count",
+        "self._backoff_seconds",
+        ("test_counting_restarts.py",),
+    ),
+    Fault(
+        "a-signal-is-not-passed-on",
+        "launch/watch.py",
+        "            for worker in running:\n                worker.forward(number)\n",
+        "",
+        ("test_launch.py::test_a_signal_is_passed_on",),
+    ),
+    Fault(
+        "all-workers-are-the-first",
+        "launch/environment.py",
+        'task = {"type": "worker", "index": index}',
+        'task = {"type": "worker", "index": 0}',
+        ("test_launch.py::test_each_worker_has_its_place_in_one_cluster",),
+    ),
+    Fault(
+        "workers-share-gpus",
+        "launch/environment.py",
+        "first = index * devices_per_worker",
+        "first = index",
+        ("test_launch.py::test_each_worker_has_its_own_gpus",),
+    ),
+)

@@ -1,0 +1,42 @@
+"""Faults of optimizers, schedules and constraints."""
+
+from ..fault import Fault
+
+FAULTS = (
+    Fault(
+        "a-schedule-counts-batches",
+        "optimizers/schedules.py",
+        "updates_per_epoch = steps_per_epoch / config.gradient_accumulation_steps",
+        "updates_per_epoch = steps_per_epoch",
+        ("test_rates.py",),
+    ),
+    Fault(
+        "the-first-rate-of-a-warm-up-is-zero",
+        "optimizers/schedules.py",
+        "rising = target * (step + 1.0) / self.warmup_steps",
+        "rising = target * step / self.warmup_steps",
+        ("test_optimizers.py::test_warm_up_rises_linearly_and_hands_over",),
+    ),
+    Fault(
+        "all-gradients-are-clipped-one-by-one",
+        "optimizers/factory.py",
+        "        clipnorm=config.clipnorm,\n"
+        "        global_clipnorm=config.global_clipnorm,\n",
+        "        clipnorm=config.clipnorm or config.global_clipnorm,\n",
+        ("test_optimizers.py::test_optimizers_by_name",),
+    ),
+    Fault(
+        "a-rate-that-went-back-is-not-lowered",
+        "optimizers/rollback_rates.py",
+        "rate.assign(rate * factor)",
+        "rate.assign(rate)",
+        ("test_rates.py",),
+    ),
+    Fault(
+        "the-second-lowering-multiplies-the-first",
+        "optimizers/rollback_rates.py",
+        "first = schedule.schedule if isinstance(schedule, Lowered) else schedule",
+        "first = schedule",
+        ("test_rates.py",),
+    ),
+)

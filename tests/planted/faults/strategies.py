@@ -1,0 +1,34 @@
+"""Faults of strategies, TF_CONFIG and sums in shared memory."""
+
+from ..fault import Fault
+
+FAULTS = (
+    Fault(
+        "two-workers-may-have-one-address",
+        "strategies/tf_config.py",
+        "if number > 1",
+        "if number > 2",
+        ("test_tf_config.py::test_a_wrong_cluster_is_refused_in_one_line",),
+    ),
+    Fault(
+        "workers-come-before-the-chief",
+        "strategies/tf_config.py",
+        '_JOBS = ("chief", "worker")',
+        '_JOBS = ("worker", "chief")',
+        ("test_tf_config.py::test_the_chief_comes_first",),
+    ),
+    Fault(
+        "each-rank-begins-a-sum-with-its-own-part",
+        "strategies/shared_memory/shared_sum.py",
+        "layout.add(parts, total, begin, end)",
+        "layout.add([own, *(p for p in parts if p is not own)], total, begin, end)",
+        ("test_peers.py::test_the_sum_in_the_order_of_the_ranks_to_the_bit",),
+    ),
+    Fault(
+        "workers-out-of-step-add-up-what-they-have",
+        "strategies/shared_memory/peers.py",
+        "if received[:3] != (sequence, kind, digest):",
+        "if received[1] != kind:",
+        ("test_peers.py::test_workers_out_of_step_are_told_instead_of_a_wrong_sum",),
+    ),
+)
