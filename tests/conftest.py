@@ -10,8 +10,13 @@ import hypothesis
 import pytest
 
 # The same examples in each run; others are searched for with HYPOTHESIS_PROFILE=search.
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("search", max_examples=2000)
+# How long one takes says how busy the machine is.
+_BUSY = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}
+hypothesis.settings.register_profile("same", derandomize=True, **_BUSY)
+hypothesis.settings.register_profile("search", max_examples=2000, **_BUSY)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,6 +25,14 @@ importlib.import_module("kerascale")
 
 
 pytest_plugins = ["helpers.fault_fixtures", "table"]
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Bytes are no names: protocol buffers write a map in another order each time.
+
+    Processes that share the tests must call them the same.
+    """
+    return argname if isinstance(val, bytes) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # Before slow tests are left out.

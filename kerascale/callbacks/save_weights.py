@@ -98,12 +98,18 @@ class SaveWeights(keras.callbacks.Callback):
             temporary.unlink(missing_ok=True)
 
 
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """Those that a file of weights has: the optimizer's too."""
+    return [*model.weights, *(model.optimizer.variables if model.optimizer else ())]
+
+
 def _weights(model: keras.Model) -> list[np.ndarray]:
-    return [np.array(keras.ops.convert_to_numpy(v)) for v in model.weights]
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in _variables(model)]
 
 
 def _set_weights(model: keras.Model, arrays: list[np.ndarray]) -> None:
-    for variable, array in zip(model.weights, arrays, strict=True):
+    # Checkpoints of version 0.1.0 have what waited without the optimizer's.
+    for variable, array in zip(_variables(model), arrays, strict=False):
         variable.assign(array)
 
 

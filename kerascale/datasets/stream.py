@@ -82,4 +82,5 @@ def as_source(data: Any) -> Source | None:
         )
     if isinstance(data, tf.data.Dataset):
         return Stream(data, batch_size=None)
-    return data if hasattr(data, "is_indexed") else None
+    # Of its class: a table may have a column of that name.
+    return data if hasattr(type(data), "is_indexed") else None

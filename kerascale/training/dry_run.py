@@ -65,7 +65,7 @@ class DryRun:
 
 
 def refuse_contradictions(dry: DryRun, run_dir: Any, policy: CheckpointPolicy) -> None:
-    """Refuses what cannot be had together with a dry.
+    """Refuses what cannot be had together with a dry run.
 
     Raises:
         RefusedError: Naming every problem.

@@ -127,10 +127,8 @@ def _refuse_other_run(path: pathlib.Path, context: RunContext) -> None:
             ],
             heading=f"{path} holds a run with another configuration",
         )
-    onednn, now = (
-        (before.get("versions") or {}).get("onednn"),
-        tensorflow_private.onednn(),
-    )
+    onednn = (before.get("versions") or {}).get("onednn")
+    now = tensorflow_private.onednn()
     if onednn not in (None, now):
         say(
             f"note: the run was begun with TensorFlow's oneDNN kernels {onednn}, and "

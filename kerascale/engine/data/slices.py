@@ -24,7 +24,7 @@ def cut(
 
     Returns:
         An item for each of `ids`: (data, where). Rows that fill up are the batch's
-        last one; `where` is what `place.of` takes.
+        last one; `where` is what `shard.of` takes.
     """
     size = _num_rows(tf.nest.flatten(batch)[0])
     items = []

@@ -38,8 +38,8 @@ class Trap:
 
 
 TRAPS = [
-    Trap("sgd", "the build from element_spec in prepare.py", "workers:2"),
-    Trap("steps_per_execution", "the loop of execution.py"),
+    Trap("sgd", "the build from element_spec in build.py", "workers:2"),
+    Trap("steps_per_execution", "the loop of step_functions.py"),
     Trap("jit_compile", "_jit of step.py"),
     Trap("clipnorm", "the reduction before clipping in step.py", slow=True),
     Trap("global_clipnorm", "the reduction before clipping in step.py"),
@@ -47,11 +47,11 @@ TRAPS = [
     Trap("uneven", "losses.py"),
     Trap("empty_slice_dense", "the filler row of feed.py"),
     Trap("accumulation", "the accumulation of step.py"),
-    Trap("ema_overwrite", "_backend_apply_gradients of private_keras.py"),
+    Trap("ema_overwrite", "_backend_apply_gradients of keras_private.py"),
     Trap("overflow", "the reduction before the check", precision="mixed_float16"),
-    Trap("batch_normalization", "synchronization.py"),
+    Trap("batch_normalization", "batch_norm.py"),
     Trap("stock_dropout_masks", "randomness.py"),
-    Trap("custom_train_step_even", "scale_loss of private_keras.py"),
+    Trap("custom_train_step_even", "scale_loss of optimizer_view.py"),
     Trap("masked_sequences", "the count of valid positions in losses.py"),
 ]
 
