@@ -12,6 +12,7 @@ from helpers.killing import FIELDS, RECIPE
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kerascale.cli import main
 from kerascale.diagnostics.chaos import attempts, checksums, events
 from kerascale.diagnostics.chaos.attempts import Attempt
 from kerascale.diagnostics.chaos.events import KINDS, Event, draw
@@ -93,26 +94,25 @@ def test_one_changed_bit_is_seen(undisturbed, tmp_path):
 @pytest.mark.fault(
     1, "kerascale chaos: struck at random, twice", "same bits, goodput told"
 )
-def test_chaos(tmp_path, seen):
-    small = ("--epochs", 2, "--filters", 4, 8, "--dense-units", 16, "--batch-size", 64)
-    finished = _chaos(tmp_path, "cnn", "--kills", 2, *small, "--json", "True")
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    result = json.loads(finished.stdout.splitlines()[-1])
+def test_chaos(tmp_path, monkeypatch, capfd, seen):
+    monkeypatch.chdir(tmp_path)
+    small = ("--epochs", "2", "--units", "16", "--dropout", "0.2", "--batch-size", "64")
+    code = main(["chaos", "mlp", "--kills", "2", *small, "--json", "True"])
+    out, err = capfd.readouterr()
+    assert code == 0, out + err
+    result = json.loads(out.splitlines()[-1])
     assert result["identical"]
     assert len(result["events"]) == 2
     assert result["steps_lost"] <= 2 * 2 * result["save_every_steps"]
-    assert "IDENTICAL" in finished.stderr
+    assert "IDENTICAL" in err
     seen(f"{', '.join(e['kind'] for e in result['events'])}: same bits")
 
 
-def test_more_kills_than_steps_are_refused(tmp_path):
-    finished = _chaos(
-        tmp_path, "mlp", "--kills", 5, "--epochs", 1, "--batch-size", 1000
-    )
-    assert finished.returncode == 2
-    assert "expected fewer than the run has steps, 2. Received: 5" in " ".join(
-        finished.stderr.split()
-    )
+def test_more_kills_than_steps_are_refused(command):
+    small = ("--epochs", 1, "--batch-size", 1000, "--execution", "fixed")
+    answer = command("chaos", "mlp", "--kills", 5, *small)
+    assert answer.code == 2
+    assert "expected fewer than the run has steps, 2. Received: 5" in answer.text
 
 
 @pytest.mark.slow

@@ -128,10 +128,10 @@ class Runner:
             finished.returncode, finished.stdout, finished.stderr, time.monotonic()
         )
 
-    def start(self, run_dir, *arguments, stdout, stderr, **environ):
+    def start(self, run_dir, *arguments, stdout, stderr, fields=(), **environ):
         """Starts one process, and does not wait for it."""
         return self.forks.start(
-            self.command(run_dir, *arguments)[1:],
+            self.command(run_dir, *arguments, fields=fields)[1:],
             cwd=self.folder,
             env=self.environ(**environ),
             stdout=stdout.fileno(),

@@ -140,7 +140,7 @@ def test_more_epochs_and_changes(command):
         small = ("--units", "16", "--batch-size", "256", "--execution", "fixed")
         return command("train", "mlp", *small, "--run-dir", run, *fields)
 
-    constant = ("--schedule", "constant", "--learning-rate", "0.01")
+    constant = ("--schedule", "constant")
     first = train(*constant, "--epochs", "1")
     assert first.code == 0, first.text
     before, history = state_of(run)
@@ -153,7 +153,7 @@ def test_more_epochs_and_changes(command):
     assert (run / "evaluation.json").read_text() == evaluation
     changed = train(*constant, "--epochs", "2", "--learning-rate", "0.1")
     assert changed.code == 2
-    assert "learning_rate: expected 0.01, as in the run. Received: 0.1" in changed.text
+    assert "learning_rate: expected 0.002, as in the run. Received: 0.1" in changed.text
     assert (run / "evaluation.json").exists()
     more = train(*constant, "--epochs", "2")
     assert more.code == 0, more.text

@@ -1,0 +1,31 @@
+"""In place of the file that `kerascale verify` starts: has it run by a fork. For tests.
+
+It ends as that process does, and that process ends with it.
+"""
+
+import os
+import pathlib
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from helpers.forks import Forked
+
+# The socket of the process that is forked, and the file.
+FORKS, WORKER = "KERASCALE_TEST_FORKS", "KERASCALE_TEST_WORKER_FILE"
+
+if __name__ == "__main__":
+    process = Forked(
+        os.environ[FORKS],
+        [os.environ[WORKER], *sys.argv[1:]],
+        os.getcwd(),
+        dict(os.environ),
+        1,
+        2,
+    )
+    code = process.wait()
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
