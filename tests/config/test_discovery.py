@@ -111,6 +111,7 @@ def test_scaled_model_of_a_run_loads_in_plain_keras(kerascale, tmp_path, run_pyt
         "assert type(model) is keras.Sequential, type(model)\n"
         "assert model.predict(np.zeros((2, 8, 8, 1)), verbose=0).shape == (2, 10)",
         tmp_path / "run" / "model.keras",
+        imported=True,
     )
 
 

@@ -159,6 +159,7 @@ print(json.dumps(model(tf.constant(json.loads(sys.argv[2]))).numpy().tolist()))
 """,
         tmp_path / "model.keras",
         json.dumps(texts),
+        imported=True,
     ).stdout
     assert json.loads(loaded.splitlines()[-1]) == expected
 

@@ -47,6 +47,7 @@ def test_scaled_model_saves_as_plain_keras(tmp_path, run_python):
         "model = keras.saving.load_model(sys.argv[1])\n"
         "assert type(model).__module__.startswith('keras.')",
         tmp_path / "model.keras",
+        imported=True,
     )
 
 

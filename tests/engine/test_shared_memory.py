@@ -133,6 +133,6 @@ for way in ("shared_memory", "ring"):
 
 
 def test_devices_of_one_process_refuse_it(run_python):
-    told = run_python(ONE_PROCESS, env={"KERASCALE_DEVICES": "2"}).stdout
+    told = run_python(ONE_PROCESS, env={"KERASCALE_DEVICES": "2"}, imported=True).stdout
     assert "Received: shared_memory, where all replicas are in one process" in told
     assert "expected one of auto, tensorflow, shared_memory. Received: 'ring'." in told

@@ -63,7 +63,7 @@ for name, fields in json.loads(sys.argv[1]).items():
 
 
 def test_replica_step_of_every_recipe_compiles(run_python):
-    printed = run_python(COMPILE, json.dumps(FIELDS)).stdout.splitlines()
+    printed = run_python(COMPILE, json.dumps(FIELDS), imported=True).stdout.splitlines()
     assert printed == [f"{name} compiles" for name in FIELDS]
 
 
@@ -124,7 +124,7 @@ assert worst < 1e-10, worst
 
 
 def test_filled_slices_keep_the_law(run_python):
-    run_python(FILLED)
+    run_python(FILLED, imported=True)
 
 
 def test_tpu_refuses_batches_of_unknown_size(run_python):

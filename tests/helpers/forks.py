@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import types
 
 _IMPORTED = ("tensorflow", "keras", "pandas", "h5py", "tyro", "typeguard", "PIL.Image")
 _LARGEST = 2**20
@@ -52,7 +53,7 @@ class Forks:
         """Starts what `python ARGUMENTS` would.
 
         Args:
-            arguments: `-m`, a module and its arguments; or a file and its own.
+            arguments: `-m` or `-c` or a file, as Python takes them.
             cwd: The working directory.
             env: All of its environment.
             stdout: Number of an open file.
@@ -60,13 +61,16 @@ class Forks:
         """
         return Forked(self.path, arguments, cwd, env, stdout, stderr)
 
-    def run(self, arguments, *, cwd, env):
-        """(exit code, standard output, standard error) of a command, when it ended."""
+    def run(self, arguments, *, cwd, env, timeout=None):
+        """(exit code, standard output, standard error) of a command, when it ended.
+
+        After `timeout` seconds it is killed, and that is an error.
+        """
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = self.start(
                 arguments, cwd=cwd, env=env, stdout=out.fileno(), stderr=err.fileno()
             )
-            code = process.wait()
+            code = process.wait(timeout)
             texts = []
             for file in (out, err):
                 file.seek(0)
@@ -92,8 +96,9 @@ class Forked:
         self._answers = self._socket.makefile("r")
         self.pid = int(self._answers.readline())
 
-    def wait(self):
+    def wait(self, timeout=None):
         if self.returncode is None:
+            self._socket.settimeout(timeout)
             self.returncode = int(self._answers.readline())
             self._answers.close()
             self._socket.close()
@@ -190,6 +195,11 @@ class _Command:
             module, *rest = rest
             sys.argv, sys.path[0] = [module, *rest], self.cwd
             runpy.run_module(module, run_name="__main__", alter_sys=True)
+        elif first == "-c":
+            code, *rest = rest
+            sys.argv, sys.path[0] = ["-c", *rest], ""
+            main = sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(compile(code, "<string>", "exec"), main.__dict__)
         else:
             sys.argv, sys.path[0] = [first, *rest], str(pathlib.Path(first).parent)
             runpy.run_path(first, run_name="__main__")

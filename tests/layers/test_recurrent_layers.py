@@ -297,7 +297,7 @@ assert results[0] == results[1]
 
 @pytest.mark.slow
 def test_two_runs_have_the_same_bits(run_python):
-    run_python(DETERMINISM)
+    run_python(DETERMINISM, imported=True)
 
 
 MIRRORED = """
@@ -330,7 +330,7 @@ for one, other in zip(*results):
 
 @pytest.mark.slow
 def test_two_replicas_that_are_compiled_learn_as_one_device(run_python):
-    run_python(MIRRORED)
+    run_python(MIRRORED, imported=True)
 
 
 def test_the_model_of_recurrent_layers_uses_them():

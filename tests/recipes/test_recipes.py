@@ -9,13 +9,12 @@ import math
 import os
 import re
 import shlex
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import small
 
 import kerascale as ks
 from kerascale.config import fields
@@ -44,20 +43,18 @@ def datasets(recipe):
 
 
 @pytest.fixture(scope="module")
-def trained(recipe, tmp_path_factory):
+def trained(recipe, tmp_path_factory, forks):
     """The docstring's command, as a user types it, in an empty folder."""
     folder = tmp_path_factory.mktemp(recipe.name)
     command = shlex.split(_COMMAND.search(recipe.doc)[1])
-    finished = subprocess.run(
-        [sys.executable, "-m", "kerascale", *command, "--json", "True"],
+    code, out, err = forks.run(
+        ["-m", "kerascale", *command, "--json", "True"],
         cwd=folder,
-        capture_output=True,
-        text=True,
+        env=dict(os.environ),
         timeout=900,
-        check=False,
     )
-    assert finished.returncode == 0, finished.stderr
-    summary = json.loads(finished.stdout.splitlines()[-1])
+    assert code == 0, err
+    summary = json.loads(out.splitlines()[-1])
     summary["path"] = folder / summary["run_dir"]
     return summary
 
@@ -250,10 +247,11 @@ def _history(recipe, folder, seed):
 
 
 def _small(recipe, seed):
-    values = {"epochs": 2, "seed": seed}
+    values = dict(small.FIELDS[recipe.name])
     if recipe.name == "language_model":
-        values |= {"epochs": 1, "num_layers": 1, "width": 16, "max_length": 256}
-    return recipe.Config(**values)
+        values["max_length"] = 256
+    epochs = 1 if recipe.name == "language_model" else 2
+    return recipe.Config(epochs=epochs, seed=seed, **values)
 
 
 def test_same_seed_same_history_to_the_last_digit(recipe, tmp_path):

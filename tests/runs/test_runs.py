@@ -121,12 +121,12 @@ def test_a_recipe_that_the_model_needs(tmp_path, run_python, broken):
         "except ks.RefusedError as error:\n"
         "    print(error)"
     )
-    assert "Config(dataset='digits'" in run_python(code, run.path).stdout
+    assert "Config(dataset='digits'" in run_python(code, run.path, imported=True).stdout
     if broken is None:
         path.unlink()
     else:
         path.write_text(broken)
-    refusal = run_python(code, run.path).stdout
+    refusal = run_python(code, run.path, imported=True).stdout
     assert "model.keras cannot be loaded (Could not locate class 'Twice'" in refusal
     assert "The recipe, whose classes it may need, cannot be loaded either" in refusal
     assert {

@@ -5,18 +5,12 @@ import functools
 import pathlib
 
 import pytest
+from helpers import small
+from helpers.shared import once
 
 import kerascale as ks
 
-# As small as shows what is asked here: whether the same comes out.
-_SMALL = {
-    "mlp": {"units": (8,)},
-    "cnn": {"filters": (4, 8), "dense_units": 8},
-    "rnn": {"units": (8,)},
-    "transformer": {"num_layers": 1, "num_heads": 2, "width": 8},
-    "words": {"num_layers": 1, "num_heads": 2, "width": 8, "batch_size": 8},
-    "language_model": {"num_layers": 1, "num_heads": 2, "width": 8, "max_length": 32},
-}
+_SMALL = {**small.FIELDS, "words": {**small.FIELDS["transformer"], "batch_size": 8}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +33,8 @@ class Exported:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """Gives the run of a recipe, exported, by the recipe's name."""
-    root = tmp_path_factory.mktemp("exported")
 
-    @functools.cache
-    def make(name):
+    def make(root, name):
         # A Transformer on words takes token ids behind a vocabulary.
         recipe = ks.load_recipe("transformer" if name == "words" else name)
         data = {}
@@ -56,9 +48,13 @@ def exported(tmp_path_factory):
             text.write_text("The quick brown fox jumps over the lazy dog.\n" * 200)
             data = {"dataset": f"text:{text}"}
         config = recipe.Config(epochs=1, **_SMALL[name], **data)
-        ks.train(recipe, config, run_dir=root / "runs" / name)
-        run = ks.load_run(root / "runs" / name)
-        ks.export_saved_model(run, root / "served" / name)
-        return Exported(run, root / "served" / name)
+        ks.train(recipe, config, run_dir=root / "run")
+        ks.export_saved_model(ks.load_run(root / "run"), root / "served" / name)
 
-    return make
+    @functools.cache
+    def get(name):
+        filled = functools.partial(make, name=name)
+        root = once(tmp_path_factory, f"exported-{name}", filled)
+        return Exported(ks.load_run(root / "run"), root / "served" / name)
+
+    return get

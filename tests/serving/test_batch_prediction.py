@@ -75,7 +75,8 @@ def test_a_table_of_texts(recipe, tmp_path, run_python):
     path = tmp_path / "texts.csv"
     pd.DataFrame(rows, columns=["text", "about"]).to_csv(path, index=False)
     recipe = ks.load_recipe(recipe)
-    config = recipe.Config(dataset=f"csv:{path}", label="about", epochs=8)
+    small = {"units": (16,)} if recipe.name == "rnn" else {}
+    config = recipe.Config(dataset=f"csv:{path}", label="about", epochs=8, **small)
     run = ks.train(recipe, config, run_dir=tmp_path / "run")
     assert run.metrics["accuracy"] > 0.9
 

@@ -149,4 +149,5 @@ with strategy.scope():
         assert "outside of any strategy's scope" in str(error)
 """,
         env={"KERASCALE_DEVICES": "3", "PATH": os.environ["PATH"]},
+        imported=True,
     )

@@ -225,7 +225,9 @@ ks.train(recipe, config, strategy="mirrored", run_dir=sys.argv[1])
 @pytest.mark.slow
 def test_as_many_operations_on_two_devices(run_python, tmp_path):
     path = tmp_path / "run"
-    finished = run_python(_ON_TWO_DEVICES, path, env={"KERASCALE_DEVICES": "2"})
+    finished = run_python(
+        _ON_TWO_DEVICES, path, env={"KERASCALE_DEVICES": "2"}, imported=True
+    )
     assert json.loads((path / "config.json").read_text())["replicas"] == 2
     assert _throughput(path)["flops_per_step"] == _OPERATIONS
     assert "throughput: " in finished.stderr

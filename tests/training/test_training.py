@@ -194,7 +194,7 @@ recipe = ks.load_recipe("mlp")
 for name in ("first", "second"):
     ks.train(recipe, recipe.Config(epochs=1), run_dir=f"{sys.argv[1]}/{name}")
 """
-    run_python(code, tmp_path)
+    run_python(code, tmp_path, imported=True)
     histories = [tmp_path / name / "history.csv" for name in ("first", "second")]
     assert histories[0].read_bytes() == histories[1].read_bytes()
 

@@ -5,8 +5,8 @@ group of cases, which is a file of `cases`, is run under each strategy of `COVER
 the cases that name it in `default`: one by one on two devices, and where a cell takes
 longer, many of them in one training. Each precision is run under devices, half ones
 under workers too; each form of execution with what is different about its steps; three
-workers with what is different about a sum. `test_selection.py` checks it. `pytest -m ""`
-runs all cells.
+workers with what is different about a sum. `test_selection.py` checks it.
+`pytest -m ""` runs all cells.
 """
 
 # Three workers differ from two in what they sum and in slices that are never even: see
