@@ -1,5 +1,6 @@
 """Shared by all tests: quiet TensorFlow, a cache folder of the session's own."""
 
+import gc
 import importlib
 import os
 import pathlib
@@ -25,7 +26,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 importlib.import_module("kerascale")
 
 
-pytest_plugins = ["helpers.fault_fixtures", "table"]
+pytest_plugins = ["helpers.fault_fixtures", "helpers.loader_fixtures", "table"]
+
+
+def pytest_collection_finish():
+    """What is imported stays: it need not be looked through again and again.
+
+    With a garbage collector that looks rarely, tracing takes a tenth less time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_make_parametrize_id(val, argname):
@@ -69,9 +80,11 @@ def pytest_collection_modifyitems(items):
 
     items.sort(key=place)
     for item in items:
-        # Its training takes as long as those of all others together.
-        if "trained" in item.fixturenames and "language_model" in item.name:
-            item.add_marker(pytest.mark.slow)
+        # Their trainings take longer than those of all others together.
+        long = "[language_model]", "[transformer]"
+        if "trained" in item.fixturenames and item.name.endswith(long):
+            if item.path.name == "test_recipes.py":
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -115,20 +115,20 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        stop_votes.wish(interrupts.requested(), self._is_time())
+        stop_votes.vote(interrupts.requested(), self._is_time())
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         done = min(batch + 1, self._steps_per_epoch)
         self.step = self._epoch * self._steps_per_epoch + done
-        own = stop_votes.Wish(interrupts.requested(), self._is_time())
-        wish = stop_votes.agreed(own)
+        own = stop_votes.Vote(interrupts.requested(), self._is_time())
+        vote = stop_votes.agreed(own)
         every = self._every_steps
         due = every is not None and self.step // every > self._saved_step // every
-        if wish.stop or wish.save or due:
+        if vote.stop or vote.save or due:
             self._save(self._epoch, done)
-        if wish.stop:
+        if vote.stop:
             self._stop()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -140,15 +140,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._in_epoch:
             return
-        # The next one would be told too late: what was wished before this batch.
-        if stop_votes.agreed(stop_votes.Wish(interrupts.requested())).stop:
+        # The next one would be told too late: what was voted before this batch.
+        if stop_votes.agreed(stop_votes.Vote(interrupts.requested())).stop:
             self._save(self._epoch, self._steps_per_epoch, self._trained_metrics)
             self._stop()
 
     def on_test_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        stop_votes.wish(interrupts.requested(), False)
+        stop_votes.vote(interrupts.requested(), False)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for name, value in (logs or {}).items():

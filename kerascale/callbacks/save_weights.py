@@ -12,6 +12,7 @@ import numpy as np
 
 from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.engine import weights_file
+from kerascale.runtime import atomic_files
 
 
 class SaveWeights(keras.callbacks.Callback):
@@ -88,14 +89,9 @@ class SaveWeights(keras.callbacks.Callback):
             _set_weights(self.model, now)
 
     def _write(self) -> None:
-        # On the same filesystem, so that the replacement is atomic.
-        temporary = self.path.with_name(f".writing-{self.path.name}")
-        try:
+        with atomic_files.replacing(self.path) as temporary:
             # In memory first: HDF5 ends the process where a disk is full.
             temporary.write_bytes(weights_file.content(self.model))
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

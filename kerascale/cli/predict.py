@@ -1,13 +1,13 @@
 """`kerascale predict RUN --input FILE --output FILE`."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.errors import RefusedError
+from kerascale.runtime import atomic_files
 
 _USAGE = "RUN --input FILE|FOLDER --output FILE.csv [--json]"
 
@@ -45,16 +45,13 @@ def run(arguments: Sequence[str]) -> None:
     from kerascale.serving import batch_prediction
 
     predictions = batch_prediction.predict(load_run(path), options.input)
-    temporary = output.with_name(f".{output.name}.tmp")
     try:
-        predictions.to_csv(temporary, index=False)
-        os.replace(temporary, output)
+        with atomic_files.replacing(output) as temporary:
+            predictions.to_csv(temporary, index=False)
     except OSError as error:
         raise RefusedError(
             f"--output: {options.output} cannot be written ({error.strerror})."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     finish(
         {"run_dir": path, "output": str(output), "examples": len(predictions)},
         as_json=options.json,

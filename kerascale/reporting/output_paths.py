@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from kerascale.runtime import atomic_files
+
 # What a page begins with, so that a later one may replace it.
 MARK = "<!doctype html>\n<!-- written by kerascale -->\n"
 
@@ -46,12 +48,8 @@ def problems_with_folder(flag: str, path: pathlib.Path) -> list[str]:
 
 def write(path: pathlib.Path, content: bytes) -> None:
     """Writes a file that is either whole or as it was."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with atomic_files.replacing(path) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _unwritable(flag: str, path: pathlib.Path) -> str:

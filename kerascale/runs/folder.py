@@ -17,6 +17,7 @@ from kerascale.config.fields import to_dict
 from kerascale.errors import RefusedError
 from kerascale.runs.files import read_json
 from kerascale.runs.layout import CHECKPOINTS, CONFIG, LOCK, TIMELINE
+from kerascale.runtime import atomic_files
 
 _WAY_OUT = "Name another folder with --run-dir."
 
@@ -133,13 +134,9 @@ class RunFolder:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Writes a file that is either whole or absent."""
-        temporary = self.path / f".{name}.tmp"
-        try:
-            text = json.dumps(content, indent=2) + "\n"
+        text = json.dumps(content, indent=2) + "\n"
+        with atomic_files.replacing(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self.path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def chosen_execution(self) -> dict[str, Any] | None:
         """The fields that say how the run which goes on executes its steps.

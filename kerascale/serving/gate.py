@@ -24,7 +24,7 @@ _LAST_LINES = 6
 Call = tuple[str, dict[str, np.ndarray]]
 
 
-class Consumer:
+class LoaderProcess:
     """Another process, in which a version is loaded as a server would load it."""
 
     def __init__(self, process: subprocess.Popen, folder: pathlib.Path) -> None:
@@ -75,7 +75,7 @@ class Consumer:
 
 
 @contextlib.contextmanager
-def consumer(kind: str = "saved_model") -> Iterator[Consumer]:
+def loader_process(kind: str = "saved_model") -> Iterator[LoaderProcess]:
     """Starts the process, which imports its library while something else is done.
 
     Args:
@@ -97,7 +97,7 @@ def consumer(kind: str = "saved_model") -> Iterator[Consumer]:
             env=environment,
         )
         try:
-            yield Consumer(process, pathlib.Path(folder))
+            yield LoaderProcess(process, pathlib.Path(folder))
         finally:
             process.kill()
             process.wait()

@@ -88,7 +88,7 @@ def export_converted(
     formats.refuse_other(base, format)
     with (
         folders.temporary(base) as temporary,
-        gate.consumer(format) as consumer,
+        gate.loader_process(format) as loader,
         tempfile.TemporaryDirectory(prefix="kerascale-convert-") as scratch,
     ):
         saved_model = pathlib.Path(scratch) / "saved_model"
@@ -99,7 +99,7 @@ def export_converted(
         (temporary / record.EXTRA).mkdir()
         record.write_labels(temporary, what.labels)
         calls, expected = questions(what, face, arrays, [_SIGNATURE])
-        tensors, answers = consumer.ask(file, calls)
+        tensors, answers = loader.ask(file, calls)
         gate.compare(calls, expected, answers)
         signatures = {_SIGNATURE: {"method": format, **tensors}}
         compatibility.refuse_frozen_batch(

@@ -99,7 +99,7 @@ def export_saved_model(
     base = pathlib.Path(destination)
     server_files.read(base)  # Refused before anything is written.
     formats.refuse_other(base, "saved_model")
-    with folders.temporary(base) as temporary, gate.consumer() as consumer:
+    with folders.temporary(base) as temporary, gate.loader_process() as loader:
         graph.write(what.model, functions, temporary)
         extra = temporary / record.EXTRA
         extra.mkdir(exist_ok=True)
@@ -109,7 +109,7 @@ def export_saved_model(
         signatures = _signatures(temporary)
         compatibility.refuse_frozen_batch(signatures)
         calls, expected = questions(what, face, arrays, list(functions))
-        _, answers = consumer.ask(temporary, calls)
+        _, answers = loader.ask(temporary, calls)
         gate.compare(calls, expected, answers)
         return promotion.commit(
             temporary,

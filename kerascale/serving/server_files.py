@@ -6,7 +6,6 @@ whoever serves the model to change.
 """
 
 import dataclasses
-import os
 import pathlib
 import re
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from kerascale.errors import RefusedError
+from kerascale.runtime import atomic_files
 from kerascale.serving.messages import ModelServerConfig
 
 MODELS = "models.config"
@@ -134,9 +134,5 @@ def write(base: pathlib.Path, content: ModelFile) -> None:
 
 
 def _replace(file: pathlib.Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    with open(temporary, "w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    os.replace(temporary, file)
+    with atomic_files.replacing(file, durable=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")

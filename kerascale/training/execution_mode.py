@@ -9,7 +9,7 @@ import keras
 
 from kerascale.engine.collectives import consensus
 from kerascale.engine.execution import autotune, mode_of_model, step_functions
-from kerascale.engine.execution.modes import Form
+from kerascale.engine.execution.modes import Mode
 from kerascale.training.context import RunContext
 
 _COMPILED = ("one_program", "split")
@@ -37,36 +37,36 @@ def choose(
         steps = context.epochs * context.steps_per_epoch
         asked = asked if autotune.is_worth_it(steps) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
-        told = Form(mode_of_model.kind(model), model.steps_per_execution)
-        step_functions.set_form(model, told)
+        told = Mode(mode_of_model.kind(model), model.steps_per_execution)
+        step_functions.set_mode(model, told)
         return context
 
     def choose_now() -> str:
         chosen = folder.chosen_execution()
         if chosen is None:
-            form = _form(model, context, callbacks)
-            name = "fixed" if form.kind == "loop" else form.kind
-            chosen = {"execution": name, "steps_per_execution": form.steps}
+            mode = _mode(model, context, callbacks)
+            name = "fixed" if mode.kind == "loop" else mode.kind
+            chosen = {"execution": name, "steps_per_execution": mode.steps}
         return json.dumps(chosen)
 
     chosen = json.loads(consensus.from_chief(context.strategy, choose_now))
     if asked in _COMPILED:  # Also where this machine cannot compile it.
         chosen["execution"] = asked
     config = dataclasses.replace(config, **chosen)
-    step_functions.set_form(model, _told(config))
+    step_functions.set_mode(model, _told(config))
     return dataclasses.replace(context, config=config)
 
 
-def _form(
+def _mode(
     model: keras.Model,
     context: RunContext,
     callbacks: Sequence[keras.callbacks.Callback],
-) -> Form:
+) -> Mode:
     config, every_steps = context.config, context.policy.save_every_steps
     asked = config.execution
     if config.steps_per_execution > 1:  # It was told.
         return _told(config)
-    form, _ = autotune.choose(
+    mode, _ = autotune.choose(
         model,
         context.datasets.train,
         total_steps=context.epochs * context.steps_per_epoch,
@@ -74,14 +74,14 @@ def _form(
         wish=asked,
     )
     if every_steps is None:
-        return form
+        return mode
     # A checkpoint is due between two executions.
-    return dataclasses.replace(form, steps=_largest_divisor(every_steps, form.steps))
+    return dataclasses.replace(mode, steps=_largest_divisor(every_steps, mode.steps))
 
 
-def _told(config: Any) -> Form:
+def _told(config: Any) -> Mode:
     kind = config.execution if config.execution in _COMPILED else "loop"
-    return Form(kind, config.steps_per_execution)
+    return Mode(kind, config.steps_per_execution)
 
 
 def _largest_divisor(number: int, most: int) -> int:

@@ -14,14 +14,14 @@ import kerascale as ks
 from kerascale.diagnostics import bench
 from kerascale.diagnostics.doctor.processes import Ended
 from kerascale.engine.execution import step_functions
-from kerascale.engine.execution.modes import Form
+from kerascale.engine.execution.modes import Mode
 
 _VALUES = {
     "parameters": 407050,
     "first_seconds": 8.12,
     "loss": 0.5,
     "peak_memory_bytes": 1.2 * 2**30,
-    "execution": {"kind": "one_program", "steps": 200, "said": str(Form("loop", 200))},
+    "execution": {"kind": "one_program", "steps": 200, "said": str(Mode("loop", 200))},
     "epochs": 4,
     "step_seconds": 0.00303,
     "items_per_second": 42310.2,
@@ -162,6 +162,6 @@ def test_the_form_in_which_a_model_was_trained(wish, monkeypatch):
     model.compile("sgd", "mse")
     x = np.ones((64, 2), "float32")
     model.fit(x, x[:, :1], batch_size=8, verbose=0)
-    form = step_functions.form_of(model)
-    assert form.kind == ("loop" if wish == "fixed" else wish)
-    assert (form.steps == 1) == (wish == "fixed")
+    mode = step_functions.mode_of(model)
+    assert mode.kind == ("loop" if wish == "fixed" else wish)
+    assert (mode.steps == 1) == (wish == "fixed")

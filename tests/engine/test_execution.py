@@ -1,4 +1,4 @@
-"""The form of execution: steps as one program give what single steps give."""
+"""The mode of execution: steps as one program give what single steps give."""
 
 import dataclasses
 import gc
@@ -20,7 +20,7 @@ from kerascale.engine.execution import (
     step_functions,
     trials,
 )
-from kerascale.engine.execution.modes import Form
+from kerascale.engine.execution.modes import Mode
 
 # 9 batches of 8, and one of 3.
 X = np.random.default_rng(0).normal(size=(75, 4))
@@ -57,7 +57,7 @@ def _model(steps=1, one_program=None, layers=(), **optimizer):
     )
     if one_program is not None:
         kind = "one_program" if one_program else "loop"
-        step_functions.set_form(model, Form(kind, steps))
+        step_functions.set_mode(model, Mode(kind, steps))
     return model
 
 
@@ -83,7 +83,7 @@ def _fit(model, x=X, y=Y, **options):
 @pytest.mark.parametrize(
     ("layers", "optimizer"),
     [
-        (list, {}),
+        pytest.param(list, {}, marks=pytest.mark.slow),
         (lambda: [_dropout(), keras.layers.BatchNormalization()], {}),
         (list, {"gradient_accumulation_steps": 3, "global_clipnorm": 0.1}),
         (list, {"use_ema": True, "ema_overwrite_frequency": 4, "weight_decay": 0.01}),
@@ -102,9 +102,16 @@ def test_one_program_equals_single_steps(layers, optimizer, capfd):
         np.testing.assert_allclose(values, many.history_seen[name], atol=1e-10)
 
 
-@pytest.mark.parametrize("form", ["one_program", "split"])
-@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "loss scale"])
-def test_a_schedule_gives_the_same_rates_in_every_form(form, scaled, monkeypatch):
+@pytest.mark.parametrize(
+    ("mode", "scaled"),
+    [
+        ("one_program", True),
+        ("split", False),
+        pytest.param("one_program", False, marks=pytest.mark.slow),
+        pytest.param("split", True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_schedule_gives_the_same_rates_in_every_mode(mode, scaled, monkeypatch):
     """They are float32, of which XLA's `cos` has another last bit."""
     monkeypatch.setattr(split, "num_parts", lambda batch_size: 2)
 
@@ -117,13 +124,13 @@ def test_a_schedule_gives_the_same_rates_in_every_form(form, scaled, monkeypatch
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         model = _model()
         model.compile(optimizer, "sparse_categorical_crossentropy")
-        step_functions.set_form(model, Form(kind, 4))
+        step_functions.set_mode(model, Mode(kind, 4))
         _fit(model)
         _fit(model, epochs=1)  # It goes on at the 21st rate.
         assert model.train_function.kind == kind
         return model
 
-    assert _difference(trained("loop"), trained(form)) < 1e-12
+    assert _difference(trained("loop"), trained(mode)) < 1e-12
 
 
 def test_the_data_is_let_go():
@@ -173,15 +180,15 @@ def test_each_step_has_its_loss():
             means.append(logs["loss"])
             self.seen.extend(step_functions.step_losses(self.model))
 
-    for form in ((1, False), (4, False), (4, True)):
-        found[form] = []
-        _fit(_model(*form), callbacks=[Look(found[form])], epochs=1)
+    for mode in ((1, False), (4, False), (4, True)):
+        found[mode] = []
+        _fit(_model(*mode), callbacks=[Look(found[mode])], epochs=1)
     # Single steps: what is shown is the mean over all rows of the epoch.
     rows = np.array([8] * 9 + [3])
     sums = np.array(means[:10]) * np.cumsum(rows)
     expected = np.diff(sums, prepend=0.0) / rows
-    for form, losses in found.items():
-        np.testing.assert_allclose(losses, expected, atol=1e-10, err_msg=form)
+    for mode, losses in found.items():
+        np.testing.assert_allclose(losses, expected, atol=1e-10, err_msg=mode)
 
 
 def test_a_step_of_ones_own_tells_no_loss():
@@ -205,7 +212,7 @@ def test_a_step_of_ones_own_tells_no_loss():
     for kind in ("loop", "one_program"):
         model = Own()
         model.compile("sgd", "sparse_categorical_crossentropy")
-        step_functions.set_form(model, Form(kind, 4))
+        step_functions.set_mode(model, Mode(kind, 4))
         model.fit(X, Y, batch_size=8, verbose=0)
         assert step_functions.step_losses(model) is None
 
@@ -291,11 +298,11 @@ def test_logs_of_a_train_step_of_ones_own():
             return {**logs, "largest": tf.reduce_max(data[0])}
 
     histories = []
-    for form in Form("loop", 1), Form("one_program", 4):
+    for mode in Mode("loop", 1), Mode("one_program", 4):
         keras.utils.set_random_seed(1)
         model = Own()
         model.compile("adam", "sparse_categorical_crossentropy")
-        step_functions.set_form(model, form)
+        step_functions.set_mode(model, mode)
         histories.append(_fit(model))
     assert histories[0].keys() == histories[1].keys() == {"loss", "largest"}
     for name, values in histories[0].items():
@@ -318,18 +325,18 @@ def test_a_trial_changes_nothing(monkeypatch, capfd):
     before = _state(model)
     sums = [v.numpy() for metric in model.metrics for v in metric.variables]
     drawn = np.random.get_state()[1].copy()
-    form, _ = autotune.choose(model, _batches(), total_steps=1000)
+    mode, _ = autotune.choose(model, _batches(), total_steps=1000)
     for one, other in zip(before, _state(model), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(np.random.get_state()[1], drawn)
     after = [v.numpy() for metric in model.metrics for v in metric.variables]
     assert np.array_equal(np.concatenate(sums, None), np.concatenate(after, None))
     said = capfd.readouterr().err
-    assert f"execution: {form} (" in said
+    assert f"execution: {mode} (" in said
     assert "one program" in said
 
     # The next one knows.
-    assert autotune.choose(model, _batches(), total_steps=1000)[0] == form
+    assert autotune.choose(model, _batches(), total_steps=1000)[0] == mode
     assert "measured before" in capfd.readouterr().err
 
 
@@ -350,8 +357,8 @@ def test_a_program_that_is_kept_is_worth_it_sooner(monkeypatch):
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=/a")
     assert loop.enough == pytest.approx(50)
     assert program.enough == pytest.approx(20)
-    assert program.form(19).kind == "loop"
-    assert program.form(20) == Form("split", 20)
+    assert program.mode(19).kind == "loop"
+    assert program.mode(20) == Mode("split", 20)
 
 
 def test_what_cannot_be_undone_is_not_tried():
@@ -363,8 +370,8 @@ def test_what_cannot_be_undone_is_not_tried():
             return x
 
     model = _model(layers=[Counting()])
-    form, _ = autotune.choose(model, _batches(), total_steps=10**6)
-    assert form == Form("loop", 1)
+    mode, _ = autotune.choose(model, _batches(), total_steps=10**6)
+    assert mode == Mode("loop", 1)
     assert autotune_cache.read(model, _batches()) is None
 
 
@@ -377,8 +384,8 @@ def test_convolutions_are_not_tried_as_one_program_on_a_cpu(monkeypatch):
         keras.layers.Conv2D(2, 2),
         keras.layers.Flatten(),
     ]
-    form, _ = autotune.choose(_model(layers=layers), _batches(), total_steps=1000)
-    assert form.kind == "loop"
+    mode, _ = autotune.choose(_model(layers=layers), _batches(), total_steps=1000)
+    assert mode.kind == "loop"
 
 
 def test_callbacks_that_look_at_every_step_get_it(capfd):
@@ -397,8 +404,8 @@ def test_callbacks_that_look_at_every_step_get_it(capfd):
     assert not wants(keras.callbacks.ModelCheckpoint("a.keras"))
     assert not wants(keras.callbacks.EarlyStopping())
     assert not wants(ks.callbacks.FailOnNonFinite())
-    form, _ = autotune.choose(_model(), _batches(), 10**6, [Look()])
-    assert form == Form("loop", 1)
+    mode, _ = autotune.choose(_model(), _batches(), 10**6, [Look()])
+    assert mode == Mode("loop", 1)
     assert "because Look looks at every step" in capfd.readouterr().err
 
 
@@ -449,15 +456,15 @@ def test_many_short_fits_are_a_long_one(monkeypatch):
     x, y = np.tile(X, (8, 1)), np.tile(Y, 8)
     model = _model()
     _fit(model, x, y)
-    assert step_functions.form_of(model).kind == "loop"
+    assert step_functions.mode_of(model).kind == "loop"
     chosen = autotune._chosen(model)
     # As if 150 steps were half of what is worth it.
     vars(model)["_kerascale_chosen"] = dataclasses.replace(chosen, enough=300)
     monkeypatch.setattr(autotune_cache, "WORTH_COMPILING_SECONDS", 0.0)
     _fit(model, x, y, epochs=1)
-    assert step_functions.form_of(model).kind == "loop"
+    assert step_functions.mode_of(model).kind == "loop"
     _fit(model, x, y, epochs=1)
-    assert step_functions.form_of(model).kind != "loop"
+    assert step_functions.mode_of(model).kind != "loop"
 
 
 def test_few_slow_steps_are_worth_a_choice(monkeypatch):
@@ -472,7 +479,10 @@ def test_few_slow_steps_are_worth_a_choice(monkeypatch):
     assert model.steps_per_execution > 1
 
 
-@pytest.mark.parametrize(("name", "enough"), [("_ALL_ARITHMETIC", 0.0), (None, 1e9)])
+@pytest.mark.parametrize(
+    ("name", "enough"),
+    [("_ALL_ARITHMETIC", 0.0), pytest.param(None, 1e9, marks=pytest.mark.slow)],
+)
 def test_of_a_slow_step_the_parts_are_tried_first(name, enough, monkeypatch):
     monkeypatch.setattr(trials, "_MUCH_ARITHMETIC", 0.0)
     # Where they gain enough, or all that there is to gain, nothing else is tried.
@@ -546,7 +556,7 @@ def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkey
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
     monkeypatch.setattr(
-        autotune, "choose", lambda *a, **kw: (Form("one_program", 8), 1.0)
+        autotune, "choose", lambda *a, **kw: (Mode("one_program", 8), 1.0)
     )
     config = recipe.Config(epochs=2, units=(8,))
     run = ks.train(recipe, config, run_dir=tmp_path / "run")

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kerascale as ks
 from kerascale.engine.execution import split, step_functions
-from kerascale.engine.execution.modes import Form
+from kerascale.engine.execution.modes import Mode
 
 # 9 batches of 8, and one of 3. An odd number of parts: their sizes differ.
 X = np.random.default_rng(0).normal(size=(75, 4))
@@ -40,7 +40,7 @@ def _trained(kind, layers=list, x=X, y=Y, first=None, weighted=False, **compiled
         **compiled,
     }
     model.compile(**compiled)
-    step_functions.set_form(model, Form(kind, 4))
+    step_functions.set_mode(model, Mode(kind, 4))
     keras.utils.set_random_seed(2)
     weights = np.linspace(0.5, 2, len(x)) if weighted else None
     history = model.fit(
@@ -73,12 +73,15 @@ def _softmax():
         pytest.param(
             {"layers": lambda: [_softmax()], "weighted": True}, marks=pytest.mark.slow
         ),
-        {
-            "layers": lambda: [keras.layers.Dense(3, kernel_regularizer="l2")],
-            "loss": lambda: keras.losses.SparseCategoricalCrossentropy(
-                from_logits=True, reduction="sum"
-            ),
-        },
+        pytest.param(
+            {
+                "layers": lambda: [keras.layers.Dense(3, kernel_regularizer="l2")],
+                "loss": lambda: keras.losses.SparseCategoricalCrossentropy(
+                    from_logits=True, reduction="sum"
+                ),
+            },
+            marks=pytest.mark.slow,
+        ),
         {
             "first": lambda: keras.layers.Embedding(5, 3),
             "layers": lambda: [keras.layers.LSTM(4), _softmax()],

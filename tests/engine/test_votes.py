@@ -1,10 +1,10 @@
-"""What workers wish for is done if one of them wishes it."""
+"""What workers vote for is done if one of them votes it."""
 
 import pytest
 import tensorflow as tf
 
 from kerascale.engine.collectives import stop_votes
-from kerascale.engine.collectives.stop_votes import Wish
+from kerascale.engine.collectives.stop_votes import Vote
 
 
 @pytest.fixture(autouse=True)
@@ -15,13 +15,13 @@ def _nothing_is_agreed(monkeypatch):
 @pytest.mark.parametrize(
     ("votes", "agreed"),
     [
-        ([0, 0], Wish()),
-        ([1, 0], Wish(stop=True)),
-        ([0, 3], Wish(save=True)),
-        ([2, 1], Wish(stop=True, save=True)),
+        ([0, 0], Vote()),
+        ([1, 0], Vote(stop=True)),
+        ([0, 3], Vote(save=True)),
+        ([2, 1], Vote(stop=True, save=True)),
     ],
 )
 def test_one_is_enough(votes, agreed):
-    assert stop_votes.agreed(Wish(save=True)) == Wish(save=True)  # It is alone.
+    assert stop_votes.agreed(Vote(save=True)) == Vote(save=True)  # It is alone.
     stop_votes.heard(tf.constant(votes, tf.int64))
-    assert stop_votes.agreed(Wish()) == agreed
+    assert stop_votes.agreed(Vote()) == agreed

@@ -1,4 +1,4 @@
-"""In place of the file that `kerascale verify` starts: has it run by a fork. For tests.
+"""In place of a file that kerascale starts as a process: a fork runs it. For tests.
 
 It ends as that process does, and that process ends with it.
 """
@@ -23,6 +23,7 @@ if __name__ == "__main__":
         dict(os.environ),
         1,
         2,
+        0,
     )
     code = process.wait()
     if code < 0:

@@ -31,15 +31,16 @@ class Forks:
 
     Args:
         folder: Where its socket is made.
+        imports: Names of modules that it imports; one after a `-` cannot be imported.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, imports=_IMPORTED):
         self.path = pathlib.Path(folder) / "forks"
         environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         ours, theirs = os.pipe()
         # Its standard input is a pipe of this process, and ends with it.
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(self.path), str(theirs)],
+            [sys.executable, __file__, str(self.path), str(theirs), *imports],
             env=environ,
             stdin=subprocess.PIPE,
             pass_fds=(theirs,),
@@ -49,7 +50,7 @@ class Forks:
         with os.fdopen(ours, "rb") as ready:
             assert ready.read() == b"ready"
 
-    def start(self, arguments, *, cwd, env, stdout, stderr):
+    def start(self, arguments, *, cwd, env, stdout, stderr, stdin=None):
         """Starts what `python ARGUMENTS` would.
 
         Args:
@@ -58,8 +59,9 @@ class Forks:
             env: All of its environment.
             stdout: Number of an open file.
             stderr: Number of an open file.
+            stdin: Number of an open file; None: nothing can be read.
         """
-        return Forked(self.path, arguments, cwd, env, stdout, stderr)
+        return Forked(self.path, arguments, cwd, env, stdout, stderr, stdin)
 
     def run(self, arguments, *, cwd, env, timeout=None):
         """(exit code, standard output, standard error) of a command, when it ended.
@@ -85,13 +87,14 @@ class Forks:
 class Forked:
     """A process that was forked. What it has of `subprocess.Popen` means the same."""
 
-    def __init__(self, path, arguments, cwd, env, stdout, stderr):
+    def __init__(self, path, arguments, cwd, env, stdout, stderr, stdin=None):
         self.returncode = None
         request = {"arguments": list(map(str, arguments)), "cwd": str(cwd), "env": env}
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
         data = json.dumps(request).encode() + b"\n"
-        socket.send_fds(self._socket, [data[:1]], [stdout, stderr])
+        files = [stdout, stderr] if stdin is None else [stdout, stderr, stdin]
+        socket.send_fds(self._socket, [data[:1]], files)
         self._socket.sendall(data[1:])
         self._answers = self._socket.makefile("r")
         self.pid = int(self._answers.readline())
@@ -115,11 +118,15 @@ class Forked:
         return self.wait()
 
 
-def _main(path, ready):
-    for name in _IMPORTED:
-        __import__(name)
+def _main(path, ready, *imports):
+    for name in imports:
+        if name.startswith("-"):
+            sys.modules[name[1:]] = None
+        else:
+            __import__(name)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     command = _serve(path, ready)
     if command is not None:  # Here is the process of a command.
         command.run()
@@ -152,7 +159,7 @@ def _serve(path, ready):
 
 def _attend(connection):
     """Forks the command, and tells of it; returns in the command's process."""
-    first, files, _, _ = socket.recv_fds(connection, 1, 2)
+    first, files, _, _ = socket.recv_fds(connection, 1, 3)
     data = first
     while not data.endswith(b"\n"):
         data += connection.recv(_LARGEST)
@@ -181,8 +188,9 @@ class _Command:
 
     def run(self):
         os.setsid()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for number, file in enumerate((nothing, *self.files)):
+        stdout, stderr, *stdin = self.files
+        stdin = stdin or [os.open(os.devnull, os.O_RDONLY)]
+        for number, file in enumerate((*stdin, stdout, stderr)):
             os.dup2(file, number)
             os.close(file)
         os.chdir(self.cwd)

@@ -9,7 +9,7 @@ from kerascale.layers import Dropout
 
 def _dropped(x, offset=0):
     size, count = (tf.constant(n, tf.int64) for n in (len(x) * 2, len(x)))
-    place = shard.Place(size, tf.constant(offset, tf.int64), count, replicas=2)
+    place = shard.Shard(size, tf.constant(offset, tf.int64), count, replicas=2)
     with shard.at(place):
         return Dropout(0.4, seed=3)(x, training=True).numpy()
 

@@ -105,7 +105,18 @@ def as_json(layer: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- the contract
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
+# XLA takes seconds for each: by default one for each kind of layer.
+_COMPILED = ("mlp", "residual cnn", "gru on ids", "causal transformer")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        case if name in _COMPILED else pytest.param(case, marks=pytest.mark.slow)
+        for name, case in CASES.items()
+    ],
+    ids=CASES.keys(),
+)
 def trained(request, tmp_path_factory) -> dict[str, Any]:
     """A model with every option, trained by `fit` and XLA, saved and loaded."""
     case = request.param

@@ -15,6 +15,8 @@ from kerascale.runs import layout
 from kerascale.runs.folder import RunFolder
 from kerascale.serving import batch_prediction
 
+pytestmark = pytest.mark.usefixtures("forked_loaders")
+
 PLAIN = '''
 """Softmax regression, in a file."""
 

@@ -106,6 +106,7 @@ print(json.dumps([allocator.keeps_memory(os.environ), faults]))
 """
 
 
+@pytest.mark.slow
 def test_memory_that_a_step_frees_is_kept(seen):
     """Ten steps of some 13 MB, nine times: of 4 KiB a page that is 280,000.
 

@@ -60,27 +60,29 @@ def test_what_one_process_compiles_the_next_one_finds(kept):
     assert [_name(path) for path in files_again] == [_name(path) for path in files]
 
 
-@pytest.mark.parametrize("form", ["one_program", "split"])
-def test_programs_are_found_whatever_was_traced_before(form, kept):
+@pytest.mark.parametrize(
+    "mode", ["one_program", pytest.param("split", marks=pytest.mark.slow)]
+)
+def test_programs_are_found_whatever_was_traced_before(mode, kept):
     train = f"""
 import kerascale as ks, keras, numpy as np
 from kerascale.engine.execution import step_functions
-from kerascale.engine.execution.modes import Form
+from kerascale.engine.execution.modes import Mode
 keras.utils.set_random_seed(0)
 model = ks.scale(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
 model.compile("adam", "mse")
 x = np.linspace(-1, 1, 64, dtype="float32").reshape(16, 4)
-step_functions.set_form(model, Form("{form}", 4))
+step_functions.set_mode(model, Mode("{mode}", 4))
 model.fit(x, x[:, :3], batch_size=4, shuffle=False, verbose=0)
-print(step_functions.form_of(model).kind)
+print(step_functions.mode_of(model).kind)
 """
     # It counts names on, and so does an edit of the data's code.
     more = "import tensorflow as tf\ntf.function(lambda: tf.zeros(3) + tf.ones(3))()\n"
     told, files = kept(train)
-    assert told == form
+    assert told == mode
     assert files
     again, files_again = kept(train.replace("keras.utils", more + "keras.utils"))
-    assert again == form
+    assert again == mode
     assert [_name(path) for path in files_again] == [_name(path) for path in files]
     assert all(path.stat().st_size > 1000 for path in files_again)
 

@@ -58,3 +58,8 @@ def exported(tmp_path_factory):
         return Exported(ks.load_run(root / "run"), root / "served" / name)
 
     return get
+
+
+@pytest.fixture(autouse=True)
+def _quick_exports(forked_loaders):
+    """What they are tried by is tested by `kerascale export`."""

@@ -22,6 +22,7 @@ def _paragraphs():
             yield f"{letter} {about.split()[i % 4]} of {i}", label
 
 
+_RNN = pytest.param("rnn", marks=pytest.mark.slow)
 _TRANSFORMER = pytest.param("transformer", marks=pytest.mark.slow)
 
 
@@ -38,7 +39,7 @@ def table(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("recipe", ["mlp", "rnn", _TRANSFORMER])
+@pytest.mark.parametrize("recipe", ["mlp", _RNN, _TRANSFORMER])
 def test_a_table_of_numbers(recipe, table, tmp_path):
     recipe = ks.load_recipe(recipe)
     config = recipe.Config(
@@ -75,7 +76,7 @@ def test_a_table_of_texts(recipe, tmp_path, run_python):
     path = tmp_path / "texts.csv"
     pd.DataFrame(rows, columns=["text", "about"]).to_csv(path, index=False)
     recipe = ks.load_recipe(recipe)
-    small = {"units": (16,)} if recipe.name == "rnn" else {}
+    small = {"units": (32,)} if recipe.name == "rnn" else {}
     config = recipe.Config(dataset=f"csv:{path}", label="about", epochs=8, **small)
     run = ks.train(recipe, config, run_dir=tmp_path / "run")
     assert run.metrics["accuracy"] > 0.9

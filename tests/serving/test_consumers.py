@@ -21,6 +21,12 @@ import kerascale as ks
 HERE = pathlib.Path(__file__).parent / "consumers"
 ROOT = pathlib.Path(ks.__file__).parent.parent
 MODELS = ["mlp", "cnn", "rnn", "transformer", "words", "language_model"]
+# One with an image, one with texts behind a vocabulary; all of them before a release.
+_QUICK = ["mlp", "words"]
+_MODELS = [
+    name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow)
+    for name in MODELS
+]
 CONSUMERS = ["tensorflow", "saved_model_cli", "c", "openvino", "onnx", "litert"]
 # What cannot be, with what its converter says.
 CANNOT = {
@@ -29,10 +35,16 @@ CANNOT = {
 
 
 @pytest.fixture(scope="session")
-def folders(exported, tmp_path_factory):
-    """Model -> a folder with its export, its inputs, and what it answers."""
+def folders(request, exported, tmp_path_factory):
+    """Model -> a folder with its export, its inputs, and what it answers.
+
+    Of the models that the session's tests ask for.
+    """
     root = tmp_path_factory.mktemp("consumers")
-    for name in MODELS:
+    asked = [getattr(item, "callspec", None) for item in request.session.items]
+    names = {call.params.get("name") for call in asked if call is not None}
+    models = [name for name in MODELS if name in names]
+    for name in models:
         folder = root / name
         folder.mkdir()
         run = exported(name).run
@@ -47,7 +59,7 @@ def folders(exported, tmp_path_factory):
         if run.vectorizer is not None:
             version = ks.export_saved_model(run.model, root / f"{name}-core", inputs=x)
         shutil.copytree(version, folder / "saved_model")
-    return {name: root / name for name in MODELS}
+    return {name: root / name for name in models}
 
 
 def _run(python, script, folders):
@@ -108,7 +120,7 @@ def test_answers(answers, name, consumer):
     _compare(folder, np.load(folder / f"{consumer}.npy"))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", _MODELS)
 def test_saved_model_cli(folders, name, tmp_path):
     folder = folders[name]
     kind = _kind(folder)
@@ -128,7 +140,7 @@ def test_saved_model_cli(folders, name, tmp_path):
     _compare(folder, np.load(tmp_path / "probabilities.npy"))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", _MODELS)
 def test_c_library(folders, c_program, name, tmp_path):
     folder = folders[name]
     with np.load(folder / "inputs.npz") as inputs:

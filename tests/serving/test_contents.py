@@ -144,8 +144,15 @@ def _two_inputs(outputs=dict, names=("age", "words")):
     return keras.Model({"age": age, "words": words}, [price, kind])
 
 
-@pytest.mark.parametrize("outputs", [dict, list])
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize(
+    ("outputs", "scaled"),
+    [
+        (dict, True),
+        (list, False),
+        pytest.param(dict, False, marks=pytest.mark.slow),
+        pytest.param(list, True, marks=pytest.mark.slow),
+    ],
+)
 def test_several_inputs_and_outputs(tmp_path, outputs, scaled):
     model = _two_inputs(outputs)
     model = ks.scale(model) if scaled else model

@@ -68,5 +68,7 @@ run = ks.train(recipe, config, strategy=strategy, run_dir=sys.argv[1])
 assert run.model.distribute_strategy.num_replicas_in_sync == 2
 print(ks.export_saved_model(run, sys.argv[2]).name)
 """
-    output = run_python(code, tmp_path / "run", tmp_path / "served").stdout
+    output = run_python(
+        code, tmp_path / "run", tmp_path / "served", imported=True
+    ).stdout
     assert output.splitlines()[-1] == "1"

@@ -114,7 +114,9 @@ def test_a_frozen_batch(served, model, monkeypatch, allow_breaking):
     )
 
 
-@pytest.mark.parametrize("allow_breaking", [False, True])
+@pytest.mark.parametrize(
+    "allow_breaking", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_a_dropped_normalisation(served, model, monkeypatch, allow_breaking):
     pooled = keras.Model(model.input, model.get_layer("scaling").input)
     head = model.get_layer("classes")
@@ -136,7 +138,14 @@ def test_a_dropped_normalisation(served, model, monkeypatch, allow_breaking):
     )
 
 
-@pytest.mark.parametrize("fault", ["flipped", "truncated", "other weights"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "flipped",
+        pytest.param("truncated", marks=pytest.mark.slow),
+        pytest.param("other weights", marks=pytest.mark.slow),
+    ],
+)
 def test_corrupted_variables(served, model, monkeypatch, fault):
     write = graph.write
 

@@ -75,6 +75,7 @@ def test_names_and_free_batch_dimension(model, tmp_path):
         np.testing.assert_allclose(answer, model(x[:size]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_the_names(model, tmp_path):
     version = ks.export_saved_model(model, tmp_path)
     shown = subprocess.run(

@@ -64,7 +64,7 @@ def test_a_rate_that_is_too_large(train, tmp_path, seen):
     [
         (0, "cosine"),
         pytest.param(0, "constant", marks=pytest.mark.slow),
-        pytest.param(2, "constant", id="two workers"),
+        pytest.param(2, "constant", id="two workers", marks=pytest.mark.slow),
     ],
 )
 def test_it_goes_back(workers, schedule, train, tmp_path, seen):

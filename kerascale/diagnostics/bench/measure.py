@@ -64,8 +64,8 @@ def measure(
         raise RuntimeError(f"loss: expected a finite number. Received: {watch.loss}.")
     tell("loss", watch.loss)
     tell("peak_memory_bytes", _peak_memory())
-    form = step_functions.form_of(model)
-    tell("execution", {**dataclasses.asdict(form), "said": str(form)})
+    mode = step_functions.mode_of(model)
+    tell("execution", {**dataclasses.asdict(mode), "said": str(mode)})
     tell("epochs", len(watch.seconds))
     step_seconds = statistics.median(watch.seconds) / workload.steps_per_epoch
     flops = workload.flops_per_step / step_seconds
@@ -80,7 +80,7 @@ def measure(
 class Stopwatch(keras.callbacks.Callback):
     """Times whole epochs, from the end of one to that of the next, and ends `fit`.
 
-    The first one is a warm-up: before it a form of execution is chosen, and in it
+    The first one is a warm-up: before it a mode of execution is chosen, and in it
     functions are traced.
 
     Args:

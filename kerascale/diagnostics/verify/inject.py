@@ -91,25 +91,25 @@ def _clips(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def _mean_of_means() -> None:
-    def broken(here: shard.Place) -> shard.Place:
+    def broken(here: shard.Shard) -> shard.Shard:
         # As if all slices were as large as this one.
         size = tf.maximum(here.count, 1) * here.replicas
         return dataclasses.replace(here, size=size)
 
-    _replace_place(broken)
+    _replace_shard(broken)
 
 
 def _same_mask() -> None:
-    def broken(here: shard.Place) -> shard.Place:
+    def broken(here: shard.Shard) -> shard.Shard:
         return dataclasses.replace(here, offset=tf.zeros_like(here.offset))
 
-    _replace_place(broken)
+    _replace_shard(broken)
 
 
-def _replace_place(broken: Callable[[shard.Place], shard.Place]) -> None:
+def _replace_shard(broken: Callable[[shard.Shard], shard.Shard]) -> None:
     right = shard.of
 
-    def of(*args: Any, **kwargs: Any) -> shard.Place | None:
+    def of(*args: Any, **kwargs: Any) -> shard.Shard | None:
         _used.append("place")
         here = right(*args, **kwargs)
         return None if here is None else broken(here)

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from kerascale.runtime import atomic_files
 
 _STATUS = "status.json"
 _PREDICTIONS = "predictions.npz"
@@ -100,9 +101,8 @@ class Record:
 
     def _replace(self, name: str, write: Any) -> None:
         # Whole or not there: the process may be killed at any time.
-        partial = self.folder / f".{name}"
-        write(partial)
-        os.replace(partial, self.folder / name)
+        with atomic_files.replacing(self.folder / name) as temporary:
+            write(temporary)
 
 
 def _load(path: pathlib.Path) -> dict[str, np.ndarray]:

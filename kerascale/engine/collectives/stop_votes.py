@@ -12,11 +12,11 @@ import tensorflow as tf
 
 _collector = threading.local()
 _variable: tf.Variable | None = None
-_agreed: "Wish | None" = None
+_agreed: "Vote | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Wish:
+class Vote:
     """What to do at the end of this execution.
 
     Args:
@@ -28,7 +28,7 @@ class Wish:
     save: bool = False
 
 
-def wish(stop: bool, save: bool) -> None:
+def vote(stop: bool, save: bool) -> None:
     """Says what this worker wants, before an execution.
 
     It has an effect where executions are those of several workers.
@@ -36,7 +36,7 @@ def wish(stop: bool, save: bool) -> None:
     variable().assign([int(stop), int(save)])
 
 
-def agreed(own: Wish) -> Wish:
+def agreed(own: Vote) -> Vote:
     """What all workers do after an execution.
 
     Args:
@@ -46,26 +46,26 @@ def agreed(own: Wish) -> Wish:
 
 
 def variable() -> tf.Variable:
-    """int64 of shape (2,): this worker's wish."""
+    """int64 of shape (2,): this worker's vote."""
     global _variable
     if _variable is None:
         with tf.init_scope(), tf.device("CPU:0"):
             _variable = tf.Variable(
-                tf.zeros([2], tf.int64), trainable=False, name="wish"
+                tf.zeros([2], tf.int64), trainable=False, name="vote"
             )
     return _variable
 
 
 def heard(total: tf.Tensor) -> None:
-    """Keeps the sum of all workers' wishes, after an execution."""
+    """Keeps the sum of all workers' votes, after an execution."""
     global _agreed
     stop, save = (total.numpy() > 0).tolist()
-    _agreed = Wish(stop, save)
+    _agreed = Vote(stop, save)
 
 
 @contextlib.contextmanager
 def collecting() -> Iterator[list[tf.Tensor]]:
-    """Within it metrics of several workers put the sum of wishes into the list."""
+    """Within it metrics of several workers put the sum of votes into the list."""
     _collector.box = []
     try:
         yield _collector.box

@@ -75,8 +75,8 @@ class StepIterator:
         self._elements = elements
         self.steps_per_epoch = steps_per_epoch
         self.batches = batches
-        # The batch that comes next.
-        self.place = skip
+        # Its number in the epoch.
+        self.next_batch = skip
         self._set_epoch = set_epoch
         self._done = 0
         self._left = num_batches
@@ -105,7 +105,7 @@ class StepIterator:
         self._done = (self._done + steps) % self.steps_per_epoch
         skipped = min(steps, self._skip)
         self._skip -= skipped
-        self.place += steps - skipped
+        self.next_batch += steps - skipped
         return steps - skipped
 
     def __next__(self) -> Any:

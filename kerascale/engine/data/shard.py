@@ -12,7 +12,7 @@ _here = threading.local()
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Shard:
     """One replica's rows of a global batch, while a step on them is traced.
 
     Args:
@@ -53,7 +53,7 @@ class Place:
         return tf.cast(tf.range(tf.cast(rows, tf.int64)) < self.count, dtype)
 
 
-def current() -> Place | None:
+def current() -> Shard | None:
     """The place of the step that is being traced; None outside of one.
 
     It is also None where there is one replica, whose slice is the batch.
@@ -62,7 +62,7 @@ def current() -> Place | None:
 
 
 @contextlib.contextmanager
-def at(place: Place | None) -> Iterator[None]:
+def at(place: Shard | None) -> Iterator[None]:
     """Makes `current` answer with `place`, in this thread."""
     before = current()
     _here.place = place
@@ -72,7 +72,7 @@ def at(place: Place | None) -> Iterator[None]:
         _here.place = before
 
 
-def of(where: tf.Tensor | None, replicas: int) -> Place | None:
+def of(where: tf.Tensor | None, replicas: int) -> Shard | None:
     """The place that a slice of a feed comes with.
 
     Args:
@@ -85,7 +85,7 @@ def of(where: tf.Tensor | None, replicas: int) -> Place | None:
     if where is None or replicas == 1:
         return None
     size, offset, count, *filled = tf.unstack(where)
-    return Place(size, offset, count, replicas, bool(filled))
+    return Shard(size, offset, count, replicas, bool(filled))
 
 
 def bounds(size: tf.Tensor, replica: int, replicas: int) -> tuple[tf.Tensor, tf.Tensor]:

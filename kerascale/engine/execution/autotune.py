@@ -20,7 +20,7 @@ from kerascale.engine.execution import (
     trials,
 )
 from kerascale.engine.execution.autotune_cache import Known
-from kerascale.engine.execution.modes import Form
+from kerascale.engine.execution.modes import Mode
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import duration, say
 
@@ -57,7 +57,7 @@ def before_fit(
     *,
     is_silent: bool,
 ) -> None:
-    """Chooses the form of execution for `fit`, unless the model was told one.
+    """Chooses the mode of execution for `fit`, unless the model was told one.
 
     Args:
         model: Compiled.
@@ -92,8 +92,8 @@ def before_fit(
         vars(model)[_CHOSEN] = dataclasses.replace(chosen, steps=total_steps)
         if total_steps < chosen.enough:
             return
-    form, enough = choose(model, batches, total_steps, callbacks, wish=wish, tell=tell)
-    step_functions.set_form(model, form)
+    mode, enough = choose(model, batches, total_steps, callbacks, wish=wish, tell=tell)
+    step_functions.set_mode(model, mode)
     vars(model)[_CHOSEN] = _Chosen(key, enough, total_steps)
 
 
@@ -105,8 +105,8 @@ def choose(
     *,
     wish: Execution = "auto",
     tell: Callable[[str], None] = say,
-) -> tuple[Form, float]:
-    """The form in which a model trains fastest here, which is said.
+) -> tuple[Mode, float]:
+    """The mode in which a model trains fastest here, which is said.
 
     Args:
         model: Compiled and built.
@@ -117,12 +117,12 @@ def choose(
         tell: Says it.
 
     Returns:
-        A form; what `compile` was told, where nothing can be tried. And the steps of
+        A mode; what `compile` was told, where nothing can be tried. And the steps of
         a training for which it would be another, if longer.
     """
-    told = Form(mode_of_model.kind(model), model.steps_per_execution)
+    told = Mode(mode_of_model.kind(model), model.steps_per_execution)
     if _chosen(model) is not None:  # By the `fit` before: nobody told it.
-        told = Form("loop", 1)
+        told = Mode("loop", 1)
     if not can_choose(model) or not batches.is_indexed:
         tell("execution: step by step (auto chooses on one device, for arrays)")
         return told, math.inf
@@ -130,12 +130,12 @@ def choose(
     if wish == "fixed":
         return told, math.inf
     if _watching(callbacks, tell):
-        return Form("loop", 1), math.inf
+        return Mode("loop", 1), math.inf
     known = autotune_cache.read(model, batches)
-    form = _form_of(known, wish, total_steps)
-    if form is not None:
-        tell(f"execution: {form} (measured before)")
-        return form, math.inf if form.kind != "loop" else known.enough
+    mode = _mode_of(known, wish, total_steps)
+    if mode is not None:
+        tell(f"execution: {mode} (measured before)")
+        return mode, math.inf if mode.kind != "loop" else known.enough
     began = time.monotonic()
     trial = trials.Trial(model, dataclasses.replace(batches, first_step=0))
     with trials.undone(model):
@@ -145,19 +145,19 @@ def choose(
         return told, math.inf
     if wish == "auto" and known.compiled is not None:
         autotune_cache.write(model, batches, known)
-    form = known.form(total_steps if wish == "auto" else math.inf)
+    mode = known.mode(total_steps if wish == "auto" else math.inf)
     took = duration(time.monotonic() - began)
-    tell(f"execution: {form} ({trial.said()}; trial of {took})")
-    return form, math.inf if form.kind != "loop" else known.enough
+    tell(f"execution: {mode} ({trial.said()}; trial of {took})")
+    return mode, math.inf if mode.kind != "loop" else known.enough
 
 
-def _form_of(known: Known | None, wish: Execution, total_steps: float) -> Form | None:
-    """The form, if enough is known for it."""
+def _mode_of(known: Known | None, wish: Execution, total_steps: float) -> Mode | None:
+    """The mode, if enough is known for it."""
     if known is None or wish != "auto":
         return None
     if known.compiled is None and total_steps >= known.enough:
         return None
-    return known.form(total_steps)
+    return known.mode(total_steps)
 
 
 def _watching(

@@ -1,4 +1,4 @@
-"""Forms of execution that were measured before, kept in the user's cache folder."""
+"""Modes of execution that were measured before, kept in the user's cache folder."""
 
 import contextlib
 import dataclasses
@@ -18,8 +18,8 @@ from kerascale._version import __version__
 from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.compat import keras_private, tensorflow_private
-from kerascale.engine.execution.modes import Form, Kind
-from kerascale.runtime import xla_cache
+from kerascale.engine.execution.modes import Kind, Mode
+from kerascale.runtime import atomic_files, xla_cache
 from kerascale.runtime.host import cpu_model, usable_cores
 
 # A program has to save more than its compilation takes: of a training that is shorter
@@ -39,9 +39,9 @@ class Known:
     Args:
         seconds: Of a step in a loop.
         steps: Of an execution in a loop.
-        compiled: The fastest kind of form: one that XLA compiles, or `loop`; None:
+        compiled: The fastest kind of mode: one that XLA compiles, or `loop`; None:
             only a loop was measured.
-        compiled_steps: Of an execution in that form.
+        compiled_steps: Of an execution in that mode.
     """
 
     seconds: float
@@ -49,11 +49,11 @@ class Known:
     compiled: Kind | None = None
     compiled_steps: int = 0
 
-    def form(self, total_steps: float) -> Form:
-        """The form for a training of that many steps."""
+    def mode(self, total_steps: float) -> Mode:
+        """The mode for a training of that many steps."""
         if self.compiled not in (None, "loop") and total_steps >= self.enough:
-            return Form(self.compiled, self.compiled_steps)
-        return Form("loop", self.steps)
+            return Mode(self.compiled, self.compiled_steps)
+        return Mode("loop", self.steps)
 
     @property
     def enough(self) -> float:
@@ -83,10 +83,8 @@ def write(model: keras.Model, batches: Batches, known: Known) -> None:
     text = json.dumps(dataclasses.asdict(known))
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # In one move: another process may read it.
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with atomic_files.replacing(path, shared=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _path(model: keras.Model, batches: Batches) -> pathlib.Path:

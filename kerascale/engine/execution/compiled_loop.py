@@ -9,7 +9,7 @@ import tensorflow as tf
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.feed import StepIterator
 from kerascale.engine.execution import mode_of_model
-from kerascale.engine.execution.modes import Form, Kind
+from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.execution.step_logs import LOSSES
 
 
@@ -21,14 +21,14 @@ class CompiledSteps(abc.ABC):
     """One way to run full batches; the smaller one of an epoch's end runs by itself.
 
     Args:
-        execution: The `Execution` that it belongs to, which runs steps in a loop where
+        execution: The `Executor` that it belongs to, which runs steps in a loop where
             they cannot be compiled.
     """
 
     kind: Kind
     # What a note says that has to say why.
     given_up: str
-    # Whether it does so while forms are only tried.
+    # Whether it does so while modes are only tried.
     is_said_in_a_trial: bool
 
     def __init__(self, execution: Any) -> None:
@@ -38,7 +38,7 @@ class CompiledSteps(abc.ABC):
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         """The logs of an execution; None, and nothing is done, if it cannot be."""
-        batches, first = iterator.batches, iterator.place
+        batches, first = iterator.batches, iterator.next_batch
         if batches is None:
             # Silent where `compile` was told so, which means each step then.
             if mode_of_model.written(self.model) is not None:
@@ -108,9 +108,9 @@ class CompiledSteps(abc.ABC):
     def run_smaller(self, iterator: StepIterator, place: int) -> dict[str, Any]:
         """Runs the smaller batch at the end of an epoch; its logs, with its loss."""
 
-    def is_of_form(self, form: Form) -> bool:
-        """Whether steps are executed in this form already."""
-        return form.kind == self.kind
+    def is_of_mode(self, mode: Mode) -> bool:
+        """Whether steps are executed in this mode already."""
+        return mode.kind == self.kind
 
     @abc.abstractmethod
     def release(self) -> None:

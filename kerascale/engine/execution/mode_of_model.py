@@ -6,8 +6,8 @@ from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.execution.modes import Kind
 
-# An attribute of a model whose form of execution was set: for which compilation, and
-# the kind of form.
+# An attribute of a model whose mode of execution was set: for which compilation, and
+# the kind of mode.
 _SET = "_kerascale_form"
 
 
@@ -23,7 +23,7 @@ def written(model: keras.Model) -> Kind | None:
 
 
 def kind(model: keras.Model) -> Kind:
-    """The kind of form in which steps are executed.
+    """The kind of mode in which steps are executed.
 
     `steps_per_execution` and `jit_compile=True` together ask for one program.
     """

@@ -1,4 +1,4 @@
-"""Forms in which `fit` may execute steps."""
+"""Modes in which `fit` may execute steps."""
 
 import dataclasses
 from typing import Literal
@@ -7,7 +7,7 @@ Kind = Literal["loop", "one_program", "split"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class Mode:
     """How steps are executed.
 
     Args:

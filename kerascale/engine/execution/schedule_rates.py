@@ -2,7 +2,7 @@
 
 A rate is float32 whatever the precision of the model, and XLA's `cos` and `pow` differ
 from TensorFlow's in its last bit. Computed outside, a step has the same rate in every
-form of execution. It is where weights are float64; elsewhere that bit is one rounding
+mode of execution. It is where weights are float64; elsewhere that bit is one rounding
 of many, and a step's rate is computed with the step.
 """
 

@@ -160,7 +160,7 @@ class SplitStep:
             rows = keras_private.as_single_steps_see(self._model, rows)
             here, recorder = None, optimizer_view.Recorder()
             if count is not None:
-                here = shard.Place(
+                here = shard.Shard(
                     size=tf.constant(self._batch_size, tf.int64),
                     offset=offset,
                     count=tf.constant(count, tf.int64),

@@ -10,7 +10,7 @@ from kerascale.engine.collectives import stop_votes
 from kerascale.engine.step import step_loss
 
 # Among the logs of an execution, and taken out of them.
-WISHES = "_kerascale_wishes"
+VOTES = "_kerascale_votes"
 LOSSES = "_kerascale_losses"
 
 
@@ -79,11 +79,11 @@ class StepLogs:
             carried: By that step.
             losses: Of all steps; None: they are not known.
         """
-        with stop_votes.collecting() as wishes:
+        with stop_votes.collecting() as votes:
             logs = {**self._model.get_metrics_result(), **carried}
         if losses is not None:
             logs[LOSSES] = losses
-        return {**logs, WISHES: wishes[0]} if wishes else logs
+        return {**logs, VOTES: votes[0]} if votes else logs
 
 
 def as_scalar(box: list[tf.Tensor]) -> tf.Tensor:

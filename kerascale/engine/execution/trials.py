@@ -20,7 +20,8 @@ from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.data import feed
 from kerascale.engine.execution import step_functions
 from kerascale.engine.execution.autotune_cache import Known
-from kerascale.engine.execution.modes import Form, Kind
+from kerascale.engine.execution.executor import Executor
+from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.step import build
 from kerascale.runtime.console import say
 
@@ -38,7 +39,7 @@ _MOST_BYTES = 128 * 2**20
 
 _WINDOW_SECONDS = 0.3
 _ROUNDS = 3
-# Another form is taken if it is faster by more than what measuring is off by.
+# Another mode is taken if it is faster by more than what measuring is off by.
 _CLEARLY = 0.95
 
 # To begin the programs of a split step costs a millisecond or two: of a shorter one
@@ -65,7 +66,7 @@ _STATE_IN_VARIABLES_BEGINS = ("ResourceApply", "ResourceGather", "ResourceScatte
 
 
 class Trial:
-    """Measures the forms of one model."""
+    """Measures the modes of one model."""
 
     def __init__(self, model: keras.Model, batches: Batches) -> None:
         self._model = model
@@ -92,7 +93,7 @@ class Trial:
             None if nothing can be tried.
         """
         model = self._model
-        loop = step_functions.trial_of(model, Form("loop", 1))
+        loop = step_functions.trial_of(model, Mode("loop", 1))
         if not self._can_be_undone(loop):
             return None
         self._time(loop, 2)  # It is traced.
@@ -109,17 +110,17 @@ class Trial:
             return dataclasses.replace(known, steps=max(2, known.steps))
         if not (forced or is_long):
             return known
-        best, form = loop, Form("loop", 0)
+        best, mode = loop, Mode("loop", 0)
         if self._may_be_compiled(loop, forced):
             for kind in self._to_try(forced, seconds):
                 if kind == "one_program":
-                    best, form = self._with_program(best, form, forced is not None)
+                    best, mode = self._with_program(best, mode, forced is not None)
                 elif forced or min(self._seconds.values()) >= _WORTH_SPLITTING:
-                    best, form = self._with_split(best, form, forced is not None)
-                if form.kind == "split" and self._is_enough():
+                    best, mode = self._with_split(best, mode, forced is not None)
+                if mode.kind == "split" and self._is_enough():
                     break
         model.train_function = best
-        return dataclasses.replace(known, compiled=form.kind, compiled_steps=form.steps)
+        return dataclasses.replace(known, compiled=mode.kind, compiled_steps=mode.steps)
 
     def _to_try(self, forced: Kind | None, seconds: float) -> list[Kind]:
         if forced:
@@ -132,9 +133,7 @@ class Trial:
         loop, parts = self._seconds["loop"], self._seconds["split"]
         return loop >= _ALL_ARITHMETIC or parts <= _GAINS_ENOUGH * loop
 
-    def _may_be_compiled(
-        self, loop: step_functions.Execution, forced: Kind | None
-    ) -> bool:
+    def _may_be_compiled(self, loop: Executor, forced: Kind | None) -> bool:
         if self._batches.num_examples < self._batches.batch_size:
             return False
         is_slow = forced != "split" and self._has_slow_kernels(loop)
@@ -146,55 +145,55 @@ class Trial:
         return forced is not None or not is_slow
 
     def _with_program(
-        self, best: step_functions.Execution, form: Form, force: bool
-    ) -> tuple[step_functions.Execution, Form]:
+        self, best: Executor, mode: Mode, force: bool
+    ) -> tuple[Executor, Mode]:
         """A program, where it is faster than what was best before."""
         seconds = self._seconds["loop"]
         most = int(_PROGRAM_SPEEDUP * _EXECUTION_SECONDS / seconds)
         # A power of two, so that what is kept of the last time is one of as many steps.
         most = 2 ** int(math.log2(max(1, most)))
         steps = self._even(min(most, _MOST_BYTES // self._bytes_of_batch()))
-        program = step_functions.trial_of(self._model, Form("one_program", steps))
+        program = step_functions.trial_of(self._model, Mode("one_program", steps))
         self._time(program, 1)  # It is compiled.
         if program.kind != "one_program":
-            return best, form
+            return best, mode
         # A convolution can take a hundred times as long in a program.
         once = self._seconds["one program"] = self._time(program, 1)
         if force:
             if once * steps > _LONGEST_EXECUTION_SECONDS:
                 steps = self._even(int(_EXECUTION_SECONDS / once))
-            return program, Form("one_program", steps)
+            return program, Mode("one_program", steps)
         is_slow = once > 3 * seconds + 0.05
-        against = "split" if form.kind == "split" else "loop"
+        against = "split" if mode.kind == "split" else "loop"
         if is_slow or not self._is_faster("one program", program, against, best, steps):
-            return best, form
-        return program, Form("one_program", steps)
+            return best, mode
+        return program, Mode("one_program", steps)
 
     def _with_split(
-        self, best: step_functions.Execution, form: Form, force: bool
-    ) -> tuple[step_functions.Execution, Form]:
+        self, best: Executor, mode: Mode, force: bool
+    ) -> tuple[Executor, Mode]:
         """Split steps, where they are faster than what was best before."""
-        parts = step_functions.trial_of(self._model, Form("split", 1))
+        parts = step_functions.trial_of(self._model, Mode("split", 1))
         self._time(parts, 2)  # They are compiled.
         if parts.kind != "split":
-            return best, form
+            return best, mode
         once = self._seconds["split"] = self._time(parts, 2)
-        against = "one program" if form.kind == "one_program" else "loop"
+        against = "one program" if mode.kind == "one_program" else "loop"
         is_slow = once > 3 * self._seconds[against] + 0.05
-        most = form.steps or self._batches.steps_per_epoch
+        most = mode.steps or self._batches.steps_per_epoch
         if not force and (
             is_slow or not self._is_faster("split", parts, against, best, most)
         ):
-            return best, form
+            return best, mode
         steps = self._even(int(_EXECUTION_SECONDS / self._seconds["split"]))
-        return parts, Form("split", steps)
+        return parts, Mode("split", steps)
 
     def _is_faster(
         self,
         name: str,
-        run: step_functions.Execution,
+        run: Executor,
         against: str,
-        other: step_functions.Execution,
+        other: Executor,
         most: int,
     ) -> bool:
         """Whether one is clearly faster than another, measured in turns."""
@@ -206,7 +205,7 @@ class Trial:
         self._seconds |= {against: others, name: ours}
         return ours < _CLEARLY * others
 
-    def _has_slow_kernels(self, run: step_functions.Execution) -> bool:
+    def _has_slow_kernels(self, run: Executor) -> bool:
         """Whether a single step in a program takes too long to be measured.
 
         In a loop of XLA's a convolution takes seconds on a CPU, and once begun it
@@ -236,7 +235,7 @@ class Trial:
         rows = sum(s.dtype.size * (s.shape[1:].num_elements() or 1) for s in specs)
         return max(1, rows * self._batches.batch_size)
 
-    def _time(self, run: step_functions.Execution, steps: int) -> float:
+    def _time(self, run: Executor, steps: int) -> float:
         """Seconds of a step, of that many in one execution."""
         steps = min(steps, self._batches.steps_per_epoch)
         self._model.steps_per_execution = steps
@@ -249,7 +248,7 @@ class Trial:
             np.asarray(value)  # It is over when its result is there.
         return (time.perf_counter() - began) / steps
 
-    def _can_be_undone(self, run: step_functions.Execution) -> bool:
+    def _can_be_undone(self, run: Executor) -> bool:
         """Whether a step changes nothing that `undone` does not give back."""
         self._model.steps_per_execution = 2
         traced = run.traced(iter(self._feed.get_tf_dataset()))

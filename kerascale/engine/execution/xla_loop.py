@@ -7,7 +7,7 @@ import tensorflow as tf
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.feed import StepIterator
 from kerascale.engine.execution.compiled_loop import CompiledSteps, NotCompiledError
-from kerascale.engine.execution.modes import Form
+from kerascale.engine.execution.modes import Mode
 from kerascale.engine.execution.schedule_rates import Rates
 from kerascale.engine.execution.xla_program import Chunk, Part
 from kerascale.engine.step.step import TrainStep
@@ -54,8 +54,8 @@ class ProgramSteps(CompiledSteps):
             lambda batch: self.logs.of_one(lambda: self._step(batch)), autograph=False
         )
 
-    def is_of_form(self, form: Form) -> bool:
-        return form == Form(self.kind, self._max_steps)
+    def is_of_mode(self, mode: Mode) -> bool:
+        return mode == Mode(self.kind, self._max_steps)
 
     def release(self) -> None:
         self._chunk.release()
@@ -64,7 +64,7 @@ class ProgramSteps(CompiledSteps):
         if self._is_looked_at:
             return None
         self._is_looked_at = True
-        part = Part(iterator.batches, iterator.epoch, iterator.place, 1)
+        part = Part(iterator.batches, iterator.epoch, iterator.next_batch, 1)
         try:
             return self._chunk.problem(part)
         except Exception as error:  # Of a user's own code too: once more, in a loop.

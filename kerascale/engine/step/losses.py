@@ -50,7 +50,7 @@ def _reduce(
     sample_weight: Any,
     mask: Any,
     reduction: str | None,
-    here: shard.Place,
+    here: shard.Shard,
 ) -> tf.Tensor:
     dtype = values.dtype
     rows = here.row_weights(tf.shape(values)[0], dtype)
@@ -88,7 +88,7 @@ def _reduce(
     return tf.math.divide_no_nan(total, elements)
 
 
-def _elements_of_batch(values: tf.Tensor, here: shard.Place) -> tf.Tensor:
+def _elements_of_batch(values: tf.Tensor, here: shard.Shard) -> tf.Tensor:
     """Elements that `values` would have for the global batch."""
     # The positions of an example are the same number on every replica.
     each = tf.reduce_prod(tf.cast(tf.shape(values)[1:], tf.int64))

@@ -47,11 +47,11 @@ def _sums_over_replicas(
 
     box = stop_votes.collector()
     # Within a process everybody knows what is wanted.
-    wish = box is not None and replicas.num_workers(strategy) > 1
+    vote = box is not None and replicas.num_workers(strategy) > 1
 
     def total() -> list[tf.Tensor]:
         values = [v.value.read_value() for v in variables]
-        if wish:
+        if vote:
             values.append(stop_votes.variable().read_value())
         return all_reduce.all_reduce([all_reduce.wide(value) for value in values])
 
@@ -60,16 +60,16 @@ def _sums_over_replicas(
 
     if not tf.executing_eagerly():
         totals = all_totals()
-        if wish:
+        if vote:
             box.append(totals.pop())
         return totals
     # Eager replicas are slow: a graph, kept for as long as the metrics are the same.
-    key = (wish, *map(id, variables))
+    key = (vote, *map(id, variables))
     kept = vars(model).get("_kerascale_totals")
     if kept is None or kept[0] != key:
         kept = (key, tf.function(all_totals, autograph=False))
         vars(model)["_kerascale_totals"] = kept
     totals = list(kept[1]())
-    if wish:
+    if vote:
         box.append(totals.pop())
     return totals

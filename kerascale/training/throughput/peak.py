@@ -10,6 +10,7 @@ import time
 
 import tensorflow as tf
 
+from kerascale.runtime import atomic_files
 from kerascale.runtime.cache_dir import cache_dir
 from kerascale.runtime.host import cpu_model, usable_cores
 
@@ -46,9 +47,8 @@ def of_this_machine(dtype: str = "float32", *, again: bool = False) -> float:
     peak = measure(dtype, seconds=_SECONDS)
     with contextlib.suppress(OSError):  # A cache that cannot be written: again then.
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps({"flops_per_second": peak}))
-        partial.replace(path)
+        with atomic_files.replacing(path, shared=True) as temporary:
+            temporary.write_text(json.dumps({"flops_per_second": peak}))
     return peak
 
 

@@ -11,7 +11,7 @@ from kerascale.callbacks import Timing
 from kerascale.datasets import Datasets
 from kerascale.datasets.source import Source
 from kerascale.engine.collectives import consensus, replicas
-from kerascale.engine.execution import step_functions
+from kerascale.engine.execution.executor import Executor
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
@@ -100,7 +100,7 @@ def _count(
     as hundreds of small steps.
     """
     run = model.train_function
-    if model.run_eagerly or not isinstance(run, step_functions.Execution):
+    if model.run_eagerly or not isinstance(run, Executor):
         return None, "steps are no graph"  # On all workers alike.
     strategy = model.distribute_strategy
     total, problem = _sum(strategy, lambda: flops.count_graph(run.step_graph))

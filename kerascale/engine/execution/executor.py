@@ -1,0 +1,299 @@
+"""Many steps in one compiled function."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.engine.collectives import all_reduce, replicas, stop_votes
+from kerascale.engine.data import slices
+from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.execution.compiled_loop import CompiledSteps
+from kerascale.engine.execution.modes import Kind, Mode
+from kerascale.engine.execution.split_loop import SplitSteps
+from kerascale.engine.execution.step_logs import LOSSES, VOTES, StepLogs, as_scalar
+from kerascale.engine.execution.xla_loop import ProgramSteps
+from kerascale.engine.step import step_loss
+from kerascale.runtime.console import say
+
+# Takes what `strategy.run` takes for one batch, returns logs for each replica.
+Step = Callable[[Any], Any]
+
+
+class Executor:
+    """Runs steps of an iterator, and returns the logs of the last.
+
+    Args:
+        model: Compiled.
+        step: One step, in cross-replica context.
+        custom: Whether the logs of the step are those of a user's own step.
+        mode: How steps should be executed where batches are computed from their
+            place: as one program, or each one split; None: in a loop.
+        is_trial: Whether it is only tried, so that less is said.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        step: Step,
+        custom: bool,
+        mode: Mode | None = None,
+        is_trial: bool = False,
+    ) -> None:
+        self.model = model
+        self.strategy = model.distribute_strategy
+        self.num_replicas = self.strategy.num_replicas_in_sync
+        self.step = step
+        self.custom = custom
+        # None: elements are plain batches.
+        self.ids: list[int] | None = None
+        if replicas.is_distributed(self.strategy):
+            self.ids = replicas.local_ids(self.strategy)
+        self.logs = StepLogs(model, custom)
+        self._last_batch: tuple[Batches, Callable] | None = None
+        # The loss of each step of the last execution, where they are known.
+        self.losses: tf.Tensor | None = None
+        self._is_trial = is_trial
+        # None: in a loop.
+        self._compiled: CompiledSteps | None = None
+        if mode is not None and mode.kind == "one_program":
+            self._compiled = ProgramSteps(self, mode.steps)
+        elif mode is not None and mode.kind == "split":
+            self._compiled = SplitSteps(self)
+        # The first graph in which a step was traced.
+        self.step_graph: tf.Graph | None = None
+        # Executions, and how long all but the first took: that one is traced.
+        self.num_calls, self.seconds = 0, 0.0
+        self._make()
+
+    def _make(self) -> None:
+        self._on_batch = self.graph(self._one)
+        self._next = self.graph(self._one_of)
+        self._steps = self.graph(self.in_a_loop)
+        self._until_end = self.graph(self._unknown)
+
+    def graph(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A graph of a function, unless the model shall run eagerly."""
+        if self.model.run_eagerly:
+            return function
+        return tf.function(function, autograph=False, reduce_retracing=True)
+
+    def __call__(self, iterator: Any) -> dict[str, Any]:
+        began = time.perf_counter()
+        logs = self._execute(iterator)
+        if self.num_calls:
+            self.seconds += time.perf_counter() - began
+        self.num_calls += 1
+        return logs
+
+    def _execute(self, iterator: Any) -> dict[str, Any]:
+        if self.custom and self.num_replicas > 1:
+            self.logs.names()  # Outside of the graph: it is a message to all workers.
+        self.losses = None
+        if self._compiled is not None and isinstance(iterator, StepIterator):
+            logs = self._compiled(iterator)
+            if logs is not None:
+                return self._told(logs)
+        function, *arguments = self._next_call(iterator)
+        if function is None:  # Steps that were done before: Keras asks for names.
+            return dict.fromkeys(self.logs.names(), 0.0)
+        try:
+            logs = getattr(self, function)(*arguments)
+        except all_reduce.CommunicatesInside:  # While it was traced: nothing was read.
+            self._do_not_compile()
+            logs = getattr(self, function)(*arguments)
+        except tf.errors.OutOfRangeError as error:
+            raise RuntimeError(
+                "data: expected as many batches as steps were asked for, or as the "
+                "dataset says that it has. Received: fewer. Repeat the data "
+                "(dataset.repeat()), or ask for fewer steps."
+            ) from error
+        if function == "_until_end":
+            logs, num_steps = logs
+            if int(num_steps) == 0:
+                raise StopIteration
+        return self._told(logs)
+
+    def _told(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """The logs, without what is not for Keras."""
+        if VOTES in logs:
+            stop_votes.heard(logs.pop(VOTES))
+        self.losses = logs.pop(LOSSES, None)
+        return logs
+
+    def release(self) -> None:
+        """Lets go of data in arrays: the next `fit` brings its own."""
+        self._last_batch = None
+        if self._compiled is not None:
+            self._compiled.release()
+
+    def is_of_mode(self, mode: Mode) -> bool:
+        """Whether it executes so already."""
+        if self._compiled is None:
+            return mode.kind == "loop"
+        return self._compiled.is_of_mode(mode)
+
+    @property
+    def kind(self) -> Kind:
+        """How steps are executed; `loop` also where another kind has failed."""
+        return "loop" if self._compiled is None else self._compiled.kind
+
+    def give_up(self, reason: Exception | str) -> None:
+        """Steps run in a loop from now on, and it is said why."""
+        compiled, self._compiled = self._compiled, None
+        if self._is_trial and not compiled.is_said_in_a_trial:
+            return
+        text = str(reason).strip().splitlines()[0] if str(reason).strip() else reason
+        say(f"note: {compiled.given_up}: {str(text)[:300]}")
+
+    def steps_of(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
+        """Runs so many steps in a loop."""
+        return self._steps(iterator.iterator, tf.constant(steps, tf.int64))
+
+    def step_of(self, iterator: StepIterator) -> dict[str, Any]:
+        """Runs one step."""
+        return self._next(iterator.iterator)
+
+    def traced(self, iterator: StepIterator) -> Any:
+        """The function that runs steps of an iterator, not run."""
+        return self._steps.get_concrete_function(
+            iterator.iterator, tf.constant(1, tf.int64)
+        )
+
+    def traced_on(self, batch: Any) -> Any:
+        """The function that runs one step on batches of a shape, not run.
+
+        All workers call it: what communicates in a step is numbered as it is traced.
+        """
+        _, *arguments = self._next_call([batch])
+        one = tf.function(self._one, autograph=False)
+        return one.get_concrete_function(*arguments)
+
+    def _next_call(self, iterator: Any) -> tuple[Any, ...]:
+        """Which of the functions to call, and with what."""
+        if isinstance(iterator, tf.data.Iterator):  # Of a generator, say.
+            iterator = StepIterator(iterator, None, None)
+        if not isinstance(iterator, StepIterator):  # Of `train_on_batch`.
+            batch = next(iter(iterator))
+            if self.ids is not None:
+                batch = keras.utils.pack_x_y_sample_weight(*batch)
+                batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+                batch = slices.cut(batch, self.ids, self.num_replicas)
+            return "_on_batch", batch
+        steps = iterator.take(self.model.steps_per_execution)
+        if steps is None:
+            return "_until_end", iterator.iterator
+        if steps == 0:
+            return (None,)
+        if steps == 1:
+            return "_next", iterator.iterator
+        return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
+
+    def batch_of(self, batches: Batches) -> Callable[..., Any]:
+        """A function of epoch and place: the batch there."""
+        if self._last_batch is None or self._last_batch[0] is not batches:
+            function = batches.batch
+            if not isinstance(batches.gather, FromArrays):
+                function = tf.function(function, autograph=False)
+            self._last_batch = (batches, function)
+        return self._last_batch[1]
+
+    def _do_not_compile(self) -> None:
+        say(
+            "jit_compile: the step is not compiled by XLA, because it communicates "
+            "with other replicas inside (batch statistics, or a masked or weighted "
+            "loss)."
+        )
+        self.step.jit_compile = False
+        self._make()
+
+    # ------------------------------------------------------------------- graphs
+
+    def _one(self, batch: Any) -> dict[str, Any]:
+        return self.logs.of_one(lambda: self.logs.carried(self._run(batch)))
+
+    def _one_of(self, iterator: tf.data.Iterator) -> dict[str, Any]:
+        return self._one(iterator.get_next())
+
+    def in_a_loop(
+        self,
+        iterator: tf.data.Iterator,
+        steps: tf.Tensor,
+        run: Callable[[Any], Any] | None = None,
+    ) -> dict[str, Any]:
+        """The graph of so many steps, one after the other.
+
+        Args:
+            iterator: Of the feed.
+            steps: int64 scalar.
+            run: Runs one on a batch, and returns its logs; None: as they are.
+        """
+        run = run or self._run
+        told = False
+
+        def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
+            with step_loss.collecting() as box:
+                new = self.logs.carried(run(iterator.get_next()))
+            if box:
+                nonlocal told
+                told = True
+                losses = losses.write(tf.cast(i, tf.int32), as_scalar(box))
+            return i + 1, losses, new if logs else logs
+
+        _, losses, logs = tf.while_loop(
+            lambda i, *_: i < steps,
+            body,
+            [
+                tf.zeros_like(steps),
+                tf.TensorArray(tf.float64, tf.cast(steps, tf.int32), element_shape=[]),
+                self._initial(iterator),
+            ],
+            parallel_iterations=1,
+        )
+        return self.logs.of(logs, losses.stack() if told else None)
+
+    def _unknown(self, iterator: tf.data.Iterator) -> tuple[dict[str, Any], tf.Tensor]:
+        limit = self.model.steps_per_execution
+
+        def body(i: tf.Tensor, batch: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
+            new = self.logs.carried(self._run(batch.get_value()))
+            following = tf.cond(
+                i + 1 < limit,
+                iterator.get_next_as_optional,
+                lambda: tf.experimental.Optional.empty(iterator.element_spec),
+            )
+            return i + 1, following, new if logs else logs
+
+        num, _, logs = tf.while_loop(
+            lambda i, batch, _: batch.has_value(),
+            body,
+            [
+                tf.constant(0),
+                iterator.get_next_as_optional(),
+                self._initial(iterator),
+            ],
+            parallel_iterations=1,
+        )
+        return self.logs.of(logs), num
+
+    def _initial(self, iterator: tf.data.Iterator) -> dict[str, tf.Tensor]:
+        return self.logs.initial(
+            iterator.element_spec, lambda batch: self.logs.carried(self._run(batch))
+        )
+
+    def _run(self, batch: Any) -> Any:
+        """One step on an element of the feed."""
+        self.note_graph()
+        if self.ids is None:
+            item = (batch, None)
+        else:
+            item = replicas.per_replica(self.strategy, self.ids, batch)
+        return self.step(item)
+
+    def note_graph(self) -> None:
+        """Called where a step is traced."""
+        if self.step_graph is None and not tf.executing_eagerly():
+            self.step_graph = tf.compat.v1.get_default_graph()
