@@ -3,9 +3,10 @@
 from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.callbacks.export_metrics import ExportMetrics
 from kerascale.callbacks.heartbeat import Heartbeat
+from kerascale.callbacks.history_record import HistoryRecord
+from kerascale.callbacks.metrics_record import MetricsRecord
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
-from kerascale.callbacks.records import HistoryRecord, MetricsRecord
 from kerascale.callbacks.resume_point import ResumePoint
 from kerascale.callbacks.save_checkpoints import SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights

@@ -1,4 +1,9 @@
-"""The callbacks that every run has, in the order in which they must run."""
+"""The callbacks that every run has, in the order in which they must run.
+
+Those that need more than a run folder, such as checkpoints and the heartbeat, are added
+by `kerascale.training`. One that need not look at every step says `every_step = False`,
+which lets steps run without Python between them.
+"""
 
 import pathlib
 from collections.abc import Mapping
@@ -7,9 +12,10 @@ from typing import Any
 import keras
 
 from kerascale.callbacks.deferred_writes import Unwritten
+from kerascale.callbacks.history_record import HistoryRecord
+from kerascale.callbacks.metrics_record import MetricsRecord
 from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
-from kerascale.callbacks.records import HistoryRecord, MetricsRecord
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
 from kerascale.runs import layout

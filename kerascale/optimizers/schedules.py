@@ -118,6 +118,8 @@ def make_schedule(
     elif config.schedule == "cosine":
         total = max(1, int(config.epochs * updates_per_epoch) - warmup_steps)
         after = schedules.CosineDecay(rate, total)
-    else:
+    elif config.schedule == "constant":
         after = rate
+    else:  # A name was added to `kerascale.config.Schedule` alone.
+        raise NotImplementedError(f"no schedule is made for {config.schedule!r}")
     return WarmUp(after, warmup_steps) if warmup_steps else after

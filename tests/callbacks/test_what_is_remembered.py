@@ -9,7 +9,7 @@ import pytest
 
 import kerascale as ks
 from kerascale.callbacks import FailOnNonFinite, heartbeat, states
-from kerascale.callbacks.records import HistoryRecord
+from kerascale.callbacks.history_record import HistoryRecord
 from kerascale.callbacks.save_checkpoints import SaveCheckpoints
 from kerascale.callbacks.step_losses import StepLosses
 from kerascale.runs import step_losses

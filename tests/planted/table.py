@@ -1,5 +1,6 @@
-"""The table of planted faults, as Markdown."""
+"""The page of planted faults: a table for each room, as Markdown."""
 
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -9,9 +10,12 @@ _TEXT = """\
 # Planted faults
 
 Each row is a small fault that was put into a copy of the source, and the first of the
-default tests of its room that failed because of it.
-`python -m tests.planted --write docs/planted_faults.md` plants them all again, and
-fails if no test sees one of them.
+default tests of its room that failed because of it. The command plants them all again,
+and fails if one of them is seen by no test:
+
+```sh
+python -m tests.planted
+```
 """
 
 
@@ -26,24 +30,22 @@ def markdown(outcomes: Sequence[Outcome], seconds: float, jobs: int) -> str:
     caught = [each for each in outcomes if each.caught_by]
     lines = [
         _TEXT,
-        f"{len(caught)} of {len(outcomes)} were caught, in {seconds / 60:.1f} minutes "
-        f"({jobs} at a time on {os.cpu_count()} cores).",
-        "",
-        "| room | fault | file | caught by | seconds |",
-        "| :-- | :-- | :-- | :-- | --: |",
+        f"{len(caught)} of {len(outcomes)} were caught, in {seconds / 60:.0f} minutes, "
+        f"{jobs} at a time on {os.cpu_count()} cores.",
     ]
-    for each in sorted(outcomes, key=lambda o: (o.fault.room, o.fault.file)):
-        fault = each.fault
-        lines.append(
-            f"| {fault.room} | {fault.name.replace('-', ' ')} | `{fault.file}` "
-            f"| {_by(each)} | {each.seconds:.0f} |"
-        )
+    ordered = sorted(outcomes, key=lambda o: (o.fault.room, o.fault.file))
+    for room, of_room in itertools.groupby(ordered, key=lambda o: o.fault.room):
+        lines += ["", f"## {room}", "", "| fault | caught by | s |", "| - | - | -: |"]
+        lines += [
+            f"| {o.fault.name.replace('-', ' ')} | {_by(o)} | {o.seconds:.0f} |"
+            for o in of_room
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _by(outcome: Outcome) -> str:
     if not outcome.caught_by:
         return "**nothing**"
-    # A file, and a test in it; its parameters may be long.
-    test = outcome.caught_by.removeprefix("tests/").partition("[")[0]
-    return f"`{test}`" + ("" if outcome.named else " (none of those named)")
+    # Without its file and its parameters, which may be long.
+    test = outcome.caught_by.partition("[")[0].rpartition("::")[2]
+    return test.removeprefix("test_").replace("_", " ")

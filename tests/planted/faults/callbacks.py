@@ -6,10 +6,9 @@ FAULTS = (
     Fault(
         "weights-are-written-in-place",
         "callbacks/save_weights.py",
-        "temporary.write_bytes(weights_file.content(self.model))\n"
-        "            os.replace(temporary, self.path)",
+        "temporary.write_bytes(weights_file.content(self.model))",
         "self.path.write_bytes(b'')\n"
-        "            self.path.write_bytes(weights_file.content(self.model))",
+        "            temporary.write_bytes(weights_file.content(self.model))",
         ("test_callbacks.py::test_a_save_that_is_interrupted_leaves_the_one_before",),
     ),
     Fault(
@@ -42,7 +41,7 @@ FAULTS = (
     ),
     Fault(
         "a-line-of-history-is-written-again",
-        "callbacks/records.py",
+        "callbacks/history_record.py",
         "        self.csv_file.seek(0)\n        self.csv_file.truncate()\n",
         "",
         ("test_what_is_remembered.py",),

@@ -14,7 +14,7 @@ FAULTS = (
     # --------------------------------------------------------- model and state
     Fault(
         "regularization-counts-once-for-each-replica",
-        "engine/model.py",
+        "engine/step/replica_step.py",
         "losses += [_as_float(tf.reduce_sum(loss)) for loss in self.losses]",
         "losses += [\n            here.replicas * _as_float(tf.reduce_sum(loss))"
         " for loss in self.losses\n        ]",
@@ -22,7 +22,7 @@ FAULTS = (
     ),
     Fault(
         "the-loss-that-is-shown-counts-slices-alike",
-        "engine/model.py",
+        "engine/step/replica_step.py",
         "tracker.update_state(loss, sample_weight=here.count)",
         "tracker.update_state(loss)",
         _equals("uneven"),
