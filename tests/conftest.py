@@ -70,6 +70,11 @@ _FIRST = (
 )
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: many tests wait for processes."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.hookimpl(tryfirst=True)  # Before slow tests are left out.
 def pytest_collection_modifyitems(items):
     places = {name: place for place, name in enumerate(_FIRST)}

@@ -247,6 +247,7 @@ def test_a_failed_run_exits_with_1_and_keeps_finite_weights(kerascale, tmp_path)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_progress_bar_on_a_terminal(tmp_path):
     """A pseudo-terminal gets one line that redraws itself."""
     import pty

@@ -115,6 +115,7 @@ def test_each_character_has_an_id(string):
     assert "".join(vocabulary[i] for i in ids[0]) == string.replace("\0", "\ufffd")
 
 
+@pytest.mark.slow
 def test_all_characters_there_are():
     string = "".join(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]))
     vectorizer = text.character_vectorizer(string)

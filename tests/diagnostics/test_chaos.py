@@ -108,6 +108,7 @@ def test_chaos(tmp_path, monkeypatch, capfd, seen):
     seen(f"{', '.join(e['kind'] for e in result['events'])}: same bits")
 
 
+@pytest.mark.slow
 def test_more_kills_than_steps_are_refused(command):
     small = ("--epochs", 1, "--batch-size", 1000, "--execution", "fixed")
     answer = command("chaos", "mlp", "--kills", 5, *small)

@@ -107,6 +107,12 @@ class Forked:
             self._socket.close()
         return self.returncode
 
+    def poll(self):
+        """Its exit code; None while it runs."""
+        if self.returncode is None and select.select([self._socket], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
     def send_signal(self, number):
         if self.returncode is None:
             # It is gone as soon as it is killed.

@@ -113,7 +113,15 @@ def test_a_classifier_predicts_and_exports_without_its_recipe(tmp_path):
     assert loaded.config.epochs == 0
 
 
-@pytest.mark.parametrize("broken", ["import no_such_module", "1 / 0", "def (", None])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "import no_such_module",
+        None,
+        pytest.param("1 / 0", marks=pytest.mark.slow),
+        pytest.param("def (", marks=pytest.mark.slow),
+    ],
+)
 def test_a_recipe_that_the_model_needs(tmp_path, run_python, broken):
     path, run = _train_file(tmp_path, OWN_CLASS)
     code = (
@@ -287,6 +295,7 @@ def test_a_saved_model_loads_in_keras_after_one_import(trained, run_python):
         "assert rate['class_name'] == 'WarmUp', rate\n"
         "assert 'kerascale.runs.run' not in sys.modules",
         trained.path / "model.keras",
+        imported=True,
     )
 
 

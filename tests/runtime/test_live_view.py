@@ -203,6 +203,7 @@ def test_a_run_on_a_terminal(tmp_path):
     assert "UserWarning: mind the gap" in joined
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_made_narrower_and_ctrl_c(tmp_path):
     terminal = Terminal(120)
     command = [sys.executable, "-c", _CODE, str(tmp_path / "run")]

@@ -47,7 +47,7 @@ def exported(tmp_path_factory):
             text = root / "text.txt"
             text.write_text("The quick brown fox jumps over the lazy dog.\n" * 200)
             data = {"dataset": f"text:{text}"}
-        config = recipe.Config(epochs=1, **_SMALL[name], **data)
+        config = recipe.Config(epochs=1, execution="fixed", **_SMALL[name], **data)
         ks.train(recipe, config, run_dir=root / "run")
         ks.export_saved_model(ks.load_run(root / "run"), root / "served" / name)
 

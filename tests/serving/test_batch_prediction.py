@@ -77,6 +77,7 @@ def test_a_table_of_texts(recipe, tmp_path, run_python):
     pd.DataFrame(rows, columns=["text", "about"]).to_csv(path, index=False)
     recipe = ks.load_recipe(recipe)
     small = {"units": (32,)} if recipe.name == "rnn" else {}
+    small["execution"] = "fixed"
     config = recipe.Config(dataset=f"csv:{path}", label="about", epochs=8, **small)
     run = ks.train(recipe, config, run_dir=tmp_path / "run")
     assert run.metrics["accuracy"] > 0.9

@@ -70,6 +70,7 @@ _STOP_IN_SAVE = "disk full during saves, --on-save-failure stop"
 _STOP_AT_END = "disk full at an epoch's end, --on-save-failure stop"
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7, _STOP_AT_END, "exit 1, resumes once there is room, same bits")
 @pytest.mark.fault(
     7,

@@ -31,14 +31,14 @@ def pytest_collection_finish(session):
 
 
 @pytest.fixture(scope="session")
-def results(request, tmp_path_factory):
+def results(request, tmp_path_factory, forks):
     """What the selected cases gave, under every strategy."""
     folder, processes = tmp_path_factory.mktemp("parity"), 1
     if hasattr(request.config, "workerinput"):  # A process of pytest-xdist.
         folder = tmp_path_factory.getbasetemp().parent / "parity"
         processes = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     at_once = max(1, GROUPS_AT_ONCE // processes)
-    found = Results(folder, request.config.stash[_WANTED], at_once)
+    found = Results(folder, request.config.stash[_WANTED], at_once, forks)
     found.start()
     yield found
     found.close()

@@ -6,8 +6,6 @@ import os
 import pathlib
 import re
 import socket
-import subprocess
-import sys
 import time
 
 WORKER = pathlib.Path(__file__).parent / "worker.py"
@@ -84,24 +82,31 @@ class Outcome:
     began: tuple[str, ...]
 
 
-def run(strategy, cells, folder):
+def run(strategy, cells, folder, forks):
     """Runs cells in one process for each worker; waits for all of them.
 
     Args:
+        forks: Starts processes that need not import TensorFlow.
         strategy: See `worker.py`.
         cells: In order, each a text.
         folder: Where logs go, and a folder of results for each way and precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
     workers = num_workers(strategy)
-    command = [sys.executable, str(WORKER), strategy, str(folder), *cells]
+    command = [str(WORKER), strategy, str(folder), *cells]
     number = len(list(folder.glob("*.log")))
     paths = [folder / f"{number}.{index}.log" for index in range(workers)]
     processes = []
     for path, environment in zip(paths, _environments(workers), strict=True):
         with path.open("w") as log:
             processes.append(
-                subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+                forks.start(
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    stdout=log.fileno(),
+                    stderr=log.fileno(),
+                )
             )
     end = time.monotonic() + START_SECONDS + CASE_SECONDS * len(cells)
     codes = tuple(map(_wait, processes, paths, [end] * workers))
@@ -110,7 +115,7 @@ def run(strategy, cells, folder):
     return Outcome(codes, logs, began)
 
 
-def run_all(strategy, cells, folder):
+def run_all(strategy, cells, folder, forks):
     """Like `run`; after a cell that ends its group, a new group takes the rest.
 
     Returns:
@@ -119,7 +124,7 @@ def run_all(strategy, cells, folder):
     outcomes = []
     left = list(cells)
     while left:
-        outcome = run(strategy, left, folder)
+        outcome = run(strategy, left, folder, forks)
         outcomes.append(outcome)
         left = left[max(1, len(outcome.began)) :]
     return outcomes

@@ -16,6 +16,7 @@ import filelock
 import groups
 import numpy as np
 import pytest
+from helpers.forks import Forks
 
 # Graphs add up in a process; and a group that ends early takes others with it.
 CELLS_IN_A_GROUP = 40
@@ -29,11 +30,13 @@ class Group:
         strategy: See `worker.py`.
         cells: In order.
         folder: For results and logs.
+        forks: Starts its processes.
     """
 
     strategy: str
     cells: tuple[groups.Cell, ...]
     folder: pathlib.Path
+    forks: Forks
 
     def try_run(self):
         """Runs it, unless somebody has or does; tells whether it is finished."""
@@ -45,7 +48,9 @@ class Group:
             with filelock.FileLock(self.folder / "lock", timeout=0):
                 if not self._finished.exists():
                     texts = list(map(str, self.cells))
-                    outcomes = groups.run_all(self.strategy, texts, self.folder)
+                    outcomes = groups.run_all(
+                        self.strategy, texts, self.folder, self.forks
+                    )
                     new = self.folder / "finished.new"
                     new.write_text(json.dumps(list(map(dataclasses.asdict, outcomes))))
                     new.rename(self._finished)
@@ -68,12 +73,13 @@ class Group:
         return self.folder / "finished.json"
 
 
-def make_groups(wanted, folder):
+def make_groups(wanted, folder, forks):
     """The groups of all cells; those of many processes first, which take longest.
 
     Args:
         wanted: (way, precision) -> names, see `groups.Cell`.
         folder: For results and logs.
+        forks: Starts their processes.
     """
     cells = {}
     for (way, precision), names in wanted.items():
@@ -89,7 +95,7 @@ def make_groups(wanted, folder):
         for first in range(0, len(order), CELLS_IN_A_GROUP):
             part = tuple(order[first : first + CELLS_IN_A_GROUP])
             place = folder / strategy.replace(":", "_") / str(first)
-            found.append(Group(strategy, part, place))
+            found.append(Group(strategy, part, place, forks))
     return found
 
 
@@ -100,11 +106,12 @@ class Results:
         folder: For results and logs.
         wanted: See `make_groups`; all that tests will ask for.
         at_once: Groups that this process runs at a time.
+        forks: Starts their processes.
     """
 
-    def __init__(self, folder, wanted, at_once):
+    def __init__(self, folder, wanted, at_once, forks):
         self.wanted = wanted
-        self._groups = make_groups(wanted, folder)
+        self._groups = make_groups(wanted, folder, forks)
         self._group_of = {cell: one for one in self._groups for cell in one.cells}
         self._threads = []
         self._pool = concurrent.futures.ThreadPoolExecutor(at_once)
