@@ -32,7 +32,7 @@ class Unwritten:
         self._on_failure = on_failure
         self._waiting: dict[pathlib.Path, SaveFailedError] = {}
         # When it was told last, and whether it was told that there is room since.
-        self._told: float | None = None
+        self._told_at: float | None = None
         self._is_told = False
 
     def attempt(self, path: pathlib.Path, write: Callable[[], None]) -> bool:
@@ -65,10 +65,10 @@ class Unwritten:
 
     def _tell(self, failed: SaveFailedError) -> None:
         now = time.monotonic()
-        is_quiet = self._told is not None and now - self._told < _QUIET_SECONDS
+        is_quiet = self._told_at is not None and now - self._told_at < _QUIET_SECONDS
         if self._is_told or is_quiet:
             return
-        self._told, self._is_told = now, True
+        self._told_at, self._is_told = now, True
         say(
             f"{failed} Until then it is kept in memory. Training goes on "
             "(--on-save-failure continue)."

@@ -18,16 +18,16 @@ _EXECUTION = ("execution", "steps_per_execution")
 
 
 def find(
-    asked: Any, chosen: Any, told: Mapping[str, str] | None = None
+    asked: Any, chosen: Any, value_sources: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The origin of every field.
 
     Args:
         asked: The configuration with which training was called.
         chosen: The same, after what is automatic was chosen.
-        told: Field -> `file` or `command line`, of the fields that came from there;
-            None: the configuration was made in Python, where a value that is not the
-            default was told.
+        value_sources: Field -> `file` or `command line`, of the fields that came from
+            there; None: the configuration was made in Python, where a value that is not
+            the default was told.
 
     Returns:
         Field -> `default` (kerascale's own), `recipe` (the recipe's default), `file`,
@@ -36,11 +36,11 @@ def find(
     config_type = type(asked)
     before, after = to_dict(asked), to_dict(chosen)
     origins = _of_defaults(config_type)
-    if told is None:
+    if value_sources is None:
         changed = [name for name in before if not _is_default(asked, name)]
         origins.update(dict.fromkeys(changed, PYTHON))
     else:
-        origins.update({name: told[name] for name in before if name in told})
+        origins.update({n: value_sources[n] for n in before if n in value_sources})
     automatic = [name for name in before if before[name] != after[name]]
     if automatic and before.get("steps_per_execution") == 1:
         # It was chosen too, even where 1 was the best.

@@ -211,12 +211,12 @@ def _verdict(comparison: Comparison) -> str:
             "The runs are identical: recipe, configuration, data, versions, and every "
             "number that was recorded."
         )
-    told = [each for each in comparison.differences if each.about != "chosen"]
-    if len(told) == 1:
-        text = f"The runs differ in one thing: {describe(told[0])}."
-    elif told:
-        names = ", ".join(f"{d.about} {d.name}" for d in told)
-        text = f"The runs differ in {len(told)} things: {names}."
+    asked = [each for each in comparison.differences if each.about != "chosen"]
+    if len(asked) == 1:
+        text = f"The runs differ in one thing: {describe(asked[0])}."
+    elif asked:
+        names = ", ".join(f"{d.about} {d.name}" for d in asked)
+        text = f"The runs differ in {len(asked)} things: {names}."
     elif comparison.differences:
         names = ", ".join(describe(d) for d in comparison.differences)
         text = f"The runs differ in what they have chosen by themselves: {names}."

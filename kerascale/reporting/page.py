@@ -37,7 +37,7 @@ def render(run: Recorded, findings: Findings) -> str:
     """
     confusion = figures.confusion_of(run)
     evaluation = run.evaluation or {}
-    told = {n: run.origins.get(n, "") for n in run.fields}
+    origins = {n: run.origins.get(n, "") for n in run.fields}
     return fill(
         "report.html",
         run=run,
@@ -47,8 +47,8 @@ def render(run: Recorded, findings: Findings) -> str:
         pairs=_pairs(evaluation),
         per_class=evaluation.get("per_class") or {},
         results=_results(run),
-        set_fields={n: o for n, o in told.items() if o not in (DEFAULT, RECIPE)},
-        other_fields={n: o for n, o in told.items() if o in (DEFAULT, RECIPE)},
+        set_fields={n: o for n, o in origins.items() if o not in (DEFAULT, RECIPE)},
+        other_fields={n: o for n, o in origins.items() if o in (DEFAULT, RECIPE)},
         findings=findings,
         timeline=_timeline(run),
         most_classes=figures.MOST_CLASSES,

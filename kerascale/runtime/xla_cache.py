@@ -58,10 +58,10 @@ def announce(environ: MutableMapping[str, str]) -> None:
         if not flag.startswith(_DIRECTORY) or _PREFIX not in flag  # Of a parent.
     ]
     is_own = _own is not None and _pid == os.getpid()
-    told = any(flag.startswith("--tf_xla_persistent_cache") for flag in flags)
+    has_folder = any(flag.startswith("--tf_xla_persistent_cache") for flag in flags)
     silent = environ.get("TF_CPP_MIN_LOG_LEVEL") == "3"
     folder = None
-    if silent and not told and _has_room(tempfile.gettempdir()):
+    if silent and not has_folder and _has_room(tempfile.gettempdir()):
         name = f"{_PREFIX}{secrets.token_hex(16)}"
         folder = _own if is_own else pathlib.Path(tempfile.gettempdir(), name)
         flags.append(f"{_DIRECTORY}{folder}")

@@ -37,8 +37,8 @@ def choose(
         steps = context.epochs * context.steps_per_epoch
         asked = asked if autotune.is_worth_it(steps) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
-        told = Mode(mode_of_model.kind(model), model.steps_per_execution)
-        step_functions.set_mode(model, told)
+        compiled_with = Mode(mode_of_model.kind(model), model.steps_per_execution)
+        step_functions.set_mode(model, compiled_with)
         return context
 
     def choose_now() -> str:
@@ -53,7 +53,7 @@ def choose(
     if asked in _COMPILED:  # Also where this machine cannot compile it.
         chosen["execution"] = asked
     config = dataclasses.replace(config, **chosen)
-    step_functions.set_mode(model, _told(config))
+    step_functions.set_mode(model, _mode_of_fields(config))
     return dataclasses.replace(context, config=config)
 
 
@@ -65,7 +65,7 @@ def _mode(
     config, every_steps = context.config, context.policy.save_every_steps
     asked = config.execution
     if config.steps_per_execution > 1:  # It was told.
-        return _told(config)
+        return _mode_of_fields(config)
     mode, _ = autotune.choose(
         model,
         context.datasets.train,
@@ -79,7 +79,7 @@ def _mode(
     return dataclasses.replace(mode, steps=_largest_divisor(every_steps, mode.steps))
 
 
-def _told(config: Any) -> Mode:
+def _mode_of_fields(config: Any) -> Mode:
     kind = config.execution if config.execution in _COMPILED else "loop"
     return Mode(kind, config.steps_per_execution)
 

@@ -67,7 +67,7 @@ def load_csv(
     if labels is not None:
         kind, features = "vector", _numbers(frame, columns)
         if features is None and len(columns) == 1:
-            kind, features = "text", _texts(frame[columns[0]], told=False)
+            kind, features = "text", _texts(frame[columns[0]], is_text=False)
     if labels is None or features is None:
         roles = {**dict.fromkeys(columns, "feature"), label: "label"}
         raise _refusal(path, names, roles, num_classes)
@@ -124,7 +124,7 @@ def read_features(
         if kind == "vector":
             features = _numbers(frame, feature_names)
         else:
-            features = _texts(frame[feature_names[0]], told=True)
+            features = _texts(frame[feature_names[0]], is_text=True)
         if roles[names[-1]] == "ignored" and frame[names[-1]].isin(["", np.nan]).any():
             # pandas pads a short row with empty cells, here in a column that nobody
             # looks at; the cells before may be shifted.
@@ -171,17 +171,17 @@ def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray | None:
     return features if np.isfinite(features).all() else None
 
 
-def _texts(column: pd.Series, *, told: bool) -> np.ndarray | None:
+def _texts(column: pd.Series, *, is_text: bool) -> np.ndarray | None:
     """Object array of `str`, or None if this is no text, or a cell is empty.
 
     Args:
         column: The column.
-        told: It is text, even if its cells are numbers.
+        is_text: It is text, even if its cells are numbers.
     """
     column = column.astype(str)
     if (column.str.strip() == "").any():
         return None
-    if not told:
+    if not is_text:
         numbers = pd.to_numeric(column, errors="coerce").notna()
         if numbers.sum() * 2 > len(column):
             return None

@@ -79,8 +79,8 @@ class Report:
         """For a person."""
         lines = ["", "| # | event | worker | at step | resumed at | steps lost |"]
         lines += ["| --: | :-- | --: | --: | --: | --: |"]
-        told = zip(self._pairs, self.lost, strict=True)
-        for number, ((attempt, following), lost) in enumerate(told, 1):
+        restarts = zip(self._pairs, self.lost, strict=True)
+        for number, ((attempt, following), lost) in enumerate(restarts, 1):
             event = attempt.event
             lines.append(
                 f"| {number} | {event} | {event.worker} | {attempt.ended_at} "

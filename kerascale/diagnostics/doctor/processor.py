@@ -66,19 +66,19 @@ def look_at_kernels(
     setting = environ.get(tf_environment.ONEDNN, "").strip()
     keeps = xla_cache.is_announced(environ)
     values = {tf_environment.ONEDNN: setting or None, "gains": gains, "programs": keeps}
-    told = (
+    kernels = (
         f"oneDNN as you have set it ({tf_environment.ONEDNN}={setting})"
         if setting
         else ""
     )
     if gains and setting.lower() in ("", "0", "false"):
-        told = (
+        kernels = (
             "oneDNN's are off, which are faster for convolutions on this processor: "
             f"set {tf_environment.ONEDNN}=1 where a run that is interrupted need not "
             "have the last bits of one that is not"
         )
     kept = "kept" if keeps else "not kept"
-    found = f"{told or 'as TensorFlow chooses'}; compiled programs of XLA are {kept}"
+    found = f"{kernels or 'as TensorFlow chooses'}; compiled programs of XLA are {kept}"
     return [Finding("kernels", "ok", found, "", values)]
 
 

@@ -120,15 +120,15 @@ def choose(
         A mode; what `compile` was told, where nothing can be tried. And the steps of
         a training for which it would be another, if longer.
     """
-    told = Mode(mode_of_model.kind(model), model.steps_per_execution)
+    compiled_with = Mode(mode_of_model.kind(model), model.steps_per_execution)
     if _chosen(model) is not None:  # By the `fit` before: nobody told it.
-        told = Mode("loop", 1)
+        compiled_with = Mode("loop", 1)
     if not can_choose(model) or not batches.is_indexed:
         tell("execution: step by step (auto chooses on one device, for arrays)")
-        return told, math.inf
+        return compiled_with, math.inf
     wish = _forced() or wish
     if wish == "fixed":
-        return told, math.inf
+        return compiled_with, math.inf
     if _watching(callbacks, tell):
         return Mode("loop", 1), math.inf
     known = autotune_cache.read(model, batches)
@@ -142,7 +142,7 @@ def choose(
         known = trial.run(total_steps, None if wish == "auto" else wish)
     if known is None:
         tell("execution: as told, because a step changes what could not be given back")
-        return told, math.inf
+        return compiled_with, math.inf
     if wish == "auto" and known.compiled is not None:
         autotune_cache.write(model, batches, known)
     mode = known.mode(total_steps if wish == "auto" else math.inf)

@@ -96,7 +96,7 @@ class Executor:
         if self._compiled is not None and isinstance(iterator, StepIterator):
             logs = self._compiled(iterator)
             if logs is not None:
-                return self._told(logs)
+                return self._for_keras(logs)
         function, *arguments = self._next_call(iterator)
         if function is None:  # Steps that were done before: Keras asks for names.
             return dict.fromkeys(self.logs.names(), 0.0)
@@ -115,9 +115,9 @@ class Executor:
             logs, num_steps = logs
             if int(num_steps) == 0:
                 raise StopIteration
-        return self._told(logs)
+        return self._for_keras(logs)
 
-    def _told(self, logs: dict[str, Any]) -> dict[str, Any]:
+    def _for_keras(self, logs: dict[str, Any]) -> dict[str, Any]:
         """The logs, without what is not for Keras."""
         if VOTES in logs:
             stop_votes.heard(logs.pop(VOTES))
@@ -232,14 +232,14 @@ class Executor:
             run: Runs one on a batch, and returns its logs; None: as they are.
         """
         run = run or self._run
-        told = False
+        has_losses = False
 
         def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             with step_loss.collecting() as box:
                 new = self.logs.carried(run(iterator.get_next()))
             if box:
-                nonlocal told
-                told = True
+                nonlocal has_losses
+                has_losses = True
                 losses = losses.write(tf.cast(i, tf.int32), as_scalar(box))
             return i + 1, losses, new if logs else logs
 
@@ -253,7 +253,7 @@ class Executor:
             ],
             parallel_iterations=1,
         )
-        return self.logs.of(logs, losses.stack() if told else None)
+        return self.logs.of(logs, losses.stack() if has_losses else None)
 
     def _unknown(self, iterator: tf.data.Iterator) -> tuple[dict[str, Any], tf.Tensor]:
         limit = self.model.steps_per_execution

@@ -170,7 +170,7 @@ class _Program:
     ) -> tuple[Logs, tf.Tensor]:
         kept_programs.stable_names()
         max_steps = self._chunk.max_steps
-        told = False
+        has_losses = False
         places = tf.range(max_steps, dtype=tf.int64)
 
         def batch(i: tf.Tensor) -> Any:
@@ -182,8 +182,8 @@ class _Program:
             with given, step_loss.collecting() as box:
                 new = self._chunk._step(batch(i))
             if box:
-                nonlocal told
-                told = True
+                nonlocal has_losses
+                has_losses = True
                 loss = tf.cast(box[-1], losses.dtype)
                 losses = tf.where(places == i, loss, losses)
             return i + 1, losses, new if carried else carried
@@ -201,7 +201,7 @@ class _Program:
             ],
             parallel_iterations=1,
         )
-        return carried, losses if told else losses[:0]
+        return carried, losses if has_losses else losses[:0]
 
 
 def uncompilable(traced: tf.types.experimental.ConcreteFunction) -> list[str]:

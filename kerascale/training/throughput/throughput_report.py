@@ -39,12 +39,12 @@ def report_on(
     """
     datasets, folder = context.datasets, context.folder
     strategy = model.distribute_strategy
-    told = consensus.from_chief(strategy, lambda: _length(timed))
-    if told == _NONE:
+    length = consensus.from_chief(strategy, lambda: _length(timed))
+    if length == _NONE:
         return
     flops_per_step, problem = None, "too few steps were timed"
-    if told != _TOO_SHORT:
-        flops_per_step, problem = _count(model, datasets, may_trace=told == _LONG)
+    if length != _TOO_SHORT:
+        flops_per_step, problem = _count(model, datasets, may_trace=length == _LONG)
     if folder is None:
         return
     reached = _make(model, datasets, folder, timed, flops_per_step, problem)

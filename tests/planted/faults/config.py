@@ -34,8 +34,8 @@ FAULTS = (
     Fault(
         "a-flag-is-told-to-come-from-the-file",
         "config/provenance.py",
-        "origins.update({name: told[name] for name in before if name in told})",
-        "origins.update({name: FILE for name in before if name in told})",
+        "origins.update({n: value_sources[n] for n in before if n in value_sources})",
+        "origins.update({n: FILE for n in before if n in value_sources})",
         ("test_provenance.py",),
     ),
 )
