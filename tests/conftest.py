@@ -87,9 +87,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         # Their trainings take longer than those of all others together.
         long = "[language_model]", "[transformer]"
-        if "trained" in item.fixturenames and item.name.endswith(long):
-            if item.path.name == "test_recipes.py":
-                item.add_marker(pytest.mark.slow)
+        trains = "trained" in item.fixturenames or "same_seed" in item.name
+        if item.path.name == "test_recipes.py" and trains and item.name.endswith(long):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

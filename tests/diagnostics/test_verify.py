@@ -706,7 +706,8 @@ def make_model():
 """
 
 
-@pytest.mark.parametrize("guarded", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("guarded", [True, False])
 def test_a_script_verifies_its_own_function(tmp_path, guarded):
     data = "np.arange(60).reshape(30, 2) % 7 / 7, np.arange(30) % 3"
     call = f"print(ks.verify(make_model, ({data}), batch_size=10, steps=4).text())\n"

@@ -18,9 +18,11 @@ def tensorflow_forks(tmp_path_factory):
     started.close()
 
 
-@pytest.fixture
-def forked_loaders(tensorflow_forks, monkeypatch):
-    """What exports from this process is tried by a fork."""
-    monkeypatch.setenv(forked_worker.FORKS, str(tensorflow_forks.path))
-    monkeypatch.setenv(forked_worker.WORKER, str(gate._SCRIPT))
-    monkeypatch.setattr(gate, "_SCRIPT", pathlib.Path(forked_worker.__file__))
+@pytest.fixture(scope="session")
+def forked_loaders(tensorflow_forks):
+    """What exports from this process is tried by a fork, from now on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(forked_worker.FORKS, str(tensorflow_forks.path))
+        patch.setenv(forked_worker.WORKER, str(gate._SCRIPT))
+        patch.setattr(gate, "_SCRIPT", pathlib.Path(forked_worker.__file__))
+        yield

@@ -30,6 +30,11 @@ class Exported:
         return self.base / "1"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_exports(forked_loaders):
+    """What they are tried by is tested by `kerascale export`."""
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """Gives the run of a recipe, exported, by the recipe's name."""
@@ -58,8 +63,3 @@ def exported(tmp_path_factory):
         return Exported(ks.load_run(root / "run"), root / "served" / name)
 
     return get
-
-
-@pytest.fixture(autouse=True)
-def _quick_exports(forked_loaders):
-    """What they are tried by is tested by `kerascale export`."""
