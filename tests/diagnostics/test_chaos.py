@@ -91,6 +91,7 @@ def test_one_changed_bit_is_seen(undisturbed, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     1, "kerascale chaos: struck at random, twice", "same bits, goodput told"
 )

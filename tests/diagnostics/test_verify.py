@@ -597,10 +597,10 @@ def test_a_recipe_passes(command, forked_workers):
 @pytest.mark.parametrize(
     ("plant", "step"),
     [
-        ("clip-before-reduce", 1),
+        pytest.param("clip-before-reduce", 1, marks=pytest.mark.slow),
         # In even slices it does nothing.
         ("mean-of-means", 3),
-        ("same-mask", 1),
+        pytest.param("same-mask", 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_planted_fault_is_named(command, forked_workers, plant, step):

@@ -133,6 +133,7 @@ def test_a_schedule_gives_the_same_rates_in_every_mode(mode, scaled, monkeypatch
     assert _difference(trained("loop"), trained(mode)) < 1e-12
 
 
+@pytest.mark.slow
 def test_the_data_is_let_go():
     model = _model(4, True)
     _fit(model)
@@ -146,6 +147,7 @@ def test_the_data_is_let_go():
     assert not held
 
 
+@pytest.mark.slow
 def test_repeated_runs_have_the_same_bits():
     runs = []
     for _ in range(2):
@@ -273,6 +275,7 @@ def test_it_goes_on_in_the_middle_of_an_epoch():
     assert _difference(one, many) < 1e-10
 
 
+@pytest.mark.slow
 def test_where_an_execution_begins_changes_no_bit():
     gather = ks.datasets.pipeline.gather_arrays(X, Y)
     batches = ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
@@ -450,6 +453,7 @@ def test_executions_of_an_epoch_are_about_equal(most, steps):
     assert trials.Trial(_model(), _batches())._even(most) == steps
 
 
+@pytest.mark.slow
 def test_many_short_fits_are_a_long_one(monkeypatch):
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
     monkeypatch.setattr(trials, "_CLEARLY", 1000.0)  # What XLA compiles is taken.
@@ -479,6 +483,7 @@ def test_few_slow_steps_are_worth_a_choice(monkeypatch):
     assert model.steps_per_execution > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "enough"),
     [("_ALL_ARITHMETIC", 0.0), pytest.param(None, 1e9, marks=pytest.mark.slow)],

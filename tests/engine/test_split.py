@@ -69,7 +69,10 @@ def _softmax():
     "options",
     [
         pytest.param({"layers": lambda: [_softmax()]}, marks=pytest.mark.slow),
-        {"layers": lambda: [ks.layers.Dropout(0.3, seed=7), _softmax()]},
+        pytest.param(
+            {"layers": lambda: [ks.layers.Dropout(0.3, seed=7), _softmax()]},
+            marks=pytest.mark.slow,  # By default it is a cell of the parity matrix.
+        ),
         pytest.param(
             {"layers": lambda: [_softmax()], "weighted": True}, marks=pytest.mark.slow
         ),
@@ -98,7 +101,10 @@ def test_split_equals_whole(options, capfd):
     assert "not split" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("times", "comparisons"), [(1.0, 1), (np.nan, 2)])
+@pytest.mark.parametrize(
+    ("times", "comparisons"),
+    [(1.0, 1), pytest.param(np.nan, 2, marks=pytest.mark.slow)],
+)
 def test_parts_are_compared_once(times, comparisons, tmp_path, monkeypatch):
     """Of what is not finite nothing is known."""
     monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))

@@ -70,7 +70,7 @@ def test_a_table_of_numbers(recipe, table, tmp_path):
     )
 
 
-@pytest.mark.parametrize("recipe", ["rnn", _TRANSFORMER])
+@pytest.mark.parametrize("recipe", [_RNN, _TRANSFORMER])
 def test_a_table_of_texts(recipe, tmp_path, run_python):
     rows = list(_paragraphs())
     path = tmp_path / "texts.csv"

@@ -52,11 +52,10 @@ FORMS = {
 }
 
 # What goes into a sum through shared memory by three workers: packed, sparse,
-# accumulated, compiled, of an empty slice, one by one.
+# accumulated, compiled, of an empty slice.
 SUMS = (
     "empty_slice_dense",
     "jit_compile_accumulation",
-    "run_eagerly",
     "sparse_gradients",
 )
 
