@@ -70,6 +70,7 @@ _FIRST = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """One more than there are cores: many tests wait for processes."""
     return len(os.sched_getaffinity(0)) + 1
