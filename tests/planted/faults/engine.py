@@ -40,7 +40,7 @@ FAULTS = (
         "engine/step/losses.py",
         "return tf.cast(here.size * each, values.dtype)",
         "return tf.cast(here.count * each, values.dtype)",
-        _equals("sgd"),
+        _equals("uneven"),
     ),
     Fault(
         "weights-of-a-mean-are-summed-by-replica",
@@ -48,7 +48,7 @@ FAULTS = (
         "(divisor,) = all_reduce.all_reduce("
         "[tf.reduce_sum(_times_rows(weights, rows))])",
         "divisor = tf.reduce_sum(_times_rows(weights, rows))",
-        (f"{_MATRIX}[reduction_mean_with_sample_weight-workers:2-float64]",),
+        (f"{_MATRIX}[reduction_mean_with_sample_weight-mirrored:2-float64]",),
     ),
     Fault(
         "gradients-are-clipped-before-they-are-summed",
@@ -62,10 +62,7 @@ FAULTS = (
         "engine/step/step.py",
         "self._update([t / self.micro_batches for t in total])",
         "self._update([t / self.replicas for t in total])",
-        (
-            "parity/test_one_replica.py::test_equals_plain_keras_bit_for_bit"
-            "[accumulation]",
-        ),
+        _equals("accumulation"),
     ),
     Fault(
         "batch-statistics-are-those-of-a-replica",
@@ -126,7 +123,7 @@ FAULTS = (
         "engine/execution/compiled_loop.py",
         "if full < steps:",
         "if not full:",
-        ("test_execution.py::test_one_program_equals_single_steps[plain]",),
+        ("test_execution.py::test_one_program_equals_single_steps[dropout]",),
     ),
     Fault(
         "parts-of-a-batch-weigh-alike",
@@ -140,7 +137,7 @@ FAULTS = (
         "engine/execution/schedule_rates.py",
         "counts = first + tf.range(num, dtype=first.dtype)",
         "counts = first + 1 + tf.range(num, dtype=first.dtype)",
-        ("test_execution.py::test_a_schedule_gives_the_same_rates_in_every_form",),
+        ("test_execution.py::test_a_schedule_gives_the_same_rates_in_every_mode",),
     ),
     Fault(
         "trials-train-the-model",
@@ -155,7 +152,7 @@ FAULTS = (
         "engine/collectives/all_reduce.py",
         "tf.distribute.ReduceOp.SUM, [buffers[i] for i in places]",
         "tf.distribute.ReduceOp.MEAN, [buffers[i] for i in places]",
-        _equals("sgd"),
+        _equals("uneven"),
     ),
     Fault(
         "one-worker-alone-cannot-ask-for-a-stop",
@@ -186,7 +183,7 @@ FAULTS = (
         "self.iterations % every == 0,",
         (
             "parity/test_one_replica.py::test_equals_plain_keras_bit_for_bit"
-            "[ema_overwrite]",
+            "[combined_heads]",
         ),
     ),
     Fault(

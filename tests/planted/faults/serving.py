@@ -8,7 +8,7 @@ FAULTS = (
         "serving/saved_model.py",
         'output_name: str = "probabilities"',
         'output_name: str = "outputs"',
-        ("test_saved_model.py::test_saved_model_cli_shows_the_names",),
+        ("test_consumers.py::test_saved_model_cli[mlp]",),
     ),
     Fault(
         "classify-sorts-the-names",

@@ -45,7 +45,7 @@ FAULTS = (
         "training/resume.py",
         "if found is None and skipped:",
         "if found is None and skipped and plan.fresh:",
-        ("test_resume.py::test_all_checkpoints_damaged",),
+        ("test_resume.py::test_damaged_checkpoints",),
     ),
     Fault(
         "history-has-epochs-twice-after-a-resume",
