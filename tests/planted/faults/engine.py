@@ -166,7 +166,7 @@ FAULTS = (
         "engine/collectives/all_reduce.py",
         "context.all_gather(slices.indices, axis=0),",
         "tf.tile(slices.indices, [context.num_replicas_in_sync]),",
-        _equals("sparse_gradients_adam"),
+        _equals("sparse_gradients"),
     ),
     # ------------------------------------------------------------------ compat
     Fault(
