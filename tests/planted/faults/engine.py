@@ -174,7 +174,7 @@ FAULTS = (
         "engine/compat/keras_private.py",
         "self._apply_weight_decay(trainable_variables)",
         "self._apply_weight_decay([])",
-        ("test_keras_private.py::test_view_updates_as_the_optimizer_does",),
+        ("test_optimizer_view.py::test_view_updates_as_the_optimizer_does",),
     ),
     Fault(
         "weights-are-averaged-an-update-late",
