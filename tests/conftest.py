@@ -1,6 +1,5 @@
 """Shared by all tests: quiet TensorFlow, a cache folder of the session's own."""
 
-import gc
 import importlib
 import os
 import pathlib
@@ -10,6 +9,7 @@ import types
 
 import hypothesis
 import pytest
+from helpers.forks import collect_rarely
 
 # The same examples in each run; others are searched for with HYPOTHESIS_PROFILE=search.
 # How long one takes says how busy the machine is.
@@ -30,13 +30,7 @@ pytest_plugins = ["helpers.fault_fixtures", "helpers.loader_fixtures", "table"]
 
 
 def pytest_collection_finish():
-    """What is imported stays: it need not be looked through again and again.
-
-    With a garbage collector that looks rarely, tracing takes a tenth less time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    collect_rarely()
 
 
 def pytest_make_parametrize_id(val, argname):
@@ -64,7 +58,6 @@ _FIRST = (
     "serving/test_contents",
     "training/test_folders",
     "runs/test_runs",
-    "diagnostics/test_chaos",
     "serving/test_saved_model",
     "serving/test_rest_process",
 )

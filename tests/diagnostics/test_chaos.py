@@ -12,7 +12,6 @@ from helpers.killing import FIELDS, RECIPE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerascale.cli import main
 from kerascale.diagnostics.chaos import attempts, checksums, events
 from kerascale.diagnostics.chaos.attempts import Attempt
 from kerascale.diagnostics.chaos.events import KINDS, Event, draw
@@ -95,17 +94,15 @@ def test_one_changed_bit_is_seen(undisturbed, tmp_path):
 @pytest.mark.fault(
     1, "kerascale chaos: struck at random, twice", "same bits, goodput told"
 )
-def test_chaos(tmp_path, monkeypatch, capfd, seen):
-    monkeypatch.chdir(tmp_path)
-    small = ("--epochs", "2", "--units", "16", "--dropout", "0.2", "--batch-size", "64")
-    code = main(["chaos", "mlp", "--kills", "2", *small, "--json", "True"])
-    out, err = capfd.readouterr()
-    assert code == 0, out + err
-    result = json.loads(out.splitlines()[-1])
+def test_chaos(command, seen):
+    small = ("--epochs", 2, "--units", 16, "--dropout", 0.2, "--batch-size", 64)
+    answer = command("chaos", "mlp", "--kills", 2, *small, "--json", "True")
+    assert answer.code == 0, answer.text
+    result = json.loads(answer.out.splitlines()[-1])
     assert result["identical"]
     assert len(result["events"]) == 2
     assert result["steps_lost"] <= 2 * 2 * result["save_every_steps"]
-    assert "IDENTICAL" in err
+    assert "IDENTICAL" in answer.err
     seen(f"{', '.join(e['kind'] for e in result['events'])}: same bits")
 
 

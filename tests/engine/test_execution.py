@@ -486,7 +486,7 @@ def test_few_slow_steps_are_worth_a_choice(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "enough"),
-    [("_ALL_ARITHMETIC", 0.0), pytest.param(None, 1e9, marks=pytest.mark.slow)],
+    [("_ALL_ARITHMETIC", 0.0), (None, 1e9)],
 )
 def test_of_a_slow_step_the_parts_are_tried_first(name, enough, monkeypatch):
     monkeypatch.setattr(trials, "_MUCH_ARITHMETIC", 0.0)

@@ -6,10 +6,19 @@ from kerascale.cli import main
 
 
 class Answer(NamedTuple):
-    """What a command said, in one line, and its exit code."""
+    """What a command said, and its exit code.
+
+    Args:
+        code: The exit code.
+        text: All that it printed, in one line.
+        out: Its standard output.
+        err: Its standard error.
+    """
 
     code: int
     text: str
+    out: str
+    err: str
 
 
 class Command:
@@ -35,7 +44,7 @@ class Command:
             code = stop.code
         out, err = self._capfd.readouterr()
         assert "Traceback" not in err
-        return Answer(code, " ".join((out + err).split()))
+        return Answer(code, " ".join((out + err).split()), out, err)
 
     def refused(self, *arguments, leaves=()):
         """What a command said that must be refused, and must leave no run folder.

@@ -15,6 +15,21 @@ from helpers.forks import Forked
 # The socket of the process that is forked, and the file.
 FORKS, WORKER = "KERASCALE_TEST_FORKS", "KERASCALE_TEST_WORKER_FILE"
 
+
+def stand_in(patch, forks, module, name):
+    """Has a fork run the file that a module starts as a process.
+
+    Args:
+        patch: A `pytest.MonkeyPatch`.
+        forks: The `Forks`.
+        module: Has the file's path.
+        name: Of that attribute.
+    """
+    patch.setenv(FORKS, str(forks.path))
+    patch.setenv(WORKER, str(getattr(module, name)))
+    patch.setattr(module, name, pathlib.Path(__file__))
+
+
 if __name__ == "__main__":
     process = Forked(
         os.environ[FORKS],

@@ -101,7 +101,10 @@ class Forked:
 
     def wait(self, timeout=None):
         if self.returncode is None:
-            self._socket.settimeout(timeout)
+            # It is readable too when the other end is closed.
+            if not select.select([self._socket], [], [], timeout)[0]:
+                self.kill()
+                raise TimeoutError(f"expected it to end within {timeout} s")
             self.returncode = int(self._answers.readline())
             self._answers.close()
             self._socket.close()
@@ -124,15 +127,23 @@ class Forked:
         return self.wait()
 
 
+def collect_rarely():
+    """What is imported stays: it need not be looked through again and again.
+
+    With a garbage collector that looks rarely, tracing takes a tenth less time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
 def _main(path, ready, *imports):
     for name in imports:
         if name.startswith("-"):
             sys.modules[name[1:]] = None
         else:
             __import__(name)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    collect_rarely()
     command = _serve(path, ready)
     if command is not None:  # Here is the process of a command.
         command.run()

@@ -1,7 +1,5 @@
 """The process that tries an export is a fork: it need not import TensorFlow."""
 
-import pathlib
-
 import pytest
 
 from helpers import forked_worker
@@ -22,7 +20,5 @@ def tensorflow_forks(tmp_path_factory):
 def forked_loaders(tensorflow_forks):
     """What exports from this process is tried by a fork, from now on."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(forked_worker.FORKS, str(tensorflow_forks.path))
-        patch.setenv(forked_worker.WORKER, str(gate._SCRIPT))
-        patch.setattr(gate, "_SCRIPT", pathlib.Path(forked_worker.__file__))
+        forked_worker.stand_in(patch, tensorflow_forks, gate, "_SCRIPT")
         yield

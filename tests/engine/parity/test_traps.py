@@ -40,7 +40,7 @@ class Trap:
 
 TRAPS = [
     Trap("sgd", "the build from element_spec in build.py", "workers:2"),
-    Trap("steps_per_execution", "the loop of step_functions.py", slow=True),
+    Trap("steps_per_execution", "the loop of executor.py", slow=True),
     Trap("jit_compile", "_jit of step.py"),
     Trap("clipnorm", "the reduction before clipping in step.py", slow=True),
     Trap("global_clipnorm", "the reduction before clipping in step.py"),
