@@ -24,7 +24,7 @@ RECIPE = pathlib.Path(__file__).with_name("killed.py")
 
 # Dropout, batch statistics, augmentation, AdamW and a cosine: all that has a state.
 FIELDS = (
-    "--residual True --filters 4 --dense-units 16 --optimizer adamw --schedule cosine"
+    "--filters 4 --optimizer adamw --schedule cosine"
     " --augment-shift 0.1 --batch-size 64 --epochs 3 --execution fixed"
 ).split()
 STEPS = 18  # Batches of 64 in an epoch of 1,145 examples.

@@ -36,17 +36,21 @@ _EPOCH = "disk full at an epoch's end, room again in the next"
 )
 def test_full_disk_and_training_goes_on(train, undisturbed, disk, seen):
     run = disk / "run"
-    in_epoch = "step:4:fill,step:13:free"
-    over_its_end = f"step:{STEPS + 4}:fill,step:{2 * STEPS + 4}:free"
+    over_its_end = f"step:{STEPS - 4}:fill,step:{STEPS + 4}:free"
+    in_epoch = f"step:{2 * STEPS + 4}:fill,step:{2 * STEPS + 13}:free"
     finished = train(
         run,
         *EVERY,
-        events=f"{in_epoch},{over_its_end}",
+        events=f"{over_its_end},{in_epoch}",
         KERASCALE_TEST_FILLER=str(disk / "filler"),
     )
     assert finished.returncode == 0, finished.stderr
-    in_epoch, at_its_end = finished.stderr.split("free at ")[:2]
-    # The first time.
+    at_its_end, in_epoch = finished.stderr.split("free at ")[:2]
+    # The first time: whichever file is the first to meet it.
+    one = r"expected to write (?!the checkpoint)\S+ Received: errno 28"
+    assert len(re.findall(one, " ".join(at_its_end.split()))) == 1
+    assert len(re.findall(one, finished.text)) == 1
+    # The second time.
     for words in (
         "SAVE FAILED",
         "errno 28",
@@ -55,10 +59,6 @@ def test_full_disk_and_training_goes_on(train, undisturbed, disk, seen):
         assert words in " ".join(in_epoch.split())
     failed = in_epoch.count("SAVE FAILED")
     seen(f"{failed} saves failed and told, same bits", _SAVES)
-    # The second time: whichever file is the first to meet it.
-    one = r"expected to write (?!the checkpoint)\S+ Received: errno 28"
-    assert len(re.findall(one, " ".join(at_its_end.split()))) == 1
-    assert len(re.findall(one, finished.text)) == 1
     assert "Until then it is kept in memory. Training goes on" in finished.text
     assert finished.text.count("all records and weights that waited are written") == 1
     assert_same(run, undisturbed)
