@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.datasets.source import Source
 from kerascale.errors import RefusedError
 
@@ -60,7 +61,7 @@ class Stream:
         return dataclasses.replace(self, batches=kept.repeat(times)), once
 
     def example_batch(self) -> Any:
-        specs = tf.nest.flatten(self.batches.element_spec)
+        specs = nests.flat(self.batches.element_spec)
         shapes = [[self.batch_size, *spec.shape[1:]] for spec in specs]
         if any(None in shape for shape in shapes):
             return None

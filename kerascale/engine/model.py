@@ -52,16 +52,20 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         """Whether the train step is the engine's, and none of a user's own."""
         return type(self).train_step is Engine.train_step
 
+    @property
+    def has_default_metrics(self) -> bool:
+        """Whether logs are computed by Keras, and by nothing of a user's own."""
+        return type(self).compute_metrics is keras.Model.compute_metrics
+
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
-            custom = not self.has_default_train_step
-            self.train_function = step_functions.train(self, custom)
+            self.train_function = step_functions.train(self)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
-            custom = type(self).test_step is not Engine.test_step
-            self.test_function = step_functions.test(self, custom)
+            is_default = type(self).test_step is Engine.test_step
+            self.test_function = step_functions.test(self, is_default)
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
@@ -136,6 +140,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             shuffle=shuffle,
             class_weight=class_weight,
         )
+        steps_per_epoch = fit_arguments.limited(steps_per_epoch, data)
         batch_checks.check_steps(
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
         )
@@ -152,6 +157,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 steps=validation_steps,
                 shuffle=False,
             )
+            validation_steps = fit_arguments.limited(validation_steps, validation_data)
             batch_checks.check_steps(
                 "validation_steps", validation_steps, validation_data.num_batches
             )
@@ -169,7 +175,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             callbacks = fit_arguments.ResumingCallbacks(
                 callbacks,
                 skip=skip,
-                steps_per_execution=self.steps_per_execution,
+                steps_per_execution=mode_of_model.read(self).steps,
                 add_history=True,
                 add_progbar=verbose != 0,
                 verbose=verbose,
@@ -178,17 +184,18 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 model=self,
             )
         try:
-            return super().fit(
-                data,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_data=validation_data,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                validation_freq=validation_freq,
-            )
+            with mode_of_model.applied(self):
+                return super().fit(
+                    data,
+                    epochs=epochs,
+                    verbose=verbose,
+                    callbacks=callbacks,
+                    validation_data=validation_data,
+                    initial_epoch=initial_epoch,
+                    steps_per_epoch=steps_per_epoch,
+                    validation_steps=validation_steps,
+                    validation_freq=validation_freq,
+                )
         finally:
             step_functions.release(self)
             kept_programs.keep()
@@ -216,6 +223,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 steps=steps,
                 shuffle=False,
             )
+            steps = fit_arguments.limited(steps, x)
             batch_checks.check_steps("steps", steps, x.num_batches)
             y = sample_weight = batch_size = None
         return super().evaluate(

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.datasets import nests
+
 
 def local_ids(strategy: tf.distribute.Strategy) -> list[int]:
     """The numbers, over all workers, of the replicas that this process has."""
@@ -49,7 +51,7 @@ def per_replica(
     Args:
         strategy: Not TensorFlow's default one.
         ids: What `local_ids` gives.
-        values: Nests of tensors, one for each of `ids`.
+        values: Nests of tensors or None, one for each of `ids`.
     """
 
     def leaf(*parts: tf.Tensor) -> Any:
@@ -57,7 +59,7 @@ def per_replica(
             lambda context: parts[ids.index(int(context.replica_id_in_sync_group))]
         )
 
-    return tf.nest.map_structure(leaf, *values)
+    return nests.map_present(leaf, *values)
 
 
 def first(strategy: tf.distribute.Strategy, value: Any) -> Any:

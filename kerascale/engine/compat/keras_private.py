@@ -19,6 +19,8 @@ from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 
+from kerascale.datasets import nests
+
 # `fit` takes an instance of it as it is: "Allow passing a custom data adapter".
 DataAdapter = data_adapters.data_adapter.DataAdapter
 
@@ -140,7 +142,7 @@ def as_single_steps_see(model: keras.Model, batch: Any) -> Any:
     """
     if not loss_metrics(model):
         return batch
-    return tf.nest.map_structure(
+    return nests.map_present(
         lambda t: tf.raw_ops.PlaceholderWithDefault(
             input=t, shape=[None, *t.shape[1:]]
         ),

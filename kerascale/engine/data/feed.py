@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import resident
+from kerascale.datasets import nests, resident
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
@@ -124,8 +124,7 @@ class _Steps(tf.distribute.DistributedDataset):
         skip, self._skip = self._skip, 0
         feed = self._feed
         return StepIterator(
-            # A dataset of a user's own begins here, where its seeds are counted.
-            iter(feed.dataset) if feed.batches is None else lambda: feed.dataset,
+            (lambda: feed.dataset) if feed.begins_when_read else iter(feed.dataset),
             feed.steps,
             feed.num_batches,
             skip,
@@ -153,6 +152,7 @@ class Feed(keras_private.DataAdapter):
         skip: Steps of the first epoch that were done before.
         batches: What computes the elements from their place, where there is one
             replica; or None.
+        adapter: Keras' own, of an object that is told of epochs (`PyDataset`); or None.
     """
 
     def __init__(
@@ -164,8 +164,10 @@ class Feed(keras_private.DataAdapter):
         set_epoch: SetEpoch | None = None,
         skip: int = 0,
         batches: Batches | None = None,
+        adapter: keras_private.DataAdapter | None = None,
     ) -> None:
         self._dataset = dataset
+        self._adapter = adapter
         self.batches = batches
         self.batch_spec = element_spec
         self.set_epoch = set_epoch
@@ -180,6 +182,23 @@ class Feed(keras_private.DataAdapter):
 
     def get_tf_dataset(self) -> Any:
         return _Steps(self)
+
+    @property
+    def begins_when_read(self) -> bool:
+        """Whether nothing is read of an epoch before its first step.
+
+        A dataset of a user's own begins when an iterator is made, where its seeds are
+        counted. What is told of epochs must have been told of the last one's end.
+        """
+        return self.batches is not None or self._adapter is not None
+
+    def on_epoch_begin(self) -> None:
+        if self._adapter is not None:
+            self._adapter.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        if self._adapter is not None:
+            self._adapter.on_epoch_end()
 
     @property
     def num_batches(self) -> int | None:
@@ -206,6 +225,7 @@ def from_dataset(
     num_batches: int | None = None,
     skip: int = 0,
     local: bool = False,
+    adapter: keras_private.DataAdapter | None = None,
 ) -> Feed:
     """A feed out of a dataset of global batches.
 
@@ -218,6 +238,7 @@ def from_dataset(
         num_batches: Where the dataset itself does not know; or None.
         skip: Batches of the first epoch that are read and dropped.
         local: Whether each process takes whole batches, cut for its own replicas.
+        adapter: See `Feed`.
     """
     cardinality = int(dataset.cardinality())
     if cardinality >= 0:
@@ -249,7 +270,7 @@ def from_dataset(
             deterministic=True,
         )
         dataset = dataset.prefetch(2)
-    return Feed(dataset, spec, num_batches, steps, set_epoch, skip)
+    return Feed(dataset, spec, num_batches, steps, set_epoch, skip, adapter=adapter)
 
 
 def from_batches(
@@ -294,7 +315,8 @@ def from_arrays(
     """A feed out of arrays in memory, in an order of ours.
 
     Args:
-        arrays: (x,), (x, y) or (x, y, sample_weight): nests of arrays.
+        arrays: (x,), (x, y) or (x, y, sample_weight): nests of arrays, or of None
+            where a member is absent.
         strategy: That of the model.
         batch_size: Rows of a global batch.
         shuffle: Whether each epoch has an order of its own.
@@ -302,15 +324,17 @@ def from_arrays(
         steps: `steps_per_epoch`; or None.
     """
     with tf.device("CPU"):
-        tensors = tf.nest.map_structure(_tensor, arrays)
-    num_examples = tf.nest.flatten(tensors)[0].shape[0]
+        # A list would be taken for a tensor by tf.data: Keras makes tuples of them.
+        arrays = keras.tree.lists_to_tuples(arrays)
+        tensors = nests.map_present(_tensor, arrays)
+    num_examples = nests.flat(tensors)[0].shape[0]
     gather = FromArrays(tensors)
     batches = Batches(gather, num_examples, batch_size, seed=seed, shuffle=shuffle)
     return from_batches(batches, strategy, steps=steps)
 
 
 def _batch_size(spec: Any) -> int | None:
-    shape = tf.nest.flatten(spec)[0].shape
+    shape = nests.flat(spec)[0].shape
     return shape[0] if shape.rank else None
 
 

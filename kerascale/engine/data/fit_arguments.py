@@ -41,6 +41,12 @@ def training_feed(
     """
     distributed = replicas.is_distributed(strategy)
     num_replicas = strategy.num_replicas_in_sync
+    if isinstance(shuffle, str):
+        raise RefusedError(
+            f"shuffle: expected True or False. Received: {shuffle!r}, which would "
+            "shuffle within batches that stay as they are. Shuffle the arrays, or pass "
+            "a tf.data.Dataset."
+        )
     if isinstance(x, keras_private.DataAdapter):
         return x
     source = as_source(x)
@@ -102,6 +108,7 @@ def training_feed(
         strategy,
         steps=steps,
         num_batches=adapter.num_batches,
+        adapter=_told_of_epochs(x, adapter),
     )
 
 
@@ -118,7 +125,22 @@ def prediction_feed(
         steps=steps,
         num_batches=adapter.num_batches,
         local=True,
+        adapter=_told_of_epochs(x, adapter),
     )
+
+
+def limited(steps: int | None, data: Any) -> int | None:
+    """`steps` of an epoch of the data, within `keras.config.max_steps_per_epoch`."""
+    most = keras.config.max_steps_per_epoch()
+    if most is None or (steps or data.num_batches or most) <= most:
+        return steps
+    if isinstance(data, feed.Feed):
+        data.steps = most
+    return most
+
+
+def _told_of_epochs(x: Any, adapter: Any) -> Any:
+    return adapter if isinstance(x, keras.utils.PyDataset) else None
 
 
 def with_epoch(callbacks: Any, data: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.engine.data import shard
 from kerascale.errors import RefusedError
 
@@ -26,7 +27,7 @@ def cut(
         An item for each of `ids`: (data, where). Rows that fill up are the batch's
         last one; `where` is what `shard.of` takes.
     """
-    size = _num_rows(tf.nest.flatten(batch)[0])
+    size = _num_rows(nests.flat(batch)[0])
     items = []
     for replica in ids:
         offset, count = shard.bounds(size, replica, num_replicas)
@@ -37,7 +38,7 @@ def cut(
             where.append(tf.constant(1, tf.int64))
             numbers = tf.range(static, dtype=tf.int64)
             take = _Filled(tf.minimum(offset + numbers, size - 1))
-        items.append((tf.nest.map_structure(take, batch), tf.stack(where)))
+        items.append((nests.map_present(take, batch), tf.stack(where)))
     return tuple(items)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
 from kerascale.engine.data import slices
@@ -17,6 +18,7 @@ from kerascale.engine.execution.split_loop import SplitSteps
 from kerascale.engine.execution.step_logs import LOSSES, VOTES, StepLogs, as_scalar
 from kerascale.engine.execution.xla_loop import ProgramSteps
 from kerascale.engine.step import step_loss
+from kerascale.engine.step.own_logs import OwnLogs
 from kerascale.runtime.console import say
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
@@ -29,7 +31,7 @@ class Executor:
     Args:
         model: Compiled.
         step: One step, in cross-replica context.
-        custom: Whether the logs of the step are those of a user's own step.
+        own: Sorts the logs of a step, if they are a user's; None: they are metrics.
         mode: How steps should be executed where batches are computed from their
             place: as one program, or each one split; None: in a loop.
         is_trial: Whether it is only tried, so that less is said.
@@ -39,7 +41,7 @@ class Executor:
         self,
         model: keras.Model,
         step: Step,
-        custom: bool,
+        own: OwnLogs | None,
         mode: Mode | None = None,
         is_trial: bool = False,
     ) -> None:
@@ -47,12 +49,12 @@ class Executor:
         self.strategy = model.distribute_strategy
         self.num_replicas = self.strategy.num_replicas_in_sync
         self.step = step
-        self.custom = custom
+        self.own = own
         # None: elements are plain batches.
         self.ids: list[int] | None = None
         if replicas.is_distributed(self.strategy):
             self.ids = replicas.local_ids(self.strategy)
-        self.logs = StepLogs(model, custom)
+        self.logs = StepLogs(model, own)
         self._last_batch: tuple[Batches, Callable] | None = None
         # The loss of each step of the last execution, where they are known.
         self.losses: tf.Tensor | None = None
@@ -90,8 +92,8 @@ class Executor:
         return logs
 
     def _execute(self, iterator: Any) -> dict[str, Any]:
-        if self.custom and self.num_replicas > 1:
-            self.logs.names()  # Outside of the graph: it is a message to all workers.
+        if self.own is not None and self.num_replicas > 1:
+            _ = self.own.metric_names  # Outside of the graph: it is a message to all.
         self.losses = None
         if self._compiled is not None and isinstance(iterator, StepIterator):
             logs = self._compiled(iterator)
@@ -180,7 +182,8 @@ class Executor:
             batch = next(iter(iterator))
             if self.ids is not None:
                 batch = keras.utils.pack_x_y_sample_weight(*batch)
-                batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+                batch = keras.tree.lists_to_tuples(batch)
+                batch = nests.map_present(tf.convert_to_tensor, batch)
                 batch = slices.cut(batch, self.ids, self.num_replicas)
             return "_on_batch", batch
         steps = iterator.take(self.model.steps_per_execution)

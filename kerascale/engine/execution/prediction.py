@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.engine.collectives import replicas
 from kerascale.engine.data import slices
 
@@ -49,5 +50,5 @@ def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
 def cut(model: keras.Model, x: Any) -> Any:
     """A batch as an element of a local feed."""
     count = len(replicas.local_ids(model.distribute_strategy))
-    batch = (tf.nest.map_structure(tf.convert_to_tensor, x),)
+    batch = (nests.map_present(tf.convert_to_tensor, keras.tree.lists_to_tuples(x)),)
     return slices.cut(batch, range(count), count)

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.engine.data.feed import StepIterator
 from kerascale.engine.execution import kept_programs, split
 from kerascale.engine.execution.compiled_loop import CompiledSteps
@@ -53,7 +54,7 @@ class SplitSteps(CompiledSteps):
         kept_programs.stable_names()
 
         def run(batch: Any) -> dict[str, Any]:
-            for tensor in tf.nest.flatten(batch):
+            for tensor in nests.flat(batch):
                 tensor.set_shape([size, *tensor.shape[1:]])
             step(batch)
             return {}

@@ -39,7 +39,7 @@ class ProgramSteps(CompiledSteps):
     def __init__(self, execution: Any, max_steps: int) -> None:
         super().__init__(execution)
         self._max_steps = max_steps
-        self._plain = TrainStep(self.model, execution.custom)
+        self._plain = TrainStep(self.model, execution.own)
         self._plain.jit_compile = False  # The whole is compiled.
         self._chunk = Chunk(
             self._step,

@@ -116,7 +116,7 @@ def only_if_counted(model: keras.Model) -> Iterator[None]:
 
 
 def _symbol(spec: Any) -> Any:
-    if spec is None:
+    if not hasattr(spec, "shape"):  # A member that is absent.
         return None
     return keras.KerasTensor(
         tuple(spec.shape),

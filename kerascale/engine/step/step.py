@@ -12,6 +12,7 @@ from kerascale.engine.collectives import all_reduce, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.step import build, optimizer_view, step_loss
+from kerascale.engine.step.own_logs import OwnLogs
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
 Item = tuple[Any, tf.Tensor | None]
@@ -23,10 +24,11 @@ class TrainStep:
     Args:
         model: Its `train_step` computes losses and gradients and hands them to its
             optimizer once.
-        custom: Whether that `train_step` is a user's own.
+        own: Sorts the logs that it returns, if they are a user's; None: they are
+            metrics.
     """
 
-    def __init__(self, model: keras.Model, custom: bool) -> None:
+    def __init__(self, model: keras.Model, own: OwnLogs | None = None) -> None:
         self.model = model
         self.strategy = model.distribute_strategy
         self.replicas = self.strategy.num_replicas_in_sync
@@ -41,9 +43,11 @@ class TrainStep:
         # On one replica a step of the user's own may do as it likes, and parts of an
         # optimizer may accumulate.
         several = isinstance(self.optimizer, keras.optimizers.MultiOptimizer)
+        custom = not model.has_default_train_step
         self.free = (
             (custom or several) and self.replicas == 1 and not self.micro_batches
         )
+        self._own = own
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
         if self.optimizer is not None:
@@ -82,7 +86,10 @@ class TrainStep:
         data, where = item
         here = shard.of(where, self.replicas)
         with shard.at(here), build.only_if_counted(self.model):
-            return self.model.train_step(data)
+            return self._logs(self.model.train_step(data))
+
+    def _logs(self, logs: Any) -> Any:
+        return logs if self._own is None else self._own.kept(logs)
 
     # ---------------------------------------------------- without accumulation
 
@@ -158,7 +165,7 @@ class TrainStep:
             optimizer_view.recording(recorder),
             build.only_if_counted(self.model),
         ):
-            logs = self.model.train_step(data)
+            logs = self._logs(self.model.train_step(data))
         if recorder.gradients is None:
             self._variables = []
             return [], logs
