@@ -140,10 +140,10 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             shuffle=shuffle,
             class_weight=class_weight,
         )
-        steps_per_epoch = fit_arguments.limited(steps_per_epoch, data)
         batch_checks.check_steps(
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
         )
+        steps_per_epoch = fit_arguments.limited(steps_per_epoch, data)
         if validation_data is not None:
             val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
                 validation_data
@@ -157,11 +157,10 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 steps=validation_steps,
                 shuffle=False,
             )
-            validation_steps = fit_arguments.limited(validation_steps, validation_data)
             batch_checks.check_steps(
                 "validation_steps", validation_steps, validation_data.num_batches
             )
-        callbacks = fit_arguments.with_epoch(callbacks, data)
+            validation_steps = fit_arguments.limited(validation_steps, validation_data)
         autotune.before_fit(
             self,
             getattr(data, "batches", None),
@@ -171,20 +170,23 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         )
         kept_programs.keep()  # Of a trial.
         skip = getattr(data, "skip", 0)
-        if skip:
-            callbacks = fit_arguments.ResumingCallbacks(
-                callbacks,
-                skip=skip,
-                steps_per_execution=mode_of_model.read(self).steps,
-                add_history=True,
-                add_progbar=verbose != 0,
-                verbose=verbose,
-                epochs=epochs,
-                steps=data.num_batches,
-                model=self,
-            )
         try:
-            with mode_of_model.applied(self):
+            with (
+                fit_arguments.with_epoch(callbacks, data) as callbacks,
+                mode_of_model.applied(self, steps_per_epoch),
+            ):
+                if skip:
+                    callbacks = fit_arguments.ResumingCallbacks(
+                        fit_arguments.as_list(callbacks),
+                        skip=skip,
+                        steps_per_execution=self.steps_per_execution,
+                        add_history=True,
+                        add_progbar=verbose != 0,
+                        verbose=verbose,
+                        epochs=epochs,
+                        steps=data.num_batches,
+                        model=self,
+                    )
                 return super().fit(
                     data,
                     epochs=epochs,
@@ -223,8 +225,8 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 steps=steps,
                 shuffle=False,
             )
-            steps = fit_arguments.limited(steps, x)
             batch_checks.check_steps("steps", steps, x.num_batches)
+            steps = fit_arguments.limited(steps, x)
             y = sample_weight = batch_size = None
         return super().evaluate(
             x,
@@ -352,4 +354,6 @@ def scale(
     keras_private.adopt_class(model, Engine, behind=True)
     build.set_batch_statistics(model, batch_statistics)
     model.execution = execution
+    # Those that Keras has made before are no longer the model's.
+    model.train_function = model.test_function = model.predict_function = None
     return model

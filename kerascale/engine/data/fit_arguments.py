@@ -1,6 +1,8 @@
 """The data arguments of `fit`, `evaluate` and `predict`, as a feed."""
 
+import contextlib
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -143,15 +145,23 @@ def _told_of_epochs(x: Any, adapter: Any) -> Any:
     return adapter if isinstance(x, keras.utils.PyDataset) else None
 
 
-def with_epoch(callbacks: Any, data: Any) -> Any:
-    """Callbacks, with the one that tells the feed its epoch."""
+@contextlib.contextmanager
+def with_epoch(callbacks: Any, data: Any) -> Iterator[Any]:
+    """Callbacks, with the one that tells the feed its epoch.
+
+    A `CallbackList` of the user's has it for the duration of a `fit`.
+    """
     set_epoch = getattr(data, "set_epoch", None)
     if set_epoch is None:
-        return callbacks
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(set_epoch)
-        return callbacks
-    return [set_epoch, *as_list(callbacks)]
+        yield callbacks
+    elif isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks.insert(0, set_epoch)
+        try:
+            yield callbacks
+        finally:
+            callbacks.callbacks.remove(set_epoch)
+    else:
+        yield [set_epoch, *as_list(callbacks)]
 
 
 def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:

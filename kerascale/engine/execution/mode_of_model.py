@@ -45,16 +45,25 @@ def kind(model: keras.Model) -> Kind:
 
 
 @contextlib.contextmanager
-def applied(model: keras.Model) -> Iterator[None]:
+def applied(model: keras.Model, steps_per_epoch: int | None) -> Iterator[None]:
     """Within it `steps_per_execution` is that of the mode; after it, the user's.
 
     Keras' `predict` would make a graph of so many steps, and a user's own loop would
     be told of fewer batches.
+
+    Args:
+        model: Compiled.
+        steps_per_epoch: What `fit` was asked for; or None. Keras counts whole
+            executions of such an epoch, and would begin the data anew too early: the
+            steps of an execution divide it.
     """
     before = model.steps_per_execution
     mode = written(model)
     if mode is not None:
-        model.steps_per_execution = mode.steps
+        steps = mode.steps
+        if steps_per_epoch:
+            steps = max(d for d in range(1, steps + 1) if steps_per_epoch % d == 0)
+        model.steps_per_execution = steps
     try:
         yield
     finally:
