@@ -35,6 +35,7 @@ _PUBLIC: dict[str, str | None] = {
     "load_recipe": "kerascale.config.recipes",
     "load_run": "kerascale.runs.run",
     "models": None,
+    "ops": None,
     "optimizers": None,
     "recipe_names": "kerascale.config.recipes",
     "scale": "kerascale.engine.model",

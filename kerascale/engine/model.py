@@ -33,6 +33,9 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
     # How `fit` executes steps where `compile` was not told `steps_per_execution`:
     # `auto` by what is fastest here, `fixed` one by one, `one_program` by XLA.
     execution: Execution = "auto"
+    # Whether it is shown, before the first step on several replicas, that slices of a
+    # batch are the batch: `first_step`, or `never`.
+    check: Literal["first_step", "never"] = "first_step"
 
     # -------------------------------------------------------------- all replicas
 
@@ -310,6 +313,7 @@ def scale(
     *,
     batch_statistics: Literal["global", "replica"] = "global",
     execution: Execution = "auto",
+    check: Literal["first_step", "never"] = "first_step",
 ) -> keras.Model:
     """Gives the step engine to any Keras model, in place.
 
@@ -327,12 +331,16 @@ def scale(
             here, measured first; `fixed`: one by one; `loop`: many in one call;
             `one_program`: many as one program of XLA; `split`: many in one call, each
             with a program of XLA for every core.
+        check: `first_step`: before the first step on several replicas it is shown, on
+            a few rows of the data, that slices of a batch are the batch as a whole;
+            `never`: it is believed.
 
     Returns:
         The same object.
 
     Raises:
-        RefusedError: If `model` is not a `keras.Model`.
+        RefusedError: If `model` is not a `keras.Model`, or an argument is none of
+            those.
 
     Example:
 
@@ -350,10 +358,14 @@ def scale(
             'batch_statistics: expected "global" or "replica". '
             f"Received: {batch_statistics!r}."
         )
+    if check not in ("first_step", "never"):
+        raise RefusedError(
+            f'check: expected "first_step" or "never". Received: {check!r}.'
+        )
     # Behind the class's own methods: a user's train_step stays the user's.
     keras_private.adopt_class(model, Engine, behind=True)
     build.set_batch_statistics(model, batch_statistics)
-    model.execution = execution
+    model.execution, model.check = execution, check
     # Those that Keras has made before are no longer the model's.
     model.train_function = model.test_function = model.predict_function = None
     return model

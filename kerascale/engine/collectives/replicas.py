@@ -27,6 +27,11 @@ def is_distributed(strategy: tf.distribute.Strategy) -> bool:
         return strategy is not tf.distribute.get_strategy()
 
 
+def is_spread(variable: tf.Variable) -> bool:
+    """Whether a variable has a value for each replica."""
+    return isinstance(variable, tf.distribute.DistributedValues)
+
+
 def num_workers(strategy: tf.distribute.Strategy) -> int:
     """Processes that take part."""
     return strategy.num_replicas_in_sync // len(local_ids(strategy))

@@ -189,6 +189,21 @@ def wrap_losses(model: keras.Model, wrap: Callable[[Any], Any]) -> None:
         ]
 
 
+def all_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
+    """All metrics, those within the compiled ones too."""
+    found = []
+    for metric in model.metrics:
+        found += [metric, *getattr(metric, "metrics", ())]
+    return list({id(metric): metric for metric in found}.values())
+
+
+def flat_losses(model: keras.Model) -> list[Any]:
+    """What stands in the place of each compiled loss."""
+    compiled = model._compile_loss
+    entries = compiled._flat_losses if compiled is not None else None
+    return [entry.loss for entry in entries or () if entry.loss is not None]
+
+
 def update_compiled_metrics(
     model: keras.Model, y: Any, y_pred: Any, sample_weight: Any
 ) -> None:
@@ -513,7 +528,8 @@ def _replace(optimizer: Any, old: keras.Variable, **kind: str) -> keras.Variable
             old.numpy(), dtype=old.dtype, trainable=False, name=old.name, **kind
         )
     new._path = old.path
-    optimizer._variables[[v is old for v in optimizer._variables].index(True)] = new
+    # A list that TensorFlow tracks cannot be saved once a member was replaced.
+    optimizer._variables = [new if v is old else v for v in optimizer._variables]
     return new
 
 

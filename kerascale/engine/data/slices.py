@@ -42,6 +42,23 @@ def cut(
     return tuple(items)
 
 
+def joined(items: Sequence[tuple[Any, tf.Tensor]]) -> Any:
+    """The rows of all slices of this process that count, as one batch."""
+
+    def rows(data: Any, where: tf.Tensor) -> Any:
+        take = _Rows(tf.constant(0, tf.int64), where[2])
+        return nests.map_present(take, data)
+
+    parts = [rows(data, where) for data, where in items if int(where[2])]
+
+    def join(*tensors: Any) -> Any:
+        if isinstance(tensors[0], tf.SparseTensor):
+            return tf.sparse.concat(0, tensors, expand_nonconcat_dims=True)
+        return tf.concat(tensors, 0)
+
+    return nests.map_present(join, *parts)
+
+
 def static_rows(strategy: tf.distribute.Strategy, batch_size: int | None) -> int | None:
     """Rows of every slice where shapes must be static; else None.
 

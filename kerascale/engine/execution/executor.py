@@ -17,8 +17,10 @@ from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.execution.split_loop import SplitSteps
 from kerascale.engine.execution.step_logs import LOSSES, VOTES, StepLogs, as_scalar
 from kerascale.engine.execution.xla_loop import ProgramSteps
+from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import step_loss
 from kerascale.engine.step.own_logs import OwnLogs
+from kerascale.engine.step.step import TrainStep
 from kerascale.runtime.console import say
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
@@ -35,6 +37,7 @@ class Executor:
         mode: How steps should be executed where batches are computed from their
             place: as one program, or each one split; None: in a loop.
         is_trial: Whether it is only tried, so that less is said.
+        kind: What is shown of it before the first step on replicas; None: nothing.
     """
 
     def __init__(
@@ -44,8 +47,11 @@ class Executor:
         own: OwnLogs | None,
         mode: Mode | None = None,
         is_trial: bool = False,
+        kind: parity_check.Kind | None = None,
     ) -> None:
         self.model = model
+        self._kind = kind
+        self.train_step = step if isinstance(step, TrainStep) else None
         self.strategy = model.distribute_strategy
         self.num_replicas = self.strategy.num_replicas_in_sync
         self.step = step
@@ -95,11 +101,14 @@ class Executor:
         if self.own is not None and self.num_replicas > 1:
             _ = self.own.metric_names  # Outside of the graph: it is a message to all.
         self.losses = None
+        first = self._checked(iterator)
         if self._compiled is not None and isinstance(iterator, StepIterator):
             logs = self._compiled(iterator)
             if logs is not None:
                 return self._for_keras(logs)
         function, *arguments = self._next_call(iterator)
+        if function not in ("_on_batch", None) and self.num_replicas > 1:
+            arguments.append(first)
         if function is None:  # Steps that were done before: Keras asks for names.
             return dict.fromkeys(self.logs.names(), 0.0)
         try:
@@ -118,6 +127,34 @@ class Executor:
             if int(num_steps) == 0:
                 raise StopIteration
         return self._for_keras(logs)
+
+    def _checked(self, iterator: Any) -> tf.experimental.Optional | None:
+        """Shows on a first batch that slices are the batch, if that is to be shown.
+
+        Returns:
+            The batch that was read of the iterator for that; or none.
+        """
+        if self.num_replicas == 1 or not self._kind:
+            return None
+        is_fed = isinstance(iterator, StepIterator | tf.data.Iterator)
+        if not parity_check.is_due(self.model, self._kind):
+            return self._none_of(iterator) if is_fed else None
+        if not is_fed:
+            return None
+        elements = getattr(iterator, "iterator", iterator)
+        first = elements.get_next_as_optional()
+        if first.has_value():
+            parity_check.check(
+                self.model,
+                self._kind,
+                slices.joined(first.get_value()),
+                self.train_step,
+            )
+        return first
+
+    def _none_of(self, iterator: Any) -> tf.experimental.Optional:
+        elements = getattr(iterator, "iterator", iterator)
+        return tf.experimental.Optional.empty(elements.element_spec)
 
     def _for_keras(self, logs: dict[str, Any]) -> dict[str, Any]:
         """The logs, without what is not for Keras."""
@@ -184,6 +221,8 @@ class Executor:
                 batch = keras.utils.pack_x_y_sample_weight(*batch)
                 batch = keras.tree.lists_to_tuples(batch)
                 batch = nests.map_present(tf.convert_to_tensor, batch)
+                if self._kind and parity_check.is_due(self.model, self._kind):
+                    parity_check.check(self.model, self._kind, batch, self.train_step)
                 batch = slices.cut(batch, self.ids, self.num_replicas)
             return "_on_batch", batch
         steps = iterator.take(self.model.steps_per_execution)
@@ -218,13 +257,18 @@ class Executor:
     def _one(self, batch: Any) -> dict[str, Any]:
         return self.logs.of_one(lambda: self.logs.carried(self._run(batch)))
 
-    def _one_of(self, iterator: tf.data.Iterator) -> dict[str, Any]:
-        return self._one(iterator.get_next())
+    def _one_of(
+        self,
+        iterator: tf.data.Iterator,
+        first: tf.experimental.Optional | None = None,
+    ) -> dict[str, Any]:
+        return self._one(_next(iterator, first, True))
 
     def in_a_loop(
         self,
         iterator: tf.data.Iterator,
         steps: tf.Tensor,
+        first: tf.experimental.Optional | None = None,
         run: Callable[[Any], Any] | None = None,
     ) -> dict[str, Any]:
         """The graph of so many steps, one after the other.
@@ -232,6 +276,7 @@ class Executor:
         Args:
             iterator: Of the feed.
             steps: int64 scalar.
+            first: The batch that was read of it before; or none.
             run: Runs one on a batch, and returns its logs; None: as they are.
         """
         run = run or self._run
@@ -239,7 +284,7 @@ class Executor:
 
         def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             with step_loss.collecting() as box:
-                new = self.logs.carried(run(iterator.get_next()))
+                new = self.logs.carried(run(_next(iterator, first, i == 0)))
             if box:
                 nonlocal has_losses
                 has_losses = True
@@ -258,7 +303,11 @@ class Executor:
         )
         return self.logs.of(logs, losses.stack() if has_losses else None)
 
-    def _unknown(self, iterator: tf.data.Iterator) -> tuple[dict[str, Any], tf.Tensor]:
+    def _unknown(
+        self,
+        iterator: tf.data.Iterator,
+        first: tf.experimental.Optional | None = None,
+    ) -> tuple[dict[str, Any], tf.Tensor]:
         limit = self.model.steps_per_execution
 
         def body(i: tf.Tensor, batch: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
@@ -275,7 +324,11 @@ class Executor:
             body,
             [
                 tf.constant(0),
-                iterator.get_next_as_optional(),
+                iterator.get_next_as_optional()
+                if first is None
+                else tf.cond(
+                    first.has_value(), lambda: first, iterator.get_next_as_optional
+                ),
                 self._initial(iterator),
             ],
             parallel_iterations=1,
@@ -300,3 +353,18 @@ class Executor:
         """Called where a step is traced."""
         if self.step_graph is None and not tf.executing_eagerly():
             self.step_graph = tf.compat.v1.get_default_graph()
+
+
+def _next(
+    iterator: tf.data.Iterator,
+    first: tf.experimental.Optional | None,
+    is_first: tf.Tensor | bool,
+) -> Any:
+    """The next batch: the one that was read before, or of the iterator."""
+    if first is None:
+        return iterator.get_next()
+    return tf.cond(
+        tf.logical_and(first.has_value(), is_first),
+        first.get_value,
+        iterator.get_next,
+    )

@@ -209,6 +209,7 @@ class SplitStep:
         ]
         with self._rates.given(ahead):
             self._step.view.apply(*map(list, zip(*pairs, strict=True)))
+        self._step.after_update()
         for variable, value in zip(self._metrics, self._added(added), strict=True):
             variable.value.assign_add(value)
         for variable, value in zip(self._seeds, seeds[0], strict=True):

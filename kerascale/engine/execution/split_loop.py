@@ -59,4 +59,4 @@ class SplitSteps(CompiledSteps):
             step(batch)
             return {}
 
-        return self.execution.in_a_loop(iterator, steps, run)
+        return self.execution.in_a_loop(iterator, steps, run=run)

@@ -25,7 +25,7 @@ def train(model: keras.Model) -> Executor:
             "they run in a loop."
         )
     own = _own_logs(model, model.has_default_train_step)
-    return Executor(model, TrainStep(model, own), own, mode)
+    return Executor(model, TrainStep(model, own), own, mode, kind="train")
 
 
 def trial_of(model: keras.Model, mode: Mode) -> Executor:
@@ -101,4 +101,5 @@ def test(model: keras.Model, is_default_step: bool) -> Executor:
             logs = model.test_step(data)
             return logs if own is None else own.kept(logs)
 
-    return Executor(model, lambda item: replicas.run(strategy, one, item), own)
+    step = lambda item: replicas.run(strategy, one, item)  # noqa: E731
+    return Executor(model, step, own, kind="test")

@@ -47,6 +47,9 @@ class TrainStep:
         self.free = (
             (custom or several) and self.replicas == 1 and not self.micro_batches
         )
+        # On several it is reduced and applied where it says so; unset where it was
+        # seen that nothing in it depends on that.
+        self.updates_inside = custom and self.replicas > 1 and not self.micro_batches
         self._own = own
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
@@ -66,6 +69,8 @@ class TrainStep:
             plain = self._jit("plain", self._plain) if self.jit_compile else self._plain
             return replicas.run(self.strategy, plain, item)
         with as_optimizer(self.model, self.view):
+            if self.updates_inside:
+                return replicas.run(self.strategy, self._updating, item)
             if not self.micro_batches:
                 return replicas.run(self.strategy, self._step, item)
             logs = replicas.run(self.strategy, self._accumulate, item)
@@ -86,10 +91,53 @@ class TrainStep:
         data, where = item
         here = shard.of(where, self.replicas)
         with shard.at(here), build.only_if_counted(self.model):
-            return self._logs(self.model.train_step(data))
+            logs = self._logs(self.model.train_step(data))
+        self.after_update()
+        return logs
 
     def _logs(self, logs: Any) -> Any:
         return logs if self._own is None else self._own.kept(logs)
+
+    # ------------------------------------------------ a step that updates inside
+
+    def _updating(self, item: Item) -> Any:
+        """A step of a user's own, whose `optimizer.apply` updates at once."""
+        data, where = item
+        here = shard.of(where, self.replicas)
+        with optimizer_view.recording(self.recorder(here)), shard.at(here):
+            with build.only_if_counted(self.model):
+                logs = self._logs(self.model.train_step(data))
+        self.after_update()
+        return logs
+
+    def recorder(self, here: shard.Shard | None) -> optimizer_view.Recorder:
+        """What reduces gradients and updates where a step asks for it."""
+        recorder = optimizer_view.Recorder()
+        if here is not None:
+            recorder.share = here.share
+
+        def update(view: Any, gradients: list[Any], variables: list[Any]) -> None:
+            pairs = [
+                (as_shaped(gradient, variable), variable)
+                for gradient, variable in zip(gradients, variables, strict=True)
+                if gradient is not None
+            ]
+            gradients = [gradient for gradient, _ in pairs]
+            if here is not None and not recorder.weighted:
+                gradients = [here.weighted(g) for g in gradients]
+            # The next loss is weighted, or not, for itself.
+            recorder.weighted = False
+            total = shared_memory.all_reduce(gradients)
+            optimizer_view.apply_now(view, total, [variable for _, variable in pairs])
+
+        recorder.update = update
+        return recorder
+
+    def after_update(self) -> None:
+        """Calls what a user's model does behind the update, on each replica."""
+        hook = getattr(self.model, "after_update", None)
+        if hook is not None:
+            hook()
 
     # ---------------------------------------------------- without accumulation
 
@@ -110,6 +158,7 @@ class TrainStep:
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         self.view.apply(gradients, self._variables)
+        self.after_update()
 
     # ------------------------------------------------------- with accumulation
 
@@ -183,9 +232,7 @@ class TrainStep:
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         # Shapes that tracing may have lost are needed for packing.
         gradients = [
-            gradient
-            if isinstance(gradient, tf.IndexedSlices)
-            else tf.reshape(gradient, variable.shape)
+            as_shaped(gradient, variable)
             for gradient, (_, variable) in zip(gradients, pairs, strict=True)
         ]
         if recorder.share is not None and not recorder.weighted:
@@ -234,17 +281,36 @@ class TrainStep:
         return self._compiled[key]
 
 
+def as_shaped(gradient: Any, variable: keras.Variable) -> Any:
+    """A gradient with its shape, which tracing may have lost."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return tf.reshape(gradient, variable.shape)
+
+
 _swap = threading.Lock()
 
 
 @contextlib.contextmanager
 def as_optimizer(model: keras.Model, view: Any) -> Iterator[None]:
-    """Lets a train step find the view as `self.optimizer`."""
+    """Lets a train step find the view as `self.optimizer`.
+
+    Optimizers in other attributes are found as views of theirs.
+    """
     attributes = vars(model)
+    others = keras_private.optimizers_of(model)
     with _swap:
-        before = attributes["optimizer"]
-        attributes["optimizer"] = view
+        before = {
+            name: value
+            for name, value in attributes.items()
+            if value is attributes["optimizer"] or any(value is o for o in others)
+        }
+        for name, value in before.items():
+            is_compiled = value is before["optimizer"]
+            attributes[name] = (
+                view if is_compiled else optimizer_view.optimizer_view(value)
+            )
         try:
             yield
         finally:
-            attributes["optimizer"] = before
+            attributes.update(before)
