@@ -12,6 +12,7 @@ from kerascale.engine.parity.observing import Observation
 _ROUNDING = {"float64": 1e-8, "float32": 1e-3}
 _ROUNDING_OF_HALVES = 5e-2
 
+Parts = Sequence[Observation]
 Results = Callable[[list[np.ndarray]], dict[str, np.ndarray]]
 
 
@@ -30,7 +31,7 @@ class Differences:
         self._limit = _ROUNDING.get(dtype, _ROUNDING_OF_HALVES)
 
     def between(
-        self, whole: Observation, parts: Sequence[Observation], shares: Sequence[float]
+        self, whole: Observation, parts: Parts, shares: Sequence[float]
     ) -> list[str]:
         """Each difference in a line; the cause comes before what follows from it.
 
@@ -77,9 +78,7 @@ class Differences:
 
     # ------------------------------------------------------------- kinds of results
 
-    def _of_outputs(
-        self, whole: Observation, parts: Sequence[Observation]
-    ) -> list[str]:
+    def _of_outputs(self, whole: Observation, parts: Parts) -> list[str]:
         name = f"call of {type(self._model).__name__}"
         joined = [list(each) for each in zip(*(p.outputs for p in parts), strict=True)]
         for output, slices in zip(whole.outputs, joined, strict=True):
@@ -98,7 +97,7 @@ class Differences:
                 ]
         return []
 
-    def _of_losses(self, whole: Observation, parts: Sequence[Observation]) -> list[str]:
+    def _of_losses(self, whole: Observation, parts: Parts) -> list[str]:
         found = []
         for name, value in whole.losses.items():
             total = sum(p.losses.get(name, np.nan) for p in parts)
@@ -110,9 +109,7 @@ class Differences:
                 )
         return found
 
-    def _of_metrics(
-        self, whole: Observation, parts: Sequence[Observation]
-    ) -> list[str]:
+    def _of_metrics(self, whole: Observation, parts: Parts) -> list[str]:
         sums = [
             np.sum(each, axis=0)
             for each in zip(*(p.metrics for p in parts), strict=True)
@@ -145,7 +142,7 @@ class Differences:
     def _of_logs(
         self,
         whole: Observation,
-        parts: Sequence[Observation],
+        parts: Parts,
         shares: Sequence[float],
     ) -> list[str]:
         found = []
@@ -158,9 +155,7 @@ class Differences:
                 )
         return found
 
-    def _of_written(
-        self, whole: Observation, parts: Sequence[Observation]
-    ) -> list[str]:
+    def _of_written(self, whole: Observation, parts: Parts) -> list[str]:
         trained = {path for each in whole.gradients for path in each}
         by_owner: dict[str, list[str]] = {}
         for path, value in whole.written.items():
@@ -171,13 +166,11 @@ class Differences:
                 owner, _, name = path.rpartition("/")
                 by_owner.setdefault(owner or self._model.name, []).append(name)
         return [
-            f"{owner} writes {', '.join(names)}: each slice another value than the batch"
+            f"{owner} writes {', '.join(names)}: a slice another value than the batch"
             for owner, names in by_owner.items()
         ]
 
-    def _of_gradients(
-        self, whole: Observation, parts: Sequence[Observation]
-    ) -> list[str]:
+    def _of_gradients(self, whole: Observation, parts: Parts) -> list[str]:
         for number, gradients in enumerate(whole.gradients):
             # All slices have them reduced already.
             others = parts[0].gradients

@@ -85,7 +85,7 @@ def check_metrics(model: keras.Model) -> None:
         raise RefusedError(
             "metrics: expected all of them to be made under the strategy. Received: "
             f"{', '.join(dict.fromkeys(outside))}, made outside of "
-            f"{type(strategy).__name__}'s scope, of which each replica would count all. "
+            f"{type(strategy).__name__}'s scope: each replica would count them all. "
             "Make them within `with strategy.scope():`, or give their names."
         )
 

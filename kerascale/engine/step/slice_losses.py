@@ -34,7 +34,8 @@ class SliceLoss:
 
 def adopt(model: keras.Model) -> None:
     """Makes means over slices of all losses that a model and its layers hold."""
-    compiled = {id(loss) for loss in keras.tree.flatten(getattr(model, "loss", None))}
+    given = keras.tree.flatten(getattr(model, "loss", None))
+    compiled = {id(loss) for loss in [keras_private.compiled_loss(model), *given]}
     for layer in [model, *keras_private.all_layers(model)]:
         for value in vars(layer).values():
             if isinstance(value, keras.Loss) and id(value) not in compiled:
