@@ -56,6 +56,11 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         return type(self).train_step is Engine.train_step
 
     @property
+    def has_default_test_step(self) -> bool:
+        """Whether the test step is the engine's, and none of a user's own."""
+        return type(self).test_step is Engine.test_step
+
+    @property
     def has_default_metrics(self) -> bool:
         """Whether logs are computed by Keras, and by nothing of a user's own."""
         return type(self).compute_metrics is keras.Model.compute_metrics
@@ -67,8 +72,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
-            is_default = type(self).test_step is Engine.test_step
-            self.test_function = step_functions.test(self, is_default)
+            self.test_function = step_functions.test(self)
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:

@@ -91,7 +91,10 @@ class Executor:
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         began = time.perf_counter()
-        logs = self._execute(iterator)
+        try:
+            logs = self._execute(iterator)
+        except tf.errors.InvalidArgumentError as error:
+            raise slices.refused(error) or error from None
         if self.num_calls:
             self.seconds += time.perf_counter() - began
         self.num_calls += 1

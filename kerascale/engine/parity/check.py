@@ -31,14 +31,17 @@ def is_due(model: keras.Model, kind: Kind) -> bool:
     """Whether a model's steps of a kind are still to be checked."""
     if getattr(model, "check", "first_step") == "never":
         return False
-    return kind not in _checked(model)
+    checked = _checked(model)
+    # Keras' own test step computes what its train step does.
+    is_known = kind == "test" and model.has_default_test_step and "train" in checked
+    return kind not in checked and not is_known
 
 
 def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) -> None:
     """Compares a few rows of a batch as a whole with their slices.
 
-    All workers call it. It is done eagerly, on this process's own rows, and changes no
-    variable.
+    All workers call it, but for predictions, which each makes for itself. It is done
+    eagerly, on this process's own rows, and changes no variable.
 
     Args:
         model: Compiled, built and prepared for replicas.
@@ -52,19 +55,27 @@ def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) ->
     _checked(model).add(kind)
     problems = _problems(model, kind, batch, step)
     strategy = model.distribute_strategy
+    if kind == "predict":
+        _refuse(model, kind, problems)
+        return
     updates_inside = int(step is not None and step.updates_inside)
     votes = consensus.gather(strategy, [len(problems), updates_inside])
     if step is not None:
         step.updates_inside = bool(votes[:, 1].any())
-    if not votes[:, 0].any():
+    if votes[:, 0].any():
+        others = ["another worker has found that slices are not the batch"]
+        _refuse(model, kind, problems or others)
+
+
+def _refuse(model: keras.Model, kind: Kind, problems: list[str]) -> None:
+    if not problems:
         return
     _checked(model).discard(kind)
-    if not problems:
-        raise RefusedError("another worker has found that slices are not the batch.")
     lines = "".join(f"\n  - {problem}" for problem in problems)
+    replicas = model.distribute_strategy.num_replicas_in_sync
     raise RefusedError(
-        f"{type(model).__name__} on {strategy.num_replicas_in_sync} replicas: expected "
-        f"slices of a batch to be the batch as a whole. Received:{lines}\n{_WAYS_OUT}."
+        f"{type(model).__name__} on {replicas} replicas: expected slices of "
+        f"a batch to be the batch as a whole. Received:{lines}\n{_WAYS_OUT}."
     )
 
 
