@@ -86,6 +86,11 @@ class StepIterator:
     def iterator(self) -> tf.data.Iterator:
         return iter(self._elements() if callable(self._elements) else self._elements)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether something was asked of the iterator."""
+        return "iterator" in vars(self)
+
     @functools.cached_property
     def epoch(self) -> tf.Tensor:
         """The one in which the first step was taken; int64 scalar."""

@@ -23,6 +23,9 @@ from kerascale.engine.step.own_logs import OwnLogs
 from kerascale.engine.step.step import TrainStep
 from kerascale.runtime.console import say
 
+# Steps of an epoch that are gathered one by one.
+_SHORT = 32
+
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
 Step = Callable[[Any], Any]
 
@@ -80,6 +83,8 @@ class Executor:
     def _make(self) -> None:
         self._on_batch = self.graph(self._one)
         self._next = self.graph(self._one_of)
+        # Of batches that are gathered in front; made when it is needed.
+        self._any_size: Callable[..., Any] | None = None
         self._steps = self.graph(self.in_a_loop)
         self._until_end = self.graph(self._unknown)
 
@@ -233,9 +238,42 @@ class Executor:
             return "_until_end", iterator.iterator
         if steps == 0:
             return (None,)
+        if self._gathers_for(iterator):
+            return "_one_by_one", iterator, steps
         if steps == 1:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
+
+    def _gathers_for(self, iterator: StepIterator) -> bool:
+        """Whether batches are gathered one by one: a pipeline takes longer to make."""
+        batches, steps = iterator.batches, iterator.steps_per_epoch
+        return (
+            batches is not None
+            and self.ids is None
+            and isinstance(batches.gather, FromArrays)
+            and steps is not None
+            and steps <= _SHORT
+            and not iterator.has_begun
+            and not self.model.run_eagerly
+        )
+
+    def _one_by_one(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
+        """Steps on batches of any size, each gathered before it."""
+        batch_of, first = self.batch_of(iterator.batches), iterator.next_batch - steps
+        losses = []
+        for place in range(first, first + steps):
+            batch = batch_of(iterator.epoch, tf.constant(place, tf.int64))
+            if self._any_size is None:
+                self._any_size = self.graph(self._one)
+                spec = nests.map_present(
+                    lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), batch
+                )
+                self._any_size.get_concrete_function(spec)
+            logs = self._any_size(batch)
+            losses.append(logs.pop(LOSSES, None))
+        if losses[0] is not None:
+            logs[LOSSES] = tf.concat(losses, 0)
+        return logs
 
     def batch_of(self, batches: Batches) -> Callable[..., Any]:
         """A function of epoch and place: the batch there."""
