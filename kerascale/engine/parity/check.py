@@ -26,6 +26,13 @@ _WAYS_OUT = (
     'check="never")'
 )
 
+_BEHIND_THE_UPDATE = (
+    "train_step: with gradient_accumulation_steps the update comes after the step. "
+    "Received: a second optimizer.apply(), or weights that are read or written behind "
+    "it. Put what follows an update into after_update(self), or leave "
+    "gradient_accumulation_steps out"
+)
+
 
 def is_due(model: keras.Model, kind: Kind) -> bool:
     """Whether a model's steps of a kind are still to be checked."""
@@ -98,7 +105,7 @@ def _problems(
     found: list[str] = []
     for sample in samples.samples(batch):
         try:
-            whole = observer.whole(sample)
+            whole = _whole(observer, sample)
         except Exception as error:  # Of a user's own code, which may need a graph.
             reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
             say(f"note: slices were not compared with the batch: {reason}")
@@ -112,11 +119,25 @@ def _problems(
         found += _compare(observer, differences, sample, whole, _look(model, found))
         if found:
             return unique(found)
-    if step is not None and step.updates_inside:
-        after = observer.whole(sample, at_once=False)
-        step.updates_inside = differences.by_update(whole, after)
+    if step is not None and step.is_custom:
+        depends = len(whole.gradients) > 1
+        if observer.at_once:
+            after = observer.whole(sample, at_once=False)
+            depends = differences.by_update(whole, after)
+        if depends and step.micro_batches:
+            return [_BEHIND_THE_UPDATE]
+        step.updates_inside &= depends
     _build_optimizers(model, observer)
     return []
+
+
+def _whole(observer: Observer, sample: samples.Sample) -> Any:
+    try:
+        return observer.whole(sample, at_once=observer.at_once)
+    except AttributeError:
+        # No gradient can be taken of what was updated aside.
+        observer.at_once = False
+        return observer.whole(sample, at_once=False)
 
 
 def _look(model: keras.Model, found: list[str]) -> list[Any]:
