@@ -12,6 +12,7 @@ from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
 from kerascale.engine.data import slices
 from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.execution import test_loop
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.execution.split_loop import SplitSteps
@@ -74,6 +75,8 @@ class Executor:
             self._compiled = ProgramSteps(self, mode.steps)
         elif mode is not None and mode.kind == "split":
             self._compiled = SplitSteps(self)
+        elif kind == "test" and self.ids is None and test_loop.can_be(model):
+            self._compiled = test_loop.TestSteps(self)
         # The first graph in which a step was traced.
         self.step_graph: tf.Graph | None = None
         # Executions, and how long all but the first took: that one is traced.
@@ -195,6 +198,10 @@ class Executor:
             return
         text = str(reason).strip().splitlines()[0] if str(reason).strip() else reason
         say(f"note: {compiled.given_up}: {str(text)[:300]}")
+
+    def give_up_silently(self) -> None:
+        """Steps run in a loop from now on, which is nobody's wish."""
+        self._compiled = None
 
     def steps_of(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
         """Runs so many steps in a loop."""
