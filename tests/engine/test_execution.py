@@ -440,6 +440,9 @@ def test_fit_chooses_by_itself(capfd, monkeypatch):
 
     # Traced once, chosen once.
     function = auto.train_function
+    # However slow the machine is: so few steps are worth no program of XLA.
+    chosen = dataclasses.replace(vars(auto)[autotune._CHOSEN], enough=10**9)
+    monkeypatch.setitem(vars(auto), autotune._CHOSEN, chosen)
     monkeypatch.setattr(trials, "Trial", lambda *_: pytest.fail("a second trial"))
     _fit(auto, np.tile(X, (8, 1)), np.tile(Y, 8))
     assert auto.train_function is function
