@@ -123,7 +123,7 @@ FAULTS = (
         "engine/execution/compiled_loop.py",
         "if full < steps:",
         "if not full:",
-        ("test_execution.py::test_one_program_equals_single_steps[dropout]",),
+        ("test_execution.py::test_one_program_equals_single_steps[accumulation]",),
     ),
     Fault(
         "parts-of-a-batch-weigh-alike",
