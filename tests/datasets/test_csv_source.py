@@ -301,6 +301,40 @@ def test_labels_outside_num_classes(tmp_path):
         load_csv(path, "y", 2.5)
 
 
+def prices(count=120, step=900):
+    rows = "".join(f"{i},{100_000 + i * 7 % count * step}.0\n" for i in range(count))
+    return f"rooms,price\n{rows}"
+
+
+def test_a_value_to_predict_is_no_class(tmp_path):
+    path = write(tmp_path, prices())
+    (problem,) = refusal(path, "price").problems
+    assert problem == (
+        f"{path}, column 'price': expected classes as labels, each of several "
+        "examples. Received: 120 distinct whole numbers in 120 rows, which look like "
+        "a value to predict. Regression does not exist yet: sort the values into a "
+        "few classes. If they are classes, write them as names, or count them from 0 "
+        "and pass --num-classes N."
+    )
+    # A fault elsewhere is named beside it.
+    write(tmp_path, prices() + "x,3\n")
+    assert len(refusal(path, "price").problems) == 2
+    # Few rows for each value, and gaps between the values.
+    write(tmp_path, "rooms,price\n" + prices().split("\n", 1)[1] * 5)
+    assert "120 distinct whole numbers in 600 rows" in str(refusal(path, "price"))
+
+
+def test_many_classes_are_classes(tmp_path):
+    rows = "".join(f"{i},{i % 40}\n" for i in range(120))
+    path = write(tmp_path, f"x,y\n{rows}")
+    assert len(load_csv(path, "y").class_names) == 40
+    write(tmp_path, "x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
+    assert "30 distinct" in str(refusal(path))
+    assert len(load_csv(path, "y", 30).class_names) == 30
+    write(tmp_path, "x,y\n" + "".join(f"{i},{1000 + i % 19}\n" for i in range(30)))
+    assert len(load_csv(path, "y").class_names) == 19
+
+
 def test_twenty_problems_are_listed_and_the_others_counted(tmp_path):
     rows = "".join(f"{i},{'x' if i % 2 else i},{i % 3}\n" for i in range(100))
     error = refusal(write(tmp_path, "a,b,y\n" + rows + "1,2,3\n" * 30))

@@ -142,6 +142,18 @@ def test_labels_that_are_refused(y, match):
         from_numpy(X, y)
 
 
+def test_a_value_to_predict_is_no_class():
+    x, y = np.zeros((60, 2)), np.arange(60) * 2
+    with pytest.raises(
+        RefusedError,
+        match=r"arrays: y: expected classes as labels.*60 distinct whole numbers in "
+        "60 examples.*Regression does not exist yet.*pass num_classes",
+    ):
+        from_numpy(x, y)
+    assert len(from_numpy(x, y, num_classes=120).class_names) == 120
+    assert len(from_numpy(x, y // 4).class_names) == 30
+
+
 def test_labels_and_num_classes():
     y = np.array([0, 3, 1, -1, 2, 9])
     with pytest.raises(

@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerascale.datasets.raw import RawData, Split
-from kerascale.datasets.sources.checks import (
-    Problems,
+from kerascale.datasets.sources.checks import Problems, check_features, listing
+from kerascale.datasets.sources.label_checks import (
     check_class_count,
-    check_features,
     check_labels,
     check_num_classes,
-    listing,
 )
 from kerascale.errors import RefusedError
 

@@ -10,8 +10,13 @@ from itertools import compress, islice
 
 import numpy as np
 
-from kerascale.datasets.sources.checks import Problems, label_out_of_range, listing
+from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.csv_rows import line_of_cell, parse_number, read_rows
+from kerascale.datasets.sources.label_checks import (
+    label_out_of_range,
+    looks_measured,
+    measured_fault,
+)
 
 # The words that pandas takes for a column of booleans.
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
@@ -94,14 +99,18 @@ class _Column:
     num_fractions: int = 0
     text_seen: str = ""
     fraction_seen: str = ""
+    whole_numbers: set[int] = dataclasses.field(default_factory=set)
 
     def count(self, cell: str, line: int) -> None:
         number = parse_number(cell)
         if number is not None:
             self.num_numbers += 1
-            if number % 1 and np.isfinite(number):
+            whole = whole_number(cell)
+            if whole is None and np.isfinite(number):
                 self.num_fractions += 1
                 self.fraction_seen = self.fraction_seen or f"{cell!r} on line {line}"
+            elif whole is not None and self.role == "label":
+                self.whole_numbers.add(whole)
         elif cell.strip():
             self.num_booleans += cell in BOOLEANS
             self.text_seen = self.text_seen or f"{cell[:40]!r} on line {line}"
@@ -186,8 +195,24 @@ def _decide_label(
             "Regression is not supported; sort the values into classes."
         )
         column.role = "ignored"
+    elif num_classes is None and _looks_measured(column):
+        fault = measured_fault(
+            len(column.whole_numbers),
+            column.num_filled,
+            "rows",
+            "write them as names, or count them from 0 and pass --num-classes N",
+        )
+        problems.add(f"{path}, column {column.name!r}: {fault}")
+        column.role = "ignored"
     elif num_classes is not None or column.is_mostly(column.num_numbers):
         column.role = "label number"
+
+
+def _looks_measured(column: _Column) -> bool:
+    found = column.whole_numbers
+    if not found or not column.is_mostly(column.num_numbers):
+        return False
+    return looks_measured(len(found), min(found), max(found), column.num_filled)
 
 
 def _name_cells(

@@ -8,13 +8,14 @@ import pandas as pd
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData, Split
-from kerascale.datasets.sources.checks import (
-    check_class_count,
-    check_num_classes,
-    listing,
-)
+from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
 from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
+from kerascale.datasets.sources.label_checks import (
+    check_class_count,
+    check_num_classes,
+    looks_measured,
+)
 from kerascale.errors import RefusedError
 
 
@@ -68,6 +69,8 @@ def load_csv(
         kind, features = "vector", _numbers(frame, columns)
         if features is None and len(columns) == 1:
             kind, features = "text", _texts(frame[columns[0]], is_text=False)
+    if labels is not None and num_classes is None and _look_measured(*labels):
+        labels = None
     if labels is None or features is None:
         roles = {**dict.fromkeys(columns, "feature"), label: "label"}
         raise _refusal(path, names, roles, num_classes)
@@ -211,6 +214,13 @@ def _label_indices(
         indices = [place[value] for value in values]
         class_names = tuple(str(value) for value in distinct)
     return class_names, np.array(indices, dtype=np.int64)[codes]
+
+
+def _look_measured(class_names: tuple[str, ...], indices: np.ndarray) -> bool:
+    values = [whole_number(name) for name in class_names]
+    if None in values:
+        return False
+    return looks_measured(len(values), min(values), max(values), len(indices))
 
 
 def _refusal(

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from kerascale.datasets.raw import RawData, Split
-from kerascale.datasets.sources.checks import Problems, check_class_count, listing
+from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.image_files import (
     Image,
     available_bytes,
     check_shapes,
     decode,
 )
+from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.errors import RefusedError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
