@@ -44,6 +44,10 @@ class TrainingConfig:
     """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
     label: str | None = None
     """Label column of a csv: data set."""
+    no_header: bool | None = None
+    """The first line of a csv: data set is a row of data; its columns are then called
+    column_0, column_1 and so on. Default: it has the columns' names; asked about where
+    all of them are numbers. False: it has the names, even then."""
     num_classes: PositiveInt | None = None
     """Number of classes; labels must be below it. Default: as the data has."""
     skip_damaged_share: Share = 0.0

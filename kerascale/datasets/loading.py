@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.config import TrainingConfig
+from kerascale.config.fields import to_dict
 from kerascale.datasets import memory, pipeline, splits, text
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
@@ -16,6 +17,7 @@ from kerascale.datasets.info import DataInfo, fingerprint
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 
@@ -30,6 +32,8 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ("vocabulary_size", "embedding_dim"): ("text",),
     ("max_length",): ("text", "corpus"),
 }
+
+_FIELDS_OF_CSV = ("label", "no_header")
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -50,6 +54,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
+        csv_options=CsvOptions.of(to_dict(config)),
     )
     _refuse_inapplicable(raw, config)
     return prepare(raw, config, kinds=kinds)
@@ -207,11 +212,13 @@ def _refuse_inapplicable(raw: RawData, config: Any) -> None:
                     f"{name}: expected only with {' or '.join(kinds)} data. Received: "
                     f"{value!r} with {raw.name}, which is {raw.kind} data. Leave it out"
                 )
-    if config.label is not None and not raw.name.startswith("csv:"):
-        problems.append(
-            f"label: expected only with csv: data. Received: {config.label!r} with "
-            f"{raw.name}. Leave it out"
-        )
+    for name in () if raw.name.startswith("csv:") else _FIELDS_OF_CSV:
+        value = getattr(config, name)
+        if value != getattr(TrainingConfig, name):
+            problems.append(
+                f"{name}: expected only with csv: data. Received: {value!r} with "
+                f"{raw.name}. Leave it out"
+            )
     if config.skip_damaged_share and not raw.name.startswith("tfrecord:"):
         problems.append(
             "skip_damaged_share: expected only with tfrecord: data. Received: "

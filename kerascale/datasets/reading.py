@@ -5,6 +5,7 @@ import pathlib
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import RawData
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
 
 EMBEDDED = ("digits", "python_reference")
@@ -18,6 +19,7 @@ def read(
     num_classes: int | None = None,
     image_size: int | None = None,
     skip_damaged_share: float = 0.0,
+    csv_options: CsvOptions = USUAL,
 ) -> RawData:
     """Reads a data set into memory.
 
@@ -28,6 +30,7 @@ def read(
         num_classes: Number of classes, where the data does not say.
         image_size: Height and width in pixels to resize images to; or None.
         skip_damaged_share: Largest share of damaged TFRecord records to skip.
+        csv_options: How a CSV file is written.
 
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
@@ -59,7 +62,7 @@ def read(
     if prefix == "csv":
         from kerascale.datasets.sources import csv_source
 
-        return csv_source.load_csv(rest, label, num_classes)
+        return csv_source.load_csv(rest, label, num_classes, csv_options)
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kerascale.datasets import text
 from kerascale.datasets.sources import csv_source, images_source, npz_source
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError
 from kerascale.runs.run import Run
 
@@ -73,7 +74,10 @@ def _read(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, list[str]
         features, paths = images_source.read_images(path, shape)
         columns["path"] = paths
     elif path.suffix.lower() == ".csv" and info.feature_names:
-        features, _ = csv_source.read_features(path, info.kind, info.feature_names)
+        options = CsvOptions.of(run.fields)
+        features, _ = csv_source.read_features(
+            path, info.kind, info.feature_names, options
+        )
     else:
         raise RefusedError(
             f"--input: expected {'a .csv or' if info.feature_names else 'an'} .npz "

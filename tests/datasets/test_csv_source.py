@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from kerascale.datasets.sources.csv_diagnosis import diagnose
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.csv_rows import read_rows
 from kerascale.datasets.sources.csv_source import load_csv, read_features
 from kerascale.errors import RefusedError
@@ -375,9 +376,58 @@ def test_label_column(tmp_path):
         load_csv(path, None)
     with pytest.raises(RefusedError, match=r"'specie'.*Did you mean species\?"):
         load_csv(path, "specie")
-    headless = write(tmp_path, "5.1,3.5,1\n4.9,3.0,0\n")
-    with pytest.raises(RefusedError, match="The first line looks like data"):
+    headless = write(tmp_path, "5.1,3.5,a\n4.9,3.0,b\n")
+    with pytest.raises(
+        RefusedError, match=r"The first line looks like data.*or pass --no-header\."
+    ):
         load_csv(headless, "y")
+
+
+def test_a_header_of_numbers_is_asked_about(tmp_path):
+    path = write(tmp_path, "5,3,1\n4,2,0\n6,1,1\n")
+    for label in ("y", None, "1"):
+        with pytest.raises(
+            RefusedError,
+            match=r"line 1: expected the column names. Received: numbers only, '5', "
+            r"'3', '1'. If it is a row of data, pass --no-header; .*column_0, column_1 "
+            r".*If these are the names, pass --no-header False\.",
+        ):
+            load_csv(path, label)
+    data = load_csv(path, "column_2", options=CsvOptions(no_header=True))
+    assert data.feature_names == ("column_0", "column_1")
+    assert data.train.features.tolist() == [[5, 3], [4, 2], [6, 1]]
+    assert data.class_names == ("0", "1")
+    data = load_csv(path, "1", options=CsvOptions(no_header=False))
+    assert data.feature_names == ("5", "3")
+    assert data.train.features.tolist() == [[4, 2], [6, 1]]
+
+
+def test_faults_without_a_header(tmp_path):
+    options = CsvOptions(no_header=True)
+    path = write(tmp_path, "1,2,0\n1,x,1\n3,4\n5,6,0\n")
+    with pytest.raises(RefusedError, match="2 problems") as caught:
+        load_csv(path, "column_2", options=options)
+    assert "line 2, column 'column_1': expected a number" in caught.value.problems[0]
+    assert "line 3: expected 3 cells" in caught.value.problems[1]
+    with pytest.raises(
+        RefusedError, match=r"columns are 'column_0', 'column_1', 'column_2'"
+    ):
+        load_csv(path, None, options=options)
+    with pytest.raises(
+        RefusedError,
+        match=r"line 1: expected a row of data, as --no-header was passed. Received: "
+        r"'a', 'b', 'y', where line 2 has numbers. Leave --no-header out\.",
+    ):
+        load_csv(write(tmp_path, GOOD), "y", options=options)
+
+
+def test_features_for_a_prediction_without_a_header(tmp_path):
+    options = CsvOptions(no_header=True)
+    names = ("column_1", "column_2")
+    for content in ("0,1,2\n1,3,4\n", "1,2\n3,4\n"):  # With the label, and without.
+        path = write(tmp_path, content)
+        features, _ = read_features(path, "vector", names, options)
+        assert features.tolist() == [[1, 2], [3, 4]]
 
 
 def test_path(tmp_path):

@@ -5,13 +5,14 @@ column should hold, the second names the cells that do not hold it.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from itertools import compress, islice
+from collections.abc import Iterator, Mapping
+from itertools import compress
 
 import numpy as np
 
 from kerascale.datasets.sources.checks import Problems, listing
-from kerascale.datasets.sources.csv_rows import line_of_cell, parse_number, read_rows
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
+from kerascale.datasets.sources.csv_rows import data_rows, line_of_cell, parse_number
 from kerascale.datasets.sources.label_checks import (
     label_out_of_range,
     looks_measured,
@@ -28,6 +29,7 @@ def diagnose(
     names: tuple[str, ...],
     roles: Mapping[str, str],
     num_classes: int | None = None,
+    options: CsvOptions = USUAL,
 ) -> None:
     """Refuses a CSV file with what is wrong in it; returns if nothing is.
 
@@ -37,18 +39,19 @@ def diagnose(
         roles: What each column should hold: `feature` (numbers or text, as most of
             its cells), `number`, `text`, `label` or `ignored`.
         num_classes: Labels are whole numbers below it. None: whatever there is.
+        options: How the file is written.
 
     Raises:
         RefusedError: With line and column of each fault.
     """
     columns = [_Column(name, roles[name]) for name in names]
-    _count_cells(path, columns)
+    _count_cells(data_rows(path, options), columns)
     problems = Problems(f"{path} cannot be used")
     _decide_features(path, columns, problems)
     for column in columns:
         if column.role == "label":
             _decide_label(path, column, num_classes, problems)
-    _name_cells(path, columns, num_classes, problems)
+    _name_cells(path, data_rows(path, options), columns, num_classes, problems)
     problems.raise_if_any()
 
 
@@ -122,11 +125,11 @@ class _Column:
         return count * 2 > self.num_filled
 
 
-def _count_cells(path: str, columns: list[_Column]) -> None:
+def _count_cells(rows: Iterator[tuple[int, list[str]]], columns: list[_Column]) -> None:
     are_features = [column.role in ("feature", "number") for column in columns]
     others = [(i, column) for i, column in enumerate(columns) if not are_features[i]]
     num_clean = 0
-    for line, cells in islice(read_rows(path), 1, None):
+    for line, cells in rows:
         if len(cells) != len(columns):
             continue
         if _all_numbers(list(compress(cells, are_features))):
@@ -216,10 +219,14 @@ def _looks_measured(column: _Column) -> bool:
 
 
 def _name_cells(
-    path: str, columns: list[_Column], num_classes: int | None, problems: Problems
+    path: str,
+    rows: Iterator[tuple[int, list[str]]],
+    columns: list[_Column],
+    num_classes: int | None,
+    problems: Problems,
 ) -> None:
     are_features = [column.role == "number" for column in columns]
-    for line, cells in islice(read_rows(path), 1, None):
+    for line, cells in rows:
         if len(cells) != len(columns):
             problems.add(_ragged(path, line, len(cells), columns))
             continue

@@ -10,6 +10,7 @@ from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
 from kerascale.datasets.sources.label_checks import (
     check_class_count,
@@ -20,7 +21,10 @@ from kerascale.errors import RefusedError
 
 
 def load_csv(
-    path: str | os.PathLike[str], label: str | None, num_classes: int | None = None
+    path: str | os.PathLike[str],
+    label: str | None,
+    num_classes: int | None = None,
+    options: CsvOptions = USUAL,
 ) -> RawData:
     """Loads a CSV file with one label column.
 
@@ -29,10 +33,11 @@ def load_csv(
     labels are names or whole numbers; whole numbers are sorted as numbers.
 
     Args:
-        path: The file: UTF-8, commas, a header line.
+        path: The file, in UTF-8.
         label: Name of the label column.
         num_classes: If given, labels are 0 to `num_classes - 1`. Otherwise the
             classes are the labels that occur.
+        options: How the file is written. Default: commas, and a header line.
 
     Returns:
         Data of kind `vector` (float32) or `text`, with `feature_names`.
@@ -46,7 +51,7 @@ def load_csv(
     """
     path = os.fspath(path)
     check_num_classes(num_classes)
-    names, fits = read_header(path)
+    names, fits = read_header(path, options)
     if label is None:
         raise RefusedError(
             f"{path}: expected the name of the label column. Received: none. The "
@@ -63,7 +68,7 @@ def load_csv(
             f"{path}: expected a column of features beside the label. Received: "
             f"{label!r} only. Add columns."
         )
-    frame = _read_frame(path, names, (label,)) if fits else None
+    frame = _read_frame(path, names, (label,), options) if fits else None
     labels = None if frame is None else _label_indices(frame[label], num_classes)
     if labels is not None:
         kind, features = "vector", _numbers(frame, columns)
@@ -73,7 +78,7 @@ def load_csv(
         labels = None
     if labels is None or features is None:
         roles = {**dict.fromkeys(columns, "feature"), label: "label"}
-        raise _refusal(path, names, roles, num_classes)
+        raise _refusal(path, names, roles, num_classes, options)
     class_names, indices = labels
     check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
     return RawData(
@@ -86,15 +91,20 @@ def load_csv(
 
 
 def read_features(
-    path: str | os.PathLike[str], kind: Kind, feature_names: Sequence[str]
+    path: str | os.PathLike[str],
+    kind: Kind,
+    feature_names: Sequence[str],
+    options: CsvOptions = USUAL,
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Reads the examples to predict: the columns of the training, by name.
 
     Args:
-        path: The file: UTF-8, commas, a header line. Other columns may be there, in
-            any order.
+        path: The file, in UTF-8. Other columns may be there, in any order. Without a
+            header they are told by their places, or, where there are no others, by
+            their order.
         kind: `vector` or `text`, as in training.
         feature_names: `RawData.feature_names` of the training data.
+        options: How the file is written, as that of the training was.
 
     Returns:
         The features as `Split.features` has them, columns in the order of
@@ -110,7 +120,9 @@ def read_features(
             f"Expected vector or text data for a CSV file. Received: {path!r} for a "
             f"model that was trained on {kind} data. Pass that kind of data."
         )
-    names, fits = read_header(path)
+    names, fits = read_header(path, options)
+    if options.no_header and len(names) == len(feature_names):
+        names = tuple(feature_names)  # The label is not among them.
     missing = [name for name in feature_names if name not in names]
     if missing:
         hint = nearest(missing[0], names) or header_hint(names)
@@ -121,7 +133,7 @@ def read_features(
     role = "number" if kind == "vector" else "text"
     roles = dict.fromkeys(names, "ignored") | dict.fromkeys(feature_names, role)
     as_text = [n for n in names if kind == "text" or roles[n] == "ignored"]
-    frame = _read_frame(path, names, as_text) if fits else None
+    frame = _read_frame(path, names, as_text, options) if fits else None
     features = None
     if frame is not None:
         if kind == "vector":
@@ -131,21 +143,21 @@ def read_features(
         if roles[names[-1]] == "ignored" and frame[names[-1]].isin(["", np.nan]).any():
             # pandas pads a short row with empty cells, here in a column that nobody
             # looks at; the cells before may be shifted.
-            diagnose(path, names, roles)
+            diagnose(path, names, roles, options=options)
     if features is None:
-        raise _refusal(path, names, roles)
+        raise _refusal(path, names, roles, options=options)
     return features, frame
 
 
 def _read_frame(
-    path: str, names: tuple[str, ...], as_text: Sequence[str]
+    path: str, names: tuple[str, ...], as_text: Sequence[str], options: CsvOptions
 ) -> pd.DataFrame | None:
     """The table as pandas reads it, or None if pandas refuses it."""
     try:
         return pd.read_csv(
             path,
             names=list(names),
-            header=0,
+            header=None if options.no_header else 0,
             dtype=dict.fromkeys(as_text, str),
             # An empty cell is a fault, and NA may be the name of a class.
             keep_default_na=False,
@@ -228,8 +240,9 @@ def _refusal(
     names: tuple[str, ...],
     roles: Mapping[str, str],
     num_classes: int | None = None,
+    options: CsvOptions = USUAL,
 ) -> RefusedError:
-    diagnose(path, names, roles, num_classes)
+    diagnose(path, names, roles, num_classes, options)
     return RefusedError(
         f"{path}: expected a table that pandas can read. Received: one that it cannot, "
         "for a reason that was not found. Write it again with DataFrame.to_csv."
