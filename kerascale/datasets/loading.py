@@ -55,6 +55,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
         csv_options=CsvOptions.of(to_dict(config)),
+        held_out_fraction=config.validation_fraction,
     )
     _refuse_inapplicable(raw, config)
     return prepare(raw, config, kinds=kinds)

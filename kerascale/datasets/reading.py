@@ -20,6 +20,7 @@ def read(
     image_size: int | None = None,
     skip_damaged_share: float = 0.0,
     csv_options: CsvOptions = USUAL,
+    held_out_fraction: float = 0.05,
 ) -> RawData:
     """Reads a data set into memory.
 
@@ -31,6 +32,8 @@ def read(
         image_size: Height and width in pixels to resize images to; or None.
         skip_damaged_share: Largest share of damaged TFRecord records to skip.
         csv_options: How a CSV file is written.
+        held_out_fraction: Of `python_reference` and `text:`: share of the characters
+            for validation, and for the test. Other data is split later.
 
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
@@ -54,7 +57,9 @@ def read(
     if name in EMBEDDED:
         from kerascale.datasets.sources import embedded
 
-        return getattr(embedded, name)()
+        if name == "digits":
+            return embedded.digits()
+        return embedded.python_reference(held_out_fraction)
     if prefix == "tfds":
         from kerascale.datasets.sources import tfds_source
 
@@ -79,4 +84,4 @@ def read(
         )
     from kerascale.datasets.sources import text_file
 
-    return text_file.load_text(pathlib.Path(rest))
+    return text_file.load_text(pathlib.Path(rest), held_out_fraction)
