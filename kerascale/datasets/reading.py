@@ -71,7 +71,7 @@ def read(
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 
-        return npz_source.load_npz(rest, num_classes)
+        return npz_source.load_npz(rest, num_classes, image_size)
     if prefix == "images":
         from kerascale.datasets.sources import images_source
 

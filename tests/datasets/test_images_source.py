@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 
 from kerascale.datasets.sources import images_source
-from kerascale.datasets.sources.image_files import available_bytes, decode
+from kerascale.datasets.sources.image_files import decode
 from kerascale.datasets.sources.images_source import load_images, read_images
 from kerascale.errors import RefusedError
+from kerascale.runtime.free_memory import available_bytes
 
 # Two frames of 3 x 4 pixels; in the first one the first row is white.
 GIF = base64.b64decode(

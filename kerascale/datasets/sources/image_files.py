@@ -1,6 +1,5 @@
 """Decodes an image, says what is wrong with it, and whether it is like the others."""
 
-import os
 from collections import Counter
 from typing import NamedTuple
 
@@ -138,22 +137,3 @@ def check_shapes(
 
 
 _CHANNELS = {1: "gray", 3: "RGB", 4: "RGB with transparency"}
-
-
-def available_bytes() -> int:
-    """Memory that can still be had, in bytes: of the machine or of the container."""
-    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        room = min(room, int(fields["MemAvailable"].split()[0]) * 1024)
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = int(file.read())
-        with open("/sys/fs/cgroup/memory.stat", encoding="ascii") as file:
-            # Not memory.current, which counts the cache of files that were read.
-            used = dict(line.split() for line in file)["anon"]
-        room = min(room, limit - int(used))
-    except (OSError, KeyError, ValueError):
-        # Not every system has these files; a limit of "max" is none.
-        return room
-    return room

@@ -11,12 +11,12 @@ from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.image_files import (
     Image,
-    available_bytes,
     check_shapes,
     decode,
 )
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.errors import RefusedError
+from kerascale.runtime.free_memory import available_bytes
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _SPLIT_NAMES = frozenset(

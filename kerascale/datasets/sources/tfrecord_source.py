@@ -13,7 +13,6 @@ from kerascale.datasets.sources import tfrecord_examples, tfrecord_schema
 from kerascale.datasets.sources.arrays import Part, assemble
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.image_files import (
-    available_bytes,
     check_shapes,
     decode_bytes,
 )
@@ -29,6 +28,7 @@ from kerascale.datasets.sources.tfrecord_paths import find
 from kerascale.datasets.sources.tfrecord_schema import SCHEMA, Schema
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
+from kerascale.runtime.free_memory import available_bytes
 
 # Training needs room for more than the examples.
 _SHARE_OF_MEMORY = 0.7
