@@ -336,12 +336,31 @@ def test_many_classes_are_classes(tmp_path):
     assert len(load_csv(path, "y").class_names) == 19
 
 
+def test_many_faults_of_one_kind_are_told_in_one_line(tmp_path):
+    rows = "".join(f"{i},{'x' if i % 2 else i},{i % 3}\n" for i in range(3000))
+    path = write(tmp_path, "a,b,y\n" + rows + "1,2\n" * 30 + ",,\n" * 10 + "z,1,1\n")
+    assert refusal(path).problems == [
+        f"{path}, column 'b': expected a number in each cell. Received: 1,500 other "
+        "cells: 'x' on line 3, 'x' on line 5, 'x' on line 7 and so on. Correct or "
+        "remove the line, or leave out the column.",
+        f"{path}: expected 3 cells ('a', 'b', 'y') on each line. Received: another "
+        "number on 30 lines: 2 on line 3002, 2 on line 3003, 2 on line 3004 and so on. "
+        "Fill missing cells, and put a text that contains a comma into double quotes.",
+        f"{path}: expected values on each line. Received: empty cells only on 10 "
+        "lines: 3032, 3033, 3034 and so on. Remove these lines.",
+        f"{path}, line 3042, column 'a': expected a number. Received: 'z'. Correct or "
+        "remove the line.",
+    ]
+
+
 def test_twenty_problems_are_listed_and_the_others_counted(tmp_path):
-    rows = "".join(f"{i},{'x' if i % 2 else i},{i % 3}\n" for i in range(100))
-    error = refusal(write(tmp_path, "a,b,y\n" + rows + "1,2,3\n" * 30))
+    names = [f"c{i}" for i in range(30)]
+    rows = "".join(",".join(["1"] * 30 + [str(i % 2)]) + "\n" for i in range(40))
+    bad = ",".join(["x"] * 30 + ["0"]) + "\n"
+    error = refusal(write(tmp_path, ",".join([*names, "y"]) + "\n" + rows + bad))
     assert len(error.problems) == 21
-    assert "line 3, column 'b'" in error.problems[0]
-    assert error.problems[-1] == "and 30 more"
+    assert "line 42, column 'c0'" in error.problems[0]
+    assert error.problems[-1] == "and 10 more"
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from itertools import compress
 
 import numpy as np
 
-from kerascale.datasets.sources.checks import Problems, listing
+from kerascale.datasets.sources.checks import Problems
+from kerascale.datasets.sources.csv_faults import CsvFaults, Fault
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import data_rows, line_of_cell, parse_number
 from kerascale.datasets.sources.label_checks import (
-    label_out_of_range,
     looks_measured,
     measured_fault,
 )
@@ -51,12 +51,14 @@ def diagnose(
     for column in columns:
         if column.role == "label":
             _decide_label(path, column, num_classes, problems)
-    _name_cells(path, data_rows(path, options), columns, num_classes, problems)
+    faults = CsvFaults(path, [column.name for column in columns])
+    _name_cells(data_rows(path, options), columns, num_classes, faults)
+    faults.tell(problems)
     problems.raise_if_any()
 
 
-def label_fault(cell: str, numeric: bool, num_classes: int | None) -> str | None:
-    """What is wrong with one label, to be said after its place, or None.
+def label_fault(cell: str, numeric: bool, num_classes: int | None) -> Fault | None:
+    """What is wrong with one label, or None.
 
     Args:
         cell: The label.
@@ -69,14 +71,15 @@ def label_fault(cell: str, numeric: bool, num_classes: int | None) -> str | None
     elif num_classes is not None:
         if whole is not None and 0 <= whole < num_classes:
             return None
-        return label_out_of_range(cell.strip(), num_classes)
+        expected = f"a label in 0..{num_classes - 1}"
+        return Fault(expected, cell.strip(), "Correct the label, or num_classes.")
     elif numeric and whole is None:
         expected = "a whole number, as most labels are"
     elif number is not None and np.isinf(number):
         expected = "the name of a class"
     else:
         return None
-    return _fault(expected, cell)
+    return Fault(expected, _shown(cell))
 
 
 def whole_number(cell: str) -> int | None:
@@ -219,22 +222,18 @@ def _looks_measured(column: _Column) -> bool:
 
 
 def _name_cells(
-    path: str,
     rows: Iterator[tuple[int, list[str]]],
     columns: list[_Column],
     num_classes: int | None,
-    problems: Problems,
+    faults: CsvFaults,
 ) -> None:
     are_features = [column.role == "number" for column in columns]
     for line, cells in rows:
         if len(cells) != len(columns):
-            problems.add(_ragged(path, line, len(cells), columns))
+            faults.add_ragged(line, len(cells))
             continue
         if not any(cell.strip() for cell in cells):
-            problems.add(
-                f"{path}, line {line}: expected values. Received: empty cells only. "
-                "Remove the line."
-            )
+            faults.add_empty(line)
             continue
         clean = _all_numbers(list(compress(cells, are_features)))
         for index, (column, cell) in enumerate(zip(columns, cells, strict=True)):
@@ -246,11 +245,10 @@ def _name_cells(
             else:
                 fault = _feature_fault(cell, column.role)
             if fault is not None:
-                place = f"line {line_of_cell(line, cells, index)}"
-                problems.add(f"{path}, {place}, column {column.name!r}: {fault}")
+                faults.add_cell(line_of_cell(line, cells, index), index, fault)
 
 
-def _feature_fault(cell: str, role: str) -> str | None:
+def _feature_fault(cell: str, role: str) -> Fault | None:
     if role == "text":
         if cell.strip():
             return None
@@ -267,20 +265,10 @@ def _feature_fault(cell: str, role: str) -> str | None:
                 if np.isfinite(np.float32(number)):
                     return None
             expected = "a finite number in the range of float32"
-    return _fault(expected, cell)
+    return Fault(expected, _shown(cell))
 
 
-def _fault(expected: str, cell: str) -> str:
-    shown = repr(cell if len(cell) <= 60 else f"{cell[:60]}...") if cell else "nothing"
-    return f"expected {expected}. Received: {shown}. Correct or remove the line."
-
-
-def _ragged(path: str, line: int, num_cells: int, columns: list[_Column]) -> str:
-    hint = "Fill the missing cells, or remove the line."
-    if num_cells > len(columns):
-        hint = "Put a text that contains a comma into double quotes."
-    names = listing(column.name for column in columns)
-    return (
-        f"{path}, line {line}: expected {len(columns)} cells ({names}). Received: "
-        f"{num_cells}. {hint}"
-    )
+def _shown(cell: str) -> str:
+    if not cell:
+        return "nothing"
+    return repr(cell if len(cell) <= 60 else f"{cell[:60]}...")
