@@ -41,6 +41,8 @@ def read(
     prefix, colon, rest = name.partition(":")
     if name not in EMBEDDED and not (colon and prefix in PREFIXES and rest):
         suffix = pathlib.PurePath(name).suffix.lower()
+        if name.lower().endswith((".csv.gz", ".tsv", ".tsv.gz")):
+            suffix = ".csv"
         if suffix in (".csv", ".npz", ".tfrecord"):
             hint = f" Did you mean {suffix[1:]}:{name}?"
         else:

@@ -13,6 +13,7 @@ from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError
 from kerascale.runs.run import Run
 
+_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 # Tokens that a language model writes behind a prompt.
 _CONTINUATION_TOKENS = 200
 
@@ -73,7 +74,7 @@ def _read(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, list[str]
     elif info.kind == "image":
         features, paths = images_source.read_images(path, shape)
         columns["path"] = paths
-    elif path.suffix.lower() == ".csv" and info.feature_names:
+    elif path.name.lower().endswith(_TABLES) and info.feature_names:
         options = CsvOptions.of(run.fields)
         features, _ = csv_source.read_features(
             path, info.kind, info.feature_names, options

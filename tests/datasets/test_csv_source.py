@@ -1,6 +1,9 @@
 """A CSV file becomes the numbers that are in it, or a message that leads to them."""
 
+import bz2
 import csv
+import gzip
+import lzma
 import re
 
 import hypothesis
@@ -477,6 +480,43 @@ def test_not_utf8(tmp_path, mark):
     path.write_bytes("a,y\n1,0\n".encode("utf-16"))
     with pytest.raises(RefusedError, match=r"line 1: .*0xff at offset 0.*-f utf-16"):
         load_csv(str(path), "y")
+
+
+def test_a_file_that_is_compressed_with_gzip(tmp_path):
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(GOOD.encode()))
+    data = load_csv(str(path), "y")
+    assert data.train.features.tolist() == [[1, 2], [3, 4], [5, 6]]
+    path.write_bytes(gzip.compress(GOOD.replace("3,4", "3,x").encode()))
+    assert "line 3, column 'b': expected a number" in str(refusal(str(path)))
+    path.write_bytes(gzip.compress(b"a,y\n1,caf\xe9\n"))
+    assert "line 2: expected UTF-8 text. Received: byte 0xe9" in str(refusal(str(path)))
+    whole = gzip.compress(GOOD.encode() * 100)
+    path.write_bytes(whole[:-20])
+    assert "whole file, compressed with gzip. Received: one that is damaged" in str(
+        refusal(str(path))
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"PAR1\x15\0\x15PAR1", r"an Apache Parquet file. .*pandas.read_parquet\(path"),
+        (b"ARROW1\0\0", r"an Arrow \(Feather\) file. .*read_feather"),
+        (lzma.compress(b"a,y\n1,0\n"), "compressed with xz. Unpack it with xz -d, or"),
+        (bz2.compress(b"a,y\n1,0\n"), "compressed with bzip2. Unpack it with bzip2"),
+        (b"\x28\xb5\x2f\xfd\x24\x09", "compressed with zstd. Unpack it with zstd -d"),
+        (b"PK\x03\x04\x14", r"a zip archive \(an Excel .* Unpack it, or"),
+    ],
+)
+def test_what_is_no_csv_file_is_named(tmp_path, content, match):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=f"Expected a CSV file. Received: .*{match}"):
+        load_csv(str(path), "y")
+    # Letters that a header may begin with.
+    path.write_text("PAR1,y\n1,0\n2,1\n")
+    assert load_csv(str(path), "y").feature_names == ("PAR1",)
 
 
 def test_long_texts_are_read_by_the_slow_reader_too(tmp_path):

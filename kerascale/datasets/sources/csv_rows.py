@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from itertools import islice
 
 from kerascale.datasets.sources.checks import check_file, listing
+from kerascale.datasets.sources.csv_files import (
+    DAMAGED,
+    open_bytes,
+    open_text,
+    refuse_damaged,
+    refuse_other_formats,
+)
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
 
@@ -22,12 +29,12 @@ def read_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     rows with an empty cell.
 
     Raises:
-        RefusedError: If a quote is never closed or the file is not UTF-8.
+        RefusedError: If a quote is never closed, the file is not UTF-8, or is damaged.
     """
     limit = csv.field_size_limit(sys.maxsize)
     line = 1
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_text(path) as file:
             reader = csv.reader(file, strict=True)
             width = 0
             for cells in reader:
@@ -45,6 +52,8 @@ def read_rows(path: str) -> Iterator[tuple[int, list[str]]]:
         ) from error
     except UnicodeDecodeError as error:
         raise RefusedError(_undecodable(path)) from error
+    except DAMAGED as error:
+        raise refuse_damaged(path, error) from error
     finally:
         csv.field_size_limit(limit)
 
@@ -77,6 +86,7 @@ def read_header(path: str, options: CsvOptions = USUAL) -> tuple[tuple[str, ...]
             names are not usable.
     """
     check_file(path, "a CSV file")
+    refuse_other_formats(path)
     rows = read_rows(path)
     try:
         header, first = next(rows, None), next(rows, None)
@@ -180,7 +190,7 @@ def parse_number(cell: str) -> float | None:
 
 
 def _undecodable(path: str) -> str:
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         content = file.read()
     try:
         content.decode("utf-8-sig")

@@ -10,6 +10,7 @@ from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
+from kerascale.datasets.sources.csv_files import DAMAGED, is_gzip
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
 from kerascale.datasets.sources.label_checks import (
@@ -167,9 +168,9 @@ def _read_frame(
             skip_blank_lines=len(names) > 1,
             encoding="utf-8-sig",
             # By content, not by the end of the name.
-            compression=None,
+            compression="gzip" if is_gzip(path) else None,
         )
-    except ValueError:  # pandas' ParserError and UnicodeDecodeError are such
+    except (ValueError, *DAMAGED):  # pandas' ParserError and UnicodeDecodeError, too
         return None
 
 
