@@ -8,6 +8,7 @@ from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.errors import RefusedError
 from kerascale.runtime import atomic_files
+from kerascale.runtime.console import counted
 
 _USAGE = "RUN --input FILE|FOLDER --output FILE.csv [--json]"
 
@@ -55,5 +56,5 @@ def run(arguments: Sequence[str]) -> None:
     finish(
         {"run_dir": path, "output": str(output), "examples": len(predictions)},
         as_json=options.json,
-        text=f"Wrote {len(predictions):,} predictions to {output}",
+        text=f"Wrote {counted(len(predictions), 'prediction')} to {output}",
     )

@@ -232,6 +232,15 @@ def test_folders_that_are_refused(tmp_path):
             load_images(tmp_path, size)
 
 
+def test_a_single_file_is_no_files(folder, capsys):
+    (folder / "notes.txt").write_text("x")
+    load_images(folder, 2)
+    assert f"{folder}: 1 file ignored ({folder}/notes.txt); " in capsys.readouterr().err
+    (folder / "more.txt").write_text("x")
+    load_images(folder, 2)
+    assert f"{folder}: 2 files ignored" in capsys.readouterr().err
+
+
 def test_too_large_for_memory(folder, monkeypatch):
     assert 2**20 < available_bytes() < 2**50
     monkeypatch.setattr(images_source, "available_bytes", lambda: 500)
@@ -251,7 +260,7 @@ def test_images_for_a_prediction(folder, capsys):
     assert capsys.readouterr().err == ""
     features, files = read_images(files[0], (3, 4, 3))
     assert features.shape == (1, 3, 4, 3)
-    assert "1 of 1 images resized to (3, 4), as in training" in capsys.readouterr().err
+    assert "1 of 1 image resized to (3, 4), as in training" in capsys.readouterr().err
     with pytest.raises(RefusedError, match="expected 1 channels, as in training"):
         read_images(folder, (6, 8, 1))
     with pytest.raises(RefusedError, match=r"no.png', which does not exist"):

@@ -4,6 +4,7 @@ import dataclasses
 from typing import NamedTuple
 
 from kerascale.datasets.sources.checks import Problems, listing
+from kerascale.runtime.console import counted
 
 # Of one kind: that many are named one by one.
 _MOST_NAMED = 5
@@ -114,7 +115,7 @@ class CsvFaults:
 
     @property
     def _expected_cells(self) -> str:
-        return f"{len(self._names)} cells ({listing(self._names)})"
+        return f"{counted(len(self._names), 'cell')} ({listing(self._names)})"
 
     @staticmethod
     def _told(kind: _Kind, summary: str) -> list[tuple[int, str]]:

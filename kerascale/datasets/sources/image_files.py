@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerascale.datasets.sources.checks import Problems
+from kerascale.runtime.console import counted
 
 
 class Image(NamedTuple):
@@ -114,7 +115,8 @@ def check_shapes(
         return
     counts = Counter(shape[2] for shape in shapes.values())
     usual = channels or max(counts, key=lambda c: (counts[c], c))
-    like = "in training" if channels else f"{counts[usual]} of {len(shapes)} images"
+    whole = counted(len(shapes), "image")
+    like = "in training" if channels else f"{counts[usual]} of {whole}"
     sizes = Counter(shape[:2] for shape in shapes.values())
     size = max(sizes, key=lambda s: (sizes[s], s))
     for file, shape in shapes.items():
@@ -131,8 +133,8 @@ def check_shapes(
         elif not resized and shape[:2] != size:
             problems.add(
                 f"{file}: expected height and width {size}, as {sizes[size]} of "
-                f"{len(shapes)} images. Received: shape {shape}. Pass --image-size N "
-                "to resize all images."
+                f"{whole}. Received: shape {shape}. Pass --image-size N to resize all "
+                "images."
             )
 
 

@@ -181,11 +181,11 @@ def _files_beside_classes(directory: str) -> list[str]:
 
 def _say_ignored(directory: str, ignored: list[str]) -> None:
     if ignored:
-        from kerascale.runtime.console import say
+        from kerascale.runtime.console import counted, say
 
         some = ", ".join(ignored[:3]) + (", ..." if len(ignored) > 3 else "")
         say(
-            f"{directory}: {len(ignored)} files ignored ({some}); "
+            f"{directory}: {counted(len(ignored), 'file')} ignored ({some}); "
             f"{', '.join(EXTENSIONS)} are read"
         )
 
@@ -245,9 +245,9 @@ def _say_resized(
 ) -> None:
     num_resized = sum(shape[:2] != size for shape in shapes.values())
     if num_resized:
-        from kerascale.runtime.console import say
+        from kerascale.runtime.console import counted, say
 
         say(
-            f"{directory}: {num_resized} of {len(shapes)} images resized to {size}, as "
-            "in training"
+            f"{directory}: {num_resized:,} of {counted(len(shapes), 'image')} resized "
+            f"to {size}, as in training"
         )
