@@ -44,6 +44,12 @@ class TrainingConfig:
     """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
     label: str | None = None
     """Label column of a csv: data set."""
+    columns: tuple[str, ...] = ()
+    """Columns of features of a csv: data set. Default: all but the label."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns of a csv: data set that are left out."""
+    separator: str = ","
+    """The character between two cells of a csv: data set, or tab or space."""
     no_header: bool | None = None
     """The first line of a csv: data set is a row of data; its columns are then called
     column_0, column_1 and so on. Default: it has the columns' names; asked about where

@@ -33,7 +33,7 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ("max_length",): ("text", "corpus"),
 }
 
-_FIELDS_OF_CSV = ("label", "no_header")
+_FIELDS_OF_CSV = ("label", "separator", "no_header", "columns", "drop_columns")
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:

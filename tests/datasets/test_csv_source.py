@@ -328,6 +328,62 @@ def test_a_value_to_predict_is_no_class(tmp_path):
     assert "120 distinct whole numbers in 600 rows" in str(refusal(path, "price"))
 
 
+@pytest.mark.parametrize("sign", [";", "tab", "|", "space", "\t"])
+def test_separators(tmp_path, sign):
+    options = CsvOptions(separator=sign)
+    other = GOOD.replace(",", {"tab": "\t", "space": " "}.get(sign, sign))
+    data = load_csv(write(tmp_path, other), "y", options=options)
+    assert data.train.features.tolist() == [[1, 2], [3, 4], [5, 6]]
+    bad = write(tmp_path, other.replace("4", "x"))
+    with pytest.raises(RefusedError, match="line 3, column 'b': expected a number"):
+        load_csv(bad, "y", options=options)
+    with pytest.raises(RefusedError, match=r"separated by '.*'. Received: 'a,b,y'. P"):
+        load_csv(write(tmp_path, GOOD), "y", options=options)
+
+
+@pytest.mark.parametrize("sign", ["", ";;", "a", "0", '"', "-"])
+def test_what_is_no_separator(sign):
+    with pytest.raises(RefusedError, match=r"separator: expected one character"):
+        CsvOptions(separator=sign)
+
+
+def test_columns_are_chosen_and_left_out(tmp_path):
+    path = write(tmp_path, "id,a,y,note,b\n7,1,p,x,2\n8,3,q,,4\n9,5,p,z,6\n")
+
+    def read(**options):
+        return load_csv(path, "y", options=CsvOptions(**options))
+
+    for options in (
+        {"columns": ("b", "a")},
+        {"drop_columns": ("note", "id")},
+    ):
+        data = read(**options)
+        assert data.feature_names == ("a", "b")  # In the order of the file.
+        assert data.train.features.tolist() == [[1, 2], [3, 4], [5, 6]]
+    with pytest.raises(
+        RefusedError, match=r"text in 1 of 4 columns.* --columns or --drop-columns"
+    ):
+        read()
+    with pytest.raises(RefusedError, match="4 problems") as caught:
+        load_csv(
+            path, "z", options=CsvOptions(columns=("c", "a"), drop_columns=("a", "n"))
+        )
+    assert "Received: 'z', which is not among" in caught.value.problems[0]
+    assert "--columns: expected names among 'id'" in caught.value.problems[1]
+    assert "--drop-columns: expected names among" in caught.value.problems[2]
+    assert "Received: 'a' in both" in caught.value.problems[3]
+    with pytest.raises(RefusedError, match=r"--columns: .* 'y', which is the label"):
+        read(columns=("y",))
+    with pytest.raises(RefusedError, match="a column of features beside the label"):
+        read(drop_columns=("id", "a", "note", "b"))
+
+
+def test_a_short_row_is_found_where_the_last_column_is_left_out(tmp_path):
+    path = write(tmp_path, "a,y,note\n1,0,x\n2,1\n3,1,\n")
+    with pytest.raises(RefusedError, match="line 3: expected 3 cells"):
+        load_csv(path, "y", options=CsvOptions(drop_columns=("note",)))
+
+
 def test_many_classes_are_classes(tmp_path):
     rows = "".join(f"{i},{i % 40}\n" for i in range(120))
     path = write(tmp_path, f"x,y\n{rows}")
@@ -345,7 +401,7 @@ def test_many_faults_of_one_kind_are_told_in_one_line(tmp_path):
     assert refusal(path).problems == [
         f"{path}, column 'b': expected a number in each cell. Received: 1,500 other "
         "cells: 'x' on line 3, 'x' on line 5, 'x' on line 7 and so on. Correct or "
-        "remove the line, or leave out the column.",
+        "remove the line, or leave the column out (--drop-columns).",
         f"{path}: expected 3 cells ('a', 'b', 'y') on each line. Received: another "
         "number on 30 lines: 2 on line 3002, 2 on line 3003, 2 on line 3004 and so on. "
         "Fill missing cells, and put a text that contains a comma into double quotes.",
@@ -380,7 +436,11 @@ def test_twenty_problems_are_listed_and_the_others_counted(tmp_path):
             ",a,y\n0,1,0\n1,2,1\n",
             "column 1 of 3. If it is pandas' index, .*index=False",
         ),
-        ("a;y\n1;0\n2;1\n", "expected column names separated by commas. .*'a;y'"),
+        (
+            "a;y\n1;0\n2;1\n",
+            "names separated by commas. .*'a;y'. Pass --separator ';'",
+        ),
+        ("a\ty\n1\t0\n", r"separated by commas. .*'a\\ty'. Pass --separator tab"),
     ],
 )
 def test_no_table(tmp_path, content, match):

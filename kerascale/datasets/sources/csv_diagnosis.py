@@ -185,7 +185,7 @@ def _decide_features(path: str, columns: list[_Column], problems: Problems) -> N
             f"{path}: expected numbers in every column, or one column of text and no "
             f"other. Received: text in {len(texts)} of {len(undecided)} columns: "
             f"{', '.join(shown)}{', ...' if len(texts) > 5 else ''}. Write the text as "
-            "numbers, or remove columns."
+            "numbers, or choose columns with --columns or --drop-columns."
         )
         for column in texts:
             column.role = "ignored"

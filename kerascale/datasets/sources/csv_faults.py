@@ -95,7 +95,7 @@ class CsvFaults:
                 kind,
                 f"{place}: expected {expected} in each cell. Received: {kind.count:,} "
                 f"other cells: {kind.examples} and so on. {remedy.rstrip('.')}, or "
-                "leave out the column.",
+                "leave the column out (--drop-columns).",
             )
         told += self._told(
             self._ragged,

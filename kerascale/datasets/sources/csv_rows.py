@@ -22,7 +22,9 @@ from kerascale.errors import RefusedError
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
-def read_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+def read_rows(
+    path: str, options: CsvOptions = USUAL
+) -> Iterator[tuple[int, list[str]]]:
     """Yields the line on which each row starts, from 1, and the row's cells.
 
     Empty lines are skipped, except where the header has one cell: there they are
@@ -35,7 +37,7 @@ def read_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         with open_text(path) as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(file, strict=True, delimiter=options.delimiter)
             width = 0
             for cells in reader:
                 width = width or len(cells)
@@ -62,7 +64,7 @@ def data_rows(
     path: str, options: CsvOptions = USUAL
 ) -> Iterator[tuple[int, list[str]]]:
     """What `read_rows` yields, without the header."""
-    return islice(read_rows(path), 0 if options.no_header else 1, None)
+    return islice(read_rows(path, options), 0 if options.no_header else 1, None)
 
 
 def line_of_cell(line: int, cells: list[str], column: int) -> int:
@@ -87,7 +89,7 @@ def read_header(path: str, options: CsvOptions = USUAL) -> tuple[tuple[str, ...]
     """
     check_file(path, "a CSV file")
     refuse_other_formats(path)
-    rows = read_rows(path)
+    rows = read_rows(path, options)
     try:
         header, first = next(rows, None), next(rows, None)
     finally:
@@ -103,15 +105,11 @@ def read_header(path: str, options: CsvOptions = USUAL) -> tuple[tuple[str, ...]
             f"{path}, line 1: expected the column names. Received: an empty line. "
             "Remove it."
         )
+    _refuse_other_separator(path, header[1], options)
     if options.no_header:
         _refuse_names(path, header[1], first)
         return options.column_names(len(header[1])), True
     names = tuple(name.strip() for name in header[1])
-    if len(names) == 1 and re.search(r"[;\t|]", names[0]):
-        raise RefusedError(
-            f"{path}, line 1: expected column names separated by commas. "
-            f"Received: {header[1][0]!r}. Write the file with commas."
-        )
     if options.no_header is None:
         _refuse_numbers(path, names)
     if first is None:
@@ -121,6 +119,19 @@ def read_header(path: str, options: CsvOptions = USUAL) -> tuple[tuple[str, ...]
         )
     _check_names(path, names)
     return names, len(first[1]) == len(names)
+
+
+def _refuse_other_separator(path: str, cells: list[str], options: CsvOptions) -> None:
+    """A single column that holds one of the usual separators."""
+    found = [sign for sign in ";\t|," if len(cells) == 1 and sign in cells[0]]
+    if found:
+        sign = max(found, key=cells[0].count)
+        usual = "commas" if options.delimiter == "," else repr(options.delimiter)
+        flag = "tab" if sign == "\t" else f"'{sign}'"
+        raise RefusedError(
+            f"{path}, line 1: expected column names separated by {usual}. "
+            f"Received: {cells[0]!r}. Pass --separator {flag}."
+        )
 
 
 def _refuse_numbers(path: str, names: tuple[str, ...]) -> None:

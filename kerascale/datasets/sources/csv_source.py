@@ -53,23 +53,27 @@ def load_csv(
     path = os.fspath(path)
     check_num_classes(num_classes)
     names, fits = read_header(path, options)
+    columns, problems = options.feature_columns(path, names, label)
     if label is None:
-        raise RefusedError(
+        problems.insert(
+            0,
             f"{path}: expected the name of the label column. Received: none. The "
-            f"columns are {listing(names)}.{header_hint(names)} Pass --label COLUMN."
+            f"columns are {listing(names)}.{header_hint(names)} Pass --label COLUMN.",
         )
-    if label not in names:
-        raise RefusedError(
+    elif label not in names:
+        problems.insert(
+            0,
             f"{path}: expected a label column. Received: {label!r}, which is not among "
-            f"{listing(names)}.{nearest(label, names)}{header_hint(names)}"
+            f"{listing(names)}.{nearest(label, names)}{header_hint(names)}",
         )
-    columns = tuple(name for name in names if name != label)
-    if not columns:
-        raise RefusedError(
-            f"{path}: expected a column of features beside the label. Received: "
-            f"{label!r} only. Add columns."
-        )
-    frame = _read_frame(path, names, (label,), options) if fits else None
+    if problems:
+        raise RefusedError(problems, heading=f"{path} cannot be used")
+    ignored = [name for name in names if name != label and name not in columns]
+    roles = dict.fromkeys(ignored, "ignored") | dict.fromkeys(columns, "feature")
+    roles[label] = "label"
+    frame = _read_frame(path, names, (label, *ignored), options) if fits else None
+    if frame is not None and _may_be_padded(frame, names, roles):
+        diagnose(path, names, roles, num_classes, options)
     labels = None if frame is None else _label_indices(frame[label], num_classes)
     if labels is not None:
         kind, features = "vector", _numbers(frame, columns)
@@ -78,7 +82,6 @@ def load_csv(
     if labels is not None and num_classes is None and _look_measured(*labels):
         labels = None
     if labels is None or features is None:
-        roles = {**dict.fromkeys(columns, "feature"), label: "label"}
         raise _refusal(path, names, roles, num_classes, options)
     class_names, indices = labels
     check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
@@ -141,9 +144,7 @@ def read_features(
             features = _numbers(frame, feature_names)
         else:
             features = _texts(frame[feature_names[0]], is_text=True)
-        if roles[names[-1]] == "ignored" and frame[names[-1]].isin(["", np.nan]).any():
-            # pandas pads a short row with empty cells, here in a column that nobody
-            # looks at; the cells before may be shifted.
+        if _may_be_padded(frame, names, roles):
             diagnose(path, names, roles, options=options)
     if features is None:
         raise _refusal(path, names, roles, options=options)
@@ -158,6 +159,7 @@ def _read_frame(
         return pd.read_csv(
             path,
             names=list(names),
+            sep=options.delimiter,
             header=None if options.no_header else 0,
             dtype=dict.fromkeys(as_text, str),
             # An empty cell is a fault, and NA may be the name of a class.
@@ -172,6 +174,17 @@ def _read_frame(
         )
     except (ValueError, *DAMAGED):  # pandas' ParserError and UnicodeDecodeError, too
         return None
+
+
+def _may_be_padded(
+    frame: pd.DataFrame, names: tuple[str, ...], roles: Mapping[str, str]
+) -> bool:
+    """pandas pads a short row with empty cells, whose other cells may be shifted.
+
+    Where that is in a column that is looked at, it is found there.
+    """
+    last = names[-1]
+    return roles[last] == "ignored" and bool(frame[last].isin(["", np.nan]).any())
 
 
 def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray | None:
