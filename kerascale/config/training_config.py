@@ -44,6 +44,8 @@ class TrainingConfig:
     """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
     label: str | None = None
     """Label column of a csv: data set."""
+    test_data: str | None = None
+    """Another CSV file like that of a csv: data set, with the test examples."""
     columns: tuple[str, ...] = ()
     """Columns of features of a csv: data set. Default: all but the label."""
     drop_columns: tuple[str, ...] = ()

@@ -33,7 +33,14 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ("max_length",): ("text", "corpus"),
 }
 
-_FIELDS_OF_CSV = ("label", "separator", "no_header", "columns", "drop_columns")
+_FIELDS_OF_CSV = (
+    "label",
+    "separator",
+    "no_header",
+    "columns",
+    "drop_columns",
+    "test_data",
+)
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -55,6 +62,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
         csv_options=CsvOptions.of(to_dict(config)),
+        test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
     )
     _refuse_inapplicable(raw, config)

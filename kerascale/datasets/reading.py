@@ -20,6 +20,7 @@ def read(
     image_size: int | None = None,
     skip_damaged_share: float = 0.0,
     csv_options: CsvOptions = USUAL,
+    test_data: str | None = None,
     held_out_fraction: float = 0.05,
 ) -> RawData:
     """Reads a data set into memory.
@@ -32,6 +33,7 @@ def read(
         image_size: Height and width in pixels to resize images to; or None.
         skip_damaged_share: Largest share of damaged TFRecord records to skip.
         csv_options: How a CSV file is written.
+        test_data: Another CSV file, with the test examples: PATH or csv:PATH.
         held_out_fraction: Of `python_reference` and `text:`: share of the characters
             for validation, and for the test. Other data is split later.
 
@@ -69,7 +71,13 @@ def read(
     if prefix == "csv":
         from kerascale.datasets.sources import csv_source
 
-        return csv_source.load_csv(rest, label, num_classes, csv_options)
+        raw = csv_source.load_csv(rest, label, num_classes, csv_options)
+        if test_data is None:
+            return raw
+        test_path = os.path.expanduser(test_data.removeprefix("csv:"))
+        return csv_source.with_test_file(
+            raw, test_path, label, num_classes, csv_options
+        )
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 

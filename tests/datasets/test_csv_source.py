@@ -12,10 +12,15 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
+import kerascale as ks
 from kerascale.datasets.sources.csv_diagnosis import diagnose
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.csv_rows import read_rows
-from kerascale.datasets.sources.csv_source import load_csv, read_features
+from kerascale.datasets.sources.csv_source import (
+    load_csv,
+    read_features,
+    with_test_file,
+)
 from kerascale.errors import RefusedError
 
 GOOD = "a,b,y\n1,2,cat\n3,4,dog\n5,6,cat\n"
@@ -382,6 +387,39 @@ def test_a_short_row_is_found_where_the_last_column_is_left_out(tmp_path):
     path = write(tmp_path, "a,y,note\n1,0,x\n2,1\n3,1,\n")
     with pytest.raises(RefusedError, match="line 3: expected 3 cells"):
         load_csv(path, "y", options=CsvOptions(drop_columns=("note",)))
+
+
+def test_a_file_of_test_examples(tmp_path):
+    train = write(tmp_path, "a,note,b,y\n1,x,2,cat\n3,x,4,dog\n5,x,6,emu\n")
+    options = CsvOptions(drop_columns=("note",))
+    raw = load_csv(train, "y", options=options)
+    test = write(tmp_path, "y,b,a\nemu,20,10\nemu,2,1\n", "test.csv")
+    data = ks.datasets.read(
+        f"csv:{train}", label="y", csv_options=options, test_data=f"csv:{test}"
+    )
+    assert data.test.labels.tolist() == [2, 2]
+    # By name; the file may have another order.
+    assert data.test.features.tolist() == [[10, 20], [1, 2]]
+    assert data.train.features.tolist() == raw.train.features.tolist()
+    for content, match in (
+        ("a,b,y\n1,2,owl\n1,2,cat\n", r"'emu', as .* Received: 'owl', in 1 example\."),
+        ("a,y\n1,cat\n", r"expected names among 'a', 'y'. Received: 'b'"),
+        ("a,b,y\n1,x,cat\n2,3,cat\n2,3,cat\n", "line 2, column 'b': expected a number"),
+        ("a,b\n1,2\n", "expected a label column. Received: 'y'"),
+    ):
+        write(tmp_path, content, "test.csv")
+        with pytest.raises(RefusedError, match=f"test.csv.*{match}"):
+            with_test_file(raw, test, "y", options=options)
+
+
+def test_training_with_a_test_file(tmp_path, recipe):
+    train = write(tmp_path, "a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    test = write(tmp_path, "a,y\n7,1\n9,1\n", "test.csv")
+    config = recipe.Config(dataset=f"csv:{train}", label="y", test_data=test)
+    sizes = recipe.make_datasets(config).info.num_examples
+    assert sizes == {"train": 34, "validation": 6, "test": 2}
+    with pytest.raises(RefusedError, match="test_data: expected only with csv: data"):
+        recipe.make_datasets(recipe.Config(test_data=test))
 
 
 def test_many_classes_are_classes(tmp_path):

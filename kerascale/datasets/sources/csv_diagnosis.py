@@ -37,7 +37,8 @@ def diagnose(
         path: The file. Its header has been checked.
         names: The column names, in order.
         roles: What each column should hold: `feature` (numbers or text, as most of
-            its cells), `number`, `text`, `label` or `ignored`.
+            its cells), `number`, `text`, `label`, `test label` (of few rows
+            and classes, perhaps) or `ignored`.
         num_classes: Labels are whole numbers below it. None: whatever there is.
         options: How the file is written.
 
@@ -49,7 +50,7 @@ def diagnose(
     problems = Problems(f"{path} cannot be used")
     _decide_features(path, columns, problems)
     for column in columns:
-        if column.role == "label":
+        if column.role in ("label", "test label"):
             _decide_label(path, column, num_classes, problems)
     faults = CsvFaults(path, [column.name for column in columns])
     _name_cells(data_rows(path, options), columns, num_classes, faults)
@@ -212,6 +213,8 @@ def _decide_label(
         column.role = "ignored"
     elif num_classes is not None or column.is_mostly(column.num_numbers):
         column.role = "label number"
+    else:
+        column.role = "label"
 
 
 def _looks_measured(column: _Column) -> bool:

@@ -1,5 +1,6 @@
 """`csv:PATH`: a table in a CSV file."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,7 @@ import pandas as pd
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import listing
+from kerascale.datasets.sources.class_names import with_classes_of
 from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
 from kerascale.datasets.sources.csv_files import DAMAGED, is_gzip
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
@@ -26,6 +28,8 @@ def load_csv(
     label: str | None,
     num_classes: int | None = None,
     options: CsvOptions = USUAL,
+    *,
+    is_test: bool = False,
 ) -> RawData:
     """Loads a CSV file with one label column.
 
@@ -39,6 +43,8 @@ def load_csv(
         num_classes: If given, labels are 0 to `num_classes - 1`. Otherwise the
             classes are the labels that occur.
         options: How the file is written. Default: commas, and a header line.
+        is_test: Nothing is trained on it: it may have few rows of each class, and
+            of one class only.
 
     Returns:
         Data of kind `vector` (float32) or `text`, with `feature_names`.
@@ -70,7 +76,7 @@ def load_csv(
         raise RefusedError(problems, heading=f"{path} cannot be used")
     ignored = [name for name in names if name != label and name not in columns]
     roles = dict.fromkeys(ignored, "ignored") | dict.fromkeys(columns, "feature")
-    roles[label] = "label"
+    roles[label] = "test label" if is_test else "label"
     frame = _read_frame(path, names, (label, *ignored), options) if fits else None
     if frame is not None and _may_be_padded(frame, names, roles):
         diagnose(path, names, roles, num_classes, options)
@@ -79,12 +85,14 @@ def load_csv(
         kind, features = "vector", _numbers(frame, columns)
         if features is None and len(columns) == 1:
             kind, features = "text", _texts(frame[columns[0]], is_text=False)
-    if labels is not None and num_classes is None and _look_measured(*labels):
+    may_be_measured = labels is not None and num_classes is None and not is_test
+    if may_be_measured and _look_measured(*labels):
         labels = None
     if labels is None or features is None:
         raise _refusal(path, names, roles, num_classes, options)
     class_names, indices = labels
-    check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
+    if not is_test:
+        check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
     return RawData(
         name=f"csv:{path}",
         kind=kind,
@@ -92,6 +100,39 @@ def load_csv(
         train=Split(features, indices),
         feature_names=columns,
     )
+
+
+def with_test_file(
+    raw: RawData,
+    path: str,
+    label: str,
+    num_classes: int | None = None,
+    options: CsvOptions = USUAL,
+) -> RawData:
+    """The data of `load_csv`, with the test examples of another file.
+
+    Args:
+        raw: What `load_csv` gave.
+        path: A file with the same columns; others may be there.
+        label: As in `load_csv`, like the next two.
+        num_classes: As in `load_csv`.
+        options: As in `load_csv`.
+
+    Raises:
+        RefusedError: With what is wrong in the file, or differs from the training's.
+    """
+    options = dataclasses.replace(options, columns=raw.feature_names, drop_columns=())
+    other = load_csv(path, label, num_classes, options, is_test=True)
+    if other.kind != raw.kind:
+        raise RefusedError(
+            f"{path}: expected {raw.kind} data, as {raw.name} is. Received: "
+            f"{other.kind} data. Give both files the same columns."
+        )
+    test = with_classes_of(other.train, other.class_names, raw.class_names, path)
+    if other.kind == "vector":  # The columns may stand in another order.
+        order = [other.feature_names.index(name) for name in raw.feature_names]
+        test = dataclasses.replace(test, features=test.features[:, order])
+    return dataclasses.replace(raw, test=test)
 
 
 def read_features(
