@@ -221,15 +221,54 @@ def test_folders_that_are_refused(tmp_path):
     with pytest.raises(RefusedError, match="2 problems") as caught:
         load_images(tmp_path)
     assert "other: expected images of a class (.bmp, .gif" in caught.value.problems[0]
-    for name in ("train", "Test"):
-        write(tmp_path / "splits" / name / "cat" / "1.png", pixels(0))
-    with pytest.raises(
-        RefusedError, match=r"'Test', 'train', which look like splits. Pass .*train,"
-    ):
-        load_images(tmp_path / "splits")
     for size in (0, -1, True, 2.5):
         with pytest.raises(RefusedError, match=f"Received: image_size={size}"):
             load_images(tmp_path, size)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train", "val", "test"), ("Training", "dev", "testing"), ("train", "eval")],
+)
+def test_folders_of_splits(tmp_path, names):
+    for seed, name in enumerate(names):
+        write(tmp_path / name / "cat" / "1.png", pixels(seed))
+        write(tmp_path / name / "dog" / "1.png", pixels(seed + 9))
+    write(tmp_path / names[-1] / "dog" / "2.png", pixels(7))
+    data = load_images(tmp_path)
+    assert data.class_names == ("cat", "dog")
+    assert data.train.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(data.train.features, [pixels(0), pixels(9)])
+    assert data.test.labels.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(data.test.features[2], pixels(7))
+    assert (data.validation is None) == (len(names) == 2)
+    if data.validation:
+        np.testing.assert_array_equal(data.validation.features[0], pixels(1))
+
+
+def test_folders_of_splits_that_are_refused(tmp_path):
+    for name in ("train/cat", "train/dog", "val/owl", "valid/cat"):
+        write(tmp_path / name / "1.png", pixels(0))
+    assert refusal(tmp_path) == [
+        f"{tmp_path}: expected one folder of validation examples. Received: 'val' and "
+        "'valid'. Move the images into one of them."
+    ]
+    (tmp_path / "valid").rename(tmp_path / "test")
+    assert refusal(tmp_path) == [
+        f"{tmp_path}/val: expected folders of the classes 'cat', 'dog', as in the "
+        "training examples. Received: 'owl'. Add training examples of them, or remove "
+        "the folders."
+    ]
+    (tmp_path / "train").rename(tmp_path / "testing")
+    assert any("one of which is called train" in p for p in refusal(tmp_path))
+
+
+def test_a_test_image_of_another_size_is_named(tmp_path):
+    for name in ("train/cat/1", "train/dog/1", "test/cat/1"):
+        write(tmp_path / f"{name}.png", pixels(0))
+    odd = write(tmp_path / "test" / "dog" / "1.png", pixels(0, (6, 9, 3)))
+    (problem,) = refusal(tmp_path)
+    assert problem.startswith(f"{odd}: expected height and width (6, 8), as 3 of 4")
 
 
 def test_a_single_file_is_no_files(folder, capsys):

@@ -8,20 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from kerascale.datasets.raw import RawData, Split
-from kerascale.datasets.sources.checks import Problems, listing
+from kerascale.datasets.sources.checks import Problems
 from kerascale.datasets.sources.image_files import (
     Image,
     check_shapes,
     decode,
+)
+from kerascale.datasets.sources.image_splits import (
+    refuse_other_classes,
+    split_folders,
 )
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.errors import RefusedError
 from kerascale.runtime.free_memory import available_bytes
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-_SPLIT_NAMES = frozenset(
-    {"train", "training", "val", "valid", "validation", "test", "testing", "eval"}
-)
 # Training needs room for more than the images.
 _SHARE_OF_MEMORY = 0.7
 
@@ -31,9 +32,10 @@ def load_images(
 ) -> RawData:
     """Loads a folder that has one folder of images for each class.
 
-    The classes are the folders' names, sorted. Folders inside a class belong to it.
-    Hidden files are ignored; other files that are no images are counted and said.
-    The order is that of the sorted paths.
+    The classes are the folders' names, sorted. If there are folders called `train` and
+    `val` or `test` (or like them), the classes are in there. Folders inside a class
+    belong to it. Hidden files are ignored; other files that are no images are counted
+    and said. The order is that of the sorted paths.
 
     Args:
         directory: The folder.
@@ -59,34 +61,54 @@ def load_images(
             "Expected a folder with one folder of images for each class. Received: "
             f"{directory!r}, which {kind}. Check the path."
         )
-    class_names = _class_names(directory)
-    files: list[str] = []
-    labels: list[int] = []
-    ignored: list[str] = []
+    names = _folder_names(directory)
     problems = Problems(f"{directory} cannot be used")
+    folders = split_folders(directory, names, problems)
+    problems.raise_if_any()
+    folders = {"train": directory} if folders is None else folders
+    class_names = _folder_names(folders["train"])
+    found: dict[str, list[tuple[str, int]]] = {}
+    ignored: list[str] = []
+    for split, folder in folders.items():
+        found[split], others = _labelled_files(folder, class_names, problems)
+        ignored += others
+    problems.raise_if_any()
+    check_class_count(folders["train"], len(class_names))
+    _say_ignored(directory, ignored)
+    size = None if image_size is None else (image_size, image_size)
+    # In one array, so that all have one form.
+    images = _read_all(directory, [file for s in found.values() for file, _ in s], size)
+    splits, first = {}, 0
+    for split, files in found.items():
+        labels = np.array([label for _, label in files], dtype=np.int64)
+        splits[split] = Split(images[first : first + len(files)], labels)
+        first += len(files)
+    return RawData(
+        name=f"images:{directory}", kind="image", class_names=class_names, **splits
+    )
+
+
+def _labelled_files(
+    folder: str, class_names: tuple[str, ...], problems: Problems
+) -> tuple[list[tuple[str, int]], list[str]]:
+    """The images of one split with their labels, and the files that are none."""
+    names = _folder_names(folder)
+    refuse_other_classes(folder, names, class_names, problems)
+    files: list[tuple[str, int]] = []
+    ignored: list[str] = []
     for index, class_name in enumerate(class_names):
-        found, others = _walk(os.path.join(directory, class_name))
+        if class_name not in names:
+            continue
+        found, others = _walk(os.path.join(folder, class_name))
         if not found:
             problems.add(
-                f"{os.path.join(directory, class_name)}: expected images of a class "
+                f"{os.path.join(folder, class_name)}: expected images of a class "
                 f"({', '.join(EXTENSIONS)}). Received: none. Add some, or remove the "
                 "folder."
             )
-        files += found
-        labels += [index] * len(found)
+        files += [(file, index) for file in found]
         ignored += others
-    ignored += _files_beside_classes(directory)
-    problems.raise_if_any()
-    check_class_count(directory, len(class_names))
-    _say_ignored(directory, ignored)
-    size = None if image_size is None else (image_size, image_size)
-    images = _read_all(directory, files, size)
-    return RawData(
-        name=f"images:{directory}",
-        kind="image",
-        class_names=class_names,
-        train=Split(images, np.array(labels, dtype=np.int64)),
-    )
+    return files, ignored + _files_beside_classes(folder)
 
 
 def read_images(
@@ -139,7 +161,7 @@ def _check_image_size(image_size: int | None) -> None:
         )
 
 
-def _class_names(directory: str) -> tuple[str, ...]:
+def _folder_names(directory: str) -> tuple[str, ...]:
     names = sorted(
         entry.name
         for entry in os.scandir(directory)
@@ -149,12 +171,6 @@ def _class_names(directory: str) -> tuple[str, ...]:
         raise RefusedError(
             f"{directory}: expected one folder of images for each class. Received: no "
             "folder. Sort the images into folders that are named like their classes."
-        )
-    if {name.lower() for name in names} <= _SPLIT_NAMES:
-        raise RefusedError(
-            f"{directory}: expected one folder for each class. Received: "
-            f"{listing(names)}, which look like splits. Pass one of them, such as "
-            f"{os.path.join(directory, names[-1])}, or rename them."
         )
     return tuple(names)
 
