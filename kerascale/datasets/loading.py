@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
-from kerascale.datasets import memory, pipeline, splits, text
+from kerascale.datasets import memory, pipeline, resizing, splits, text
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo, fingerprint
@@ -133,7 +133,10 @@ def prepare(
         vocabulary_size = vectorizer.vocabulary_size()
         named = {k: _encoded(vectorizer, split) for k, split in named.items()}
     elif raw.kind == "image" and getattr(config, "image_size", None):
-        named = {k: _resized(split, config.image_size) for k, split in named.items()}
+        named = {
+            k: Split(resizing.resized(split.features, config.image_size), split.labels)
+            for k, split in named.items()
+        }
     mean, variance = _moments(raw, named["train"].features)
     shape = named["train"].features.shape[1:]
     info = DataInfo(
@@ -179,19 +182,6 @@ def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
     ids = text.encode(vectorizer, split.features)
     longest = max(1, int((ids != 0).sum(axis=1).max()))
     return Split(ids[:, :longest], split.labels)
-
-
-def _resized(split: Split, size: int) -> Split:
-    images = split.features
-    if images.shape[1:3] == (size, size):
-        return split
-    resized = np.empty((len(images), size, size, images.shape[3]), images.dtype)
-    for part in memory.parts(images):
-        values = tf.image.resize(images[part], (size, size), antialias=True).numpy()
-        if images.dtype == np.uint8:
-            values = np.clip(np.rint(values), 0, 255)
-        resized[part] = values
-    return Split(resized, split.labels)
 
 
 def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:

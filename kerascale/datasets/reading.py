@@ -21,6 +21,7 @@ def read(
     skip_damaged_share: float = 0.0,
     csv_options: CsvOptions = USUAL,
     test_data: str | None = None,
+    is_test: bool = False,
     held_out_fraction: float = 0.05,
 ) -> RawData:
     """Reads a data set into memory.
@@ -34,6 +35,7 @@ def read(
         skip_damaged_share: Largest share of damaged TFRecord records to skip.
         csv_options: How a CSV file is written.
         test_data: Another CSV file, with the test examples: PATH or csv:PATH.
+        is_test: Nothing is trained on it: a CSV file may have few rows of each class.
         held_out_fraction: Of `python_reference` and `text:`: share of the characters
             for validation, and for the test. Other data is split later.
 
@@ -71,7 +73,9 @@ def read(
     if prefix == "csv":
         from kerascale.datasets.sources import csv_source
 
-        raw = csv_source.load_csv(rest, label, num_classes, csv_options)
+        raw = csv_source.load_csv(
+            rest, label, num_classes, csv_options, is_test=is_test
+        )
         if test_data is None:
             return raw
         test_path = os.path.expanduser(test_data.removeprefix("csv:"))
