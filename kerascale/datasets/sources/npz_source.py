@@ -116,6 +116,18 @@ def read_features(
     return values
 
 
+def read_labels(path: str | os.PathLike) -> np.ndarray | None:
+    """Reads the labels of what `read_features` reads; None: there are none.
+
+    Returns:
+        Integers of shape (examples,) or (examples, 1).
+    """
+    path = os.fspath(path)
+    found = _read(path, _choose_labels, lambda headers: None)
+    labels = next(iter(found.values()), None)
+    return labels if labels is not None and labels.dtype.kind in "iu" else None
+
+
 def _form(kind: str, shape: tuple[int, ...], dtype: str | None) -> str:
     return f"{kind} of shape {shape}" + (f" and {dtype}" if dtype else "")
 
@@ -157,6 +169,11 @@ def _choose_features(path: str, names: list[str]) -> list[str]:
             f"Received: {listing(names)}."
         )
     return names
+
+
+def _choose_labels(path: str, names: list[str]) -> list[str]:
+    x, y = ("x", "y") if "x" in names else ("x_test", "y_test")
+    return [y] if {x, y} <= set(names) else []
 
 
 def _say_ignored(path: str, names: Iterable[str]) -> None:
