@@ -84,7 +84,8 @@ def from_arrays(
     Args:
         x: Features of the training examples: numbers of shape (examples, ...), or
             strings of shape (examples,).
-        y: Class indices, integers of shape (examples,).
+        y: Class indices, integers of shape (examples,); or names of classes, or -1
+            and +1.
         config: Its batch size, seed and splits are used, as in `from_config`.
         validation: (x, y) like the training examples; or None.
         test: (x, y) like the training examples; or None.

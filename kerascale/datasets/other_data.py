@@ -72,21 +72,23 @@ def _read(
     size = None
     if info.kind == "image" and len(set(info.input_shape[:2])) == 1:
         size = info.input_shape[0]
+    is_npz, num_classes = name.startswith("npz:"), fields.get("num_classes")
+    if name.startswith("tfrecord:"):
+        num_classes = info.num_classes  # Its labels are indices.
     is_csv = name.startswith("csv:")
     if not is_csv and label is not None:
         raise RefusedError(
             f"label: expected only with csv: data. Received: {label!r} with {name}. "
             "Leave it out."
         )
-    # Where labels are numbers, they are those of the training.
-    counted = name.startswith(("npz:", "tfrecord:"))
     return read(
         name,
         label=label or fields.get("label"),
-        num_classes=info.num_classes if counted else fields.get("num_classes"),
+        num_classes=None if is_npz else num_classes,
         image_size=size,
         csv_options=options,
         is_test=True,
+        class_names=info.class_names or None,
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import RawData
@@ -22,6 +23,7 @@ def read(
     csv_options: CsvOptions = USUAL,
     test_data: str | None = None,
     is_test: bool = False,
+    class_names: Sequence[str] | None = None,
     held_out_fraction: float = 0.05,
 ) -> RawData:
     """Reads a data set into memory.
@@ -36,6 +38,8 @@ def read(
         csv_options: How a CSV file is written.
         test_data: Another CSV file, with the test examples: PATH or csv:PATH.
         is_test: Nothing is trained on it: a CSV file may have few rows of each class.
+        class_names: Of an `.npz` file: the names that its labels may have, or the
+            order of their indices.
         held_out_fraction: Of `python_reference` and `text:`: share of the characters
             for validation, and for the test. Other data is split later.
 
@@ -85,7 +89,7 @@ def read(
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 
-        return npz_source.load_npz(rest, num_classes, image_size)
+        return npz_source.load_npz(rest, num_classes, image_size, class_names)
     if prefix == "images":
         from kerascale.datasets.sources import images_source
 

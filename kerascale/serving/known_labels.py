@@ -48,14 +48,15 @@ def of_folders(
 
 
 def of_arrays(path: str | os.PathLike, class_names: Sequence[str]) -> list[str] | None:
-    """The names of the classes that an `.npz` file has the indices of; or None."""
+    """The names of the classes of the labels in an `.npz` file; None: it has none."""
     labels = npz_source.read_labels(path)
     if labels is None:
         return None
-    return [
-        class_names[label] if 0 <= label < len(class_names) else str(label)
-        for label in labels.reshape(-1).tolist()
-    ]
+    values = labels.reshape(-1).tolist()
+    if labels.dtype.kind not in "iu" or tuple(class_names) == ("-1", "1"):
+        return [str(value) for value in values]
+    count = len(class_names)
+    return [class_names[v] if 0 <= v < count else str(v) for v in values]
 
 
 def indices(

@@ -8,6 +8,7 @@ import pytest
 import kerascale as ks
 from kerascale.cli import main
 from kerascale.datasets.other_data import read_like
+from kerascale.serving import known_labels
 
 
 def trained_on(recipe_name, **values):
@@ -64,6 +65,19 @@ def test_images_are_resized_and_arrays_have_indices(tmp_path):
         ks.RefusedError, match=r"shape \(8, 8, 1\) and uint8. Received: .* and float32"
     ):
         read_like(f"npz:{tmp_path}/new.npz", datasets.info, fields)
+
+
+def test_names_in_arrays(tmp_path):
+    x, names = np.arange(40.0).reshape(20, 2), np.array(["b", "a", "c", "b"] * 5)
+    np.savez(tmp_path / "old.npz", x=x, y=names)
+    datasets, fields = trained_on("mlp", dataset=f"npz:{tmp_path}/old.npz")
+    np.savez(tmp_path / "new.npz", x=x[:3], y=names[[0, 2, 3]])
+    _, y = examples(read_like(f"npz:{tmp_path}/new.npz", datasets.info, fields))
+    assert y.tolist() == [1, 2, 1]
+    assert known_labels.of_arrays(tmp_path / "new.npz", ("a", "b", "c")) == list("bcb")
+    np.savez(tmp_path / "new.npz", x=x[:3], y=[-1, 1, 1])
+    assert known_labels.of_arrays(tmp_path / "new.npz", ("-1", "1")) == ["-1", "1", "1"]
+    assert known_labels.of_arrays(tmp_path / "new.npz", ("a", "b")) == ["-1", "b", "b"]
 
 
 def test_a_text(tmp_path):

@@ -37,7 +37,10 @@ _EXPECTED = "Expected the arrays 'x' and 'y', or 'x_train' and 'y_train'"
 
 
 def load_npz(
-    path: str, num_classes: int | None = None, image_size: int | None = None
+    path: str,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> RawData:
     """Loads a data set from an `.npz` file.
 
@@ -51,6 +54,7 @@ def load_npz(
             label of the training examples.
         image_size: Height and width to which images will be resized, which counts
             for the memory that is needed; or None.
+        class_names: See `from_numpy`.
 
     Raises:
         RefusedError: With every bad key, shape, label and value; before anything is
@@ -76,7 +80,9 @@ def load_npz(
         for split, (x, y) in keys.items()
         if x in arrays
     }
-    return assemble(f"npz:{path}", parts, num_classes=num_classes)
+    return assemble(
+        f"npz:{path}", parts, class_names=class_names, num_classes=num_classes
+    )
 
 
 def read_features(
@@ -120,12 +126,12 @@ def read_labels(path: str | os.PathLike) -> np.ndarray | None:
     """Reads the labels of what `read_features` reads; None: there are none.
 
     Returns:
-        Integers of shape (examples,) or (examples, 1).
+        Integers or names of classes, of shape (examples,) or (examples, 1).
     """
     path = os.fspath(path)
     found = _read(path, _choose_labels, lambda headers: None)
     labels = next(iter(found.values()), None)
-    return labels if labels is not None and labels.dtype.kind in "iu" else None
+    return labels if labels is not None and labels.dtype.kind in "iuUT" else None
 
 
 def _form(kind: str, shape: tuple[int, ...], dtype: str | None) -> str:
