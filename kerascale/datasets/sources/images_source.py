@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.sources.checks import Problems
+from kerascale.datasets.sources.image_channels import NAMES, common_channels
 from kerascale.datasets.sources.image_files import (
     Image,
     check_shapes,
@@ -22,7 +24,7 @@ from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.errors import RefusedError
 from kerascale.runtime.free_memory import available_bytes
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 # Training needs room for more than the images.
 _SHARE_OF_MEMORY = 0.7
 
@@ -44,7 +46,8 @@ def load_images(
 
     Returns:
         Data of kind `image`, uint8 (examples, height, width, channels). A GIF gives
-        its first frame.
+        its first frame. Pictures of several kinds are converted to one: see
+        `kerascale.datasets.sources.image_channels`.
 
     Raises:
         RefusedError: With every file that is damaged or differs from the others.
@@ -119,13 +122,13 @@ def read_images(
     Args:
         path: An image, or a folder of images, in folders of any depth.
         shape: (height, width, channels) of the training. Images of another size are
-            resized, which is said; another number of channels is refused.
+            resized, and others converted to its channels, which is said.
 
     Returns:
         uint8 (images, height, width, channels), and the files' paths, sorted.
 
     Raises:
-        RefusedError: With every file that is damaged or has other channels.
+        RefusedError: With every file that is damaged.
     """
     path = os.fspath(path)
     shape = tuple(shape)
@@ -212,13 +215,47 @@ def _read_all(
     size: tuple[int, int] | None,
     channels: int | None = None,
 ) -> np.ndarray:
-    """All images as one array; the threads write into it, so that it is there once."""
+    """All images as one array; the threads write into it, so that it is there once.
+
+    Args:
+        directory: What the user calls them.
+        files: The images.
+        size: (height, width) to resize to; None: they have one size.
+        channels: Those of the training; None: as the images have.
+    """
+    images, results = _decode_all(directory, files, size, channels)
+    problems = Problems(f"{directory} cannot be used")
+    for result in results:
+        if result.fault:
+            problems.add(result.fault)
+    shapes = {f: r.shape for f, r in zip(files, results, strict=True) if not r.fault}
+    found = Counter(shape[2] for shape in shapes.values())
+    wanted = channels or common_channels(found or {3})
+    as_wanted = {file: (*shape[:2], wanted) for file, shape in shapes.items()}
+    check_shapes(as_wanted, size is not None, wanted, problems)
+    problems.raise_if_any()
+    if channels is None and set(found) != {wanted}:
+        images = None  # Two of them might not fit.
+        images, _ = _decode_all(directory, files, size, wanted)
+    _say_converted(directory, found, wanted)
+    if size is not None and channels is not None:
+        _say_resized(directory, shapes, size)
+    return images
+
+
+def _decode_all(
+    directory: str,
+    files: list[str],
+    size: tuple[int, int] | None,
+    channels: int | None,
+) -> tuple[np.ndarray | None, list[Image]]:
+    """All images that have the form of the first one; and what was found of each."""
     images: np.ndarray | None = None
     first = 0
     results: list[Image] = []
     # The first image that can be read gives the shape of the array.
     while images is None and first < len(files):
-        result = decode(files[first], size)
+        result = decode(files[first], size, channels)
         results.append(result)
         if result.pixels is not None:
             images = _allocate(directory, len(files), result.pixels.shape)
@@ -226,23 +263,26 @@ def _read_all(
         first += 1
 
     def read(index: int) -> Image:
-        result = decode(files[index], size)
+        result = decode(files[index], size, channels)
         if result.pixels is not None and result.pixels.shape == images.shape[1:]:
             images[index] = result.pixels
         return result._replace(pixels=None)
 
     with ThreadPoolExecutor() as pool:
         results += pool.map(read, range(first, len(files)))
-    problems = Problems(f"{directory} cannot be used")
-    for result in results:
-        if result.fault:
-            problems.add(result.fault)
-    shapes = {f: r.shape for f, r in zip(files, results, strict=True) if not r.fault}
-    check_shapes(shapes, size is not None, channels, problems)
-    problems.raise_if_any()
-    if size is not None and channels is not None:
-        _say_resized(directory, shapes, size)
-    return images
+    return images, results
+
+
+def _say_converted(directory: str, found: Counter, channels: int) -> None:
+    others = {kind: count for kind, count in found.items() if kind != channels}
+    if others:
+        from kerascale.runtime.console import counted, say
+
+        kinds = ", ".join(f"{n:,} {NAMES[kind]}" for kind, n in sorted(others.items()))
+        say(
+            f"{directory}: of {counted(found.total(), 'image')} converted to "
+            f"{NAMES[channels]}: {kinds}"
+        )
 
 
 def _allocate(directory: str, num_images: int, shape: tuple[int, ...]) -> np.ndarray:
