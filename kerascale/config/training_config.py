@@ -179,3 +179,11 @@ class ImageConfig(TrainingConfig):
     """Largest random change of a training image's scale, as a share."""
     augment_contrast: Share = 0.0
     """Largest random change of a training image's contrast, as a share."""
+    augment_flip: bool = False
+    """Whether half of the training images are mirrored left to right."""
+    augment_crop: NonNegativeInt = 0
+    """Pixels of 0 that are put around a training image, out of which a window of its
+    own size is cut at random."""
+    augment_cutout: Share = 0.0
+    """Side of a rectangle at a random place of a training image that is set to 0, as a
+    share of the image's side."""

@@ -28,6 +28,9 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
         "augment_rotation",
         "augment_zoom",
         "augment_contrast",
+        "augment_flip",
+        "augment_crop",
+        "augment_cutout",
     ): ("image",),
     ("vocabulary_size", "embedding_dim"): ("text",),
     ("max_length",): ("text", "corpus"),
@@ -240,6 +243,9 @@ def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
         rotation=getattr(config, "augment_rotation", 0.0),
         zoom=getattr(config, "augment_zoom", 0.0),
         contrast=getattr(config, "augment_contrast", 0.0),
+        flip=getattr(config, "augment_flip", False),
+        crop=getattr(config, "augment_crop", 0),
+        cutout=getattr(config, "augment_cutout", 0.0),
     )
     if not augmentation.active:
         return batches
