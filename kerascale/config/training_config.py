@@ -65,6 +65,10 @@ class TrainingConfig:
     """Share of the training examples held back for validation, unless the data has
     a split for it. The same for a test split that the data lacks."""
 
+    class_weight: tuple[str, ...] = ()
+    """How much the loss of a training example counts, by its class: balanced, or
+    NAME=WEIGHT for some classes; that of the others is 1."""
+
     batch_size: PositiveInt = 32
     """Examples in the global batch: what one update of the weights sees."""
     epochs: NonNegativeInt = 30

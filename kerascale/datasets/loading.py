@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
-from kerascale.datasets import memory, pipeline, resizing, splits, text
+from kerascale.datasets import memory, pipeline, resident, resizing, splits, text
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
+from kerascale.datasets.class_weights import class_weights
 from kerascale.datasets.info import DataInfo, fingerprint
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
@@ -34,6 +35,7 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ): ("image",),
     ("vocabulary_size", "embedding_dim"): ("text",),
     ("max_length",): ("text", "corpus"),
+    ("class_weight",): ("image", "vector", "text"),
 }
 
 _FIELDS_OF_CSV = (
@@ -164,6 +166,8 @@ def prepare(
         )
         for name, split in named.items()
     }
+    if config.class_weight:
+        batches["train"] = _weighted(batches["train"], named["train"], raw, config)
     if raw.kind == "image":
         batches["train"] = _augmented(batches["train"], config)
     return Datasets(
@@ -237,6 +241,17 @@ def _refuse_inapplicable(raw: RawData, config: Any) -> None:
         raise RefusedError(problems, heading=raw.name)
 
 
+def _weighted(
+    batches: pipeline.Batches, split: Split, raw: RawData, config: TrainingConfig
+) -> pipeline.Batches:
+    """Batches (x, y, weight), which are (x, y) in an evaluation."""
+    weights = class_weights(config.class_weight, raw.class_names, split.labels)
+    arrays = (*batches.gather.arrays, resident.tensor(weights[split.labels]))
+    return dataclasses.replace(
+        batches, gather=pipeline.FromArrays(arrays), plain_gather=batches.gather
+    )
+
+
 def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
     augmentation = Augmentation(
         shift=getattr(config, "augment_shift", 0.0),
@@ -251,10 +266,11 @@ def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
         return batches
 
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
-        images, labels = batches.gather(indices, epoch)
-        return augmentation(images, indices, epoch, config.seed), labels
+        images, *rest = batches.gather(indices, epoch)
+        return augmentation(images, indices, epoch, config.seed), *rest
 
-    return dataclasses.replace(batches, gather=gather, plain_gather=batches.gather)
+    plain = batches.plain_gather or batches.gather
+    return dataclasses.replace(batches, gather=gather, plain_gather=plain)
 
 
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
