@@ -13,6 +13,7 @@ from kerascale.config.fields import (
     Share,
     check,
 )
+from kerascale.config.monitor import problems_of
 from kerascale.errors import RefusedError
 
 Optimizer = Literal[
@@ -117,6 +118,13 @@ class TrainingConfig:
     early_stopping_patience: PositiveInt | None = None
     """Epochs without a better validation loss after which training stops."""
 
+    monitor: str | None = None
+    """Metric that chooses the best weights and stops early, such as val_accuracy.
+    Default: val_loss, or loss where there is no validation."""
+    monitor_mode: Literal["auto", "min", "max"] = "auto"
+    """Whether small or large values of monitor are better. auto: known for the
+    metrics of Keras."""
+
     gradient_accumulation_steps: PositiveInt = 1
     """Micro-batches whose gradients make one update, of batch_size examples in all.
     Those that are left at an epoch's end count for the next update."""
@@ -159,6 +167,9 @@ class TrainingConfig:
                 "max_norm and weight_clip: expected at most one constraint on the "
                 "weights. Received: both. Keep one of them"
             )
+        problems += problems_of(
+            {"monitor": self.monitor, "monitor_mode": self.monitor_mode}
+        )
         if self.batch_size % self.gradient_accumulation_steps:
             problems.append(
                 "batch_size: expected a multiple of gradient_accumulation_steps. "
