@@ -1,4 +1,4 @@
-"""`predict` and `evaluate` of arrays: many batches in a call, the bits of single ones."""
+"""`predict` and `evaluate` of arrays: many batches in a call, bits of single ones."""
 
 import keras
 import numpy as np
