@@ -144,6 +144,7 @@ def test_public_names():
         "load_recipe",
         "load_run",
         "models",
+        "ops",
         "optimizers",
         "recipe_names",
         "scale",
