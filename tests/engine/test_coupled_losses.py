@@ -14,7 +14,7 @@ from kerascale.engine.data import shard
 @pytest.fixture(scope="module")
 def found(forks):
     """Name of a case -> what was seen of it, in one process of two devices."""
-    return in_one_process(forks, "coupled", CASES)
+    return in_one_process(forks, [f"coupled.{name}" for name in CASES])
 
 
 @pytest.mark.parametrize("name", CASES)

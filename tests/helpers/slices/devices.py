@@ -1,9 +1,9 @@
 """Two devices in a process, on which cases are tried; a line of JSON for each.
 
-    python devices.py MODULE NAME...
+    python devices.py MODULE.NAME...
 
-The module, beside this file, has `CASES`; a function of its name in `trying.py` says
-what is done with one.
+A module, beside this file, has `CASES`; a function of its name in `trying.py` says what
+is done with one.
 """
 
 import importlib
@@ -13,19 +13,16 @@ import pathlib
 import sys
 
 
-def in_one_process(forks, module, names, timeout=300):
+def in_one_process(forks, names, timeout=300):
     """Name -> what was seen of each case.
 
     Args:
         forks: The fixture.
-        module: Name of a file beside this one.
-        names: Those of its cases.
+        names: `MODULE.NAME` of each.
+        timeout: Seconds.
     """
     code, out, err = forks.run(
-        [__file__, module, *names],
-        cwd=os.getcwd(),
-        env=dict(os.environ),
-        timeout=timeout,
+        [__file__, *names], cwd=os.getcwd(), env=dict(os.environ), timeout=timeout
     )
     lines = [line for line in out.splitlines() if line.startswith("{")]
     found = {each.pop("name"): each for each in map(json.loads, lines)}
@@ -33,7 +30,7 @@ def in_one_process(forks, module, names, timeout=300):
     return found
 
 
-def main(module, *names):
+def main(*names):
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
     import tensorflow as tf
 
@@ -41,11 +38,12 @@ def main(module, *names):
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, two)
     trying = importlib.import_module("helpers.slices.trying")
-    cases = importlib.import_module(f"helpers.slices.{module}").CASES
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for name in names:
-        found = getattr(trying, module)(cases[name], strategy)
-        print(json.dumps({"name": name, **found}), flush=True)
+        module, _, case = name.partition(".")
+        cases = importlib.import_module(f"helpers.slices.{module}").CASES
+        found = getattr(trying, module)(cases[case], strategy)
+        print(json.dumps({"name": case, **found}), flush=True)
 
 
 if __name__ == "__main__":
