@@ -1,5 +1,6 @@
 """`kerascale.Model` and `kerascale.scale`: Keras models with our step engine."""
 
+import contextlib
 from typing import Any, Literal
 
 import keras
@@ -14,6 +15,7 @@ from kerascale.engine.execution import (
     kept_programs,
     mode_of_model,
     prediction,
+    prediction_loop,
     step_functions,
 )
 from kerascale.engine.step import build, metrics
@@ -56,6 +58,11 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         return type(self).train_step is Engine.train_step
 
     @property
+    def has_default_test_step(self) -> bool:
+        """Whether the test step is the engine's, and none of a user's own."""
+        return type(self).test_step is Engine.test_step
+
+    @property
     def has_default_metrics(self) -> bool:
         """Whether logs are computed by Keras, and by nothing of a user's own."""
         return type(self).compute_metrics is keras.Model.compute_metrics
@@ -67,8 +74,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
-            is_default = type(self).test_step is Engine.test_step
-            self.test_function = step_functions.test(self, is_default)
+            self.test_function = step_functions.test(self)
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
@@ -218,6 +224,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         **kwargs: Any,
     ) -> Any:
         """Evaluates as `keras.Model.evaluate` does. All workers call it."""
+        long = contextlib.nullcontext()
         if not kwargs:  # Within `fit`, Keras has a cached iterator.
             x = fit_arguments.training_feed(
                 self.distribute_strategy,
@@ -231,17 +238,20 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             batch_checks.check_steps("steps", steps, x.num_batches)
             steps = fit_arguments.limited(steps, x)
             y = sample_weight = batch_size = None
-        return super().evaluate(
-            x,
-            y,
-            batch_size=batch_size,
-            verbose=verbose,
-            sample_weight=sample_weight,
-            steps=steps,
-            callbacks=callbacks,
-            return_dict=return_dict,
-            **kwargs,
-        )
+            if getattr(x, "batches", None) is not None and steps is None:
+                long = mode_of_model.in_long_executions(self, callbacks)
+        with long:
+            return super().evaluate(
+                x,
+                y,
+                batch_size=batch_size,
+                verbose=verbose,
+                sample_weight=sample_weight,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=return_dict,
+                **kwargs,
+            )
 
     def predict(
         self,
@@ -260,6 +270,10 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 self.distribute_strategy, x, batch_size, steps
             )
             batch_size = None
+        elif steps is None:
+            found = prediction_loop.predict(self, x, batch_size, verbose, callbacks)
+            if found is not None:
+                return found
         return super().predict(
             x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )

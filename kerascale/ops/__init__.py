@@ -1,5 +1,5 @@
 """Operations over the global batch, for losses, metrics and layers on any hardware."""
 
-from kerascale.engine.step.across import gather, global_mean
+from kerascale.ops.across import gather, global_mean
 
 __all__ = ["gather", "global_mean"]

@@ -477,10 +477,11 @@ def test_few_slow_steps_are_worth_a_choice(monkeypatch):
     model = _model()
     _fit(model, epochs=1)
     _fit(model, epochs=1)  # Quick ones: 20 steps are not worth it.
-    assert model.steps_per_execution == 1
+    assert step_functions.mode_of(model).steps == 1
     monkeypatch.setattr(model.train_function, "seconds", 1000.0)
     _fit(model, epochs=1)
-    assert model.steps_per_execution > 1
+    assert step_functions.mode_of(model).steps > 1
+    assert model.steps_per_execution == 1  # For `predict`, and a loop of one's own.
 
 
 @pytest.mark.slow
@@ -517,7 +518,7 @@ def test_fit_does_as_compile_was_told():
 
 def test_a_new_compilation_is_chosen_for_anew():
     model, _ = _watched()
-    assert model.steps_per_execution > 1
+    assert step_functions.mode_of(model).steps > 1
     model.compile("sgd", "sparse_categorical_crossentropy")
     _fit(model)  # 20 steps: nothing to choose.
     assert model.steps_per_execution == 1
@@ -534,7 +535,7 @@ def test_fit_calls_callbacks_that_look_at_every_step(capfd):
     assert "because Every looks at every step" in capfd.readouterr().err
     # It has gone: many steps at once again.
     _fit(model, np.tile(X, (8, 1)), np.tile(Y, 8))
-    assert model.steps_per_execution > 1
+    assert step_functions.mode_of(model).steps > 1
     # It is there again, in a `fit` that is too short for a choice.
     steps.clear()
     _fit(model, callbacks=[Every()])

@@ -37,7 +37,7 @@ def compile_step(name, fields):
     x, y = next(iter(datasets.train.dataset()))
     build.build(model, (x, y))
     keras_private.wrap_losses(model, GlobalLoss)
-    step = TrainStep(model, custom=False)
+    step = TrainStep(model)
     step.replicas = 2  # The place counts; there is nobody to talk to.
     vars(model)["optimizer"] = step.view
 

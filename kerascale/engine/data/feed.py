@@ -86,6 +86,11 @@ class StepIterator:
     def iterator(self) -> tf.data.Iterator:
         return iter(self._elements() if callable(self._elements) else self._elements)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether something was asked of the iterator."""
+        return "iterator" in vars(self)
+
     @functools.cached_property
     def epoch(self) -> tf.Tensor:
         """The one in which the first step was taken; int64 scalar."""
@@ -326,7 +331,7 @@ def from_arrays(
     with tf.device("CPU"):
         # A list would be taken for a tensor by tf.data: Keras makes tuples of them.
         arrays = keras.tree.lists_to_tuples(arrays)
-        tensors = nests.map_present(_tensor, arrays)
+        tensors = nests.map_present(tensor, arrays)
     num_examples = nests.flat(tensors)[0].shape[0]
     gather = FromArrays(tensors)
     batches = Batches(gather, num_examples, batch_size, seed=seed, shuffle=shuffle)
@@ -338,13 +343,13 @@ def _batch_size(spec: Any) -> int | None:
     return shape[0] if shape.rank else None
 
 
-def _tensor(array: Any) -> tf.Tensor:
+def tensor(array: Any) -> tf.Tensor:
+    """An array of `fit` as Keras' own adapter gives it."""
     given = tf.is_tensor(array)
     if not given:
         array = np.asarray(array)  # A pandas column, say.
         if array.dtype == object:
             return tf.constant(array)
-    # As Keras' own adapter does.
     floating = keras.backend.is_float_dtype(
         keras.backend.standardize_dtype(array.dtype)
     )

@@ -28,6 +28,9 @@ def cut(
         last one; `where` is what `shard.of` takes.
     """
     size = _num_rows(nests.flat(batch)[0])
+    checks = _same_rows(nests.flat(batch), size)
+    with tf.control_dependencies(checks):
+        size = tf.identity(size)
     items = []
     for replica in ids:
         offset, count = shard.bounds(size, replica, num_replicas)
@@ -40,6 +43,39 @@ def cut(
             take = _Filled(tf.minimum(offset + numbers, size - 1))
         items.append((nests.map_present(take, batch), tf.stack(where)))
     return tuple(items)
+
+
+def _same_rows(members: Sequence[Any], size: tf.Tensor) -> list[tf.Operation]:
+    """Assertions that each member of a batch has a row for each example."""
+    checks = []
+    for number, tensor in enumerate(members, 1):
+        what = f"{_NOT_ROWS} Received: member {number} of {len(members)}"
+        if not isinstance(tensor, tf.SparseTensor) and tensor.shape.rank == 0:
+            raise RefusedError(f"{what}, a scalar. {_WAY_OUT}")
+        checks.append(
+            tf.debugging.assert_equal(
+                _num_rows(tensor), size, f"{what}, with another number. {_WAY_OUT}"
+            )
+        )
+    return [check for check in checks if check is not None]
+
+
+def refused(error: tf.errors.OpError) -> RefusedError | None:
+    """What a failed assertion of `cut` says; None: it is another error."""
+    _, found, rest = error.message.partition(_NOT_ROWS)
+    if not found:
+        return None
+    return RefusedError(f"{_NOT_ROWS}{rest.partition(_WAY_OUT)[0]}{_WAY_OUT}")
+
+
+_NOT_ROWS = (
+    "data: expected every member of a batch to have a row for each example: on several "
+    "replicas they are cut."
+)
+_WAY_OUT = (
+    "Repeat it for each example, or give it to the model as a weight; or train on one "
+    "device."
+)
 
 
 def joined(items: Sequence[tuple[Any, tf.Tensor]]) -> Any:

@@ -12,6 +12,7 @@ from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
 from kerascale.engine.data import slices
 from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.execution import test_loop
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.execution.split_loop import SplitSteps
@@ -22,6 +23,9 @@ from kerascale.engine.step import step_loss
 from kerascale.engine.step.own_logs import OwnLogs
 from kerascale.engine.step.step import TrainStep
 from kerascale.runtime.console import say
+
+# Steps of an epoch that are gathered one by one.
+_SHORT = 32
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
 Step = Callable[[Any], Any]
@@ -71,6 +75,8 @@ class Executor:
             self._compiled = ProgramSteps(self, mode.steps)
         elif mode is not None and mode.kind == "split":
             self._compiled = SplitSteps(self)
+        elif kind == "test" and self.ids is None and test_loop.can_be(model):
+            self._compiled = test_loop.TestSteps(self)
         # The first graph in which a step was traced.
         self.step_graph: tf.Graph | None = None
         # Executions, and how long all but the first took: that one is traced.
@@ -80,6 +86,8 @@ class Executor:
     def _make(self) -> None:
         self._on_batch = self.graph(self._one)
         self._next = self.graph(self._one_of)
+        # Of batches that are gathered in front; made when it is needed.
+        self._any_size: Callable[..., Any] | None = None
         self._steps = self.graph(self.in_a_loop)
         self._until_end = self.graph(self._unknown)
 
@@ -91,7 +99,10 @@ class Executor:
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         began = time.perf_counter()
-        logs = self._execute(iterator)
+        try:
+            logs = self._execute(iterator)
+        except tf.errors.InvalidArgumentError as error:
+            raise slices.refused(error) or error from None
         if self.num_calls:
             self.seconds += time.perf_counter() - began
         self.num_calls += 1
@@ -188,6 +199,10 @@ class Executor:
         text = str(reason).strip().splitlines()[0] if str(reason).strip() else reason
         say(f"note: {compiled.given_up}: {str(text)[:300]}")
 
+    def give_up_silently(self) -> None:
+        """Steps run in a loop from now on, which is nobody's wish."""
+        self._compiled = None
+
     def steps_of(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
         """Runs so many steps in a loop."""
         return self._steps(iterator.iterator, tf.constant(steps, tf.int64))
@@ -230,9 +245,42 @@ class Executor:
             return "_until_end", iterator.iterator
         if steps == 0:
             return (None,)
+        if self._gathers_for(iterator):
+            return "_one_by_one", iterator, steps
         if steps == 1:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
+
+    def _gathers_for(self, iterator: StepIterator) -> bool:
+        """Whether batches are gathered one by one: a pipeline takes longer to make."""
+        batches, steps = iterator.batches, iterator.steps_per_epoch
+        return (
+            batches is not None
+            and self.ids is None
+            and isinstance(batches.gather, FromArrays)
+            and steps is not None
+            and steps <= _SHORT
+            and not iterator.has_begun
+            and not self.model.run_eagerly
+        )
+
+    def _one_by_one(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
+        """Steps on batches of any size, each gathered before it."""
+        batch_of, first = self.batch_of(iterator.batches), iterator.next_batch - steps
+        losses = []
+        for place in range(first, first + steps):
+            batch = batch_of(iterator.epoch, tf.constant(place, tf.int64))
+            if self._any_size is None:
+                self._any_size = self.graph(self._one)
+                spec = nests.map_present(
+                    lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), batch
+                )
+                self._any_size.get_concrete_function(spec)
+            logs = self._any_size(batch)
+            losses.append(logs.pop(LOSSES, None))
+        if losses[0] is not None:
+            logs[LOSSES] = tf.concat(losses, 0)
+        return logs
 
     def batch_of(self, batches: Batches) -> Callable[..., Any]:
         """A function of epoch and place: the batch there."""

@@ -2,12 +2,16 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import keras
 
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.execution.modes import Kind, Mode
+
+# Steps in a call of `evaluate`: calls cost nothing then, and progress is shown.
+_MOST_OF_EVALUATE = 64
 
 # An attribute of a model whose mode of execution was set: for which compilation, and
 # the mode.
@@ -68,6 +72,35 @@ def applied(model: keras.Model, steps_per_epoch: int | None) -> Iterator[None]:
         yield
     finally:
         model.steps_per_execution = before
+
+
+@contextlib.contextmanager
+def in_long_executions(model: keras.Model, callbacks: Any) -> Iterator[None]:
+    """Within it `evaluate` runs many steps in a call, if nobody looks at each.
+
+    Args:
+        model: Compiled.
+        callbacks: Those that `evaluate` was given.
+    """
+    before = model.steps_per_execution
+    if before == 1 and not looks_at_batches(callbacks, "test"):
+        model.steps_per_execution = _MOST_OF_EVALUATE
+    try:
+        yield
+    finally:
+        model.steps_per_execution = before
+
+
+def looks_at_batches(callbacks: Any, kind: Literal["test", "predict"]) -> bool:
+    """Whether somebody wants to be told of each batch."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return True
+    base = keras.callbacks.Callback
+    return any(
+        getattr(type(callback), name) is not getattr(base, name)
+        for callback in keras.tree.flatten(callbacks or [])
+        for name in (f"on_{kind}_batch_begin", f"on_{kind}_batch_end")
+    )
 
 
 def is_told(model: keras.Model) -> bool:

@@ -88,11 +88,11 @@ def step_losses(model: keras.Model) -> np.ndarray | None:
     return None if losses is None or not len(losses) else losses.numpy()
 
 
-def test(model: keras.Model, is_default_step: bool) -> Executor:
+def test(model: keras.Model) -> Executor:
     """The function that `evaluate` calls for an execution."""
     strategy = model.distribute_strategy
     num_replicas = strategy.num_replicas_in_sync
-    own = _own_logs(model, is_default_step)
+    own = _own_logs(model, model.has_default_test_step)
 
     def one(item: Any) -> Any:
         data, where = item

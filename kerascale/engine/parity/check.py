@@ -26,19 +26,29 @@ _WAYS_OUT = (
     'check="never")'
 )
 
+_BEHIND_THE_UPDATE = (
+    "train_step: with gradient_accumulation_steps the update comes after the step. "
+    "Received: a second optimizer.apply(), or weights that are read or written behind "
+    "it. Put what follows an update into after_update(self), or leave "
+    "gradient_accumulation_steps out"
+)
+
 
 def is_due(model: keras.Model, kind: Kind) -> bool:
     """Whether a model's steps of a kind are still to be checked."""
     if getattr(model, "check", "first_step") == "never":
         return False
-    return kind not in _checked(model)
+    checked = _checked(model)
+    # Keras' own test step computes what its train step does.
+    is_known = kind == "test" and model.has_default_test_step and "train" in checked
+    return kind not in checked and not is_known
 
 
 def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) -> None:
     """Compares a few rows of a batch as a whole with their slices.
 
-    All workers call it. It is done eagerly, on this process's own rows, and changes no
-    variable.
+    All workers call it, but for predictions, which each makes for itself. It is done
+    eagerly, on this process's own rows, and changes no variable.
 
     Args:
         model: Compiled, built and prepared for replicas.
@@ -52,19 +62,27 @@ def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) ->
     _checked(model).add(kind)
     problems = _problems(model, kind, batch, step)
     strategy = model.distribute_strategy
+    if kind == "predict":
+        _refuse(model, kind, problems)
+        return
     updates_inside = int(step is not None and step.updates_inside)
     votes = consensus.gather(strategy, [len(problems), updates_inside])
     if step is not None:
         step.updates_inside = bool(votes[:, 1].any())
-    if not votes[:, 0].any():
+    if votes[:, 0].any():
+        others = ["another worker has found that slices are not the batch"]
+        _refuse(model, kind, problems or others)
+
+
+def _refuse(model: keras.Model, kind: Kind, problems: list[str]) -> None:
+    if not problems:
         return
     _checked(model).discard(kind)
-    if not problems:
-        raise RefusedError("another worker has found that slices are not the batch.")
     lines = "".join(f"\n  - {problem}" for problem in problems)
+    replicas = model.distribute_strategy.num_replicas_in_sync
     raise RefusedError(
-        f"{type(model).__name__} on {strategy.num_replicas_in_sync} replicas: expected "
-        f"slices of a batch to be the batch as a whole. Received:{lines}\n{_WAYS_OUT}."
+        f"{type(model).__name__} on {replicas} replicas: expected slices of "
+        f"a batch to be the batch as a whole. Received:{lines}\n{_WAYS_OUT}."
     )
 
 
@@ -87,7 +105,7 @@ def _problems(
     found: list[str] = []
     for sample in samples.samples(batch):
         try:
-            whole = observer.whole(sample)
+            whole = _whole(observer, sample)
         except Exception as error:  # Of a user's own code, which may need a graph.
             reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
             say(f"note: slices were not compared with the batch: {reason}")
@@ -101,11 +119,25 @@ def _problems(
         found += _compare(observer, differences, sample, whole, _look(model, found))
         if found:
             return unique(found)
-    if step is not None and step.updates_inside:
-        after = observer.whole(sample, at_once=False)
-        step.updates_inside = differences.by_update(whole, after)
+    if step is not None and step.is_custom:
+        depends = len(whole.gradients) > 1
+        if observer.at_once:
+            after = observer.whole(sample, at_once=False)
+            depends = differences.by_update(whole, after)
+        if depends and step.micro_batches:
+            return [_BEHIND_THE_UPDATE]
+        step.updates_inside &= depends
     _build_optimizers(model, observer)
     return []
+
+
+def _whole(observer: Observer, sample: samples.Sample) -> Any:
+    try:
+        return observer.whole(sample, at_once=observer.at_once)
+    except AttributeError:
+        # No gradient can be taken of what was updated aside.
+        observer.at_once = False
+        return observer.whole(sample, at_once=False)
 
 
 def _look(model: keras.Model, found: list[str]) -> list[Any]:

@@ -66,6 +66,8 @@ class Observer:
         # A share of the loss has a weight of its own where shapes are known.
         self.compared_metrics = [m for m in model.metrics if m not in shares]
         self._others = _other_variables(model, self._metrics)
+        # Whether `optimizer.apply` updates where it is called, or after the step.
+        self.at_once = True
         # Optimizers that a step has used, with the variables it gave them.
         self.optimizers: list[tuple[Any, list[keras.Variable]]] = []
 
@@ -104,7 +106,9 @@ class Observer:
                 sample.batch, int(offset), int(rows), lambda n: n == whole
             )
             functions.append(
-                lambda b=batch, h=here: strategy.run(self._observe, (b, h, True))
+                lambda b=batch, h=here: strategy.run(
+                    self._observe, (b, h, self.at_once)
+                )
             )
         with self._prepared():
             return lockstep.Group(count).run(functions)

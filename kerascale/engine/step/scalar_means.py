@@ -26,8 +26,13 @@ class ScalarMean(keras.metrics.Mean):
 
 
 def weight_by_share(model: keras.Model) -> None:
-    """Lets every mean of a model weight scalars so."""
+    """Lets every mean of a model weight scalars so, but for those of its losses.
+
+    Losses come as shares, or with their number of rows.
+    """
+    losses = [keras_private.loss_tracker(model), *keras_private.loss_metrics(model)]
     for metric in keras_private.all_metrics(model):
-        if isinstance(metric, keras.metrics.Mean):
+        is_loss = any(metric is loss for loss in losses)
+        if isinstance(metric, keras.metrics.Mean) and not is_loss:
             plain = type(metric) is keras.metrics.Mean
             keras_private.adopt_class(metric, ScalarMean, behind=not plain)

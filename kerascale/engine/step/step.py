@@ -49,6 +49,7 @@ class TrainStep:
         )
         # On several it is reduced and applied where it says so; unset where it was
         # seen that nothing in it depends on that.
+        self.is_custom = custom
         self.updates_inside = custom and self.replicas > 1 and not self.micro_batches
         self._own = own
         # Unset where compiling turns out to be impossible.

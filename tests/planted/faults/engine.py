@@ -67,7 +67,7 @@ FAULTS = (
     Fault(
         "batch-statistics-are-those-of-a-replica",
         "engine/step/batch_norm.py",
-        "count, total = all_reduce.all_reduce([tf.stop_gradient(count), total])",
+        "count, total = global_sum([tf.stop_gradient(count), total])",
         "count = tf.stop_gradient(count)",
         _equals("batch_normalization"),
     ),
