@@ -61,9 +61,10 @@ def test_nothing_was_changed_and_one_device_trains_it(name, found):
 @pytest.mark.parametrize("name", accepted.CASES)
 def test_it_is_not_refused_and_right(name, found):
     assert found[name]["worst"] < 1e-12
-    kinds = [kind for kind, changed, _ in found[name]["looked"] if not changed]
-    # Once for each kind of step.
-    assert kinds == (["train", "test"] if name == "much_state" else ["train"])
+    # Once: Keras' own test step computes what its train step does.
+    ((kind, changed, _),) = found[name]["looked"]
+    assert kind == "train"
+    assert changed == []
 
 
 @pytest.mark.parametrize("name", checked.CASES)
