@@ -1,14 +1,22 @@
 """Losses and steps in which rows of a batch know of each other, on two devices."""
 
+import ast
+import inspect
+import pathlib
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.slices.coupled import BATCH_SIZE, CASES, ROWS
+from helpers.slices.coupled import BATCH_SIZE, CASES, EXAMPLES, ROWS
 from helpers.slices.devices import in_one_process
+from helpers.slices.refused import contrastive
 
 import kerascale as ks
 from kerascale.engine.collectives import lockstep
 from kerascale.engine.data import shard
+
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +39,28 @@ def test_after_update_runs_once_for_each_update(found):
         "after_update_of_own_step": [steps],
         "after_update_of_sums": [steps // 2],
     }
+
+
+def _functions(source):
+    """What each function of a source is, whatever its line breaks and comments."""
+    nodes = ast.walk(ast.parse(source))
+    return {ast.dump(node) for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_page_shows_the_examples_as_they_are():
+    page = (DOCS / "coupled_losses.md").read_text()
+    refused, *shown = re.findall(
+        r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    )
+    without_docstring = re.sub(r' *""".*?"""\n', "", inspect.getsource(contrastive))
+    assert refused == without_docstring
+    examples = list((DOCS / "examples").glob("*.py"))
+    assert {f.stem for f in examples} == set(EXAMPLES)
+    there = set().union(*(_functions(f.read_text()) for f in examples))
+    for block in shown:
+        assert _functions(block) <= there
+    for name in EXAMPLES:
+        assert f"(examples/{name}.py)" in page
 
 
 # ------------------------------------------------------------- as on several replicas
