@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from helpers.slices import accepted, checked, refused
+from helpers.slices import accepted, checked, refused, unchecked
 from helpers.slices.devices import in_one_process
 
 # What the refusal of each kind says.
@@ -35,7 +35,8 @@ def found(forks):
     names = [f"refused.{name}" for name in refused.CASES]
     names += [f"accepted.{name}" for name in accepted.CASES]
     names += [f"checked.{name}" for name in checked.CASES]
-    return in_one_process(forks, [*names, "unchecked.unchecked"])
+    names += [f"unchecked.{name}" for name in unchecked.CASES]
+    return in_one_process(forks, names)
 
 
 def test_every_kind_is_tried():
@@ -73,5 +74,12 @@ def test_recipes_are_not_refused(name, found):
     assert found[name]["changed"] == []
 
 
-def test_check_never_trains(found):
-    assert all(map(math.isfinite, found["unchecked"]["losses"]))
+@pytest.mark.parametrize("name", unchecked.CASES)
+def test_what_is_not_compared_trains_and_is_said(name, found):
+    assert all(map(math.isfinite, found[name]["losses"]))
+    notes = {
+        "seeded": "note: noise draws for each replica by itself: slices were not",
+        "unseeded": "as with random numbers of no seed: slices were not compared",
+    }
+    said = found[name]["said"]
+    assert notes[name] in said if name in notes else "not compared" not in said
