@@ -261,7 +261,25 @@ def build(model: keras.Model, batch: Any) -> None:
     """
     with model.distribute_strategy.scope():
         _build_from_outputs(model, *keras.utils.unpack_x_y_sample_weight(batch))
-        model._symbolic_build(data_batch=batch)
+        try:
+            model._symbolic_build(data_batch=batch)
+        except Exception:
+            if not _may_never_be_called(model):
+                raise
+            model.built = True
+            model._symbolic_build(data_batch=batch)  # What is left: the optimizer.
+
+
+def _may_never_be_called(model: keras.Model) -> bool:
+    """Whether a train step of a user's own may do without `model(x)`.
+
+    So does that of a GAN, which calls its layers: they must be built.
+    """
+    parts = [layer for layer in all_layers(model) if layer is not model]
+    parts += [model._compile_metrics, model._compile_loss]
+    return not model.has_default_train_step and all(
+        part is None or part.built for part in parts
+    )
 
 
 def _build_from_outputs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> None:

@@ -12,6 +12,8 @@ from kerascale.engine.parity.observing import Observation
 _ROUNDING = {"float64": 1e-8, "float32": 1e-3}
 _ROUNDING_OF_HALVES = 5e-2
 
+_GRADIENTS = "the gradients"
+
 Parts = Sequence[Observation]
 Results = Callable[[list[np.ndarray]], dict[str, np.ndarray]]
 
@@ -181,9 +183,10 @@ class Differences:
             if not self._close(*flat):
                 worst = max(pairs, key=lambda k: _distance(*pairs[k]))
                 return [
-                    f"the gradients that the step gives to its optimizer "
+                    f"{_GRADIENTS} that the step gives to its optimizer "
                     f"({self._far(*flat)}, most in {worst}): it changes those of a "
-                    "slice, by clipping them or in a layer whose gradient couples rows"
+                    "slice, by clipping them or in a layer whose gradient couples "
+                    "rows, or its loss is no mean over them"
                 ]
         return []
 
@@ -221,6 +224,11 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def _short(value: np.ndarray) -> str:
     return f"{float(np.sum(value)):.6g}"
+
+
+def is_of_gradients(lines: Sequence[str]) -> bool:
+    """Whether nothing differs but gradients: what causes that is not known."""
+    return all(line.startswith(_GRADIENTS) for line in lines)
 
 
 def unique(lines: Iterable[str]) -> list[str]:

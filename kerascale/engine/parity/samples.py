@@ -29,9 +29,11 @@ class Sample:
 
 
 def samples(batch: Any) -> list[Sample]:
-    """Small batches out of one: an even one, an uneven one, and one that is sorted.
+    """Small batches out of one: with rows twice, an uneven one, and one that is sorted.
 
-    In the sorted one a slice has all rows of one class, or of the shortest sequences.
+    Where rows stand twice both slices have all of them: what is no sum, as a maximum,
+    is then not hidden by zeros. In the sorted one a slice has all rows of one class, or
+    of the shortest sequences.
 
     Args:
         batch: Of at least two rows.
@@ -43,7 +45,7 @@ def samples(batch: Any) -> list[Sample]:
     # From both ends: of two slices each has its own.
     ends = np.concatenate([order[: even // 2], order[len(order) - even // 2 :]])
     picked = [
-        ("rows of an even batch", np.arange(even)),
+        ("rows that stand twice", np.tile(np.arange(min(ROWS, total)), 2)),
         ("rows of an uneven batch", np.arange(total - odd, total)),
         ("rows sorted by their labels", ends),
     ]

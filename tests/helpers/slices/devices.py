@@ -1,0 +1,50 @@
+"""Two devices in a process, on which cases are tried; a line of JSON for each.
+
+    python devices.py MODULE.NAME...
+
+A module, beside this file, has `CASES`; a function of its name in `trying.py` says what
+is done with one.
+"""
+
+import importlib
+import json
+import os
+import pathlib
+import sys
+
+
+def in_one_process(forks, names, timeout=300):
+    """Name -> what was seen of each case.
+
+    Args:
+        forks: The fixture.
+        names: `MODULE.NAME` of each.
+        timeout: Seconds.
+    """
+    code, out, err = forks.run(
+        [__file__, *names], cwd=os.getcwd(), env=dict(os.environ), timeout=timeout
+    )
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    found = {each.pop("name"): each for each in map(json.loads, lines)}
+    assert code == 0, f"after {list(found)}: {err[-4000:]}"
+    return found
+
+
+def main(*names):
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    trying = importlib.import_module("helpers.slices.trying")
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    for name in names:
+        module, _, case = name.partition(".")
+        cases = importlib.import_module(f"helpers.slices.{module}").CASES
+        found = getattr(trying, module)(cases[case], strategy)
+        print(json.dumps({"name": case, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
