@@ -96,6 +96,17 @@ def test_only_whole_files_are_handed_on(kept):
     assert [path.name[:4] for path in files] == ["b.pb"]
 
 
+def test_what_comes_later_is_kept_too(kept):
+    """Where nothing came since, nothing is looked at: each `fit` asks twice."""
+    _, files = kept(
+        _process(
+            "(own / 'a.pb').write_text('x'); xla_cache.keep(['1']); "
+            "xla_cache.keep(['1']); (own / 'b.pb').write_text('x')"
+        )
+    )
+    assert [path.name[:4] for path in files] == ["a.pb", "b.pb"]
+
+
 def test_folders_of_killed_processes_are_removed(kept, run_python, tmp_path):
     def folder(name, age):
         path = tmp_path / name
