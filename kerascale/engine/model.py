@@ -94,6 +94,9 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 # program makes no variables.
                 build.build(self, spec)
         build.before_first_step(self, spec)
+        if isinstance(spec, tuple) and isinstance(spec[0], tf.TensorSpec):
+            # For an export: a subclass does not say what it takes.
+            vars(self)["seen_inputs"] = spec[0]
 
     # ----------------------------------------------------- what a user calls
 
