@@ -182,10 +182,11 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         )
         kept_programs.keep()  # Of a trial.
         skip = getattr(data, "skip", 0)
+        is_indexed = getattr(data, "batches", None) is not None
         try:
             with (
                 fit_arguments.with_epoch(callbacks, data) as callbacks,
-                mode_of_model.applied(self, steps_per_epoch),
+                mode_of_model.applied(self, steps_per_epoch, is_indexed),
             ):
                 if skip:
                     callbacks = fit_arguments.ResumingCallbacks(

@@ -528,6 +528,18 @@ def test_fit_does_as_compile_was_told():
     assert model.steps_per_execution == 3
 
 
+def test_a_fit_on_other_data_is_told_of_each_batch():
+    model, _ = _watched()
+    assert step_functions.mode_of(model).steps > 1
+    told = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda b, _: told.append(b)
+    )
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    model.fit(data, verbose=0, callbacks=[watch])
+    assert told == list(range(len(data)))
+
+
 def test_a_new_compilation_is_chosen_for_anew():
     model, _ = _watched()
     assert step_functions.mode_of(model).steps > 1

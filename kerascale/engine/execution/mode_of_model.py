@@ -49,7 +49,9 @@ def kind(model: keras.Model) -> Kind:
 
 
 @contextlib.contextmanager
-def applied(model: keras.Model, steps_per_epoch: int | None) -> Iterator[None]:
+def applied(
+    model: keras.Model, steps_per_epoch: int | None, is_indexed: bool
+) -> Iterator[None]:
     """Within it `steps_per_execution` is that of the mode; after it, the user's.
 
     Keras' `predict` would make a graph of so many steps, and a user's own loop would
@@ -60,10 +62,12 @@ def applied(model: keras.Model, steps_per_epoch: int | None) -> Iterator[None]:
         steps_per_epoch: What `fit` was asked for; or None. Keras counts whole
             executions of such an epoch, and would begin the data anew too early: the
             steps of an execution divide it.
+        is_indexed: Whether the data are of the kind that modes are chosen for. A `fit`
+            on other data is told of batches as `compile` has it.
     """
     before = model.steps_per_execution
     mode = written(model)
-    if mode is not None:
+    if mode is not None and is_indexed:
         steps = mode.steps
         if steps_per_epoch:
             steps = max(d for d in range(1, steps + 1) if steps_per_epoch % d == 0)
