@@ -533,7 +533,7 @@ def test_a_fit_on_other_data_is_told_of_each_batch():
     assert step_functions.mode_of(model).steps > 1
     told = []
     watch = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda b, _: told.append(b)
+        on_train_batch_end=lambda batch, logs: told.append(batch)
     )
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
     model.fit(data, verbose=0, callbacks=[watch])
