@@ -18,6 +18,7 @@ from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
+from kerascale.config.monitor import Monitor, monitor_of
 from kerascale.runs import layout
 
 
@@ -40,7 +41,7 @@ def standard_callbacks(
         examples_per_epoch: Examples in one pass.
         steps_per_epoch: Batches in one pass.
         has_validation: Whether the best weights are chosen by `val_loss`; else by
-            `loss`.
+            `loss`; unless `fields` has a `monitor`.
         early_stopping_patience: Epochs without improvement before `fit` stops; or
             None.
         unwritten: What happens where a file cannot be written; None: training stops.
@@ -48,7 +49,7 @@ def standard_callbacks(
         inputs: See `TensorBoardRecord`.
         histograms: See `TensorBoardRecord`.
     """
-    monitor = _monitor(has_validation)
+    monitor = monitor_of(fields or {}, has_validation)
     checkpoints = folder / layout.CHECKPOINTS
     callbacks: list[keras.callbacks.Callback] = [
         # First: nothing below may save what is not finite.
@@ -70,34 +71,32 @@ def standard_callbacks(
         ),
         Progress(examples_per_epoch, steps_per_epoch),
     ]
-    return [*callbacks, *_early_stopping(has_validation, early_stopping_patience)]
+    return [*callbacks, *_early_stopping(monitor, early_stopping_patience)]
 
 
 def worker_callbacks(
-    has_validation: bool, early_stopping_patience: int | None
+    has_validation: bool,
+    early_stopping_patience: int | None,
+    fields: Mapping[str, Any] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Those of a worker that is not the chief: what decides, and nothing that writes.
 
     Args:
         has_validation: See `standard_callbacks`.
         early_stopping_patience: See `standard_callbacks`.
+        fields: The configuration, of which `monitor` is read.
     """
-    return [
-        FailOnNonFinite(),
-        *_early_stopping(has_validation, early_stopping_patience),
-    ]
-
-
-def _monitor(has_validation: bool) -> str:
-    return "val_loss" if has_validation else "loss"
+    monitor = monitor_of(fields or {}, has_validation)
+    return [FailOnNonFinite(), *_early_stopping(monitor, early_stopping_patience)]
 
 
 def _early_stopping(
-    has_validation: bool, patience: int | None
+    monitor: Monitor, patience: int | None
 ) -> list[keras.callbacks.Callback]:
     if patience is None:
         return []
-    monitor = _monitor(has_validation)
     return [
-        keras.callbacks.EarlyStopping(monitor=monitor, mode="min", patience=patience)
+        keras.callbacks.EarlyStopping(
+            monitor=monitor.name, mode=monitor.mode, patience=patience
+        )
     ]

@@ -40,7 +40,19 @@ def _evaluate_classifier(
     for x, y in source.dataset():
         labels_seen.append(np.asarray(y).reshape(-1))
         outputs.append(np.asarray(model.predict_on_batch(x)))
-    labels, probabilities = np.concatenate(labels_seen), np.concatenate(outputs)
+    return scores(np.concatenate(labels_seen), np.concatenate(outputs), class_names)
+
+
+def scores(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...]
+) -> dict[str, Any]:
+    """The numbers of a classifier, as `evaluate` has them.
+
+    Args:
+        labels: Class indices, integers of shape (examples,).
+        probabilities: Of shape (examples, classes).
+        class_names: The name of each class.
+    """
     predicted = probabilities.argmax(axis=-1)
     count = len(class_names)
     confusion = np.bincount(labels * count + predicted, minlength=count**2)

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 
 from kerascale.callbacks import SaveWeights
+from kerascale.config.fields import to_dict
+from kerascale.config.monitor import monitor_of
 from kerascale.datasets import Datasets
 from kerascale.runs import files, layout
 from kerascale.runtime.console import say
@@ -31,16 +33,16 @@ def take_best_weights(
     if not best.exists():  # With epochs=0 there is none.
         return
     model.load_weights(best)
-    monitor = "val_loss" if "val_loss" in history else "loss"
-    losses = history[monitor]
-    planned = getattr(context.config, "epochs", len(losses))
+    monitor = monitor_of(to_dict(context.config), "val_loss" in history)
+    values = history[monitor.name]
+    planned = getattr(context.config, "epochs", len(values))
     early = (
-        f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
+        f"stopped early after epoch {len(values)}; " if len(values) < planned else ""
     )
     known = [c.best_epoch for c in callbacks if isinstance(c, SaveWeights)]
     # Nothing was trained: they are of before.
-    epoch = next((e for e in known if e is not None), losses.index(min(losses)))
-    say(f"{early}best weights by {monitor}: those of epoch {epoch + 1}")
+    epoch = next((e for e in known if e is not None), monitor.best(values))
+    say(f"{early}best weights by {monitor.name}: those of epoch {epoch + 1}")
 
 
 def evaluate_finally(model: keras.Model, datasets: Datasets) -> dict[str, Any]:

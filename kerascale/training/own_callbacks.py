@@ -15,7 +15,7 @@ def make(
     patience = getattr(config, "early_stopping_patience", None)
     has_validation = datasets.validation is not None
     if context.folder is None:
-        return worker_callbacks(has_validation, patience)
+        return worker_callbacks(has_validation, patience, to_dict(config))
     return standard_callbacks(
         context.folder.path,
         examples_per_epoch=datasets.train.num_examples,

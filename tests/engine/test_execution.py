@@ -84,9 +84,18 @@ def _fit(model, x=X, y=Y, **options):
     ("layers", "optimizer"),
     [
         pytest.param(list, {}, marks=pytest.mark.slow),
-        (lambda: [_dropout(), keras.layers.BatchNormalization()], {}),
+        # By default they are in `combined_heads` of the parity matrix.
+        pytest.param(
+            lambda: [_dropout(), keras.layers.BatchNormalization()],
+            {},
+            marks=pytest.mark.slow,
+        ),
         (list, {"gradient_accumulation_steps": 3, "global_clipnorm": 0.1}),
-        (list, {"use_ema": True, "ema_overwrite_frequency": 4, "weight_decay": 0.01}),
+        pytest.param(
+            list,
+            {"use_ema": True, "ema_overwrite_frequency": 4, "weight_decay": 0.01},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["plain", "dropout", "accumulation", "ema"],
 )
@@ -106,7 +115,7 @@ def test_one_program_equals_single_steps(layers, optimizer, capfd):
     ("mode", "scaled"),
     [
         ("one_program", True),
-        ("split", False),
+        pytest.param("split", False, marks=pytest.mark.slow),
         pytest.param("one_program", False, marks=pytest.mark.slow),
         pytest.param("split", True, marks=pytest.mark.slow),
     ],
@@ -440,6 +449,9 @@ def test_fit_chooses_by_itself(capfd, monkeypatch):
 
     # Traced once, chosen once.
     function = auto.train_function
+    # However slow the machine is: so few steps are worth no program of XLA.
+    chosen = dataclasses.replace(vars(auto)[autotune._CHOSEN], enough=10**9)
+    monkeypatch.setitem(vars(auto), autotune._CHOSEN, chosen)
     monkeypatch.setattr(trials, "Trial", lambda *_: pytest.fail("a second trial"))
     _fit(auto, np.tile(X, (8, 1)), np.tile(Y, 8))
     assert auto.train_function is function

@@ -85,10 +85,24 @@ def _softmax():
             },
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            {
+                "first": lambda: keras.layers.Embedding(5, 3),
+                "layers": lambda: [keras.layers.LSTM(4), _softmax()],
+                "x": np.random.default_rng(1).integers(0, 5, (75, 6)).astype("int32"),
+            },
+            marks=pytest.mark.slow,
+        ),
+        # All that is quick at once.
         {
-            "first": lambda: keras.layers.Embedding(5, 3),
-            "layers": lambda: [keras.layers.LSTM(4), _softmax()],
-            "x": np.random.default_rng(1).integers(0, 5, (75, 6)).astype("int32"),
+            "layers": lambda: [
+                ks.layers.Dropout(0.3, seed=7),
+                keras.layers.Dense(3, kernel_regularizer="l2"),
+            ],
+            "loss": lambda: keras.losses.SparseCategoricalCrossentropy(
+                from_logits=True, reduction="sum"
+            ),
+            "weighted": True,
         },
     ],
 )

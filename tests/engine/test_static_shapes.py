@@ -143,5 +143,6 @@ class Stub(tf.distribute.TPUStrategy):
 assert slices.static_rows(Stub(), 30) == 4
 with pytest.raises(ks.RefusedError, match="one size, known beforehand"):
     slices.static_rows(Stub(), None)
-"""
+""",
+        imported=True,
     )

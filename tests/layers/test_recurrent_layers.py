@@ -266,6 +266,8 @@ def test_models_that_were_saved_with_the_layers_of_keras(cell, tmp_path, monkeyp
     np.testing.assert_array_equal(expected, new.predict(_inputs()[0], verbose=0))
 
 
+# By default it is the recipe `rnn` that is exported.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", QUICK)
 def test_saved_model_answers_as_the_model(kind, tmp_path):
     model = _model(PAIRS[kind][0], jit_compile=True)

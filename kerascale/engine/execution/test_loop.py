@@ -45,8 +45,9 @@ class TestSteps:
         if batches is None or not isinstance(batches.gather, FromArrays):
             return None
         first = iterator.next_batch
-        # In a loop no variable can be made.
-        build.build(self._model, batches.element_spec)
+        if not self._is_ready(batches.element_spec):
+            self._execution.give_up_silently()
+            return None
         variables = metrics.variables_of(self._model)
         if not variables or batches.shuffle or iterator.has_begun:
             return None
@@ -64,6 +65,17 @@ class TestSteps:
         for variable, value in zip(variables, sums, strict=True):
             variable.assign(value)
         return dict(self._model.get_metrics_result())
+
+    def _is_ready(self, spec: Any) -> bool:
+        """Whether all is built, for a loop can make no variable, and sums suffice."""
+        try:
+            build.build(self._model, spec)
+        except Exception:  # Keras builds it with the first batch, or says why not.
+            return False
+        return all(
+            type(metric).__module__.startswith(_MODULES)
+            for metric in keras_private.all_metrics(self._model)
+        )
 
     def is_of_mode(self, mode: Any) -> bool:
         """Whether it executes so already."""
@@ -130,11 +142,6 @@ class TestSteps:
 
 
 def can_be(model: keras.Model) -> bool:
-    """Whether a model's test steps are sums of what each batch adds."""
+    """Whether a model's test steps may be sums of what each batch adds."""
     is_default = model.has_default_test_step and model.has_default_metrics
-    if not is_default or model.run_eagerly or model.jit_compile:
-        return False
-    return all(
-        type(metric).__module__.startswith(_MODULES)
-        for metric in keras_private.all_metrics(model)
-    )
+    return is_default and not model.run_eagerly and not model.jit_compile

@@ -43,7 +43,8 @@ class TrainStep:
         # On one replica a step of the user's own may do as it likes, and parts of an
         # optimizer may accumulate.
         several = isinstance(self.optimizer, keras.optimizers.MultiOptimizer)
-        custom = not model.has_default_train_step
+        # Metrics of a user's own may look at weights, which are those after the update.
+        custom = not (model.has_default_train_step and model.has_default_metrics)
         self.free = (
             (custom or several) and self.replicas == 1 and not self.micro_batches
         )
