@@ -5,7 +5,7 @@ Representations". `ks.ops.gather` brings the views of all replicas together.
 """
 
 import keras
-import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 import kerascale as ks
@@ -50,33 +50,16 @@ class SimCLR(ks.Model):
         )
 
 
-class Views(keras.utils.PyDataset):
-    """Batches of two views: moved by a pixel at most, with some pixels missing.
+def two_views(number, image):
+    """Moved by a pixel at most, with another contrast: decided by the number alone."""
+    wide = tf.pad(image, [[1, 1], [1, 1], [0, 0]])
 
-    What is drawn is decided by the seed, the epoch and the number of the batch.
-    """
+    def view(which):
+        seed = tf.stack([number, which])
+        moved = tf.image.stateless_random_crop(wide, image.shape, seed)
+        return tf.image.stateless_random_contrast(moved, 0.5, 1.5, seed)
 
-    def __init__(self, images, batch_size, seed=0):
-        super().__init__()
-        self.images, self.batch_size, self.seed = images, batch_size, seed
-        self.epoch = 0
-
-    def __len__(self):
-        return -(-len(self.images) // self.batch_size)
-
-    def __getitem__(self, index):
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        start = index * self.batch_size
-        images = self.images[start : start + self.batch_size]
-        return np.stack([self._view(images, rng) for _ in range(2)], axis=1)
-
-    def _view(self, images, rng):
-        moves = rng.integers(-1, 2, (len(images), 2))
-        moved = [np.roll(i, m, (0, 1)) for i, m in zip(images, moves, strict=True)]
-        return np.stack(moved) * (rng.random(images.shape) > 0.2)
-
-    def on_epoch_end(self):
-        self.epoch += 1
+    return tf.stack([view(0), view(1)])
 
 
 def make():
@@ -88,8 +71,11 @@ def make():
 
 def data(rows=None, batch_size=128):
     """Arguments of `fit`: the digits, of which no label is needed."""
-    digits = ks.datasets.read("digits").train
-    return {"x": Views(digits.features[:rows] / 16, batch_size)}
+    images = ks.datasets.read("digits").train.features[:rows] / 16
+    dataset = tf.data.Dataset.from_tensor_slices(images.astype("float32"))
+    # Numbers go on from epoch to epoch: each has views of its own.
+    dataset = dataset.repeat().enumerate().map(two_views).batch(batch_size)
+    return {"x": dataset, "steps_per_epoch": -(-len(images) // batch_size)}
 
 
 if __name__ == "__main__":

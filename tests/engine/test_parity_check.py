@@ -13,6 +13,7 @@ _SAID = {
     "contrastive_in_compute_loss": "loss, of compute_loss of InBatch, is ",
     "scalar_that_is_no_mean": "loss 'rmse' is .* is no mean over them",
     "scalar_that_is_no_mean_in_evaluate": "loss 'rmse' is .* is no mean over them",
+    "evaluation_behind_a_step_of_ones_own": "loss 'rmse' is .* is no mean over them",
     "added_sum": "loss, with what layers add to it, is ",
     "moving_mean": "sequential/moving writes mean: a slice another value",
     "counter": "sequential/counter writes seen: a slice another value",

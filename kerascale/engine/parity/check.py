@@ -39,8 +39,9 @@ def is_due(model: keras.Model, kind: Kind) -> bool:
     if getattr(model, "check", "first_step") == "never":
         return False
     checked = _checked(model)
-    # Keras' own test step computes what its train step does.
-    is_known = kind == "test" and model.has_default_test_step and "train" in checked
+    # Keras' own test step computes what its own train step does.
+    both = model.has_default_train_step and model.has_default_test_step
+    is_known = kind == "test" and both and "train" in checked
     return kind not in checked and not is_known
 
 

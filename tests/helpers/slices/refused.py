@@ -84,6 +84,20 @@ def scalar_that_is_no_mean_in_evaluate():
     return compiled(sequential(), rmse, {**FIT, "call": "evaluate"})
 
 
+def evaluation_behind_a_step_of_ones_own():
+    """What the train step does tells nothing of Keras' own test step."""
+
+    class Silent(Plain):
+        def train_step(self, data):
+            return {"mean": ops.mean(data[1])}
+
+        def fit_and_evaluate(self, **data):
+            self.fit(**data)
+            return self.evaluate(**data)
+
+    return compiled(Silent(), rmse, {**FIT, "call": "fit_and_evaluate"})
+
+
 def added_sum():
     class Added(layers.Layer):
         def call(self, x):
@@ -225,6 +239,7 @@ CASES = {
         contrastive_in_compute_loss,
         scalar_that_is_no_mean,
         scalar_that_is_no_mean_in_evaluate,
+        evaluation_behind_a_step_of_ones_own,
         added_sum,
         moving_mean,
         counter,
