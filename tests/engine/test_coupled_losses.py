@@ -7,19 +7,27 @@ import re
 
 import pytest
 from helpers.slices.coupled import BATCH_SIZE, CASES, EXAMPLES, ROWS
-from helpers.slices.devices import in_one_process
+from helpers.slices.devices import chosen, in_one_process, parameters
 from helpers.slices.refused import contrastive
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 
 
+_HOOKS = ("after_update", "after_update_of_own_step", "after_update_of_sums")
+
+
 @pytest.fixture(scope="module")
-def found(forks):
+def found(request, forks):
     """Name of a case -> what was seen of it, in one process of two devices."""
-    return in_one_process(forks, [f"coupled.{name}" for name in CASES])
+    names = chosen(request, [f"coupled.{name}" for name in CASES])
+    return in_one_process(forks, names)
 
 
-@pytest.mark.parametrize("name", CASES)
+# One with two optimizers, one with a teacher, one with gathered rows, and the hook.
+_DEFAULT = ("gan", "mean_teacher", "supervised_contrastive", *_HOOKS)
+
+
+@pytest.mark.parametrize("name", parameters(CASES, _DEFAULT))
 def test_two_devices_give_the_result_of_one(name, found):
     print(found[name])
     assert found[name]["worst"] < 1e-12
@@ -27,12 +35,9 @@ def test_two_devices_give_the_result_of_one(name, found):
 
 def test_after_update_runs_once_for_each_update(found):
     steps = -(-ROWS // BATCH_SIZE) * 3
-    updates = {n: each["updates"] for n, each in found.items() if each["updates"]}
-    assert updates == {
-        "after_update": [steps],
-        "after_update_of_own_step": [steps],
-        "after_update_of_sums": [steps // 2],
-    }
+    assert found["after_update"]["updates"] == [steps]
+    assert found["after_update_of_own_step"]["updates"] == [steps]
+    assert found["after_update_of_sums"]["updates"] == [steps // 2]
 
 
 def _functions(source):

@@ -12,6 +12,36 @@ import os
 import pathlib
 import sys
 
+import pytest
+
+
+def parameters(cases, default):
+    """Each case as a parameter; those that are not tried by default are `slow`.
+
+    Args:
+        cases: Names.
+        default: Those that are.
+    """
+    return [
+        name if name in default else pytest.param(name, marks=pytest.mark.slow)
+        for name in cases
+    ]
+
+
+def chosen(request, names):
+    """Those of some names that a session has a test of, in their order.
+
+    Args:
+        request: That of a fixture.
+        names: `MODULE.NAME` of each, where no two have one NAME.
+    """
+    wanted = {
+        item.callspec.params.get("name")
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    }
+    return [name for name in names if name.partition(".")[2] in wanted]
+
 
 def in_one_process(forks, names, timeout=300):
     """Name -> what was seen of each case.
