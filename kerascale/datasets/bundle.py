@@ -1,6 +1,7 @@
 """`Datasets`: what a recipe's `make_datasets` returns."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -29,6 +30,8 @@ class Datasets:
         mean: Mean of the training features: a scalar for images, else one number
             per feature; or None where there is nothing to normalise.
         variance: Variance of the training features, like `mean`.
+        origins: Split -> the file of each example, or its text as it was written; see
+            `kerascale.datasets.origins`.
     """
 
     info: DataInfo
@@ -38,6 +41,7 @@ class Datasets:
     vectorizer: keras.layers.Layer | None = None
     mean: np.ndarray | None = None
     variance: np.ndarray | None = None
+    origins: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:
