@@ -82,3 +82,19 @@ def test_an_evaluation_without_classes_tells_its_examples():
     model.compile("sgd", "sparse_categorical_crossentropy")
     data = ks.datasets.from_tf_data(_uneven())
     assert evaluate(model, data.train, data.info)["examples"] == 45
+
+
+def test_the_speed_of_an_epoch_is_that_of_the_examples_it_had(tmp_path):
+    recipe = ks.load_recipe("mlp")
+    data = ks.datasets.from_tf_data(_uneven(), class_names=("no", "yes"))
+    folder = tmp_path / "run"
+    run = ks.train(recipe, recipe.Config(epochs=1), datasets=data, run_dir=folder)
+    assert run.info.num_examples == {"train": 45}
+    (epoch,) = [
+        record
+        for record in map(json.loads, (folder / "metrics.jsonl").open())
+        if "kind" not in record
+    ]
+    # There is no validation: all of its seconds were training.
+    seen = epoch["examples_per_second"] * epoch["seconds"]
+    assert seen == pytest.approx(45, rel=0.02)
