@@ -6,7 +6,7 @@ which lets steps run without Python between them.
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -33,6 +33,7 @@ def standard_callbacks(
     fields: Mapping[str, Any] | None = None,
     inputs: Any = None,
     histograms: bool = False,
+    count_examples: Callable[[], int] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Plain Keras callbacks, in a list that a user can print, extend or replace.
 
@@ -48,6 +49,8 @@ def standard_callbacks(
         fields: See `TensorBoardRecord`.
         inputs: See `TensorBoardRecord`.
         histograms: See `TensorBoardRecord`.
+        count_examples: Tells `examples_per_epoch` as far as it is known by now, for
+            the speed that is recorded; None: it stays as it is.
     """
     monitor = monitor_of(fields or {}, has_validation)
     checkpoints = folder / layout.CHECKPOINTS
@@ -59,7 +62,10 @@ def standard_callbacks(
         # A run that goes on finds what it wrote before.
         HistoryRecord(folder / layout.HISTORY, unwritten),
         MetricsRecord(
-            folder / layout.METRICS, examples_per_epoch, unwritten, steps_per_epoch
+            folder / layout.METRICS,
+            count_examples or examples_per_epoch,
+            unwritten,
+            steps_per_epoch,
         ),
         TensorBoardRecord(
             folder / layout.TENSORBOARD,

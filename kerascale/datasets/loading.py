@@ -10,7 +10,15 @@ import tensorflow as tf
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
-from kerascale.datasets import memory, pipeline, resident, resizing, splits, text
+from kerascale.datasets import (
+    memory,
+    origins,
+    pipeline,
+    resident,
+    resizing,
+    splits,
+    text,
+)
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.class_weights import class_weights
@@ -129,6 +137,7 @@ def prepare(
         return _prepare_corpus(raw, config)
     train, validation, test = _three_splits(raw, config.validation_fraction)
     named = {"train": train, "validation": validation, "test": test}
+    origin = origins.of(raw.kind, named)
     vectorizer, vocabulary_size = None, None
     if raw.kind == "text":
         vectorizer = text.word_vectorizer(
@@ -171,7 +180,12 @@ def prepare(
     if raw.kind == "image":
         batches["train"] = _augmented(batches["train"], config)
     return Datasets(
-        info, **batches, vectorizer=vectorizer, mean=mean, variance=variance
+        info,
+        **batches,
+        vectorizer=vectorizer,
+        mean=mean,
+        variance=variance,
+        origins=origin,
     )
 
 

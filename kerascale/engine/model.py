@@ -151,6 +151,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             steps=steps_per_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
+            num_outputs=_num_outputs(self),
         )
         batch_checks.check_steps(
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
@@ -288,6 +289,12 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         self.make_predict_function()
         outputs = self.predict_function([prediction.cut(self, x)])
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+
+
+def _num_outputs(model: keras.Model) -> int | None:
+    """Outputs for an example, of a model that is built and has one output."""
+    outputs = getattr(model, "outputs", None)
+    return outputs[0].shape[-1] if outputs and len(outputs) == 1 else None
 
 
 # Compiled losses are built by it; a user's own may never ask for them.

@@ -29,7 +29,9 @@ def evaluate(model: keras.Model, source: Source, info: DataInfo) -> dict[str, An
     if info.kind == "corpus":
         return _evaluate_language_model(model, source)
     values = model.evaluate(source.dataset(), verbose=0, return_dict=True)
-    return {name: float(value) for name, value in values.items()}
+    numbers = {name: float(value) for name, value in values.items()}
+    # They are counted while they are read.
+    return {**numbers, "examples": source.num_examples}
 
 
 def _evaluate_classifier(

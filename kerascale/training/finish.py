@@ -1,5 +1,6 @@
 """What follows on the last step: the best weights, the final numbers, the files."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from kerascale.callbacks import SaveWeights
 from kerascale.config.fields import to_dict
 from kerascale.config.monitor import monitor_of
 from kerascale.datasets import Datasets
+from kerascale.datasets.info import DataInfo
 from kerascale.runs import files, layout
 from kerascale.runtime.console import say
 from kerascale.training.context import RunContext
@@ -55,6 +57,11 @@ def evaluate_finally(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
     return {}
 
 
+def counted(datasets: Datasets) -> DataInfo:
+    """What is known of the data, with the examples that were really seen."""
+    return dataclasses.replace(datasets.info, num_examples=datasets.num_examples)
+
+
 def save(model: keras.Model, context: RunContext, metrics: dict[str, Any]) -> None:
     """Writes the model and its numbers, by the chief."""
     folder, datasets = context.folder, context.datasets
@@ -66,5 +73,11 @@ def save(model: keras.Model, context: RunContext, metrics: dict[str, Any]) -> No
     split = datasets.test or datasets.validation or datasets.train
     batch = next(iter(split.for_evaluation().dataset()))
     files.write_examples(folder.path / layout.EXAMPLES, batch)
+    config = files.read_json(folder.path, layout.CONFIG)
+    info = counted(datasets).to_json()
+    if config["data"]["num_examples"] != info["num_examples"]:
+        # Batches of a user's own were counted while they were read.
+        config["data"]["num_examples"] = info["num_examples"]
+        folder.write_json(layout.CONFIG, config)
     # Last: its presence says that the run has finished.
     folder.write_json(layout.EVALUATION, metrics)

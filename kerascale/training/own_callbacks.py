@@ -26,4 +26,5 @@ def make(
         fields=to_dict(config),
         inputs=datasets.train.for_evaluation().dataset().element_spec[0],
         histograms=histograms,
+        count_examples=lambda: datasets.train.num_examples,
     )

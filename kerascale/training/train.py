@@ -146,7 +146,7 @@ def train(
         model=model,
         config=context.config,
         recipe=recipe.source,
-        info=datasets.info,
+        info=datasets.info if wishes.dry else finish.counted(datasets),
         history=fitted.history,
         metrics=metrics,
         path=context.path,

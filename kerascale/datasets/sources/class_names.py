@@ -1,5 +1,7 @@
 """Labels of one set of examples, told by the class names of another."""
 
+import dataclasses
+
 import numpy as np
 
 from kerascale.datasets.raw import Split
@@ -40,4 +42,4 @@ def with_classes_of(
         )
     places = {name: index for index, name in enumerate(class_names)}
     indices = np.array([places.get(name, 0) for name in found], dtype=np.int64)
-    return Split(split.features, indices[split.labels])
+    return dataclasses.replace(split, labels=indices[split.labels])

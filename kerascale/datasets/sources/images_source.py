@@ -84,7 +84,8 @@ def load_images(
     splits, first = {}, 0
     for split, files in found.items():
         labels = np.array([label for _, label in files], dtype=np.int64)
-        splits[split] = Split(images[first : first + len(files)], labels)
+        paths = np.array([file for file, _ in files], dtype=object)
+        splits[split] = Split(images[first : first + len(files)], labels, paths)
         first += len(files)
     return RawData(
         name=f"images:{directory}", kind="image", class_names=class_names, **splits

@@ -12,6 +12,7 @@ from kerascale.datasets.stream import as_source
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import batch_checks, feed, tf_data_checks
+from kerascale.engine.data import class_weight as class_weights
 from kerascale.errors import RefusedError
 
 
@@ -25,6 +26,7 @@ def training_feed(
     steps: int | None = None,
     shuffle: bool = True,
     class_weight: dict[int, float] | None = None,
+    num_outputs: int | None = None,
 ) -> Any:
     """What `fit` or `evaluate` should read.
 
@@ -37,6 +39,7 @@ def training_feed(
         steps: `steps_per_epoch`, `validation_steps` or `steps`.
         shuffle: Whether arrays are shuffled.
         class_weight: As in `keras.Model.fit`.
+        num_outputs: Outputs of the model for an example, where they are known.
 
     Returns:
         A `Feed`; or an adapter of Keras' own, for a generator on one device.
@@ -49,11 +52,20 @@ def training_feed(
             "shuffle within batches that stay as they are. Shuffle the arrays, or pass "
             "a tf.data.Dataset."
         )
+    class_weight = class_weights.checked(class_weight)
     if isinstance(x, keras_private.DataAdapter):
+        if class_weight is not None:
+            raise RefusedError(
+                "class_weight: expected arrays, a tf.data.Dataset or batches of "
+                f"kerascale.datasets as data. Received: {type(x).__name__}, which is "
+                "read as it is. Put weights into its batches: (x, y, sample_weight)."
+            )
         return x
     source = as_source(x)
     if source is not None and source.is_indexed:
         batch_checks.check_batch_size(source.batch_size, num_replicas)
+        if class_weight is not None:
+            source = class_weights.put_into(source, class_weight, num_outputs)
         made = feed.from_batches(source, strategy, steps=steps)
         tf_data_checks.check_workers(
             strategy, made.num_batches, [source.seed, source.num_examples]
@@ -61,6 +73,9 @@ def training_feed(
         return made
     if source is not None:
         x = source.dataset()
+        if class_weight is not None:
+            labels = keras.utils.unpack_x_y_sample_weight(x.element_spec)[1]
+            class_weight = class_weights.without_gaps(class_weight, labels, num_outputs)
     # PyDataset and the like are asked for shuffling by Keras, arrays by us.
     adapter = keras_private.adapter(
         x=x,
@@ -74,6 +89,8 @@ def training_feed(
     arrays = keras_private.arrays_of(adapter)
     if arrays is not None:
         data, batch_size = arrays
+        if class_weight is not None:
+            class_weights.check_classes(class_weight, data[1], num_outputs)
         if not any(_is_sparse(t) for t in tf.nest.flatten(data)):
             batch_checks.check_batch_size(batch_size, num_replicas)
             # Drawn only if it is used: Keras' seeds come from there too.
