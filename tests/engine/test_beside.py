@@ -48,7 +48,7 @@ def test_predictions_are_those_of_single_batches(model):
         np.testing.assert_array_equal(together[name], values)
 
 
-def test_scores_are_those_of_single_batches(model):
+def test_scores_are_those_of_single_batches(model, tmp_path):
     told = Everything()
     y = {"kind": Y, "sum": X[:, 0]}
     weights = np.linspace(0, 1, len(X)).astype("float32")
@@ -56,6 +56,10 @@ def test_scores_are_those_of_single_batches(model):
     one_by_one = model.evaluate(X, y, **given, callbacks=[told])
     assert told.batches == 131
     assert model.evaluate(X, y, **given) == one_by_one
+    # Of Keras alone, which loads it as a model of its own.
+    model.save(tmp_path / "model.keras")
+    plain = keras.saving.load_model(tmp_path / "model.keras")
+    assert plain.evaluate(X, y, **given) == pytest.approx(one_by_one, rel=1e-5)
     weighted = model.evaluate(X, y, **given, sample_weight=weights)
     assert weighted != one_by_one
     again = model.evaluate(X, y, **given, sample_weight=weights, callbacks=[told])

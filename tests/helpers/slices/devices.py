@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import sys
+import traceback
 
 import pytest
 
@@ -43,6 +44,13 @@ def chosen(request, names):
     return [name for name in names if name.partition(".")[2] in wanted]
 
 
+class Seen(dict):
+    """What was seen of a case: asked for something else, it says what was raised."""
+
+    def __missing__(self, key):
+        raise AssertionError(self.get("raised", f"nothing was seen of {key}"))
+
+
 def in_one_process(forks, names, timeout=300):
     """Name -> what was seen of each case.
 
@@ -55,7 +63,7 @@ def in_one_process(forks, names, timeout=300):
         [__file__, *names], cwd=os.getcwd(), env=dict(os.environ), timeout=timeout
     )
     lines = [line for line in out.splitlines() if line.startswith("{")]
-    found = {each.pop("name"): each for each in map(json.loads, lines)}
+    found = {each.pop("name"): Seen(each) for each in map(json.loads, lines)}
     assert code == 0, f"after {list(found)}: {err[-4000:]}"
     return found
 
@@ -72,7 +80,10 @@ def main(*names):
     for name in names:
         module, _, case = name.partition(".")
         cases = importlib.import_module(f"helpers.slices.{module}").CASES
-        found = getattr(trying, module)(cases[case], strategy)
+        try:
+            found = getattr(trying, module)(cases[case], strategy)
+        except Exception:  # The test of this case fails, and no other.
+            found = {"raised": traceback.format_exc()}
         print(json.dumps({"name": case, **found}), flush=True)
 
 
