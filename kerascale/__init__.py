@@ -38,7 +38,7 @@ _PUBLIC: dict[str, str | None] = {
     "ops": None,
     "optimizers": None,
     "recipe_names": "kerascale.config.recipes",
-    "scale": "kerascale.engine.model",
+    "scale": "kerascale.engine.scaling",
     "strategies": None,
     "train": "kerascale.training.train",
     "verify": "kerascale.diagnostics.verify",

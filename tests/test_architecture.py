@@ -30,6 +30,7 @@ ROOMS = [
 ]
 # The same inside of the engine; `model`, `state` and `weights_file` are files.
 ENGINE = [
+    "scaling",
     "model",
     "execution",
     "weights_file",

@@ -150,7 +150,7 @@ def _subclass_dtype(model: keras.Model) -> tf.DType:
     """What a subclass takes: as it says, or as its data was, or floats."""
     if getattr(model, "vocabulary_size", None) is not None:
         return tf.int32
-    seen = getattr(model, "seen_inputs", None)
+    seen = vars(model).get("_kerascale_inputs")
     if isinstance(seen, tf.TensorSpec):
         return seen.dtype
     names = [

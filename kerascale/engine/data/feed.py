@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,107 +14,8 @@ from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import slices
-
-
-class SetEpoch(keras.callbacks.Callback):
-    """Writes the epoch's number into a variable that a dataset reads.
-
-    Args:
-        epoch: int64 scalar, from 0: for `Batches.epoch_dataset`. None: a new one.
-        first_step: int64 scalar: the batch that an epoch begins at; or None.
-        skip: Batches that the first epoch leaves out.
-    """
-
-    def __init__(
-        self,
-        epoch: tf.Variable | None = None,
-        first_step: tf.Variable | None = None,
-        skip: int = 0,
-    ) -> None:
-        super().__init__()
-        self.epoch = counter("epoch") if epoch is None else epoch
-        self.first_step = first_step
-        self._skip = skip
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.epoch.assign(epoch)
-        if self.first_step is not None:
-            self.first_step.assign(self._skip)
-            self._skip = 0
-
-
-def counter(name: str) -> tf.Variable:
-    """A variable that `SetEpoch` writes."""
-    # The host's own: tf.data reads it there. And no replica's.
-    with tf.init_scope(), tf.device("CPU:0"):
-        return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
-
-
-class StepIterator:
-    """An iterator that knows how many steps of the epoch are left.
-
-    Args:
-        elements: Those of the feed, or a function that gives them. Where steps
-            compute their batches themselves, none is ever asked for.
-        steps_per_epoch: After that many `take` begins anew; None: unknown.
-        num_batches: How many there are in all; None: unknown.
-        skip: Steps of the epoch that were done before, and are not in the iterator.
-        batches: What computes the elements from their place; or None.
-        set_epoch: Knows the epoch; or None.
-    """
-
-    def __init__(
-        self,
-        elements: Iterable[Any] | Callable[[], Iterable[Any]],
-        steps_per_epoch: int | None,
-        num_batches: int | None,
-        skip: int = 0,
-        batches: Batches | None = None,
-        set_epoch: SetEpoch | None = None,
-    ) -> None:
-        self._elements = elements
-        self.steps_per_epoch = steps_per_epoch
-        self.batches = batches
-        # Its number in the epoch.
-        self.next_batch = skip
-        self._set_epoch = set_epoch
-        self._done = 0
-        self._left = num_batches
-        self._skip = skip
-
-    @functools.cached_property
-    def iterator(self) -> tf.data.Iterator:
-        return iter(self._elements() if callable(self._elements) else self._elements)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether something was asked of the iterator."""
-        return "iterator" in vars(self)
-
-    @functools.cached_property
-    def epoch(self) -> tf.Tensor:
-        """The one in which the first step was taken; int64 scalar."""
-        return self._set_epoch.epoch.read_value()
-
-    def take(self, steps: int) -> int | None:
-        """How many steps the next execution may run; None: until data ends.
-
-        Steps that were done before are none.
-        """
-        if self.steps_per_epoch is None:
-            return None
-        steps = min(steps, self.steps_per_epoch - self._done)
-        if self._left is not None:
-            steps = min(steps, self._left)
-            self._left -= steps
-        self._done = (self._done + steps) % self.steps_per_epoch
-        skipped = min(steps, self._skip)
-        self._skip -= skipped
-        self.next_batch += steps - skipped
-        return steps - skipped
-
-    def __next__(self) -> Any:
-        return next(self.iterator)
+from kerascale.engine.data.set_epoch import SetEpoch, counter
+from kerascale.engine.data.step_iterator import StepIterator
 
 
 class _Steps(tf.distribute.DistributedDataset):

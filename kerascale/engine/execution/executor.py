@@ -11,10 +11,11 @@ from kerascale.datasets import nests
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
 from kerascale.engine.data import slices
-from kerascale.engine.data.feed import StepIterator
-from kerascale.engine.execution import test_loop
+from kerascale.engine.data.step_iterator import StepIterator
+from kerascale.engine.execution import first_batch, test_loop
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.modes import Kind, Mode
+from kerascale.engine.execution.short_epochs import ShortEpochs
 from kerascale.engine.execution.split_loop import SplitSteps
 from kerascale.engine.execution.step_logs import LOSSES, VOTES, StepLogs, as_scalar
 from kerascale.engine.execution.xla_loop import ProgramSteps
@@ -23,9 +24,6 @@ from kerascale.engine.step import step_loss
 from kerascale.engine.step.own_logs import OwnLogs
 from kerascale.engine.step.step import TrainStep
 from kerascale.runtime.console import say
-
-# Steps of an epoch that are gathered one by one.
-_SHORT = 32
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
 Step = Callable[[Any], Any]
@@ -54,7 +52,7 @@ class Executor:
         kind: parity_check.Kind | None = None,
     ) -> None:
         self.model = model
-        self._kind = kind
+        self.checked_kind = kind
         self.train_step = step if isinstance(step, TrainStep) else None
         self.strategy = model.distribute_strategy
         self.num_replicas = self.strategy.num_replicas_in_sync
@@ -84,10 +82,10 @@ class Executor:
         self._make()
 
     def _make(self) -> None:
-        self._on_batch = self.graph(self._one)
+        self._on_batch = self.graph(self.one)
         self._next = self.graph(self._one_of)
-        # Of batches that are gathered in front; made when it is needed.
-        self._any_size: Callable[..., Any] | None = None
+        self._short = ShortEpochs(self)
+        self._one_by_one = self._short.run
         self._steps = self.graph(self.in_a_loop)
         self._until_end = self.graph(self._unknown)
 
@@ -112,16 +110,16 @@ class Executor:
         if self.own is not None and self.num_replicas > 1:
             _ = self.own.metric_names  # Outside of the graph: it is a message to all.
         self.losses = None
-        first = self._checked(iterator)
         if self._compiled is not None and isinstance(iterator, StepIterator):
             logs = self._compiled(iterator)
             if logs is not None:
                 return self._for_keras(logs)
         function, *arguments = self._next_call(iterator)
-        if function not in ("_on_batch", None) and self.num_replicas > 1:
-            arguments.append(first)
         if function is None:  # Steps that were done before: Keras asks for names.
             return dict.fromkeys(self.logs.names(), 0.0)
+        if self.num_replicas > 1 and function != "_on_batch":
+            elements = getattr(iterator, "iterator", iterator)
+            arguments.append(first_batch.checked(self, elements))
         try:
             logs = getattr(self, function)(*arguments)
         except all_reduce.CommunicatesInside:  # While it was traced: nothing was read.
@@ -138,34 +136,6 @@ class Executor:
             if int(num_steps) == 0:
                 raise StopIteration
         return self._for_keras(logs)
-
-    def _checked(self, iterator: Any) -> tf.experimental.Optional | None:
-        """Shows on a first batch that slices are the batch, if that is to be shown.
-
-        Returns:
-            The batch that was read of the iterator for that; or none.
-        """
-        if self.num_replicas == 1 or not self._kind:
-            return None
-        is_fed = isinstance(iterator, StepIterator | tf.data.Iterator)
-        if not parity_check.is_due(self.model, self._kind):
-            return self._none_of(iterator) if is_fed else None
-        if not is_fed:
-            return None
-        elements = getattr(iterator, "iterator", iterator)
-        first = elements.get_next_as_optional()
-        if first.has_value():
-            parity_check.check(
-                self.model,
-                self._kind,
-                slices.joined(first.get_value()),
-                self.train_step,
-            )
-        return first
-
-    def _none_of(self, iterator: Any) -> tf.experimental.Optional:
-        elements = getattr(iterator, "iterator", iterator)
-        return tf.experimental.Optional.empty(elements.element_spec)
 
     def _for_keras(self, logs: dict[str, Any]) -> dict[str, Any]:
         """The logs, without what is not for Keras."""
@@ -223,7 +193,7 @@ class Executor:
         All workers call it: what communicates in a step is numbered as it is traced.
         """
         _, *arguments = self._next_call([batch])
-        one = tf.function(self._one, autograph=False)
+        one = tf.function(self.one, autograph=False)
         return one.get_concrete_function(*arguments)
 
     def _next_call(self, iterator: Any) -> tuple[Any, ...]:
@@ -236,8 +206,9 @@ class Executor:
                 batch = keras.utils.pack_x_y_sample_weight(*batch)
                 batch = keras.tree.lists_to_tuples(batch)
                 batch = nests.map_present(tf.convert_to_tensor, batch)
-                if self._kind and parity_check.is_due(self.model, self._kind):
-                    parity_check.check(self.model, self._kind, batch, self.train_step)
+                kind = self.checked_kind
+                if kind and parity_check.is_due(self.model, kind):
+                    parity_check.check(self.model, kind, batch, self.train_step)
                 batch = slices.cut(batch, self.ids, self.num_replicas)
             return "_on_batch", batch
         steps = iterator.take(self.model.steps_per_execution)
@@ -245,42 +216,11 @@ class Executor:
             return "_until_end", iterator.iterator
         if steps == 0:
             return (None,)
-        if self._gathers_for(iterator):
+        if self._short.can_be(iterator):
             return "_one_by_one", iterator, steps
         if steps == 1:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
-
-    def _gathers_for(self, iterator: StepIterator) -> bool:
-        """Whether batches are gathered one by one: a pipeline takes longer to make."""
-        batches, steps = iterator.batches, iterator.steps_per_epoch
-        return (
-            batches is not None
-            and self.ids is None
-            and isinstance(batches.gather, FromArrays)
-            and steps is not None
-            and steps <= _SHORT
-            and not iterator.has_begun
-            and not self.model.run_eagerly
-        )
-
-    def _one_by_one(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
-        """Steps on batches of any size, each gathered before it."""
-        batch_of, first = self.batch_of(iterator.batches), iterator.next_batch - steps
-        losses = []
-        for place in range(first, first + steps):
-            batch = batch_of(iterator.epoch, tf.constant(place, tf.int64))
-            if self._any_size is None:
-                self._any_size = self.graph(self._one)
-                spec = nests.map_present(
-                    lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), batch
-                )
-                self._any_size.get_concrete_function(spec)
-            logs = self._any_size(batch)
-            losses.append(logs.pop(LOSSES, None))
-        if losses[0] is not None:
-            logs[LOSSES] = tf.concat(losses, 0)
-        return logs
 
     def batch_of(self, batches: Batches) -> Callable[..., Any]:
         """A function of epoch and place: the batch there."""
@@ -302,7 +242,7 @@ class Executor:
 
     # ------------------------------------------------------------------- graphs
 
-    def _one(self, batch: Any) -> dict[str, Any]:
+    def one(self, batch: Any) -> dict[str, Any]:
         return self.logs.of_one(lambda: self.logs.carried(self._run(batch)))
 
     def _one_of(
@@ -310,7 +250,7 @@ class Executor:
         iterator: tf.data.Iterator,
         first: tf.experimental.Optional | None = None,
     ) -> dict[str, Any]:
-        return self._one(_next(iterator, first, True))
+        return self.one(first_batch.following(iterator, first, True))
 
     def in_a_loop(
         self,
@@ -332,7 +272,8 @@ class Executor:
 
         def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             with step_loss.collecting() as box:
-                new = self.logs.carried(run(_next(iterator, first, i == 0)))
+                batch = first_batch.following(iterator, first, i == 0)
+                new = self.logs.carried(run(batch))
             if box:
                 nonlocal has_losses
                 has_losses = True
@@ -372,11 +313,7 @@ class Executor:
             body,
             [
                 tf.constant(0),
-                iterator.get_next_as_optional()
-                if first is None
-                else tf.cond(
-                    first.has_value(), lambda: first, iterator.get_next_as_optional
-                ),
+                first_batch.following_if_any(iterator, first),
                 self._initial(iterator),
             ],
             parallel_iterations=1,
@@ -401,18 +338,3 @@ class Executor:
         """Called where a step is traced."""
         if self.step_graph is None and not tf.executing_eagerly():
             self.step_graph = tf.compat.v1.get_default_graph()
-
-
-def _next(
-    iterator: tf.data.Iterator,
-    first: tf.experimental.Optional | None,
-    is_first: tf.Tensor | bool,
-) -> Any:
-    """The next batch: the one that was read before, or of the iterator."""
-    if first is None:
-        return iterator.get_next()
-    return tf.cond(
-        tf.logical_and(first.has_value(), is_first),
-        first.get_value,
-        iterator.get_next,
-    )

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import kept_programs, split
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.step_logs import LOSSES

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerascale.datasets import nests
 from kerascale.datasets.pipeline import FromArrays
 from kerascale.engine.compat import keras_private
-from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.step import build, metrics
 
 # Batches that are computed beside each other.

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.engine.compat import keras_private
-from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution.compiled_loop import CompiledSteps, NotCompiledError
 from kerascale.engine.execution.modes import Mode
 from kerascale.engine.execution.schedule_rates import Rates

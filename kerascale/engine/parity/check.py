@@ -16,8 +16,10 @@ from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 
 Kind = Literal["train", "test", "predict"]
+Check = Literal["first_step", "never"]
 
-# An attribute of a model: what was checked of which compilation.
+# Attributes of a model: whether it is checked, and what was of which compilation.
+_WISH = "_kerascale_check"
 _CHECKED = "_kerascale_checked"
 _WAYS_OUT = (
     "Ways out: ask for the rows of all replicas with kerascale.ops.gather(x), or for a "
@@ -34,9 +36,14 @@ _BEHIND_THE_UPDATE = (
 )
 
 
+def set_check(model: keras.Model, check: Check) -> None:
+    """Says whether the steps of a model are checked."""
+    vars(model)[_WISH] = check
+
+
 def is_due(model: keras.Model, kind: Kind) -> bool:
     """Whether a model's steps of a kind are still to be checked."""
-    if getattr(model, "check", "first_step") == "never":
+    if vars(model).get(_WISH, "first_step") == "never":
         return False
     checked = _checked(model)
     # Keras' own test step computes what its own train step does.

@@ -102,14 +102,14 @@ FAULTS = (
     ),
     Fault(
         "every-epoch-has-the-order-of-the-first",
-        "engine/data/feed.py",
+        "engine/data/set_epoch.py",
         "        self.epoch.assign(epoch)\n",
         "        self.epoch.assign(0)\n",
         ("test_orders_of_epochs.py",),
     ),
     Fault(
         "an-epoch-that-goes-on-is-skipped-twice",
-        "engine/data/feed.py",
+        "engine/data/set_epoch.py",
         "            self._skip = 0\n",
         "            pass\n",
         (
