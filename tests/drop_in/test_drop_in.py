@@ -8,19 +8,37 @@ import keras
 import pytest
 from helpers import drop_in
 
-# What is cut for two devices in a way of its own; with the others they are `slow`.
+# By default, where the engine has a way of its own; with the others they are `slow`.
+ON_ONE_DEVICE = (
+    "arrays",
+    "weighted_and_validated",
+    "split_off",
+    "steps_of_repeated_data",
+    "callbacks",
+    "callback_list",
+    "one_label_in_a_list",
+    "labels_in_a_list",
+    "an_input_that_is_absent",
+    "py_dataset",
+    "pandas",
+    "evaluate",
+    "predict",
+    "on_batch",
+    "many_steps_in_an_execution",
+    "logs_of_a_step_of_ones_own",
+    "metrics_of_ones_own",
+    "limits_of_the_configuration",
+    "evaluated_before_it_is_scaled",
+)
 ON_TWO_DEVICES = (
-    "inputs_in_a_list",
     "labels_in_a_list",
     "an_input_that_is_absent",
     "py_dataset",
     "on_batch",
-    "predict",
     "logs_of_a_step_of_ones_own",
     "metrics_of_ones_own",
-    "functions",
-    "limits_of_the_configuration",
 )
+DEFAULT = {"one": ON_ONE_DEVICE, "two": ON_TWO_DEVICES}
 # Arguments are those of Keras: an argument that it adds fails until it has a case.
 METHODS = (
     "compile",
@@ -78,7 +96,7 @@ def _parameters(method):
 def _cells():
     for name in drop_in.CASES:
         for how in ("one", "two", "one_program", "split"):
-            is_default = how == "one" or (how == "two" and name in ON_TWO_DEVICES)
+            is_default = name in DEFAULT.get(how, ())
             marks = [] if is_default else [pytest.mark.slow]
             yield pytest.param(name, how, marks=marks, id=f"{name}-{how}")
 

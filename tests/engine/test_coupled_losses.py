@@ -23,8 +23,9 @@ def found(request, forks):
     return in_one_process(forks, names)
 
 
-# One with two optimizers, one with a teacher, one with gathered rows, and the hook.
-_DEFAULT = ("gan", "mean_teacher", "supervised_contrastive", *_HOOKS)
+# One with two optimizers, one with gathered rows, and the hook. `simclr` and
+# `mean_teacher` are these at once.
+_DEFAULT = ("gan", "supervised_contrastive", *_HOOKS)
 
 
 @pytest.mark.parametrize("name", parameters(CASES, _DEFAULT))

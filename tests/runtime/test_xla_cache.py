@@ -60,9 +60,8 @@ def test_what_one_process_compiles_the_next_one_finds(kept):
     assert [_name(path) for path in files_again] == [_name(path) for path in files]
 
 
-@pytest.mark.parametrize(
-    "mode", ["one_program", pytest.param("split", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["one_program", "split"])
 def test_programs_are_found_whatever_was_traced_before(mode, kept):
     train = f"""
 import kerascale as ks, keras, numpy as np

@@ -81,16 +81,6 @@ def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
     return names - {f.signature.name for f in graph.library.function}
 
 
-class _Standing(type(tf.distribute.OneDeviceStrategy("CPU:0").extended)):
-    """One device that says it is one of several."""
-
-    standing_for = 1
-
-    @property
-    def _num_replicas_in_sync(self) -> int:
-        return self.standing_for
-
-
 @functools.cache
 def standing_for(replicas: int) -> tf.distribute.Strategy:
     """A strategy of one device, in which code is told of so many replicas.
@@ -98,7 +88,15 @@ def standing_for(replicas: int) -> tf.distribute.Strategy:
     What runs in it is in replica context, and reads the first value of a variable of
     another strategy.
     """
+    # Not before: with a first strategy TensorFlow begins, which others must precede.
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    strategy.extended.__class__ = _Standing
-    strategy.extended.standing_for = replicas
+
+    class Standing(type(strategy.extended)):
+        """One device that says it is one of several."""
+
+        @property
+        def _num_replicas_in_sync(self) -> int:
+            return replicas
+
+    strategy.extended.__class__ = Standing
     return strategy
