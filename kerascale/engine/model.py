@@ -180,7 +180,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         )
         kept_programs.keep()  # Of a trial.
         skip = getattr(data, "skip", 0)
-        is_indexed = getattr(data, "batches", None) is not None
+        is_indexed = getattr(data, "is_indexed", False)
         try:
             with (
                 fit_arguments.with_epoch(callbacks, data) as callbacks,

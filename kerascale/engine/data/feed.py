@@ -75,6 +75,8 @@ class Feed(keras_private.DataAdapter):
         self._dataset = dataset
         self._adapter = adapter
         self.batches = batches
+        # Whether they are computed from their place, on any number of replicas.
+        self.is_indexed = batches is not None
         self.batch_spec = element_spec
         self.set_epoch = set_epoch
         self.skip = skip
@@ -206,7 +208,9 @@ def from_batches(
         )
 
     sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
-    return Feed(sliced, *known)
+    made = Feed(sliced, *known)
+    made.is_indexed = True
+    return made
 
 
 def from_arrays(

@@ -243,6 +243,7 @@ class Executor:
     # ------------------------------------------------------------------- graphs
 
     def one(self, batch: Any) -> dict[str, Any]:
+        """The graph of one step on an element of the feed; its logs."""
         return self.logs.of_one(lambda: self.logs.carried(self._run(batch)))
 
     def _one_of(
