@@ -8,12 +8,13 @@ Time: 2 min on 2 CPU cores
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import keras
 
 import kerascale as ks
 from kerascale.config import (
+    Limits,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -27,6 +28,8 @@ class Config(ks.TrainingConfig):
 
     dataset: str = "python_reference"
     """Text: python_reference (that of the running Python), or text:PATH."""
+    validation_fraction: Annotated[float, Limits(above=0, below=0.5)] = 0.05
+    """Share of the characters held back for validation, and the same for the test."""
     num_layers: PositiveInt = 3
     """Blocks of attention and feed-forward network."""
     num_heads: PositiveInt = 4

@@ -21,6 +21,7 @@ ROOMS = [
     "models",
     "layers",
     "optimizers",
+    "ops",
     "engine",
     "strategies",
     "datasets",
@@ -29,10 +30,12 @@ ROOMS = [
 ]
 # The same inside of the engine; `model`, `state` and `weights_file` are files.
 ENGINE = [
+    "scaling",
     "model",
     "execution",
     "weights_file",
     "state",
+    "parity",
     "step",
     "data",
     "collectives",
@@ -142,6 +145,7 @@ def test_public_names():
         "load_recipe",
         "load_run",
         "models",
+        "ops",
         "optimizers",
         "recipe_names",
         "scale",

@@ -14,7 +14,7 @@ from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.callbacks.step_losses import StepLosses
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
 from kerascale.callbacks.timing import Timing
-from kerascale.engine.data.feed import SetEpoch
+from kerascale.engine.data.set_epoch import SetEpoch
 
 # Its name in version 0.1.0.
 Resumed = ResumePoint

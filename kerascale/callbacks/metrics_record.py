@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,7 +20,8 @@ class MetricsRecord(keras.callbacks.Callback):
 
     Args:
         path: The file.
-        examples_per_epoch: For the speed that is recorded.
+        examples_per_epoch: For the speed that is recorded; or what tells it, where it
+            is known better when batches were read.
         unwritten: What happens where it cannot be written; None: training stops.
         steps_per_epoch: Batches in one pass; None: there are lines of epochs alone.
     """
@@ -29,15 +31,21 @@ class MetricsRecord(keras.callbacks.Callback):
     def __init__(
         self,
         path: str | os.PathLike,
-        examples_per_epoch: int,
+        examples_per_epoch: int | Callable[[], int],
         unwritten: Unwritten | None = None,
         steps_per_epoch: int | None = None,
     ) -> None:
         super().__init__()
         self.file = RecordFile(path, unwritten)
-        self.examples_per_epoch = examples_per_epoch
+        self._examples_per_epoch = examples_per_epoch
         self._steps_per_epoch = steps_per_epoch
         self._intervals = Intervals(steps_per_epoch) if steps_per_epoch else None
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """As far as it is known by now."""
+        known = self._examples_per_epoch
+        return known() if callable(known) else known
 
     def get_state(self) -> dict[str, Any]:
         """What a run that goes on must know."""

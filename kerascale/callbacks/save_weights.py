@@ -11,7 +11,9 @@ import keras
 import numpy as np
 
 from kerascale.callbacks.deferred_writes import Unwritten
+from kerascale.config.monitor import Monitor
 from kerascale.engine import weights_file
+from kerascale.errors import RefusedError
 from kerascale.runtime import atomic_files
 
 
@@ -27,24 +29,24 @@ class SaveWeights(keras.callbacks.Callback):
 
     Args:
         path: The file; its name ends in `.weights.h5`.
-        monitor: Save only when this metric, which should fall, is below all before;
-            None: save after each epoch.
+        monitor: Save only when this metric is better than in all epochs before; a
+            name is that of one that should fall. None: save after each epoch.
         unwritten: What happens where it cannot be written; None: training stops.
     """
 
     def __init__(
         self,
         path: str | os.PathLike,
-        monitor: str | None = None,
+        monitor: str | Monitor | None = None,
         unwritten: Unwritten | None = None,
     ) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
-        self.monitor = monitor
+        self.monitor = Monitor(monitor) if isinstance(monitor, str) else monitor
         self._notes = unwritten or Unwritten()
         # Those that wait to be written; None: none do.
         self._waiting: list[np.ndarray] | None = None
-        self.best = math.inf
+        self.best = math.inf if self.monitor is None else self.monitor.worst
         # From 0; None: nothing was saved.
         self.best_epoch: int | None = None
 
@@ -67,14 +69,22 @@ class SaveWeights(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.monitor is not None:
-            value = float((logs or {}).get(self.monitor, math.nan))
-            if not value < self.best:
+            value = self._value(logs or {})
+            if not self.monitor.is_better(value, self.best):
                 self.write_now()
                 return
             self.best, self.best_epoch = value, epoch
         self._waiting = None
         if not self._notes.attempt(self.path, self._write):
             self._waiting = _weights(self.model)
+
+    def _value(self, logs: dict[str, Any]) -> float:
+        if self.monitor.name not in logs:
+            raise RefusedError(
+                f"monitor: expected one of {', '.join(sorted(logs))}, which this "
+                f"training has. Received: {self.monitor.name!r}."
+            )
+        return float(logs[self.monitor.name])
 
     def write_now(self) -> None:
         """Writes the weights that wait; if that cannot be done they wait on."""

@@ -6,7 +6,7 @@ which lets steps run without Python between them.
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from kerascale.callbacks.non_finite import FailOnNonFinite
 from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
+from kerascale.config.monitor import Monitor, monitor_of
 from kerascale.runs import layout
 
 
@@ -32,6 +33,7 @@ def standard_callbacks(
     fields: Mapping[str, Any] | None = None,
     inputs: Any = None,
     histograms: bool = False,
+    count_examples: Callable[[], int] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Plain Keras callbacks, in a list that a user can print, extend or replace.
 
@@ -40,15 +42,17 @@ def standard_callbacks(
         examples_per_epoch: Examples in one pass.
         steps_per_epoch: Batches in one pass.
         has_validation: Whether the best weights are chosen by `val_loss`; else by
-            `loss`.
+            `loss`; unless `fields` has a `monitor`.
         early_stopping_patience: Epochs without improvement before `fit` stops; or
             None.
         unwritten: What happens where a file cannot be written; None: training stops.
         fields: See `TensorBoardRecord`.
         inputs: See `TensorBoardRecord`.
         histograms: See `TensorBoardRecord`.
+        count_examples: Tells `examples_per_epoch` as far as it is known by now, for
+            the speed that is recorded; None: it stays as it is.
     """
-    monitor = _monitor(has_validation)
+    monitor = monitor_of(fields or {}, has_validation)
     checkpoints = folder / layout.CHECKPOINTS
     callbacks: list[keras.callbacks.Callback] = [
         # First: nothing below may save what is not finite.
@@ -58,7 +62,10 @@ def standard_callbacks(
         # A run that goes on finds what it wrote before.
         HistoryRecord(folder / layout.HISTORY, unwritten),
         MetricsRecord(
-            folder / layout.METRICS, examples_per_epoch, unwritten, steps_per_epoch
+            folder / layout.METRICS,
+            count_examples or examples_per_epoch,
+            unwritten,
+            steps_per_epoch,
         ),
         TensorBoardRecord(
             folder / layout.TENSORBOARD,
@@ -70,34 +77,32 @@ def standard_callbacks(
         ),
         Progress(examples_per_epoch, steps_per_epoch),
     ]
-    return [*callbacks, *_early_stopping(has_validation, early_stopping_patience)]
+    return [*callbacks, *_early_stopping(monitor, early_stopping_patience)]
 
 
 def worker_callbacks(
-    has_validation: bool, early_stopping_patience: int | None
+    has_validation: bool,
+    early_stopping_patience: int | None,
+    fields: Mapping[str, Any] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Those of a worker that is not the chief: what decides, and nothing that writes.
 
     Args:
         has_validation: See `standard_callbacks`.
         early_stopping_patience: See `standard_callbacks`.
+        fields: The configuration, of which `monitor` is read.
     """
-    return [
-        FailOnNonFinite(),
-        *_early_stopping(has_validation, early_stopping_patience),
-    ]
-
-
-def _monitor(has_validation: bool) -> str:
-    return "val_loss" if has_validation else "loss"
+    monitor = monitor_of(fields or {}, has_validation)
+    return [FailOnNonFinite(), *_early_stopping(monitor, early_stopping_patience)]
 
 
 def _early_stopping(
-    has_validation: bool, patience: int | None
+    monitor: Monitor, patience: int | None
 ) -> list[keras.callbacks.Callback]:
     if patience is None:
         return []
-    monitor = _monitor(has_validation)
     return [
-        keras.callbacks.EarlyStopping(monitor=monitor, mode="min", patience=patience)
+        keras.callbacks.EarlyStopping(
+            monitor=monitor.name, mode=monitor.mode, patience=patience
+        )
     ]

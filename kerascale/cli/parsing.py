@@ -70,7 +70,7 @@ def _spelled_out(command: type, arguments: Sequence[str]) -> list[str]:
         name = flag.removeprefix("--").replace("-", "_")
         if flag.startswith("--"):
             flag = flag.replace("_", "-")
-        is_switch = name in flags and flags[name][0] is bool
+        is_switch = name in flags and flags[name][0] in (bool, bool | None)
         if is_switch:
             values = [value.capitalize() for value in values] or ["True"]
         spelled += [flag, *values]

@@ -3,18 +3,23 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from kerascale.cli import parsing, quiet
-from kerascale.cli.results import finish
+from kerascale.cli.results import finish, metrics_table
 from kerascale.errors import RefusedError
 from kerascale.runtime import atomic_files
+from kerascale.runtime.console import counted
 
 _USAGE = "RUN --input FILE|FOLDER --output FILE.csv [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """Predict classes (or continue prompts) with a finished run."""
+    """Predict classes (or continue prompts) with a finished run.
+
+    Where the input has labels (the label column, folders called like classes, the
+    array y), scores are printed, too."""
 
     input: str
     """CSV or .npz file, folder of images, or for a language model a text file."""
@@ -44,7 +49,9 @@ def run(arguments: Sequence[str]) -> None:
     from kerascale.runs.run import load_run
     from kerascale.serving import batch_prediction
 
-    predictions = batch_prediction.predict(load_run(path), options.input)
+    finished = load_run(path)
+    predictions = batch_prediction.predict(finished, options.input)
+    metrics = _scores(predictions, finished.info.class_names)
     try:
         with atomic_files.replacing(output) as temporary:
             predictions.to_csv(temporary, index=False)
@@ -52,8 +59,23 @@ def run(arguments: Sequence[str]) -> None:
         raise RefusedError(
             f"--output: {options.output} cannot be written ({error.strerror})."
         ) from error
+    summary = {"run_dir": path, "output": str(output), "examples": len(predictions)}
+    scored = ""
+    if metrics is not None:
+        summary["metrics"] = metrics
+        scored = f"\nThe examples have labels:\n{metrics_table(metrics)}"
     finish(
-        {"run_dir": path, "output": str(output), "examples": len(predictions)},
+        summary,
         as_json=options.json,
-        text=f"Wrote {len(predictions):,} predictions to {output}",
+        text=f"Wrote {counted(len(predictions), 'prediction')} to {output}{scored}",
     )
+
+
+def _scores(predictions, class_names: tuple[str, ...]) -> dict[str, Any] | None:
+    labels = predictions.attrs.get("labels")
+    if labels is None:
+        return None
+    from kerascale.training import evaluation
+
+    columns = [f"probability_{name}" for name in class_names]
+    return evaluation.scores(labels, predictions[columns].to_numpy(), class_names)

@@ -13,6 +13,7 @@ from kerascale.config.fields import (
     Share,
     check,
 )
+from kerascale.config.monitor import problems_of
 from kerascale.errors import RefusedError
 
 Optimizer = Literal[
@@ -44,6 +45,18 @@ class TrainingConfig:
     """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
     label: str | None = None
     """Label column of a csv: data set."""
+    test_data: str | None = None
+    """Another CSV file like that of a csv: data set, with the test examples."""
+    columns: tuple[str, ...] = ()
+    """Columns of features of a csv: data set. Default: all but the label."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns of a csv: data set that are left out."""
+    separator: str = ","
+    """The character between two cells of a csv: data set, or tab or space."""
+    no_header: bool | None = None
+    """The first line of a csv: data set is a row of data; its columns are then called
+    column_0, column_1 and so on. Default: it has the columns' names; asked about where
+    all of them are numbers. False: it has the names, even then."""
     num_classes: PositiveInt | None = None
     """Number of classes; labels must be below it. Default: as the data has."""
     skip_damaged_share: Share = 0.0
@@ -52,6 +65,10 @@ class TrainingConfig:
     validation_fraction: Annotated[float, Limits(above=0, at_most=0.5)] = 0.15
     """Share of the training examples held back for validation, unless the data has
     a split for it. The same for a test split that the data lacks."""
+
+    class_weight: tuple[str, ...] = ()
+    """How much the loss of a training example counts, by its class: balanced, or
+    NAME=WEIGHT for some classes; that of the others is 1."""
 
     batch_size: PositiveInt = 32
     """Examples in the global batch: what one update of the weights sees."""
@@ -101,6 +118,13 @@ class TrainingConfig:
     early_stopping_patience: PositiveInt | None = None
     """Epochs without a better validation loss after which training stops."""
 
+    monitor: str | None = None
+    """Metric that chooses the best weights and stops early, such as val_accuracy.
+    Default: val_loss, or loss where there is no validation."""
+    monitor_mode: Literal["auto", "min", "max"] = "auto"
+    """Whether small or large values of monitor are better. auto: known for the
+    metrics of Keras."""
+
     gradient_accumulation_steps: PositiveInt = 1
     """Micro-batches whose gradients make one update, of batch_size examples in all.
     Those that are left at an epoch's end count for the next update."""
@@ -143,6 +167,9 @@ class TrainingConfig:
                 "max_norm and weight_clip: expected at most one constraint on the "
                 "weights. Received: both. Keep one of them"
             )
+        problems += problems_of(
+            {"monitor": self.monitor, "monitor_mode": self.monitor_mode}
+        )
         if self.batch_size % self.gradient_accumulation_steps:
             problems.append(
                 "batch_size: expected a multiple of gradient_accumulation_steps. "
@@ -167,3 +194,11 @@ class ImageConfig(TrainingConfig):
     """Largest random change of a training image's scale, as a share."""
     augment_contrast: Share = 0.0
     """Largest random change of a training image's contrast, as a share."""
+    augment_flip: bool = False
+    """Whether half of the training images are mirrored left to right."""
+    augment_crop: NonNegativeInt = 0
+    """Pixels of 0 that are put around a training image, out of which a window of its
+    own size is cut at random."""
+    augment_cutout: Share = 0.0
+    """Side of a rectangle at a random place of a training image that is set to 0, as a
+    share of the image's side."""

@@ -1,11 +1,11 @@
-"""Random shifts, rotations, zooms and contrasts of images, drawn per example."""
+"""Random changes of images, drawn per example: moved, mirrored, cropped, recoloured."""
 
 import dataclasses
 import numbers
 
 import tensorflow as tf
 
-from kerascale.datasets import stateless
+from kerascale.datasets import image_changes, stateless
 from kerascale.errors import RefusedError
 
 # What a strength must stay below, and whether it may reach it.
@@ -14,6 +14,7 @@ _LIMITS = {
     "rotation": (180.0, True, "degrees"),
     "zoom": (1.0, False, "share of the size"),
     "contrast": (1.0, False, "share of the contrast"),
+    "cutout": (1.0, False, "share of the side"),
 }
 
 
@@ -26,8 +27,9 @@ class Augmentation:
     is changed in another way. Each strength has a draw of its own: to change one
     leaves the others as they were.
 
-    The geometry is one bilinear resampling about the centre of the image; then
-    the contrast changes about the mean of the whole image, all channels alike.
+    Images are mirrored first. The geometry is one bilinear resampling about the centre
+    of the image; a crop alone moves whole pixels. Then the contrast changes about the
+    mean of the whole image, all channels alike, and a rectangle is cut out.
     What comes in from outside is 0, the background of written digits. At the end
     values are clipped to the range of the image itself, so digits of 0..16 stay
     within 0..16 (and the outside of an image without zeros is its darkest value).
@@ -39,6 +41,11 @@ class Augmentation:
         zoom: Scales are from 1 - zoom to 1 + zoom. From 0 to below 1.
         contrast: Contrast factors are from 1 - contrast to 1 + contrast.
             From 0 to below 1.
+        flip: Whether half of the images are mirrored left to right.
+        crop: Pixels of 0 that are put around an image, out of which a window of its
+            own size is cut.
+        cutout: Side of a rectangle that is set to 0, as a share of the image's. From
+            0 to below 1.
 
     Raises:
         RefusedError: If a strength is out of its range, with all that are.
@@ -55,6 +62,9 @@ class Augmentation:
     rotation: float = 0.0
     zoom: float = 0.0
     contrast: float = 0.0
+    flip: bool = False
+    crop: int = 0
+    cutout: float = 0.0
 
     def __post_init__(self) -> None:
         problems = [
@@ -64,17 +74,28 @@ class Augmentation:
             for name, (limit, reached, unit) in _LIMITS.items()
             if not _within(getattr(self, name), limit, reached)
         ]
+        if not isinstance(self.flip, bool):
+            problems.append(
+                f"flip: expected True or False. Received: flip={self.flip!r}."
+            )
+        if isinstance(self.crop, bool) or not (
+            isinstance(self.crop, int) and self.crop >= 0
+        ):
+            problems.append(
+                "crop: expected a whole number of pixels, from 0. Received: "
+                f"crop={self.crop!r}."
+            )
         if problems:
             raise RefusedError(problems, heading="Augmentation refused")
 
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return self._moves or self.contrast > 0
+        return self._moves or self.contrast > 0 or self.flip or self.cutout > 0
 
     @property
     def _moves(self) -> bool:
-        return self.shift > 0 or self.rotation > 0 or self.zoom > 0
+        return self.shift > 0 or self.rotation > 0 or self.zoom > 0 or self.crop > 0
 
     def __call__(
         self,
@@ -113,17 +134,34 @@ class Augmentation:
         right, down, rotation, scale, contrast = tf.unstack(signed, axis=1)
         given = tf.cast(images, tf.float32)
         changed = given
+
+        def drawn(stream: str, draws: int) -> list[tf.Tensor]:
+            return image_changes.draws_of(
+                indices, seed=seed, epoch=epoch, draws=draws, stream=stream
+            )
+
+        if self.flip:
+            changed = image_changes.flipped(changed, *drawn("flip", 1))
         if self._moves:
+            crop_right = crop_down = 0.0
+            if self.crop:
+                crop_right, crop_down = (
+                    image_changes.crop_offset(draw, self.crop)
+                    for draw in drawn("crop", 2)
+                )
             height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float64))
             changed = move(
-                given,
-                right=right * self.shift * width,
-                down=down * self.shift * height,
+                changed,
+                right=right * self.shift * width + crop_right,
+                down=down * self.shift * height + crop_down,
                 rotation=rotation * self.rotation,
                 scale=1 + scale * self.zoom,
             )
         if self.contrast > 0:
             changed = change_contrast(changed, 1 + contrast * self.contrast)
+        if self.cutout > 0:
+            across, below = drawn("cutout", 2)
+            changed = image_changes.cut_out(changed, across, below, self.cutout)
         pixels = (1, 2, 3)
         lowest = tf.reduce_min(given, pixels, keepdims=True)
         highest = tf.reduce_max(given, pixels, keepdims=True)

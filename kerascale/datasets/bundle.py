@@ -1,12 +1,14 @@
 """`Datasets`: what a recipe's `make_datasets` returns."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import rows
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.source import Source
 from kerascale.datasets.stream import Stream
@@ -28,6 +30,8 @@ class Datasets:
         mean: Mean of the training features: a scalar for images, else one number
             per feature; or None where there is nothing to normalise.
         variance: Variance of the training features, like `mean`.
+        origins: Split -> the file of each example, or its text as it was written; see
+            `kerascale.datasets.origins`.
     """
 
     info: DataInfo
@@ -37,10 +41,17 @@ class Datasets:
     vectorizer: keras.layers.Layer | None = None
     mean: np.ndarray | None = None
     variance: np.ndarray | None = None
+    origins: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:
         return self.train.steps_per_epoch
+
+    @property
+    def num_examples(self) -> dict[str, int]:
+        """Split -> examples, as far as they are known by now."""
+        sources = {name: getattr(self, name) for name in self.info.num_examples}
+        return {name: source.num_examples for name, source in sources.items()}
 
     def normalization(self) -> keras.layers.Normalization | None:
         """A layer that gives the training features mean 0 and variance 1."""
@@ -96,7 +107,12 @@ def from_tf_data(
                 ".take(number_of_batches)"
             )
         else:
-            streams[split] = Stream(batches, _batch_size(batches))
+            streams[split] = Stream(
+                batches,
+                _batch_size(batches),
+                planned=rows.planned(batches),
+                seen=rows.SeenRows(cardinality),
+            )
     if problems:
         raise RefusedError(problems, heading=name)
     info = DataInfo(
@@ -113,7 +129,7 @@ def _batch_size(batches: tf.data.Dataset) -> int:
     static = tf.nest.flatten(batches.element_spec)[0].shape[0]
     if static is not None:
         return static
-    return int(tf.shape(tf.nest.flatten(next(iter(batches)))[0])[0])
+    return int(rows.rows_of(next(iter(batches))))
 
 
 def _input_shape(element_spec: Any) -> tuple[int | None, ...]:

@@ -9,13 +9,24 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.config import TrainingConfig
-from kerascale.datasets import memory, pipeline, splits, text
+from kerascale.config.fields import to_dict
+from kerascale.datasets import (
+    memory,
+    origins,
+    pipeline,
+    resident,
+    resizing,
+    splits,
+    text,
+)
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
+from kerascale.datasets.class_weights import class_weights
 from kerascale.datasets.info import DataInfo, fingerprint
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 
@@ -26,10 +37,23 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
         "augment_rotation",
         "augment_zoom",
         "augment_contrast",
+        "augment_flip",
+        "augment_crop",
+        "augment_cutout",
     ): ("image",),
     ("vocabulary_size", "embedding_dim"): ("text",),
     ("max_length",): ("text", "corpus"),
+    ("class_weight",): ("image", "vector", "text"),
 }
+
+_FIELDS_OF_CSV = (
+    "label",
+    "separator",
+    "no_header",
+    "columns",
+    "drop_columns",
+    "test_data",
+)
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -50,6 +74,9 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
+        csv_options=CsvOptions.of(to_dict(config)),
+        test_data=config.test_data,
+        held_out_fraction=config.validation_fraction,
     )
     _refuse_inapplicable(raw, config)
     return prepare(raw, config, kinds=kinds)
@@ -70,7 +97,8 @@ def from_arrays(
     Args:
         x: Features of the training examples: numbers of shape (examples, ...), or
             strings of shape (examples,).
-        y: Class indices, integers of shape (examples,).
+        y: Class indices, integers of shape (examples,); or names of classes, or -1
+            and +1.
         config: Its batch size, seed and splits are used, as in `from_config`.
         validation: (x, y) like the training examples; or None.
         test: (x, y) like the training examples; or None.
@@ -109,6 +137,7 @@ def prepare(
         return _prepare_corpus(raw, config)
     train, validation, test = _three_splits(raw, config.validation_fraction)
     named = {"train": train, "validation": validation, "test": test}
+    origin = origins.of(raw.kind, named)
     vectorizer, vocabulary_size = None, None
     if raw.kind == "text":
         vectorizer = text.word_vectorizer(
@@ -119,7 +148,10 @@ def prepare(
         vocabulary_size = vectorizer.vocabulary_size()
         named = {k: _encoded(vectorizer, split) for k, split in named.items()}
     elif raw.kind == "image" and getattr(config, "image_size", None):
-        named = {k: _resized(split, config.image_size) for k, split in named.items()}
+        named = {
+            k: Split(resizing.resized(split.features, config.image_size), split.labels)
+            for k, split in named.items()
+        }
     mean, variance = _moments(raw, named["train"].features)
     shape = named["train"].features.shape[1:]
     info = DataInfo(
@@ -143,10 +175,17 @@ def prepare(
         )
         for name, split in named.items()
     }
+    if config.class_weight:
+        batches["train"] = _weighted(batches["train"], named["train"], raw, config)
     if raw.kind == "image":
         batches["train"] = _augmented(batches["train"], config)
     return Datasets(
-        info, **batches, vectorizer=vectorizer, mean=mean, variance=variance
+        info,
+        **batches,
+        vectorizer=vectorizer,
+        mean=mean,
+        variance=variance,
+        origins=origin,
     )
 
 
@@ -165,19 +204,6 @@ def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
     ids = text.encode(vectorizer, split.features)
     longest = max(1, int((ids != 0).sum(axis=1).max()))
     return Split(ids[:, :longest], split.labels)
-
-
-def _resized(split: Split, size: int) -> Split:
-    images = split.features
-    if images.shape[1:3] == (size, size):
-        return split
-    resized = np.empty((len(images), size, size, images.shape[3]), images.dtype)
-    for part in memory.parts(images):
-        values = tf.image.resize(images[part], (size, size), antialias=True).numpy()
-        if images.dtype == np.uint8:
-            values = np.clip(np.rint(values), 0, 255)
-        resized[part] = values
-    return Split(resized, split.labels)
 
 
 def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:
@@ -207,11 +233,13 @@ def _refuse_inapplicable(raw: RawData, config: Any) -> None:
                     f"{name}: expected only with {' or '.join(kinds)} data. Received: "
                     f"{value!r} with {raw.name}, which is {raw.kind} data. Leave it out"
                 )
-    if config.label is not None and not raw.name.startswith("csv:"):
-        problems.append(
-            f"label: expected only with csv: data. Received: {config.label!r} with "
-            f"{raw.name}. Leave it out"
-        )
+    for name in () if raw.name.startswith("csv:") else _FIELDS_OF_CSV:
+        value = getattr(config, name)
+        if value != getattr(TrainingConfig, name):
+            problems.append(
+                f"{name}: expected only with csv: data. Received: {value!r} with "
+                f"{raw.name}. Leave it out"
+            )
     if config.skip_damaged_share and not raw.name.startswith("tfrecord:"):
         problems.append(
             "skip_damaged_share: expected only with tfrecord: data. Received: "
@@ -227,21 +255,36 @@ def _refuse_inapplicable(raw: RawData, config: Any) -> None:
         raise RefusedError(problems, heading=raw.name)
 
 
+def _weighted(
+    batches: pipeline.Batches, split: Split, raw: RawData, config: TrainingConfig
+) -> pipeline.Batches:
+    """Batches (x, y, weight), which are (x, y) in an evaluation."""
+    weights = class_weights(config.class_weight, raw.class_names, split.labels)
+    arrays = (*batches.gather.arrays, resident.tensor(weights[split.labels]))
+    return dataclasses.replace(
+        batches, gather=pipeline.FromArrays(arrays), plain_gather=batches.gather
+    )
+
+
 def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
     augmentation = Augmentation(
         shift=getattr(config, "augment_shift", 0.0),
         rotation=getattr(config, "augment_rotation", 0.0),
         zoom=getattr(config, "augment_zoom", 0.0),
         contrast=getattr(config, "augment_contrast", 0.0),
+        flip=getattr(config, "augment_flip", False),
+        crop=getattr(config, "augment_crop", 0),
+        cutout=getattr(config, "augment_cutout", 0.0),
     )
     if not augmentation.active:
         return batches
 
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
-        images, labels = batches.gather(indices, epoch)
-        return augmentation(images, indices, epoch, config.seed), labels
+        images, *rest = batches.gather(indices, epoch)
+        return augmentation(images, indices, epoch, config.seed), *rest
 
-    return dataclasses.replace(batches, gather=gather, plain_gather=batches.gather)
+    plain = batches.plain_gather or batches.gather
+    return dataclasses.replace(batches, gather=gather, plain_gather=plain)
 
 
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:

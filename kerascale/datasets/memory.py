@@ -5,17 +5,72 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerascale.datasets.raw import RawData
-from kerascale.datasets.sources.image_files import available_bytes
 from kerascale.errors import RefusedError
+from kerascale.runtime.free_memory import available_bytes
 
-# Examples are read once, split into training, validation and test, and handed to
-# TensorFlow: at the highest point two more copies exist beside what was read.
-_MORE_COPIES = 2
+_GIB = 2**30
 _PART_BYTES = 32 * 2**20
+# What TensorFlow, a model with its optimizer and the programs of XLA take beside the
+# data. Where there is little data, it is not to blame if they do not fit.
+_BESIDE_DATA_BYTES = 512 * 2**20
+_LITTLE_BYTES = 32 * 2**20
+
+
+def bytes_to_prepare(
+    kept: int, *, is_split: bool, size_ratio: float | None = None
+) -> int:
+    """What training needs beside the examples as they were read.
+
+    The examples of training, validation and test are copies where they are taken out
+    of one split; images are resized; and TensorFlow has its own copy of all.
+
+    Args:
+        kept: Bytes of the examples as they were read.
+        is_split: Whether validation or test examples are taken out of the training's.
+        size_ratio: Pixels of a resized image for each one that it had; None: no image
+            is resized.
+    """
+    copies = kept if is_split else 0
+    # For the moments, a part is in float64: up to eight bytes for each of its own.
+    working = 8 * min(kept, _PART_BYTES)
+    if size_ratio is None:
+        return copies + max(kept, working)
+    resized = int(kept * size_ratio)
+    # Each part is resized in float32, rounded and clipped, from one byte in a pixel.
+    # TensorFlow keeps the memory for later.
+    resizing = int(4 * min(kept, _PART_BYTES) * (1 + 3 * size_ratio))
+    return copies + resized + resizing + max(resized, working)
+
+
+def refuse_too_much(name: str, to_read: int, to_prepare: int) -> None:
+    """Refuses data that training would not have the memory for.
+
+    Args:
+        name: What the user calls it.
+        to_read: Bytes that reading takes at its highest point; 0: it is read already.
+        to_prepare: Bytes that training takes at its highest point, with the data.
+
+    Raises:
+        RefusedError: Naming what is needed, for what, and what there is.
+    """
+    room, data = available_bytes(), max(to_read, to_prepare)
+    beside = _BESIDE_DATA_BYTES if data > _LITTLE_BYTES else 0
+    if data + beside <= room:
+        return
+    reading = f"{to_read / _GIB:.1f} GiB to read them, " if to_read else ""
+    more = "" if to_read else " more"
+    raise RefusedError(
+        f"{name}: expected data that fits in memory. Received: examples that need "
+        f"{(data + beside) / _GIB:.1f} GiB{more} ({reading}{to_prepare / _GIB:.1f} GiB "
+        f"split, resized and handed to TensorFlow; {beside / _GIB:.1f} GiB for "
+        f"TensorFlow and the model), where {room / _GIB:.1f} GiB are free. Take fewer "
+        "or smaller examples (--image-size), or pass a tf.data pipeline from Python "
+        "(kerascale.datasets.from_tf_data)."
+    )
 
 
 def refuse_what_does_not_fit(raw: RawData, image_size: int | None = None) -> None:
-    """Refuses data that training would not have the memory for.
+    """Refuses data, which has been read, that training would not have the memory for.
 
     Args:
         raw: The data.
@@ -25,18 +80,24 @@ def refuse_what_does_not_fit(raw: RawData, image_size: int | None = None) -> Non
         RefusedError: Naming what is needed and what there is.
     """
     splits = [raw.train, raw.validation, raw.test]
-    needed = _MORE_COPIES * sum(s.features.nbytes for s in splits if s is not None)
-    if raw.kind == "image" and image_size:
-        height, width = raw.train.features.shape[1:3]
-        needed = needed * image_size**2 // (height * width)
-    room = available_bytes()
-    if needed > room:
-        raise RefusedError(
-            f"{raw.name}: expected data that fits in memory. Received: examples that "
-            f"need {needed / 2**30:.1f} GiB more, where {room / 2**30:.1f} GiB are "
-            "free. Take fewer or smaller examples (--image-size), or pass a tf.data "
-            "pipeline from Python (kerascale.datasets.from_tf_data)."
-        )
+    kept = sum(split.features.nbytes for split in splits if split is not None)
+    ratio = None
+    if raw.kind == "image":
+        ratio = size_ratio(raw.train.features.shape[1:3], image_size)
+    needed = bytes_to_prepare(kept, is_split=None in splits, size_ratio=ratio)
+    refuse_too_much(raw.name, 0, needed)
+
+
+def size_ratio(shape: tuple[int, ...], image_size: int | None) -> float | None:
+    """Pixels of a resized image for each one of the image; None: it stays as it is.
+
+    Args:
+        shape: (height, width).
+        image_size: The height and width that are wanted; or None.
+    """
+    if not image_size or tuple(shape) == (image_size, image_size):
+        return None
+    return image_size**2 / max(1, shape[0] * shape[1])
 
 
 def parts(array: np.ndarray) -> Iterator[slice]:
@@ -63,5 +124,8 @@ def moments(
     count = features.size // (features.shape[-1] if per_feature else 1)
     total = sum(features[p].sum(axis=axes, dtype=np.float64) for p in parts(features))
     mean = np.asarray(total / count)
-    squares = sum(((features[p] - mean) ** 2).sum(axis=axes) for p in parts(features))
+    squares = 0.0
+    for part in parts(features):
+        distances = features[part] - mean
+        squares += np.square(distances, out=distances).sum(axis=axes)
     return mean, np.asarray(squares / count)

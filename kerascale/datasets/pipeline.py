@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import order, resident
+from kerascale.datasets import nests, order, resident
 
 # Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
 Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
@@ -116,7 +116,7 @@ class Batches:
     def element_spec(self) -> Any:
         """That of a batch, whose number of examples is free."""
         if isinstance(self.gather, FromArrays):
-            return tf.nest.map_structure(
+            return nests.map_present(
                 lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype),
                 self.gather.arrays,
             )
@@ -235,7 +235,8 @@ class FromArrays:
     """Batches out of arrays in memory, by one gather for each array.
 
     Args:
-        arrays: A nest of tensors, whose first axis is that of examples.
+        arrays: A nest of tensors, whose first axis is that of examples; None where a
+            member is absent.
     """
 
     arrays: Any
@@ -247,7 +248,7 @@ class FromArrays:
     def rows(arrays: Any, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
         """The same, of any arrays."""
         del epoch
-        return tf.nest.map_structure(lambda t: tf.gather(t, indices), arrays)
+        return nests.map_present(lambda t: tf.gather(t, indices), arrays)
 
 
 def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:

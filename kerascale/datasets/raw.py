@@ -19,17 +19,21 @@ class Split:
             `corpus`: object array that holds one `str`, shape (1,).
         labels: int64 class indices of shape (examples,). Of shape (0,) for a
             corpus, which is its own label.
+        files: The path of each example's file, an object array of `str` of shape
+            (examples,); None where examples have no files of their own.
     """
 
     features: np.ndarray
     labels: np.ndarray
+    files: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)
 
     def take(self, indices: np.ndarray) -> "Split":
         """The examples at `indices`, in that order."""
-        return Split(self.features[indices], self.labels[indices])
+        files = None if self.files is None else self.files[indices]
+        return Split(self.features[indices], self.labels[indices], files)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import RawData
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
 
 EMBEDDED = ("digits", "python_reference")
@@ -18,6 +20,11 @@ def read(
     num_classes: int | None = None,
     image_size: int | None = None,
     skip_damaged_share: float = 0.0,
+    csv_options: CsvOptions = USUAL,
+    test_data: str | None = None,
+    is_test: bool = False,
+    class_names: Sequence[str] | None = None,
+    held_out_fraction: float = 0.05,
 ) -> RawData:
     """Reads a data set into memory.
 
@@ -28,6 +35,13 @@ def read(
         num_classes: Number of classes, where the data does not say.
         image_size: Height and width in pixels to resize images to; or None.
         skip_damaged_share: Largest share of damaged TFRecord records to skip.
+        csv_options: How a CSV file is written.
+        test_data: Another CSV file, with the test examples: PATH or csv:PATH.
+        is_test: Nothing is trained on it: a CSV file may have few rows of each class.
+        class_names: Of an `.npz` file: the names that its labels may have, or the
+            order of their indices.
+        held_out_fraction: Of `python_reference` and `text:`: share of the characters
+            for validation, and for the test. Other data is split later.
 
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
@@ -35,6 +49,8 @@ def read(
     prefix, colon, rest = name.partition(":")
     if name not in EMBEDDED and not (colon and prefix in PREFIXES and rest):
         suffix = pathlib.PurePath(name).suffix.lower()
+        if name.lower().endswith((".csv.gz", ".tsv", ".tsv.gz")):
+            suffix = ".csv"
         if suffix in (".csv", ".npz", ".tfrecord"):
             hint = f" Did you mean {suffix[1:]}:{name}?"
         else:
@@ -51,7 +67,9 @@ def read(
     if name in EMBEDDED:
         from kerascale.datasets.sources import embedded
 
-        return getattr(embedded, name)()
+        if name == "digits":
+            return embedded.digits()
+        return embedded.python_reference(held_out_fraction)
     if prefix == "tfds":
         from kerascale.datasets.sources import tfds_source
 
@@ -59,11 +77,19 @@ def read(
     if prefix == "csv":
         from kerascale.datasets.sources import csv_source
 
-        return csv_source.load_csv(rest, label, num_classes)
+        raw = csv_source.load_csv(
+            rest, label, num_classes, csv_options, is_test=is_test
+        )
+        if test_data is None:
+            return raw
+        test_path = os.path.expanduser(test_data.removeprefix("csv:"))
+        return csv_source.with_test_file(
+            raw, test_path, label, num_classes, csv_options
+        )
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 
-        return npz_source.load_npz(rest, num_classes)
+        return npz_source.load_npz(rest, num_classes, image_size, class_names)
     if prefix == "images":
         from kerascale.datasets.sources import images_source
 
@@ -76,4 +102,4 @@ def read(
         )
     from kerascale.datasets.sources import text_file
 
-    return text_file.load_text(pathlib.Path(rest))
+    return text_file.load_text(pathlib.Path(rest), held_out_fraction)

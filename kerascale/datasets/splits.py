@@ -4,6 +4,7 @@ import numpy as np
 
 from kerascale.datasets.raw import Split
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import counted
 
 # Not the run's seed: runs that differ in their seed are compared on the same
 # validation and test examples.
@@ -34,6 +35,7 @@ def split_off(split: Split, fraction: float, *, salt: int) -> tuple[Split, Split
     if not taken.any() or taken.all():
         raise RefusedError(
             f"Expected enough examples to hold back {fraction:g} of them. Received: "
-            f"{len(split)} examples. Add data, or change validation_fraction."
+            f"{counted(len(split), 'example')}. Add data, or change "
+            "validation_fraction."
         )
     return split.take(np.sort(by_class[~taken])), split.take(np.sort(by_class[taken]))

@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.datasets import nests
+from kerascale.datasets.rows import SeenRows
 from kerascale.datasets.source import Source
 from kerascale.errors import RefusedError
 
@@ -21,11 +23,16 @@ class Stream:
         batch_size: Examples in a batch; None: that is not known.
         first_step: Batches of the first epoch that is read which were done before.
             They are read again, and dropped.
+        planned: Examples in one pass as far as is known before it; None:
+            as if all batches were full.
+        seen: Notes how many examples batches really have; None: nobody asks.
     """
 
     batches: tf.data.Dataset
     batch_size: int | None
     first_step: int = 0
+    planned: int | None = None
+    seen: SeenRows | None = None
 
     is_indexed = False
 
@@ -35,6 +42,11 @@ class Stream:
 
     @property
     def num_examples(self) -> int:
+        """As they were counted in a pass; before it, as they are planned."""
+        if self.seen is not None and self.seen.are_all_seen:
+            return self.seen.total
+        if self.planned is not None:
+            return self.planned
         return self.steps_per_epoch * self.batch_size
 
     @property
@@ -42,7 +54,7 @@ class Stream:
         return self.steps_per_epoch
 
     def dataset(self) -> tf.data.Dataset:
-        return self.batches
+        return self.batches if self.seen is None else self.seen.noted(self.batches)
 
     def for_evaluation(self) -> "Stream":
         return self
@@ -51,16 +63,27 @@ class Stream:
         return dataclasses.replace(self, first_step=step)
 
     def first(self, num_batches: int) -> "Stream":
-        return dataclasses.replace(self, batches=self.batches.take(num_batches))
+        most = num_batches * self.batch_size
+        return dataclasses.replace(
+            self,
+            batches=self.batches.take(num_batches),
+            planned=min(most, self.num_examples),
+            seen=SeenRows(min(num_batches, self.steps_per_epoch)),
+        )
 
     def repeated(self, num_batches: int, times: int) -> tuple["Stream", "Stream"]:
         # Kept in memory: a user's own order may be another each time.
         kept = self.batches.take(num_batches).cache()
-        once = dataclasses.replace(self, batches=kept)
-        return dataclasses.replace(self, batches=kept.repeat(times)), once
+        once = dataclasses.replace(
+            self, batches=kept, planned=None, seen=SeenRows(num_batches)
+        )
+        again = dataclasses.replace(
+            once, batches=kept.repeat(times), seen=SeenRows(times * num_batches)
+        )
+        return again, once
 
     def example_batch(self) -> Any:
-        specs = tf.nest.flatten(self.batches.element_spec)
+        specs = nests.flat(self.batches.element_spec)
         shapes = [[self.batch_size, *spec.shape[1:]] for spec in specs]
         if any(None in shape for shape in shapes):
             return None

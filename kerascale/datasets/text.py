@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import counted
 
 Token = TypeVar("Token", str, bytes)
 
@@ -84,8 +85,8 @@ def word_vectorizer(
         shown = f", such as {str(texts[0])[:40]!r}" if len(texts) else ""
         raise RefusedError(
             "dataset: expected words in the training texts. Received: "
-            f"{len(texts)} texts of nothing but punctuation and white space{shown}. "
-            "Take other data."
+            f"{counted(len(texts), 'text')} of nothing but punctuation and white space"
+            f"{shown}. Take other data."
         )
     return keras.layers.TextVectorization(
         standardize=standardize_words,

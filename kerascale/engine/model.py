@@ -1,6 +1,7 @@
-"""`kerascale.Model` and `kerascale.scale`: Keras models with our step engine."""
+"""`kerascale.Model`: a Keras model with our step engine."""
 
-from typing import Any, Literal
+import contextlib
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,6 +15,7 @@ from kerascale.engine.execution import (
     kept_programs,
     mode_of_model,
     prediction,
+    prediction_loop,
     step_functions,
 )
 from kerascale.engine.step import build, metrics
@@ -52,16 +54,24 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         """Whether the train step is the engine's, and none of a user's own."""
         return type(self).train_step is Engine.train_step
 
+    @property
+    def has_default_test_step(self) -> bool:
+        """Whether the test step is the engine's, and none of a user's own."""
+        return type(self).test_step is Engine.test_step
+
+    @property
+    def has_default_metrics(self) -> bool:
+        """Whether logs are computed by Keras, and by nothing of a user's own."""
+        return type(self).compute_metrics is keras.Model.compute_metrics
+
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
-            custom = not self.has_default_train_step
-            self.train_function = step_functions.train(self, custom)
+            self.train_function = step_functions.train(self)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
-            custom = type(self).test_step is not Engine.test_step
-            self.test_function = step_functions.test(self, custom)
+            self.test_function = step_functions.test(self)
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
@@ -81,6 +91,9 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 # program makes no variables.
                 build.build(self, spec)
         build.before_first_step(self, spec)
+        if isinstance(spec, tuple) and isinstance(spec[0], tf.TensorSpec):
+            # For an export: a subclass does not say what it takes.
+            vars(self)["_kerascale_inputs"] = spec[0]
 
     # ----------------------------------------------------- what a user calls
 
@@ -135,10 +148,12 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             steps=steps_per_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
+            num_outputs=_num_outputs(self),
         )
         batch_checks.check_steps(
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
         )
+        steps_per_epoch = fit_arguments.limited(steps_per_epoch, data)
         if validation_data is not None:
             val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
                 validation_data
@@ -155,7 +170,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             batch_checks.check_steps(
                 "validation_steps", validation_steps, validation_data.num_batches
             )
-        callbacks = fit_arguments.with_epoch(callbacks, data)
+            validation_steps = fit_arguments.limited(validation_steps, validation_data)
         autotune.before_fit(
             self,
             getattr(data, "batches", None),
@@ -165,30 +180,35 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         )
         kept_programs.keep()  # Of a trial.
         skip = getattr(data, "skip", 0)
-        if skip:
-            callbacks = fit_arguments.ResumingCallbacks(
-                callbacks,
-                skip=skip,
-                steps_per_execution=self.steps_per_execution,
-                add_history=True,
-                add_progbar=verbose != 0,
-                verbose=verbose,
-                epochs=epochs,
-                steps=data.num_batches,
-                model=self,
-            )
+        is_indexed = getattr(data, "is_indexed", False)
         try:
-            return super().fit(
-                data,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_data=validation_data,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                validation_freq=validation_freq,
-            )
+            with (
+                fit_arguments.with_epoch(callbacks, data) as callbacks,
+                mode_of_model.applied(self, steps_per_epoch, is_indexed),
+            ):
+                if skip:
+                    callbacks = fit_arguments.ResumingCallbacks(
+                        fit_arguments.as_list(callbacks),
+                        skip=skip,
+                        steps_per_execution=self.steps_per_execution,
+                        add_history=True,
+                        add_progbar=verbose != 0,
+                        verbose=verbose,
+                        epochs=epochs,
+                        steps=data.num_batches,
+                        model=self,
+                    )
+                return super().fit(
+                    data,
+                    epochs=epochs,
+                    verbose=verbose,
+                    callbacks=callbacks,
+                    validation_data=validation_data,
+                    initial_epoch=initial_epoch,
+                    steps_per_epoch=steps_per_epoch,
+                    validation_steps=validation_steps,
+                    validation_freq=validation_freq,
+                )
         finally:
             step_functions.release(self)
             kept_programs.keep()
@@ -206,6 +226,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         **kwargs: Any,
     ) -> Any:
         """Evaluates as `keras.Model.evaluate` does. All workers call it."""
+        long = contextlib.nullcontext()
         if not kwargs:  # Within `fit`, Keras has a cached iterator.
             x = fit_arguments.training_feed(
                 self.distribute_strategy,
@@ -217,18 +238,22 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 shuffle=False,
             )
             batch_checks.check_steps("steps", steps, x.num_batches)
+            steps = fit_arguments.limited(steps, x)
             y = sample_weight = batch_size = None
-        return super().evaluate(
-            x,
-            y,
-            batch_size=batch_size,
-            verbose=verbose,
-            sample_weight=sample_weight,
-            steps=steps,
-            callbacks=callbacks,
-            return_dict=return_dict,
-            **kwargs,
-        )
+            if getattr(x, "batches", None) is not None and steps is None:
+                long = mode_of_model.in_long_executions(self, callbacks)
+        with long:
+            return super().evaluate(
+                x,
+                y,
+                batch_size=batch_size,
+                verbose=verbose,
+                sample_weight=sample_weight,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=return_dict,
+                **kwargs,
+            )
 
     def predict(
         self,
@@ -247,6 +272,10 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 self.distribute_strategy, x, batch_size, steps
             )
             batch_size = None
+        elif steps is None:
+            found = prediction_loop.predict(self, x, batch_size, verbose, callbacks)
+            if found is not None:
+                return found
         return super().predict(
             x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )
@@ -257,6 +286,12 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         self.make_predict_function()
         outputs = self.predict_function([prediction.cut(self, x)])
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+
+
+def _num_outputs(model: keras.Model) -> int | None:
+    """Outputs for an example, of a model that is built and has one output."""
+    outputs = getattr(model, "outputs", None)
+    return outputs[0].shape[-1] if outputs and len(outputs) == 1 else None
 
 
 # Compiled losses are built by it; a user's own may never ask for them.
@@ -293,55 +328,3 @@ class Model(Engine):
                 "kerascale.scale(keras.Model(inputs, outputs))."
             )
         super().__init__(*args, **kwargs)
-
-
-def scale(
-    model: keras.Model,
-    *,
-    batch_statistics: Literal["global", "replica"] = "global",
-    execution: Execution = "auto",
-) -> keras.Model:
-    """Gives the step engine to any Keras model, in place.
-
-    The model keeps its layers, weights and compilation. Saved with `model.save`,
-    it loads in plain Keras. On several replicas every `BatchNormalization` is set to
-    `synchronized=True`, which is said.
-
-    Args:
-        model: A Functional, Sequential or subclassed `keras.Model`.
-        batch_statistics: `global`: those of the global batch, as on one device;
-            `replica`: each replica's own, where `BatchNormalization` says so, with
-            which the result depends on the number of replicas.
-        execution: How `fit` executes steps on one device, from arrays, where `compile`
-            was not told `steps_per_execution`: `auto`: in the form that is fastest
-            here, measured first; `fixed`: one by one; `loop`: many in one call;
-            `one_program`: many as one program of XLA; `split`: many in one call, each
-            with a program of XLA for every core.
-
-    Returns:
-        The same object.
-
-    Raises:
-        RefusedError: If `model` is not a `keras.Model`.
-
-    Example:
-
-    ```python
-    model = ks.scale(keras.Sequential([keras.layers.Dense(10)]))
-    ```
-    """
-    if not isinstance(model, keras.Model):
-        raise RefusedError(
-            "scale() expected a keras.Model. "
-            f"Received: model={model!r} (of type {type(model).__name__})."
-        )
-    if batch_statistics not in ("global", "replica"):
-        raise RefusedError(
-            'batch_statistics: expected "global" or "replica". '
-            f"Received: {batch_statistics!r}."
-        )
-    # Behind the class's own methods: a user's train_step stays the user's.
-    keras_private.adopt_class(model, Engine, behind=True)
-    build.set_batch_statistics(model, batch_statistics)
-    model.execution = execution
-    return model

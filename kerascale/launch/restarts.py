@@ -5,6 +5,7 @@ import dataclasses
 
 from kerascale.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_STOPPED
 from kerascale.launch.summary import Ending
+from kerascale.runtime.console import counted
 
 # A shell's own: a command that is not there, or is no program.
 _NO_COMMAND = (126, 127)
@@ -62,8 +63,8 @@ class Restarts:
         if self._count == self._most:
             return Verdict(
                 False,
-                text=f"given up after {self._count} restarts (--max-restarts). The "
-                "same command goes on from the last checkpoint.",
+                text=f"given up after {counted(self._count, 'restart')} "
+                "(--max-restarts). The same command goes on from the last checkpoint.",
             )
         pause = min(self._backoff_seconds * 2**self._count, _LONGEST_PAUSE)
         self._count += 1

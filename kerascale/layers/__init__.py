@@ -6,6 +6,7 @@ from kerascale.layers.convolution import ConvolutionBlock, ResidualBlock
 from kerascale.layers.dropout import Dropout
 from kerascale.layers.positions import PositionEmbedding, SinusoidalPositions
 from kerascale.layers.recurrent import GRU, LSTM
+from kerascale.layers.sampling import Sampling
 from kerascale.layers.sequences import ToSequence
 from kerascale.layers.token_embedding import TokenEmbedding
 from kerascale.layers.transformer_block import TransformerBlock
@@ -19,6 +20,7 @@ __all__ = [
     "Dropout",
     "PositionEmbedding",
     "ResidualBlock",
+    "Sampling",
     "SelfAttention",
     "SinusoidalPositions",
     "ToSequence",

@@ -6,12 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.engine.data import shard
-
-# Philox: TensorFlow's number for the algorithm, whose blocks hold four numbers and
-# can be computed from any place on. Salmon et al. 2011, "Parallel random numbers: as
-# easy as 1, 2, 3".
-_PHILOX = 1
-_PER_BLOCK = 4
+from kerascale.layers import _by_place
 
 
 @keras.saving.register_keras_serializable(package="kerascale")
@@ -49,7 +44,7 @@ class Dropout(keras.layers.Dropout):
         shared = self.noise_shape is not None and self.noise_shape[0] == 1
         here = None if shared else shard.current()
         offset = tf.zeros((), tf.int64) if here is None else here.offset
-        noise = _uniform_by_place(self._noise_shape_of(inputs), offset, seed, draw)
+        noise = _by_place.uniform(self._noise_shape_of(inputs), offset, seed, draw)
         keep = tf.cast(noise >= self.rate, inputs.dtype)
         return inputs * keep / tf.cast(1.0 - self.rate, inputs.dtype)
 
@@ -61,30 +56,3 @@ class Dropout(keras.layers.Dropout):
         if self.noise_shape[0] not in (None, 1):
             given[0] = shape[0]  # The batch, of which this may be a slice.
         return tf.stack(given)
-
-
-def _uniform_by_place(
-    shape: tf.Tensor, offset: tf.Tensor, seed: tf.Tensor, draw: tf.Tensor
-) -> tf.Tensor:
-    """Uniform numbers in [0, 1), float32, of which each row knows its place.
-
-    Args:
-        shape: int32; its first entry is that of examples.
-        offset: int64 scalar: the place of the first row in the global batch.
-        seed: uint64 scalar.
-        draw: uint64 scalar: which of the layer's draws this is.
-    """
-    width = tf.reduce_prod(shape[1:])
-    # Whole blocks for each row, so that a row begins at a known one.
-    blocks = (width + _PER_BLOCK - 1) // _PER_BLOCK
-    first = tf.cast(offset * tf.cast(blocks, tf.int64), tf.uint64)
-    bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([shape[0], blocks * _PER_BLOCK]),
-        key=seed[None],
-        counter=tf.stack([first, draw]),
-        alg=_PHILOX,
-        dtype=tf.uint32,
-    )
-    # TensorFlow's kernels and XLA make other floats of the same bits.
-    bits = tf.bitwise.right_shift(bits[:, :width], tf.constant(8, tf.uint32))
-    return tf.reshape(tf.cast(bits, tf.float32) * 2.0**-24, shape)

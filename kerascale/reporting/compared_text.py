@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kerascale.reporting.comparison import Comparison
+from kerascale.reporting.comparison import Comparison, Parting
 
 _LONGEST_VALUE = 24
 
@@ -16,8 +16,16 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "verdict": comparison.verdict,
         "differences": [vars(each) for each in comparison.differences],
         "results": comparison.results,
-        "partings": [vars(each) for each in comparison.partings],
+        "partings": [_parting(each) for each in comparison.partings],
     }
+
+
+def _parting(parting: Parting) -> dict[str, Any]:
+    found = parting.rounding
+    within = None
+    if found is not None:
+        within = {**vars(found), "is_within": found.is_within}
+    return {**vars(parting), "rounding": within}
 
 
 def to_text(comparison: Comparison) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from kerascale.config.provenance import AUTOMATIC
 from kerascale.errors import RefusedError
+from kerascale.reporting.rounding import Rounding, find_rounding
 from kerascale.reporting.run_record import Recorded
 
 MOST_RUNS = 8
@@ -49,6 +50,8 @@ class Parting:
         by_step: Batches after which they differed; None: as `epoch`.
         losses: Name -> the two values in that epoch.
         epochs: How many epochs were compared.
+        rounding: The size of the difference, where the runs were executed in another
+            way and are else the same; None: they differ in more, or in nothing.
     """
 
     label: str
@@ -60,6 +63,7 @@ class Parting:
     by_step: int | None
     losses: dict[str, list[float]]
     epochs: int
+    rounding: Rounding | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +176,9 @@ def _numbers(run: Recorded) -> list[dict[str, str]]:
 
 def _part(first: Recorded, run: Recorded, label: str) -> Parting:
     by_step = _part_by_step(first.losses, run.losses)
-    return Parting(label, *by_step, *_part_by_epoch(first, run))
+    about = [(each.about, each.name) for each in _differences([first, run])]
+    found = find_rounding(about, first.epochs, run.epochs)
+    return Parting(label, *by_step, *_part_by_epoch(first, run), found)
 
 
 def _part_by_step(
@@ -236,7 +242,14 @@ def describe(difference: Difference) -> str:
 
 
 def say_parting(parting: Parting) -> str:
-    """Where a run parts from the first one, in words."""
+    """Where a run parts from the first one, in words, and by how much if that tells."""
+    text = _say_where(parting)
+    if parting.rounding is None or (parting.step is None and parting.epoch is None):
+        return text
+    return f"{text} {parting.rounding.text(parting.label)}"
+
+
+def _say_where(parting: Parting) -> str:
     by_step = parting.step is not None
     if by_step and (parting.epoch is None or parting.step <= parting.by_step):
         one, other = parting.step_losses

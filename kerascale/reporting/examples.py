@@ -13,6 +13,8 @@ from kerascale.datasets import text
 # Pictures beyond this size are shown smaller.
 _LARGEST_SIDE = 192
 _MOST_FEATURES = 6
+# Characters of a text.
+_LONGEST_TEXT = 2000
 
 
 def as_picture(pixels: np.ndarray, lowest: float, highest: float) -> str:
@@ -41,6 +43,14 @@ def is_picture(shape: Sequence[int | None]) -> bool:
 def as_words(ids: np.ndarray, vocabulary: Sequence[str]) -> str:
     """A text as the model saw it: its words in lower case, unknown ones as [UNK]."""
     return " ".join(vocabulary[i] for i in ids if i >= 1)
+
+
+def as_written(written: str) -> str:
+    """A text as it is in the data, cut to a length that can be looked at."""
+    more = len(written) - _LONGEST_TEXT
+    if more <= 0:
+        return written
+    return f"{written[:_LONGEST_TEXT]}… and {more:,} more characters"
 
 
 def as_characters(ids: np.ndarray, vocabulary: Sequence[str]) -> list[str]:

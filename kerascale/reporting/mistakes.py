@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerascale.config import recipes
-from kerascale.datasets import Datasets
+from kerascale.datasets import Datasets, origins
 from kerascale.errors import RefusedError
 from kerascale.reporting import examples
 from kerascale.runs.run import Run
@@ -31,6 +31,7 @@ class Mistake:
         probability: That of the class that it has.
         picture: A `data:` URL; None where an example is no picture.
         text: What is known of it, where it is none.
+        file: Where the picture was read from, if it has a file of its own; or None.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Mistake:
     probability: float
     picture: str | None
     text: str | None
+    file: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,8 @@ def open_split(run: Run, split: str) -> tuple[Datasets, Any]:
             "pipeline from Python, of which the run kept no examples."
         )
     config = run.config
-    datasets = build.make_datasets(recipes.load_recipe(run.recipe), config)
+    with origins.are_kept():
+        datasets = build.make_datasets(recipes.load_recipe(run.recipe), config)
     now = datasets.info
     if now.fingerprint != run.info.fingerprint:
         raise RefusedError(
@@ -84,13 +87,14 @@ def open_split(run: Run, split: str) -> tuple[Datasets, Any]:
     return datasets, source.for_evaluation()
 
 
-def worst(run: Run, datasets: Datasets, source: Any) -> list[Mistake]:
+def worst(run: Run, datasets: Datasets, source: Any, split: str) -> list[Mistake]:
     """The mistakes with the largest loss, worst first.
 
     Args:
         run: A run of a classifier.
         datasets: Its data.
         source: The split to look at.
+        split: Its name.
     """
     found: list[tuple[float, int, int, int, np.ndarray, np.ndarray]] = []
     lowest, highest = np.inf, -np.inf
@@ -108,9 +112,13 @@ def worst(run: Run, datasets: Datasets, source: Any) -> list[Mistake]:
         found = sorted(found, key=lambda each: each[:2])[:_SHOWN]
     names = [str(name) for name in run.info.class_names]
     show = _showing(run, datasets, float(lowest), float(highest))
+    origin = datasets.origins.get(split)
     mistakes = []
     for probability, number, true, predicted, outputs, x in found:
         picture, text = show(x)
+        written = None if origin is None else str(origin[number])
+        if picture is None and written is not None:
+            text, written = examples.as_written(written), None
         mistakes.append(
             Mistake(
                 number,
@@ -120,6 +128,7 @@ def worst(run: Run, datasets: Datasets, source: Any) -> list[Mistake]:
                 probability,
                 picture,
                 text,
+                written,
             )
         )
     return mistakes

@@ -51,4 +51,4 @@ def find(recorded: Recorded) -> Findings:
         return Findings(model, missing=str(error))
     if run.info.kind == "corpus":
         return Findings(model, hard_texts=mistakes.hardest(run, source))
-    return Findings(model, mistakes=mistakes.worst(run, datasets, source))
+    return Findings(model, mistakes=mistakes.worst(run, datasets, source, split))

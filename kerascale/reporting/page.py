@@ -11,6 +11,8 @@ from kerascale.reporting.model_findings import Findings
 from kerascale.reporting.run_record import Recorded
 
 _MOST_PAIRS = 10
+# Of more classes the table is folded.
+_MOST_OPEN = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ def render(run: Recorded, findings: Findings) -> str:
         findings=findings,
         timeline=_timeline(run),
         most_classes=figures.MOST_CLASSES,
+        most_open=_MOST_OPEN,
     )
 
 

@@ -3,11 +3,13 @@
 import dataclasses
 import datetime
 import json
+import math
 import pathlib
 from typing import Any
 
 import numpy as np
 
+from kerascale.config.monitor import monitor_of
 from kerascale.errors import RefusedError
 from kerascale.runs import files, layout, step_losses, timeline
 from kerascale.training.throughput.figures import Throughput
@@ -81,9 +83,11 @@ class Recorded:
     @property
     def best_epoch(self) -> int | None:
         """The epoch whose weights were taken; None: nothing was trained."""
-        curve = self.curve("val_loss") or self.curve("loss")
-        known = [(value, epoch) for epoch, value in curve if value == value]
-        return min(known)[1] if known else None
+        monitor = monitor_of(self.fields, bool(self.curve("val_loss")))
+        curve = [(e, v) for e, v in self.curve(monitor.name) if not math.isnan(v)]
+        if not curve:
+            return None
+        return curve[monitor.best([value for _, value in curve])][0]
 
     @property
     def results(self) -> dict[str, Any]:

@@ -124,3 +124,14 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def counted(count: int, noun: str, *, plural: str | None = None) -> str:
+    """A count as people write it: `1 file`, `2 files`, `109,216 cells`.
+
+    Args:
+        count: How many.
+        noun: What one of them is called.
+        plural: What several are called; None: `noun` with an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

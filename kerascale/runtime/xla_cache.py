@@ -43,6 +43,8 @@ _YOUNG_SECONDS = 60.0
 # This process's own folder; None: there is none.
 _own: pathlib.Path | None = None
 _pid = 0
+# When that folder had changed last when its programs were kept; None: never.
+_kept_at: int | None = None
 
 
 def announce(environ: MutableMapping[str, str]) -> None:
@@ -110,13 +112,18 @@ def keep(facts: Sequence[object]) -> None:
     Args:
         facts: As of `fetch`.
     """
+    global _kept_at
     if not _is_on() or not _own.is_dir():
         return
     store = _store(facts)
     with contextlib.suppress(OSError):
+        changed = _own.stat().st_mtime_ns
+        if changed == _kept_at:  # Nothing came since: each `fit` asks.
+            return
         store.mkdir(parents=True, exist_ok=True)
+        there = {path.name.rpartition("-")[0] for path in store.glob("*.pb")}
         for path in sorted(_own.glob("*.pb")):
-            if next(store.glob(f"{path.name}-*.pb"), None) is not None:
+            if path.name in there:
                 continue
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
@@ -126,6 +133,7 @@ def keep(facts: Sequence[object]) -> None:
             partial.chmod(0o600)  # See `_read_own`.
             partial.replace(store / f"{path.name}-{digest}.pb")
         _shorten(store.parent)
+        _kept_at = changed
 
 
 def _sweep(parent: pathlib.Path) -> None:

@@ -9,9 +9,12 @@ import pandas as pd
 
 from kerascale.datasets import text
 from kerascale.datasets.sources import csv_source, images_source, npz_source
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError
 from kerascale.runs.run import Run
+from kerascale.serving import known_labels
 
+_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 # Tokens that a language model writes behind a prompt.
 _CONTINUATION_TOKENS = 200
 
@@ -29,7 +32,8 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
     Returns:
         One row per example, in order. For classifiers: `path` (of images), `class`,
         `probability`, and `probability_NAME` for each class. For language models:
-        `prompt` and `continuation`.
+        `prompt` and `continuation`. Where the examples have labels,
+        `attrs["labels"]` has the index of the class of each.
 
     Raises:
         RefusedError: If the file does not fit the run's training data.
@@ -43,12 +47,12 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
             "sets. Received: a run on tf.data without class names. Call "
             "run.model.predict in Python."
         )
-    features, columns = _read(run, path)
+    features, columns, labels = _read(run, path)
     probabilities = run.model.predict(features, verbose=0)
     best = probabilities.argmax(axis=-1)
     names = np.array(run.info.class_names, dtype=object)
     rows = np.arange(len(best))
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             **columns,
             "class": names[best],
@@ -56,14 +60,20 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
             **{f"probability_{n}": probabilities[:, i] for i, n in enumerate(names)},
         }
     )
+    frame.attrs["labels"] = known_labels.indices(labels, run.info.class_names)
+    return frame
 
 
-def _read(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, list[str]]]:
-    info = run.info
+def _read(
+    run: Run, path: pathlib.Path
+) -> tuple[np.ndarray, dict[str, list[str]], list[str] | None]:
+    """The features, columns to put in front of the answers, and labels, if known."""
+    info, labels = run.info, None
     columns: dict[str, list[str]] = {}
     shape = () if info.kind == "text" else info.input_shape
     if path.suffix.lower() == ".npz":
         features = npz_source.read_features(path, info.kind, shape, info.dtype)
+        labels = known_labels.of_arrays(path, info.class_names)
     elif info.kind == "image" and info.dtype != "uint8":
         raise RefusedError(
             "--input: expected an .npz file, as this model was trained on arrays of "
@@ -72,8 +82,13 @@ def _read(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, list[str]
     elif info.kind == "image":
         features, paths = images_source.read_images(path, shape)
         columns["path"] = paths
-    elif path.suffix.lower() == ".csv" and info.feature_names:
-        features, _ = csv_source.read_features(path, info.kind, info.feature_names)
+        labels = known_labels.of_folders(paths, path, info.class_names)
+    elif path.name.lower().endswith(_TABLES) and info.feature_names:
+        options = CsvOptions.of(run.fields)
+        features, table = csv_source.read_features(
+            path, info.kind, info.feature_names, options
+        )
+        labels = known_labels.of_table(table, run.fields.get("label"))
     else:
         raise RefusedError(
             f"--input: expected {'a .csv or' if info.feature_names else 'an'} .npz "
@@ -81,7 +96,7 @@ def _read(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, list[str]
         )
     if info.kind == "text":
         features = text.encode(run.vectorizer, features)
-    return features, columns
+    return features, columns, labels
 
 
 def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.engine.compat import keras_private
 from kerascale.errors import RefusedError
 
 # Names that Keras makes up. They count on in a process, so another run has others.
@@ -130,10 +131,42 @@ def _subclass_spec(model: keras.Model) -> tf.TensorSpec:
             "input_signature: a tf.TensorSpec with a name for each input, in the "
             "structure that the model takes."
         )
-    reads_ids = getattr(model, "vocabulary_size", None) is not None
-    dtype = tf.int32 if reads_ids else tf.float32
+    dtype = _subclass_dtype(model)
     name = _usual_name(len(shapes), dtype)
     return tf.TensorSpec((None, *shapes[1:]), dtype, name=name)
+
+
+# Layers whose input is no number that may be rounded to float32.
+_READ_IDS = (
+    keras.layers.Embedding,
+    keras.layers.Hashing,
+    keras.layers.IntegerLookup,
+    keras.layers.StringLookup,
+    keras.layers.TextVectorization,
+)
+
+
+def _subclass_dtype(model: keras.Model) -> tf.DType:
+    """What a subclass takes: as it says, or as its data was, or floats."""
+    if getattr(model, "vocabulary_size", None) is not None:
+        return tf.int32
+    seen = vars(model).get("_kerascale_inputs")
+    if isinstance(seen, tf.TensorSpec):
+        return seen.dtype
+    names = [
+        layer.name
+        for layer in keras_private.all_layers(model)
+        if isinstance(layer, _READ_IDS)
+    ]
+    if names:
+        raise RefusedError(
+            f"model: expected to know what its input is, which {', '.join(names)} does "
+            "not take as float32: ids above 2**24 would become others. Received: a "
+            f"{type(model).__name__} that was never trained by kerascale. Pass "
+            "input_signature, for example tf.TensorSpec((None, 1), tf.int64, "
+            "name='ids')."
+        )
+    return tf.float32
 
 
 def _usual_name(rank: int, dtype: tf.DType) -> str:

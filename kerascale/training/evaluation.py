@@ -29,7 +29,9 @@ def evaluate(model: keras.Model, source: Source, info: DataInfo) -> dict[str, An
     if info.kind == "corpus":
         return _evaluate_language_model(model, source)
     values = model.evaluate(source.dataset(), verbose=0, return_dict=True)
-    return {name: float(value) for name, value in values.items()}
+    numbers = {name: float(value) for name, value in values.items()}
+    # They are counted while they are read.
+    return {**numbers, "examples": source.num_examples}
 
 
 def _evaluate_classifier(
@@ -40,7 +42,19 @@ def _evaluate_classifier(
     for x, y in source.dataset():
         labels_seen.append(np.asarray(y).reshape(-1))
         outputs.append(np.asarray(model.predict_on_batch(x)))
-    labels, probabilities = np.concatenate(labels_seen), np.concatenate(outputs)
+    return scores(np.concatenate(labels_seen), np.concatenate(outputs), class_names)
+
+
+def scores(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...]
+) -> dict[str, Any]:
+    """The numbers of a classifier, as `evaluate` has them.
+
+    Args:
+        labels: Class indices, integers of shape (examples,).
+        probabilities: Of shape (examples, classes).
+        class_names: The name of each class.
+    """
     predicted = probabilities.argmax(axis=-1)
     count = len(class_names)
     confusion = np.bincount(labels * count + predicted, minlength=count**2)

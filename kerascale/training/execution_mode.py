@@ -37,8 +37,7 @@ def choose(
         steps = context.epochs * context.steps_per_epoch
         asked = asked if autotune.is_worth_it(steps) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
-        compiled_with = Mode(mode_of_model.kind(model), model.steps_per_execution)
-        step_functions.set_mode(model, compiled_with)
+        step_functions.set_mode(model, mode_of_model.read(model))
         return context
 
     def choose_now() -> str:

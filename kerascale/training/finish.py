@@ -1,12 +1,16 @@
 """What follows on the last step: the best weights, the final numbers, the files."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from kerascale.callbacks import SaveWeights
+from kerascale.config.fields import to_dict
+from kerascale.config.monitor import monitor_of
 from kerascale.datasets import Datasets
+from kerascale.datasets.info import DataInfo
 from kerascale.runs import files, layout
 from kerascale.runtime.console import say
 from kerascale.training.context import RunContext
@@ -31,16 +35,16 @@ def take_best_weights(
     if not best.exists():  # With epochs=0 there is none.
         return
     model.load_weights(best)
-    monitor = "val_loss" if "val_loss" in history else "loss"
-    losses = history[monitor]
-    planned = getattr(context.config, "epochs", len(losses))
+    monitor = monitor_of(to_dict(context.config), "val_loss" in history)
+    values = history[monitor.name]
+    planned = getattr(context.config, "epochs", len(values))
     early = (
-        f"stopped early after epoch {len(losses)}; " if len(losses) < planned else ""
+        f"stopped early after epoch {len(values)}; " if len(values) < planned else ""
     )
     known = [c.best_epoch for c in callbacks if isinstance(c, SaveWeights)]
     # Nothing was trained: they are of before.
-    epoch = next((e for e in known if e is not None), losses.index(min(losses)))
-    say(f"{early}best weights by {monitor}: those of epoch {epoch + 1}")
+    epoch = next((e for e in known if e is not None), monitor.best(values))
+    say(f"{early}best weights by {monitor.name}: those of epoch {epoch + 1}")
 
 
 def evaluate_finally(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
@@ -51,6 +55,11 @@ def evaluate_finally(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
             values = evaluate(model, source.for_evaluation(), datasets.info)
             return {"split": split, **values}
     return {}
+
+
+def counted(datasets: Datasets) -> DataInfo:
+    """What is known of the data, with the examples that were really seen."""
+    return dataclasses.replace(datasets.info, num_examples=datasets.num_examples)
 
 
 def save(model: keras.Model, context: RunContext, metrics: dict[str, Any]) -> None:
@@ -64,5 +73,11 @@ def save(model: keras.Model, context: RunContext, metrics: dict[str, Any]) -> No
     split = datasets.test or datasets.validation or datasets.train
     batch = next(iter(split.for_evaluation().dataset()))
     files.write_examples(folder.path / layout.EXAMPLES, batch)
+    config = files.read_json(folder.path, layout.CONFIG)
+    info = counted(datasets).to_json()
+    if config["data"]["num_examples"] != info["num_examples"]:
+        # Batches of a user's own were counted while they were read.
+        config["data"]["num_examples"] = info["num_examples"]
+        folder.write_json(layout.CONFIG, config)
     # Last: its presence says that the run has finished.
     folder.write_json(layout.EVALUATION, metrics)

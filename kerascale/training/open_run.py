@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascale.callbacks import ResumePoint
-from kerascale.config import CheckpointPolicy
+from kerascale.config import CheckpointPolicy, ImageConfig
 from kerascale.config.fields import to_dict
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.compat import tensorflow_private
@@ -143,10 +143,33 @@ def _refuse_other_run(path: pathlib.Path, context: RunContext) -> None:
         )
 
 
+# Fields that kerascale has gained since: a run that lacks them was as their default is.
+_OF_BEFORE = {
+    field.name: field.default
+    for field in dataclasses.fields(ImageConfig)
+    if field.name
+    in (
+        "augment_crop",
+        "augment_cutout",
+        "augment_flip",
+        "class_weight",
+        "columns",
+        "drop_columns",
+        "monitor",
+        "monitor_mode",
+        "no_header",
+        "separator",
+        "test_data",
+    )
+}
+
+
 def _differences(
     before: Mapping[str, Any], now: Mapping[str, Any], policy: CheckpointPolicy
 ) -> list[str]:
     allowed: Sequence[str] = (*_HARMLESS, *policy.allow_changes)
+    gained = {name: value for name, value in _OF_BEFORE.items() if name in now}
+    before = {**gained, **before}
     problems = []
     for name in sorted({*before, *now}):
         old, new = _plain(before.get(name)), _plain(now.get(name))

@@ -15,7 +15,7 @@ def make(
     patience = getattr(config, "early_stopping_patience", None)
     has_validation = datasets.validation is not None
     if context.folder is None:
-        return worker_callbacks(has_validation, patience)
+        return worker_callbacks(has_validation, patience, to_dict(config))
     return standard_callbacks(
         context.folder.path,
         examples_per_epoch=datasets.train.num_examples,
@@ -26,4 +26,5 @@ def make(
         fields=to_dict(config),
         inputs=datasets.train.for_evaluation().dataset().element_spec[0],
         histograms=histograms,
+        count_examples=lambda: datasets.train.num_examples,
     )

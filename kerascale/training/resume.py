@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from kerascale.callbacks import ResumePoint
 from kerascale.config import CheckpointPolicy
+from kerascale.config.monitor import monitor_of
 from kerascale.errors import DamagedRunError, RefusedError
 from kerascale.runs import files, layout, step_losses
 from kerascale.runs.checkpoint import Checkpoint, Store, refuse_unsafe_weights
@@ -143,8 +144,10 @@ def _of_another_run(folder: RunFolder, resume_from: str) -> Checkpoint:
 def _best_is_of(found: Checkpoint, source: pathlib.Path) -> bool:
     """Whether a run's best weights were there when a checkpoint was saved."""
     history = files.read_history(source / layout.HISTORY)
-    losses = history.get("val_loss") or history.get("loss") or [0.0]
-    return losses.index(min(losses)) < found.metadata["epoch"]
+    fields = files.read_json(source, layout.CONFIG).get("fields", {})
+    monitor = monitor_of(fields, "val_loss" in history)
+    values = history.get(monitor.name) or [0.0]
+    return monitor.best(values) < found.metadata["epoch"]
 
 
 def _write_texts(folder: RunFolder, texts: Mapping[str, str]) -> None:

@@ -33,6 +33,7 @@ from kerascale.training import (
     execution_mode,
     finish,
     fit,
+    monitored,
     open_run,
     own_callbacks,
     preconditions,
@@ -145,7 +146,7 @@ def train(
         model=model,
         config=context.config,
         recipe=recipe.source,
-        info=datasets.info,
+        info=datasets.info if wishes.dry else finish.counted(datasets),
         history=fitted.history,
         metrics=metrics,
         path=context.path,
@@ -237,6 +238,7 @@ def _build(
         if wishes.init_from is not None:
             warm_start.refuse_other_vocabulary(datasets.vectorizer, wishes.init_from)
             warm_start.load(model, wishes.init_from, partial=wishes.init_partial)
+    monitored.refuse_unknown(model, config, datasets.validation is not None)
     say(f"model: {model.name}, {model.count_params():,} parameters")
     of_recipe = recipe.make_callbacks(config) if recipe.make_callbacks else ()
     return model, [*of_recipe, *wishes.callbacks]

@@ -13,7 +13,7 @@ import keras
 from kerascale.errors import RefusedError
 from kerascale.runs import files, layout
 from kerascale.runs.checkpoint import refuse_unsafe_keras_file, refuse_unsafe_weights
-from kerascale.runtime.console import say
+from kerascale.runtime.console import counted, say
 
 _EXPECTED = "init_from: expected a run folder, a .keras or a .weights.h5 file."
 # Where Keras keeps the weights inside a .keras file, which is a zip.
@@ -107,7 +107,7 @@ def load(
             problems[0] += f". {_WAY_OUT}"
             raise RefusedError(problems, heading=f"init_from {source}")
         model.load_weights(ours)
-    say(f"initial weights: {copied} variables from {source}")
+    say(f"initial weights: {counted(copied, 'variable')} from {source}")
     for problem in problems:
         say(f"  left as they are: {problem}")
 

@@ -18,7 +18,9 @@ from kerascale.datasets.augmentation import (
 )
 from kerascale.errors import RefusedError
 
-STRONG = Augmentation(shift=0.2, rotation=30.0, zoom=0.2, contrast=0.4)
+STRONG = Augmentation(
+    shift=0.2, rotation=30.0, zoom=0.2, contrast=0.4, flip=True, crop=3, cutout=0.3
+)
 
 
 def uniform(indices, seed=7, epoch=3, draws=1, **kwargs):
@@ -216,6 +218,65 @@ def test_each_strength_alone_is_active(name):
     assert (augment(images, tf.range(37), 3, 7).numpy() != images).any()
 
 
+def changed(images, **strengths):
+    return Augmentation(**strengths)(images, tf.range(len(images)), 3, 7).numpy()
+
+
+def test_half_of_the_images_are_mirrored():
+    images = make_images("uint8", (400, 4, 6, 3))
+    got = changed(images, flip=True)
+    is_same = (got == images).all((1, 2, 3))
+    is_mirrored = (got == images[:, :, ::-1]).all((1, 2, 3))
+    assert (is_same ^ is_mirrored).all()
+    assert 160 < is_mirrored.sum() < 240
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_crop_moves_whole_pixels(dtype):
+    images = make_images(dtype, (400, 9, 11, 1))
+    images[:, 0, 0] = 0  # What comes in is the darkest value of the image.
+    got = changed(images, crop=2)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    seen = np.zeros((5, 5), int)
+    for one, wide in zip(got, padded, strict=True):
+        places = [
+            (row, column)
+            for row in range(5)
+            for column in range(5)
+            if (wide[row : row + 9, column : column + 11] == one).all()
+        ]
+        assert len(places) == 1
+        seen[places[0]] += 1
+    assert seen.min() > 3
+    assert seen.max() < 40
+
+
+def test_a_rectangle_is_cut_out():
+    images = make_images("uint8", (300, 10, 20, 2)) // 2 + 1
+    images[:, 0, 0] = 0
+    got = changed(images, cutout=0.5)
+    is_cut = (got == 0).all(-1)
+    is_cut[:, 0, 0] = False
+    kept = got[~is_cut]
+    np.testing.assert_array_equal(kept, images[~is_cut])
+    sizes = is_cut.sum((1, 2))
+    assert sizes.max() == 5 * 10  # A whole one; at the border a part of it.
+    assert sizes.min() < 25
+    for one in is_cut:
+        rows, columns = np.flatnonzero(one.any(1)), np.flatnonzero(one.any(0))
+        if one.sum() < 50 and one[0, :2].any():
+            continue  # Beside the pixel that was 0 already.
+        assert one[np.ix_(rows, columns)].all()
+
+
+def test_a_new_change_leaves_the_others_alone():
+    images = make_images("uint8")
+    assert (changed(images, shift=0.1) != changed(images, shift=0.2)).any()
+    got = changed(images, contrast=0.3, cutout=0.2)
+    is_cut = got != changed(images, contrast=0.3)
+    assert 0 < is_cut.mean() < 0.06
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_an_example_does_not_depend_on_its_batch(dtype, compiled):
@@ -319,7 +380,9 @@ from kerascale.datasets.augmentation import Augmentation
 keras.utils.set_random_seed(5)
 tf.config.experimental.enable_op_determinism()
 images = tf.constant(np.arange(40 * 64).reshape(40, 8, 8, 1) % 251, tf.uint8)
-augment = Augmentation(shift=0.2, rotation=30.0, zoom=0.2, contrast=0.4)
+augment = Augmentation(
+    shift=0.2, rotation=30.0, zoom=0.2, contrast=0.4, flip=True, crop=3, cutout=0.3
+)
 dataset = tf.data.Dataset.range(40).batch(16).map(
     lambda i: augment(tf.gather(images, i), i, 3, 7),
     num_parallel_calls=tf.data.AUTOTUNE,
@@ -350,6 +413,17 @@ def test_every_bad_strength_is_named():
     text = str(caught.value)
     for received in ("shift=1.0", "rotation=nan", "zoom=-0.1", "contrast='much'"):
         assert f"Received: {received}." in text
+
+
+def test_whole_pixels_and_yes_or_no():
+    with pytest.raises(RefusedError, match="3 problems") as caught:
+        Augmentation(flip=1, crop=-1, cutout=1.0)
+    text = str(caught.value)
+    assert "flip: expected True or False. Received: flip=1." in text
+    assert "crop: expected a whole number of pixels, from 0. Received: crop=-1" in text
+    assert "cutout is out of its range. Expected: a share of the side" in text
+    with pytest.raises(RefusedError, match=r"crop=0\.5"):
+        Augmentation(crop=0.5)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """A CSV file becomes the numbers that are in it, or a message that leads to them."""
 
+import bz2
 import csv
+import gzip
+import lzma
 import re
 
 import hypothesis
@@ -9,9 +12,15 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
+import kerascale as ks
 from kerascale.datasets.sources.csv_diagnosis import diagnose
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.csv_rows import read_rows
-from kerascale.datasets.sources.csv_source import load_csv, read_features
+from kerascale.datasets.sources.csv_source import (
+    load_csv,
+    read_features,
+    with_test_file,
+)
 from kerascale.errors import RefusedError
 
 GOOD = "a,b,y\n1,2,cat\n3,4,dog\n5,6,cat\n"
@@ -301,12 +310,154 @@ def test_labels_outside_num_classes(tmp_path):
         load_csv(path, "y", 2.5)
 
 
+def prices(count=120, step=900):
+    rows = "".join(f"{i},{100_000 + i * 7 % count * step}.0\n" for i in range(count))
+    return f"rooms,price\n{rows}"
+
+
+def test_a_value_to_predict_is_no_class(tmp_path):
+    path = write(tmp_path, prices())
+    (problem,) = refusal(path, "price").problems
+    assert problem == (
+        f"{path}, column 'price': expected classes as labels, each of several "
+        "examples. Received: 120 distinct whole numbers in 120 rows, which look like "
+        "a value to predict. Regression does not exist yet: sort the values into a "
+        "few classes. If they are classes, write them as names, or count them from 0 "
+        "and pass --num-classes N."
+    )
+    # A fault elsewhere is named beside it.
+    write(tmp_path, prices() + "x,3\n")
+    assert len(refusal(path, "price").problems) == 2
+    # Few rows for each value, and gaps between the values.
+    write(tmp_path, "rooms,price\n" + prices().split("\n", 1)[1] * 5)
+    assert "120 distinct whole numbers in 600 rows" in str(refusal(path, "price"))
+
+
+@pytest.mark.parametrize("sign", [";", "tab", "|", "space", "\t"])
+def test_separators(tmp_path, sign):
+    options = CsvOptions(separator=sign)
+    other = GOOD.replace(",", {"tab": "\t", "space": " "}.get(sign, sign))
+    data = load_csv(write(tmp_path, other), "y", options=options)
+    assert data.train.features.tolist() == [[1, 2], [3, 4], [5, 6]]
+    bad = write(tmp_path, other.replace("4", "x"))
+    with pytest.raises(RefusedError, match="line 3, column 'b': expected a number"):
+        load_csv(bad, "y", options=options)
+    with pytest.raises(RefusedError, match=r"separated by '.*'. Received: 'a,b,y'. P"):
+        load_csv(write(tmp_path, GOOD), "y", options=options)
+
+
+@pytest.mark.parametrize("sign", ["", ";;", "a", "0", '"', "-"])
+def test_what_is_no_separator(sign):
+    with pytest.raises(RefusedError, match=r"separator: expected one character"):
+        CsvOptions(separator=sign)
+
+
+def test_columns_are_chosen_and_left_out(tmp_path):
+    path = write(tmp_path, "id,a,y,note,b\n7,1,p,x,2\n8,3,q,,4\n9,5,p,z,6\n")
+
+    def read(**options):
+        return load_csv(path, "y", options=CsvOptions(**options))
+
+    for options in (
+        {"columns": ("b", "a")},
+        {"drop_columns": ("note", "id")},
+    ):
+        data = read(**options)
+        assert data.feature_names == ("a", "b")  # In the order of the file.
+        assert data.train.features.tolist() == [[1, 2], [3, 4], [5, 6]]
+    with pytest.raises(
+        RefusedError, match=r"text in 1 of 4 columns.* --columns or --drop-columns"
+    ):
+        read()
+    with pytest.raises(RefusedError, match="4 problems") as caught:
+        load_csv(
+            path, "z", options=CsvOptions(columns=("c", "a"), drop_columns=("a", "n"))
+        )
+    assert "Received: 'z', which is not among" in caught.value.problems[0]
+    assert "--columns: expected names among 'id'" in caught.value.problems[1]
+    assert "--drop-columns: expected names among" in caught.value.problems[2]
+    assert "Received: 'a' in both" in caught.value.problems[3]
+    with pytest.raises(RefusedError, match=r"--columns: .* 'y', which is the label"):
+        read(columns=("y",))
+    with pytest.raises(RefusedError, match="a column of features beside the label"):
+        read(drop_columns=("id", "a", "note", "b"))
+
+
+def test_a_short_row_is_found_where_the_last_column_is_left_out(tmp_path):
+    path = write(tmp_path, "a,y,note\n1,0,x\n2,1\n3,1,\n")
+    with pytest.raises(RefusedError, match="line 3: expected 3 cells"):
+        load_csv(path, "y", options=CsvOptions(drop_columns=("note",)))
+
+
+def test_a_file_of_test_examples(tmp_path):
+    train = write(tmp_path, "a,note,b,y\n1,x,2,cat\n3,x,4,dog\n5,x,6,emu\n")
+    options = CsvOptions(drop_columns=("note",))
+    raw = load_csv(train, "y", options=options)
+    test = write(tmp_path, "y,b,a\nemu,20,10\nemu,2,1\n", "test.csv")
+    data = ks.datasets.read(
+        f"csv:{train}", label="y", csv_options=options, test_data=f"csv:{test}"
+    )
+    assert data.test.labels.tolist() == [2, 2]
+    # By name; the file may have another order.
+    assert data.test.features.tolist() == [[10, 20], [1, 2]]
+    assert data.train.features.tolist() == raw.train.features.tolist()
+    for content, match in (
+        ("a,b,y\n1,2,owl\n1,2,cat\n", r"'emu', as .* Received: 'owl', in 1 example\."),
+        ("a,y\n1,cat\n", r"expected names among 'a', 'y'. Received: 'b'"),
+        ("a,b,y\n1,x,cat\n2,3,cat\n2,3,cat\n", "line 2, column 'b': expected a number"),
+        ("a,b\n1,2\n", "expected a label column. Received: 'y'"),
+    ):
+        write(tmp_path, content, "test.csv")
+        with pytest.raises(RefusedError, match=f"test.csv.*{match}"):
+            with_test_file(raw, test, "y", options=options)
+
+
+def test_training_with_a_test_file(tmp_path, recipe):
+    train = write(tmp_path, "a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    test = write(tmp_path, "a,y\n7,1\n9,1\n", "test.csv")
+    config = recipe.Config(dataset=f"csv:{train}", label="y", test_data=test)
+    sizes = recipe.make_datasets(config).info.num_examples
+    assert sizes == {"train": 34, "validation": 6, "test": 2}
+    with pytest.raises(RefusedError, match="test_data: expected only with csv: data"):
+        recipe.make_datasets(recipe.Config(test_data=test))
+
+
+def test_many_classes_are_classes(tmp_path):
+    rows = "".join(f"{i},{i % 40}\n" for i in range(120))
+    path = write(tmp_path, f"x,y\n{rows}")
+    assert len(load_csv(path, "y").class_names) == 40
+    write(tmp_path, "x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
+    assert "30 distinct" in str(refusal(path))
+    assert len(load_csv(path, "y", 30).class_names) == 30
+    write(tmp_path, "x,y\n" + "".join(f"{i},{1000 + i % 19}\n" for i in range(30)))
+    assert len(load_csv(path, "y").class_names) == 19
+
+
+def test_many_faults_of_one_kind_are_told_in_one_line(tmp_path):
+    rows = "".join(f"{i},{'x' if i % 2 else i},{i % 3}\n" for i in range(3000))
+    path = write(tmp_path, "a,b,y\n" + rows + "1,2\n" * 30 + ",,\n" * 10 + "z,1,1\n")
+    assert refusal(path).problems == [
+        f"{path}, column 'b': expected a number in each cell. Received: 1,500 other "
+        "cells: 'x' on line 3, 'x' on line 5, 'x' on line 7 and so on. Correct or "
+        "remove the line, or leave the column out (--drop-columns).",
+        f"{path}: expected 3 cells ('a', 'b', 'y') on each line. Received: another "
+        "number on 30 lines: 2 on line 3002, 2 on line 3003, 2 on line 3004 and so on. "
+        "Fill missing cells, and put a text that contains a comma into double quotes.",
+        f"{path}: expected values on each line. Received: empty cells only on 10 "
+        "lines: 3032, 3033, 3034 and so on. Remove these lines.",
+        f"{path}, line 3042, column 'a': expected a number. Received: 'z'. Correct or "
+        "remove the line.",
+    ]
+
+
 def test_twenty_problems_are_listed_and_the_others_counted(tmp_path):
-    rows = "".join(f"{i},{'x' if i % 2 else i},{i % 3}\n" for i in range(100))
-    error = refusal(write(tmp_path, "a,b,y\n" + rows + "1,2,3\n" * 30))
+    names = [f"c{i}" for i in range(30)]
+    rows = "".join(",".join(["1"] * 30 + [str(i % 2)]) + "\n" for i in range(40))
+    bad = ",".join(["x"] * 30 + ["0"]) + "\n"
+    error = refusal(write(tmp_path, ",".join([*names, "y"]) + "\n" + rows + bad))
     assert len(error.problems) == 21
-    assert "line 3, column 'b'" in error.problems[0]
-    assert error.problems[-1] == "and 30 more"
+    assert "line 42, column 'c0'" in error.problems[0]
+    assert error.problems[-1] == "and 10 more"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +474,11 @@ def test_twenty_problems_are_listed_and_the_others_counted(tmp_path):
             ",a,y\n0,1,0\n1,2,1\n",
             "column 1 of 3. If it is pandas' index, .*index=False",
         ),
-        ("a;y\n1;0\n2;1\n", "expected column names separated by commas. .*'a;y'"),
+        (
+            "a;y\n1;0\n2;1\n",
+            "names separated by commas. .*'a;y'. Pass --separator ';'",
+        ),
+        ("a\ty\n1\t0\n", r"separated by commas. .*'a\\ty'. Pass --separator tab"),
     ],
 )
 def test_no_table(tmp_path, content, match):
@@ -341,9 +496,58 @@ def test_label_column(tmp_path):
         load_csv(path, None)
     with pytest.raises(RefusedError, match=r"'specie'.*Did you mean species\?"):
         load_csv(path, "specie")
-    headless = write(tmp_path, "5.1,3.5,1\n4.9,3.0,0\n")
-    with pytest.raises(RefusedError, match="The first line looks like data"):
+    headless = write(tmp_path, "5.1,3.5,a\n4.9,3.0,b\n")
+    with pytest.raises(
+        RefusedError, match=r"The first line looks like data.*or pass --no-header\."
+    ):
         load_csv(headless, "y")
+
+
+def test_a_header_of_numbers_is_asked_about(tmp_path):
+    path = write(tmp_path, "5,3,1\n4,2,0\n6,1,1\n")
+    for label in ("y", None, "1"):
+        with pytest.raises(
+            RefusedError,
+            match=r"line 1: expected the column names. Received: numbers only, '5', "
+            r"'3', '1'. If it is a row of data, pass --no-header; .*column_0, column_1 "
+            r".*If these are the names, pass --no-header False\.",
+        ):
+            load_csv(path, label)
+    data = load_csv(path, "column_2", options=CsvOptions(no_header=True))
+    assert data.feature_names == ("column_0", "column_1")
+    assert data.train.features.tolist() == [[5, 3], [4, 2], [6, 1]]
+    assert data.class_names == ("0", "1")
+    data = load_csv(path, "1", options=CsvOptions(no_header=False))
+    assert data.feature_names == ("5", "3")
+    assert data.train.features.tolist() == [[4, 2], [6, 1]]
+
+
+def test_faults_without_a_header(tmp_path):
+    options = CsvOptions(no_header=True)
+    path = write(tmp_path, "1,2,0\n1,x,1\n3,4\n5,6,0\n")
+    with pytest.raises(RefusedError, match="2 problems") as caught:
+        load_csv(path, "column_2", options=options)
+    assert "line 2, column 'column_1': expected a number" in caught.value.problems[0]
+    assert "line 3: expected 3 cells" in caught.value.problems[1]
+    with pytest.raises(
+        RefusedError, match=r"columns are 'column_0', 'column_1', 'column_2'"
+    ):
+        load_csv(path, None, options=options)
+    with pytest.raises(
+        RefusedError,
+        match=r"line 1: expected a row of data, as --no-header was passed. Received: "
+        r"'a', 'b', 'y', where line 2 has numbers. Leave --no-header out\.",
+    ):
+        load_csv(write(tmp_path, GOOD), "y", options=options)
+
+
+def test_features_for_a_prediction_without_a_header(tmp_path):
+    options = CsvOptions(no_header=True)
+    names = ("column_1", "column_2")
+    for content in ("0,1,2\n1,3,4\n", "1,2\n3,4\n"):  # With the label, and without.
+        path = write(tmp_path, content)
+        features, _ = read_features(path, "vector", names, options)
+        assert features.tolist() == [[1, 2], [3, 4]]
 
 
 def test_path(tmp_path):
@@ -374,6 +578,43 @@ def test_not_utf8(tmp_path, mark):
     path.write_bytes("a,y\n1,0\n".encode("utf-16"))
     with pytest.raises(RefusedError, match=r"line 1: .*0xff at offset 0.*-f utf-16"):
         load_csv(str(path), "y")
+
+
+def test_a_file_that_is_compressed_with_gzip(tmp_path):
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(GOOD.encode()))
+    data = load_csv(str(path), "y")
+    assert data.train.features.tolist() == [[1, 2], [3, 4], [5, 6]]
+    path.write_bytes(gzip.compress(GOOD.replace("3,4", "3,x").encode()))
+    assert "line 3, column 'b': expected a number" in str(refusal(str(path)))
+    path.write_bytes(gzip.compress(b"a,y\n1,caf\xe9\n"))
+    assert "line 2: expected UTF-8 text. Received: byte 0xe9" in str(refusal(str(path)))
+    whole = gzip.compress(GOOD.encode() * 100)
+    path.write_bytes(whole[:-20])
+    assert "whole file, compressed with gzip. Received: one that is damaged" in str(
+        refusal(str(path))
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"PAR1\x15\0\x15PAR1", r"an Apache Parquet file. .*pandas.read_parquet\(path"),
+        (b"ARROW1\0\0", r"an Arrow \(Feather\) file. .*read_feather"),
+        (lzma.compress(b"a,y\n1,0\n"), "compressed with xz. Unpack it with xz -d, or"),
+        (bz2.compress(b"a,y\n1,0\n"), "compressed with bzip2. Unpack it with bzip2"),
+        (b"\x28\xb5\x2f\xfd\x24\x09", "compressed with zstd. Unpack it with zstd -d"),
+        (b"PK\x03\x04\x14", r"a zip archive \(an Excel .* Unpack it, or"),
+    ],
+)
+def test_what_is_no_csv_file_is_named(tmp_path, content, match):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=f"Expected a CSV file. Received: .*{match}"):
+        load_csv(str(path), "y")
+    # Letters that a header may begin with.
+    path.write_text("PAR1,y\n1,0\n2,1\n")
+    assert load_csv(str(path), "y").feature_names == ("PAR1",)
 
 
 def test_long_texts_are_read_by_the_slow_reader_too(tmp_path):

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 
 from kerascale.datasets.sources import images_source
-from kerascale.datasets.sources.image_files import available_bytes, decode
+from kerascale.datasets.sources.image_files import decode
 from kerascale.datasets.sources.images_source import load_images, read_images
 from kerascale.errors import RefusedError
+from kerascale.runtime.free_memory import available_bytes
 
 # Two frames of 3 x 4 pixels; in the first one the first row is white.
 GIF = base64.b64decode(
@@ -100,7 +101,7 @@ def test_other_files_are_counted_and_said(folder, capsys):
     said = capsys.readouterr().err
     assert f"{folder}: 3 files ignored (" in said
     assert "notes.txt" in said
-    assert ".png are read" in said
+    assert ".png, .webp are read" in said
 
 
 def test_resizing(folder):
@@ -151,19 +152,16 @@ def test_every_damaged_file_is_named(folder):
     write(folder / "cat" / "half.png", whole[: len(whole) // 2])
     write(folder / "cat" / "empty.jpg", b"")
     write(folder / "dog" / "text.jpg", b"this is not an image at all")
-    palette = write(
-        folder / "dog" / "palette.bmp",
-        bmp(pixels(1, (256, 3)).astype(np.uint8), pixels(0, (6, 8))),
-    )
     (folder / "dog" / "gone.png").symlink_to(folder / "nowhere")
     problems = refusal(folder)
-    assert len(problems) == 5
+    assert len(problems) == 4
     found = "\n".join(problems)
     assert re.search(r"half.png: .* a damaged or truncated file \(Invalid PNG", found)
     assert re.search(r"empty.jpg: .* an empty file. Replace or remove it.", found)
-    assert re.search(r"text.jpg: .* a file that is no JPEG, PNG, GIF or BMP", found)
+    assert re.search(
+        r"text.jpg: .* a file that is no JPEG, PNG, GIF, BMP or WebP", found
+    )
     assert re.search(r"gone.png: cannot be read \(No such file", found)
-    assert f"{palette}: expected an image. Received: a BMP with a table of col" in found
     assert "__wrapped__" not in found
 
 
@@ -175,23 +173,56 @@ def test_no_readable_image(tmp_path):
     assert problems[-1] == "and 5 more"
 
 
-def test_odd_channels_are_named(folder):
-    odd = write(folder / "cat" / "0.png", pixels(0, (6, 8, 1)))
-    alpha = write(folder / "dog" / "x.png", pixels(0, (6, 8, 4)))
-    assert refusal(folder, 4) == [
-        f"{odd}: expected 3 channels, as 4 of 6 images. Received: shape (6, 8, 1). "
-        "Convert it to RGB.",
-        f"{alpha}: expected 3 channels, as 4 of 6 images. Received: shape (6, 8, 4). "
-        "Convert it to RGB.",
-    ]
+# Lossless, of 4 x 6 pixels with transparency: values 0, 2, 4 and so on.
+WEBP = base64.b64decode(
+    "UklGRjIAAABXRUJQVlA4TCYAAAAvBcAAEM1lRP8Ditq2gaS+Cqf86V0bhPEfAbFgis+F0wRgJBc/AA=="
+)
 
 
-def test_gray_with_transparency(tmp_path):
-    for name in ("a", "b"):
-        write(tmp_path / name / "1.png", pixels(0, (6, 8, 2)))
-    problems = refusal(tmp_path)
-    assert len(problems) == 2
-    assert "expected 1, 3 or 4 channels. Received: shape (6, 8, 2) (gray" in problems[0]
+def test_pictures_of_several_kinds_become_rgb(tmp_path, capsys):
+    shape = (6, 8)
+    gray, alpha = pixels(0, (*shape, 1)), pixels(1, (*shape, 4))
+    write(tmp_path / "cat" / "gray.png", gray)
+    write(tmp_path / "cat" / "rgb.png", pixels(2))
+    write(tmp_path / "dog" / "alpha.png", alpha)
+    colours = pixels(3, (256, 3)).astype(np.uint8)
+    indices = pixels(4, shape)
+    write(tmp_path / "dog" / "palette.bmp", bmp(colours, indices))
+    images = load_images(tmp_path).train.features
+    np.testing.assert_array_equal(images[0], np.repeat(gray, 3, axis=2))
+    np.testing.assert_array_equal(images[1], pixels(2))
+    share = alpha[..., 3:] / 255
+    over_white = alpha[..., :3] * share + 255 * (1 - share)
+    np.testing.assert_allclose(images[2], over_white, atol=0.51)
+    np.testing.assert_array_equal(images[3], colours[indices][..., ::-1])
+    assert (
+        f"{tmp_path}: of 4 images converted to RGB: 1 gray, 1 RGB with transparency\n"
+        in capsys.readouterr().err
+    )
+
+
+def test_pictures_of_one_kind_stay_as_they_are(tmp_path, capsys):
+    for channels in (1, 3, 4):
+        for name in ("cat", "dog"):
+            write(tmp_path / name / "1.png", pixels(0, (6, 8, channels)))
+        images = load_images(tmp_path).train.features
+        np.testing.assert_array_equal(images[0], pixels(0, (6, 8, channels)))
+    assert "converted" not in capsys.readouterr().err
+    for name in ("cat", "dog"):  # Gray with transparency.
+        write(tmp_path / name / "1.png", np.full((6, 8, 2), (100, 51), np.uint8))
+    images = load_images(tmp_path).train.features
+    assert images.shape == (2, 6, 8, 1)
+    assert (images == round(100 * 0.2 + 255 * 0.8)).all()
+
+
+def test_webp(tmp_path):
+    for name in ("cat", "dog"):
+        write(tmp_path / name / "1.webp", WEBP)
+    images = load_images(tmp_path).train.features
+    assert images.shape == (2, 4, 6, 4)
+    assert images[0].reshape(-1)[-4:].tolist() == [184, 186, 188, 190]
+    (image,), _ = read_images(tmp_path / "cat", (4, 6, 3))
+    assert image.shape == (4, 6, 3)
 
 
 def test_odd_sizes_are_named(folder):
@@ -220,15 +251,63 @@ def test_folders_that_are_refused(tmp_path):
     with pytest.raises(RefusedError, match="2 problems") as caught:
         load_images(tmp_path)
     assert "other: expected images of a class (.bmp, .gif" in caught.value.problems[0]
-    for name in ("train", "Test"):
-        write(tmp_path / "splits" / name / "cat" / "1.png", pixels(0))
-    with pytest.raises(
-        RefusedError, match=r"'Test', 'train', which look like splits. Pass .*train,"
-    ):
-        load_images(tmp_path / "splits")
     for size in (0, -1, True, 2.5):
         with pytest.raises(RefusedError, match=f"Received: image_size={size}"):
             load_images(tmp_path, size)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train", "val", "test"), ("Training", "dev", "testing"), ("train", "eval")],
+)
+def test_folders_of_splits(tmp_path, names):
+    for seed, name in enumerate(names):
+        write(tmp_path / name / "cat" / "1.png", pixels(seed))
+        write(tmp_path / name / "dog" / "1.png", pixels(seed + 9))
+    write(tmp_path / names[-1] / "dog" / "2.png", pixels(7))
+    data = load_images(tmp_path)
+    assert data.class_names == ("cat", "dog")
+    assert data.train.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(data.train.features, [pixels(0), pixels(9)])
+    assert data.test.labels.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(data.test.features[2], pixels(7))
+    assert (data.validation is None) == (len(names) == 2)
+    if data.validation:
+        np.testing.assert_array_equal(data.validation.features[0], pixels(1))
+
+
+def test_folders_of_splits_that_are_refused(tmp_path):
+    for name in ("train/cat", "train/dog", "val/owl", "valid/cat"):
+        write(tmp_path / name / "1.png", pixels(0))
+    assert refusal(tmp_path) == [
+        f"{tmp_path}: expected one folder of validation examples. Received: 'val' and "
+        "'valid'. Move the images into one of them."
+    ]
+    (tmp_path / "valid").rename(tmp_path / "test")
+    assert refusal(tmp_path) == [
+        f"{tmp_path}/val: expected folders of the classes 'cat', 'dog', as in the "
+        "training examples. Received: 'owl'. Add training examples of them, or remove "
+        "the folders."
+    ]
+    (tmp_path / "train").rename(tmp_path / "testing")
+    assert any("one of which is called train" in p for p in refusal(tmp_path))
+
+
+def test_a_test_image_of_another_size_is_named(tmp_path):
+    for name in ("train/cat/1", "train/dog/1", "test/cat/1"):
+        write(tmp_path / f"{name}.png", pixels(0))
+    odd = write(tmp_path / "test" / "dog" / "1.png", pixels(0, (6, 9, 3)))
+    (problem,) = refusal(tmp_path)
+    assert problem.startswith(f"{odd}: expected height and width (6, 8), as 3 of 4")
+
+
+def test_a_single_file_is_no_files(folder, capsys):
+    (folder / "notes.txt").write_text("x")
+    load_images(folder, 2)
+    assert f"{folder}: 1 file ignored ({folder}/notes.txt); " in capsys.readouterr().err
+    (folder / "more.txt").write_text("x")
+    load_images(folder, 2)
+    assert f"{folder}: 2 files ignored" in capsys.readouterr().err
 
 
 def test_too_large_for_memory(folder, monkeypatch):
@@ -250,9 +329,11 @@ def test_images_for_a_prediction(folder, capsys):
     assert capsys.readouterr().err == ""
     features, files = read_images(files[0], (3, 4, 3))
     assert features.shape == (1, 3, 4, 3)
-    assert "1 of 1 images resized to (3, 4), as in training" in capsys.readouterr().err
-    with pytest.raises(RefusedError, match="expected 1 channels, as in training"):
-        read_images(folder, (6, 8, 1))
+    assert "1 of 1 image resized to (3, 4), as in training" in capsys.readouterr().err
+    gray, _ = read_images(files[0], (6, 8, 1))
+    luma = pixels(0) @ (0.299, 0.587, 0.114)
+    np.testing.assert_allclose(gray[0, ..., 0], luma, atol=0.51)
+    assert "of 1 image converted to gray: 1 RGB" in capsys.readouterr().err
     with pytest.raises(RefusedError, match=r"no.png', which does not exist"):
         read_images(folder / "no.png", (6, 8, 3))
     (folder / "empty").mkdir()

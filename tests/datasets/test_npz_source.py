@@ -126,7 +126,9 @@ def test_features_that_are_refused(x, match):
         (np.eye(3)[Y], r"shape \(6, 3\).* If it is one-hot, pass y.argmax\(axis=1\)"),
         (np.zeros((6, 1, 1), int), r"labels of shape \(examples,\).* \(6, 1, 1\)"),
         (Y.astype(float), r"integer labels.* float64. Pass y.astype\('int64'\)"),
-        (np.array(list("abcabc")), r"integer labels.* Pass np.unique\(y, return_inv"),
+        (np.array([b"a", b"b"] * 3), r"integer labels.* Pass np.unique\(y, return_inv"),
+        (np.array(["a", "b", " "] * 2), r"y\[2\]: expected one of .* Received: ' '"),
+        (np.array([["a", "b"]] * 6), r"labels of shape \(examples,\).* \(6, 2\)"),
         (Y[:4], "one label for each example. Received: 6 in x and 4 in y"),
         (np.zeros(6, int), "arrays, y: .* at least 2 classes. Received: 1"),
         ([0, 1, -2, 0, 1, 3], r"y\[2\]: expected a label in 0..3. Received: -2"),
@@ -140,6 +142,54 @@ def test_features_that_are_refused(x, match):
 def test_labels_that_are_refused(y, match):
     with pytest.raises(RefusedError, match=match):
         from_numpy(X, y)
+
+
+@pytest.mark.parametrize("form", [np.array, list, lambda y: np.array(y, object)])
+def test_names_of_classes_as_labels(form, tmp_path):
+    names = ["dog", "cat", "dog", "emu", "cat", "dog"]
+    data = from_numpy(X, form(names), test=(X[:2], form(["emu", "cat"])))
+    assert data.class_names == ("cat", "dog", "emu")
+    assert data.train.labels.tolist() == [1, 0, 1, 2, 0, 1]
+    assert data.test.labels.tolist() == [2, 0]
+    order = ("emu", "dog", "cat", "owl")
+    data = from_numpy(X, form(names), class_names=order)
+    assert (data.class_names, data.train.labels[0]) == (order, 1)
+    with pytest.raises(
+        RefusedError,
+        match=r"test\[1\]\[1\]: expected one of 'cat', 'dog', 'emu', as the training "
+        r"examples have. Received: 'owl'",
+    ):
+        from_numpy(X, form(names), test=(X[:2], form(["emu", "owl"])))
+    with pytest.raises(RefusedError, match=r"labels of 2 classes. Received: y with 3"):
+        from_numpy(X, form(names), num_classes=2)
+    path = save(tmp_path, x=X, y=np.array(names))
+    assert load_npz(path).class_names == ("cat", "dog", "emu")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "float32"])
+def test_minus_one_and_one_are_two_classes(dtype):
+    y = np.array([-1, 1, 1, -1, -1, 1], dtype)
+    data = from_numpy(X, y[:, None], validation=(X[:2], y[:2]))
+    assert data.class_names == ("-1", "1")
+    assert data.train.labels.tolist() == [0, 1, 1, 0, 0, 1]
+    assert data.validation.labels.tolist() == [0, 1]
+    assert from_numpy(X, y, class_names=("no", "yes")).class_names == ("no", "yes")
+    with pytest.raises(
+        RefusedError, match=r"validation\[1\]\[1\]: expected one of -1, 1"
+    ):
+        from_numpy(X, y, validation=(X[:2], np.array([1, 0])))
+
+
+def test_a_value_to_predict_is_no_class():
+    x, y = np.zeros((60, 2)), np.arange(60) * 2
+    with pytest.raises(
+        RefusedError,
+        match=r"arrays: y: expected classes as labels.*60 distinct whole numbers in "
+        "60 examples.*Regression does not exist yet.*pass num_classes",
+    ):
+        from_numpy(x, y)
+    assert len(from_numpy(x, y, num_classes=120).class_names) == 120
+    assert len(from_numpy(x, y // 4).class_names) == 30
 
 
 def test_labels_and_num_classes():

@@ -94,7 +94,7 @@ def test_a_vocabulary_without_room_is_refused(size):
 
 @pytest.mark.parametrize("texts", [(), ("",), ("...", "\u00a0 — \n", "")])
 def test_texts_without_words_are_refused(texts):
-    with pytest.raises(ks.RefusedError, match=f"Received: {len(texts)} texts"):
+    with pytest.raises(ks.RefusedError, match=f"Received: {len(texts)} text"):
         text.word_vectorizer(_objects(*texts), vocabulary_size=9, max_length=4)
     with pytest.raises(ks.RefusedError, match="empty text"):
         text.character_vectorizer("")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -88,6 +89,14 @@ def store(folder, name, features, **splits):
             data_dir=folder,
             disable_shuffling=True,
         )
+
+
+def test_preparing_leaves_the_random_numbers_of_python_alone():
+    """They decide the order of `fit`, and were seeded by the user."""
+    before = random.getstate()
+    with quiet_tfds():
+        random.random()  # As TFDS does where it prepares.
+    assert random.getstate() == before
 
 
 def test_digits_csv_is_the_file_that_its_readme_describes():

@@ -256,7 +256,7 @@ def test_labels_out_of_range(tmp_path):
     ("bad", "message"),
     [
         (picture(9)[1][:-20], "a damaged or truncated file"),
-        (b"no image", "a file that is no JPEG, PNG, GIF or BMP"),
+        (b"no image", "a file that is no JPEG, PNG, GIF, BMP or WebP"),
         (b"", "an empty file"),
         (picture(9, (4, 6, 1))[1], "expected 3 channels, as 6 of 7 images"),
         (picture(9, (5, 6, 3))[1], "expected height and width (4, 6)"),

@@ -14,6 +14,7 @@ import pytest
 
 from kerascale.diagnostics import doctor
 from kerascale.diagnostics.doctor import cgroup, computing, memory, processes, processor
+from kerascale.runtime import free_memory
 
 
 @pytest.fixture
@@ -284,11 +285,12 @@ def test_limits_of_a_container(tmp_path):
     assert cgroup.cpu_quota(tmp_path) == 0.5
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert cgroup.cpu_quota(tmp_path) is None
-    assert cgroup.memory_room(tmp_path) is None
+    own = tmp_path / "none"
+    assert free_memory.memory_room(tmp_path, own) is None
     (tmp_path / "memory.max").write_text(f"{2**30}\n")
     (tmp_path / "memory.stat").write_text(f"anon {2**29}\nfile {2**30}\n")
-    assert cgroup.memory_room(tmp_path) == (2**30, 2**29)
-    (finding,) = memory.look(limits=cgroup.memory_room(tmp_path))
+    assert free_memory.memory_room(tmp_path, own) == (2**30, 2**29)
+    (finding,) = memory.look(limits=free_memory.memory_room(tmp_path, own))
     assert finding.level == "wrong"
     assert "the container has 0.5 GiB left of 1.0 GiB" in finding.found
 

@@ -449,6 +449,9 @@ def test_fit_chooses_by_itself(capfd, monkeypatch):
 
     # Traced once, chosen once.
     function = auto.train_function
+    # However slow the machine is: so few steps are worth no program of XLA.
+    chosen = dataclasses.replace(vars(auto)[autotune._CHOSEN], enough=10**9)
+    monkeypatch.setitem(vars(auto), autotune._CHOSEN, chosen)
     monkeypatch.setattr(trials, "Trial", lambda *_: pytest.fail("a second trial"))
     _fit(auto, np.tile(X, (8, 1)), np.tile(Y, 8))
     assert auto.train_function is function
@@ -486,10 +489,11 @@ def test_few_slow_steps_are_worth_a_choice(monkeypatch):
     model = _model()
     _fit(model, epochs=1)
     _fit(model, epochs=1)  # Quick ones: 20 steps are not worth it.
-    assert model.steps_per_execution == 1
+    assert step_functions.mode_of(model).steps == 1
     monkeypatch.setattr(model.train_function, "seconds", 1000.0)
     _fit(model, epochs=1)
-    assert model.steps_per_execution > 1
+    assert step_functions.mode_of(model).steps > 1
+    assert model.steps_per_execution == 1  # For `predict`, and a loop of one's own.
 
 
 @pytest.mark.slow
@@ -524,9 +528,21 @@ def test_fit_does_as_compile_was_told():
     assert model.steps_per_execution == 3
 
 
+def test_a_fit_on_other_data_is_told_of_each_batch():
+    model, _ = _watched()
+    assert step_functions.mode_of(model).steps > 1
+    told = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: told.append(batch)
+    )
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    model.fit(data, verbose=0, callbacks=[watch])
+    assert told == list(range(len(data)))
+
+
 def test_a_new_compilation_is_chosen_for_anew():
     model, _ = _watched()
-    assert model.steps_per_execution > 1
+    assert step_functions.mode_of(model).steps > 1
     model.compile("sgd", "sparse_categorical_crossentropy")
     _fit(model)  # 20 steps: nothing to choose.
     assert model.steps_per_execution == 1
@@ -543,7 +559,7 @@ def test_fit_calls_callbacks_that_look_at_every_step(capfd):
     assert "because Every looks at every step" in capfd.readouterr().err
     # It has gone: many steps at once again.
     _fit(model, np.tile(X, (8, 1)), np.tile(Y, 8))
-    assert model.steps_per_execution > 1
+    assert step_functions.mode_of(model).steps > 1
     # It is there again, in a `fit` that is too short for a choice.
     steps.clear()
     _fit(model, callbacks=[Every()])

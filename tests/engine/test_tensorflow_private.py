@@ -76,3 +76,15 @@ def test_xla_does_not_look_through_a_barrier():
     np.testing.assert_allclose(turned(x, y), tf.matmul(x, y, transpose_a=True))
     text = turned.experimental_get_compiler_ir(x, y)(stage="hlo")
     assert "opt-barrier" in text
+
+
+def test_a_device_stands_for_one_of_several():
+    """If it fails: `OneDeviceStrategy` has another way to count its replicas."""
+    strategy = tensorflow_private.standing_for(3)
+
+    def count():
+        context = tf.distribute.get_replica_context()
+        return tf.distribute.get_strategy().num_replicas_in_sync, context is not None
+
+    assert strategy.run(count) == (3, True)
+    assert tf.distribute.OneDeviceStrategy("CPU:0").num_replicas_in_sync == 1

@@ -131,6 +131,7 @@ _ACTIONS = {
     "free": _free,
     "pace": lambda model: _set_delay(0.05),
     "slow": lambda model: _set_delay(0.25),
+    "crawl": lambda model: _set_delay(2.0),
     "clock-on": lambda model: _set_clock(1),
     "clock-back": lambda model: _set_clock(-1),
 }

@@ -42,6 +42,8 @@ def test_a_job_of_two(train, undisturbed_by_two, tmp_path, seen):
     steps = (STEPS + 9, 2 * STEPS + 4, 2 * STEPS + 9)
     events = (
         f"0:0:step:{steps[0]}:SIGKILL",
+        # It goes on for as long as its stacks are written, before it is killed.
+        f"1:1:step:{steps[1]}:crawl",
         f"1:1:step:{steps[1]}:SIGSTOP",
         f"2:1:step:{steps[2]}:SIGKILL",
     )

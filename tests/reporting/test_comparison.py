@@ -1,10 +1,13 @@
 """Runs that were recorded, made by hand: what is the same, and which epoch is best."""
 
+import dataclasses
+import json
 import pathlib
 
 import numpy as np
+import pytest
 
-from kerascale.reporting import comparison
+from kerascale.reporting import compared_text, comparison
 from kerascale.reporting.run_record import Recorded
 
 
@@ -36,3 +39,60 @@ def test_runs_are_identical_with_their_evaluation_only():
 def test_the_best_epoch_is_that_of_the_validation():
     assert _recorded().best_epoch == 3
     assert _recorded(val_losses=(2.0, 1.8, float("nan"))).best_epoch == 2
+
+
+def _executed(run, fields=None, **hardware):
+    """The run, on other hardware and with other fields."""
+    config = {"strategy": "one_device", "replicas": 1, "workers": 1, **run.config}
+    fields = {"execution": "fixed", **run.fields, **(fields or {})}
+    config = {**config, **hardware, "fields": fields}
+    return dataclasses.replace(run, config=config)
+
+
+ELSEWHERE = [
+    ({"strategy": "mirrored", "replicas": 2}, {}, "strategy and replicas alone"),
+    ({}, {"execution": "one_program"}, "execution alone"),
+]
+
+
+@pytest.mark.parametrize(("hardware", "fields", "what"), ELSEWHERE)
+def test_runs_that_round_in_another_way_are_told_so(hardware, fields, what):
+    one = _executed(_recorded())
+    # The third epoch is not looked at: training enlarges rounding.
+    other = _executed(_recorded(losses=(2.0, 1.0003, 9.0)), fields, **hardware)
+    found = comparison.compare([one, other])
+    text = found.verdict
+    assert "A and B are the same within rounding" in text
+    assert f"in {what}, and their losses of the first 2 epochs by 3.0e-04" in text
+    assert "in float32 up to 0.001 is rounding" in text
+    written = json.loads(json.dumps(compared_text.to_json(found)))
+    assert written["partings"][0]["rounding"]["is_within"] is True
+    assert not found.identical
+
+
+@pytest.mark.parametrize(("hardware", "fields", "what"), ELSEWHERE)
+@pytest.mark.parametrize("loss", [1.002, float("nan")])
+def test_what_rounding_does_not_explain_is_told(hardware, fields, what, loss):
+    one = _executed(_recorded())
+    other = _executed(_recorded(losses=(2.0, loss, 1.5)), fields, **hardware)
+    text = comparison.compare([one, other]).verdict
+    assert f"A and B differ by more than rounding: in {what}" in text
+    assert "kerascale verify tells where" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "hardware"), [({"seed": 1}, {"replicas": 2}), ({}, {})]
+)
+def test_rounding_is_no_word_where_runs_differ_in_more_or_nothing(fields, hardware):
+    one = _executed(_recorded())
+    other = _executed(_recorded(losses=(2.0, 1.0003, 1.5)), fields, **hardware)
+    assert "rounding" not in comparison.compare([one, other]).verdict
+
+
+def test_a_step_alone_that_rounds_in_another_way_is_within_rounding():
+    one = _executed(_recorded())
+    other = _executed(_recorded(), {"execution": "one_program"})
+    other = dataclasses.replace(other, losses=np.array([2.0, 1.0000001, 1.5]))
+    text = comparison.compare([one, other]).verdict
+    assert "part at step 2" in text
+    assert "losses of the first 2 epochs not at all" in text

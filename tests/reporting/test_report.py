@@ -385,6 +385,8 @@ def test_many_classes(folder):
         assert (drawing is not None) is is_drawn
         text = page.render(recorded, reporting.model_findings.Findings(missing="none"))
         assert ("too large to be looked at" in text) is not is_drawn
+        folded = f"<summary>Precision, recall and F1 of {count} classes</summary>"
+        assert (folded in text) == (count > 50)
         _assert_whole(text)
 
 

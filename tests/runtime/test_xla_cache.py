@@ -60,9 +60,8 @@ def test_what_one_process_compiles_the_next_one_finds(kept):
     assert [_name(path) for path in files_again] == [_name(path) for path in files]
 
 
-@pytest.mark.parametrize(
-    "mode", ["one_program", pytest.param("split", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["one_program", "split"])
 def test_programs_are_found_whatever_was_traced_before(mode, kept):
     train = f"""
 import kerascale as ks, keras, numpy as np
@@ -94,6 +93,17 @@ def test_only_whole_files_are_handed_on(kept):
     told, files = kept(_process(""))
     assert told == "['b.pb']"
     assert [path.name[:4] for path in files] == ["b.pb"]
+
+
+def test_what_comes_later_is_kept_too(kept):
+    """Where nothing came since, nothing is looked at: each `fit` asks twice."""
+    _, files = kept(
+        _process(
+            "(own / 'a.pb').write_text('x'); xla_cache.keep(['1']); "
+            "xla_cache.keep(['1']); (own / 'b.pb').write_text('x')"
+        )
+    )
+    assert [path.name[:4] for path in files] == ["a.pb", "b.pb"]
 
 
 def test_folders_of_killed_processes_are_removed(kept, run_python, tmp_path):

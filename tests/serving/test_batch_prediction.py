@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
-from kerascale.serving import batch_prediction
+from kerascale.cli import main
+from kerascale.serving import batch_prediction, known_labels
 
 
 def _paragraphs():
@@ -61,6 +62,8 @@ def test_a_table_of_numbers(recipe, table, tmp_path):
     ]
     # Columns are found by name, in any order.
     assert (answers["class"] == frame["name"]).mean() > 0.7
+    known = [run.info.class_names[i] for i in answers.attrs["labels"]]
+    assert known == frame["name"].tolist()
     x = frame[["length", "width", "noise"]].to_numpy("float32")
     version = ks.export_saved_model(run, tmp_path / "served")
     serve = tf.saved_model.load(str(version)).signatures["serving_default"]
@@ -128,6 +131,34 @@ def test_a_folder_of_images(tmp_path):
     assert len(answers) == 40
     expected = [path.split("/")[-2] for path in answers["path"]]
     assert answers["class"].tolist() == expected
+    assert answers.attrs["labels"].tolist() == [0] * 20 + [1] * 20
+
+
+def test_scores_where_the_examples_have_labels(run, tmp_path, capsys):
+    split = ks.datasets.read("digits").test
+    path, output = tmp_path / "new.npz", tmp_path / "answers.csv"
+    arguments = ["predict", str(run.path), "--input", str(path), "--json", "--output"]
+    np.savez(path, x=split.features, y=split.labels)
+    assert main([*arguments, str(output)]) == 0
+    captured = capsys.readouterr()
+    metrics = json.loads(captured.out.splitlines()[-1])["metrics"]
+    for name in ("accuracy", "loss", "f1", "examples"):
+        assert metrics[name] == pytest.approx(run.metrics[name])
+    assert "The examples have labels:\n  loss " in captured.err
+    np.savez(path, x=split.features, y=split.labels + 1)
+    assert main([*arguments, str(tmp_path / "other.csv")]) == 0
+    captured = capsys.readouterr()
+    assert "metrics" not in json.loads(captured.out.splitlines()[-1])
+    assert "are no class of the run, such as '10'" in captured.err
+
+
+def test_labels_in_a_table_and_in_folders(tmp_path):
+    frame = pd.DataFrame({"x": ["1", "2"], "y": [" 3.0", "cat"]})
+    assert known_labels.of_table(frame, "y") == ["3", "cat"]
+    assert known_labels.of_table(frame, "z") is None
+    paths = ["new/cat/1.png", "new/dog/deep/2.png"]
+    assert known_labels.of_folders(paths, "new", ("cat", "dog")) == ["cat", "dog"]
+    assert known_labels.of_folders([*paths, "new/3.png"], "new", ("cat", "dog")) is None
 
 
 def test_a_text_file_and_prompts(tmp_path):

@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerascale.datasets.raw import RawData, Split
-from kerascale.datasets.sources.checks import (
-    Problems,
+from kerascale.datasets.sources.checks import Problems, check_features, listing
+from kerascale.datasets.sources.label_checks import (
     check_class_count,
-    check_features,
     check_labels,
     check_num_classes,
-    listing,
 )
+from kerascale.datasets.sources.named_labels import classes_of, indices_of
 from kerascale.errors import RefusedError
 
 
@@ -43,10 +42,12 @@ def from_numpy(
             (examples, height, width) in an integer dtype (gray images) or
             (examples, height, width, channels); or a sequence of `str`. Integer
             pixels are in 0..255.
-        y: Integer class indices of shape (examples,) or (examples, 1).
+        y: Integer class indices of shape (examples,) or (examples, 1); or the names
+            of the classes; or -1 and +1.
         validation: `(x, y)` for early stopping, in the same form.
         test: `(x, y)` for the final evaluation, in the same form.
-        class_names: A name for each class index.
+        class_names: A name for each class index. Where `y` has names, those that
+            occur, sorted, unless they are given here.
         num_classes: Labels must be below it. Default: one more than the largest
             label in `y`, or the number of `class_names`.
         name: What to call the data in messages.
@@ -120,6 +121,7 @@ def assemble(
                 f"{len(class_names)}: {listing(class_names)}. Leave one of them out."
             )
         num_classes = len(class_names)
+    classes: dict[object, int] | None = None
     splits: dict[str, Split] = {}
     kind = None
     for split, part in parts.items():
@@ -128,7 +130,18 @@ def assemble(
         if x is None or y is None:
             continue
         checked = check_features(x, part.x_name, problems)
-        labels = check_labels(y, part.y_name, num_classes, problems)
+        if split == "train":
+            classes = classes_of(y, class_names, num_classes)
+            if classes is not None and num_classes not in (None, len(classes)):
+                problems.add(
+                    f"Expected labels of {num_classes} classes. Received: "
+                    f"{part.y_name} with {len(classes)}: {listing(classes)}. Correct "
+                    "the labels, num_classes or class_names."
+                )
+        if classes is None:
+            labels = check_labels(y, part.y_name, num_classes, problems)
+        else:
+            labels = indices_of(y, part.y_name, classes, problems)
         if x.ndim and y.ndim and len(x) != len(y):
             problems.add(
                 f"Expected one label for each example. Received: {len(x)} in "
@@ -139,6 +152,9 @@ def assemble(
         splits[split] = Split(checked[1], labels)
         if split == "train":
             kind = checked[0]
+            if classes is not None:
+                class_names = class_names or tuple(map(str, classes))
+                num_classes = len(classes)
             num_classes = num_classes or int(labels.max(initial=0)) + 1
         elif "train" in splits:
             _check_same_form(parts, splits, split, problems)

@@ -5,13 +5,19 @@ column should hold, the second names the cells that do not hold it.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from itertools import compress, islice
+from collections.abc import Iterator, Mapping
+from itertools import compress
 
 import numpy as np
 
-from kerascale.datasets.sources.checks import Problems, label_out_of_range, listing
-from kerascale.datasets.sources.csv_rows import line_of_cell, parse_number, read_rows
+from kerascale.datasets.sources.checks import Problems
+from kerascale.datasets.sources.csv_faults import CsvFaults, Fault
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
+from kerascale.datasets.sources.csv_rows import data_rows, line_of_cell, parse_number
+from kerascale.datasets.sources.label_checks import (
+    looks_measured,
+    measured_fault,
+)
 
 # The words that pandas takes for a column of booleans.
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
@@ -23,6 +29,7 @@ def diagnose(
     names: tuple[str, ...],
     roles: Mapping[str, str],
     num_classes: int | None = None,
+    options: CsvOptions = USUAL,
 ) -> None:
     """Refuses a CSV file with what is wrong in it; returns if nothing is.
 
@@ -30,25 +37,29 @@ def diagnose(
         path: The file. Its header has been checked.
         names: The column names, in order.
         roles: What each column should hold: `feature` (numbers or text, as most of
-            its cells), `number`, `text`, `label` or `ignored`.
+            its cells), `number`, `text`, `label`, `test label` (of few rows
+            and classes, perhaps) or `ignored`.
         num_classes: Labels are whole numbers below it. None: whatever there is.
+        options: How the file is written.
 
     Raises:
         RefusedError: With line and column of each fault.
     """
     columns = [_Column(name, roles[name]) for name in names]
-    _count_cells(path, columns)
+    _count_cells(data_rows(path, options), columns)
     problems = Problems(f"{path} cannot be used")
     _decide_features(path, columns, problems)
     for column in columns:
-        if column.role == "label":
+        if column.role in ("label", "test label"):
             _decide_label(path, column, num_classes, problems)
-    _name_cells(path, columns, num_classes, problems)
+    faults = CsvFaults(path, [column.name for column in columns])
+    _name_cells(data_rows(path, options), columns, num_classes, faults)
+    faults.tell(problems)
     problems.raise_if_any()
 
 
-def label_fault(cell: str, numeric: bool, num_classes: int | None) -> str | None:
-    """What is wrong with one label, to be said after its place, or None.
+def label_fault(cell: str, numeric: bool, num_classes: int | None) -> Fault | None:
+    """What is wrong with one label, or None.
 
     Args:
         cell: The label.
@@ -61,14 +72,15 @@ def label_fault(cell: str, numeric: bool, num_classes: int | None) -> str | None
     elif num_classes is not None:
         if whole is not None and 0 <= whole < num_classes:
             return None
-        return label_out_of_range(cell.strip(), num_classes)
+        expected = f"a label in 0..{num_classes - 1}"
+        return Fault(expected, cell.strip(), "Correct the label, or num_classes.")
     elif numeric and whole is None:
         expected = "a whole number, as most labels are"
     elif number is not None and np.isinf(number):
         expected = "the name of a class"
     else:
         return None
-    return _fault(expected, cell)
+    return Fault(expected, _shown(cell))
 
 
 def whole_number(cell: str) -> int | None:
@@ -94,14 +106,18 @@ class _Column:
     num_fractions: int = 0
     text_seen: str = ""
     fraction_seen: str = ""
+    whole_numbers: set[int] = dataclasses.field(default_factory=set)
 
     def count(self, cell: str, line: int) -> None:
         number = parse_number(cell)
         if number is not None:
             self.num_numbers += 1
-            if number % 1 and np.isfinite(number):
+            whole = whole_number(cell)
+            if whole is None and np.isfinite(number):
                 self.num_fractions += 1
                 self.fraction_seen = self.fraction_seen or f"{cell!r} on line {line}"
+            elif whole is not None and self.role == "label":
+                self.whole_numbers.add(whole)
         elif cell.strip():
             self.num_booleans += cell in BOOLEANS
             self.text_seen = self.text_seen or f"{cell[:40]!r} on line {line}"
@@ -113,11 +129,11 @@ class _Column:
         return count * 2 > self.num_filled
 
 
-def _count_cells(path: str, columns: list[_Column]) -> None:
+def _count_cells(rows: Iterator[tuple[int, list[str]]], columns: list[_Column]) -> None:
     are_features = [column.role in ("feature", "number") for column in columns]
     others = [(i, column) for i, column in enumerate(columns) if not are_features[i]]
     num_clean = 0
-    for line, cells in islice(read_rows(path), 1, None):
+    for line, cells in rows:
         if len(cells) != len(columns):
             continue
         if _all_numbers(list(compress(cells, are_features))):
@@ -170,7 +186,7 @@ def _decide_features(path: str, columns: list[_Column], problems: Problems) -> N
             f"{path}: expected numbers in every column, or one column of text and no "
             f"other. Received: text in {len(texts)} of {len(undecided)} columns: "
             f"{', '.join(shown)}{', ...' if len(texts) > 5 else ''}. Write the text as "
-            "numbers, or remove columns."
+            "numbers, or choose columns with --columns or --drop-columns."
         )
         for column in texts:
             column.role = "ignored"
@@ -186,23 +202,41 @@ def _decide_label(
             "Regression is not supported; sort the values into classes."
         )
         column.role = "ignored"
+    elif num_classes is None and _looks_measured(column):
+        fault = measured_fault(
+            len(column.whole_numbers),
+            column.num_filled,
+            "rows",
+            "write them as names, or count them from 0 and pass --num-classes N",
+        )
+        problems.add(f"{path}, column {column.name!r}: {fault}")
+        column.role = "ignored"
     elif num_classes is not None or column.is_mostly(column.num_numbers):
         column.role = "label number"
+    else:
+        column.role = "label"
+
+
+def _looks_measured(column: _Column) -> bool:
+    found = column.whole_numbers
+    if not found or not column.is_mostly(column.num_numbers):
+        return False
+    return looks_measured(len(found), min(found), max(found), column.num_filled)
 
 
 def _name_cells(
-    path: str, columns: list[_Column], num_classes: int | None, problems: Problems
+    rows: Iterator[tuple[int, list[str]]],
+    columns: list[_Column],
+    num_classes: int | None,
+    faults: CsvFaults,
 ) -> None:
     are_features = [column.role == "number" for column in columns]
-    for line, cells in islice(read_rows(path), 1, None):
+    for line, cells in rows:
         if len(cells) != len(columns):
-            problems.add(_ragged(path, line, len(cells), columns))
+            faults.add_ragged(line, len(cells))
             continue
         if not any(cell.strip() for cell in cells):
-            problems.add(
-                f"{path}, line {line}: expected values. Received: empty cells only. "
-                "Remove the line."
-            )
+            faults.add_empty(line)
             continue
         clean = _all_numbers(list(compress(cells, are_features)))
         for index, (column, cell) in enumerate(zip(columns, cells, strict=True)):
@@ -214,11 +248,10 @@ def _name_cells(
             else:
                 fault = _feature_fault(cell, column.role)
             if fault is not None:
-                place = f"line {line_of_cell(line, cells, index)}"
-                problems.add(f"{path}, {place}, column {column.name!r}: {fault}")
+                faults.add_cell(line_of_cell(line, cells, index), index, fault)
 
 
-def _feature_fault(cell: str, role: str) -> str | None:
+def _feature_fault(cell: str, role: str) -> Fault | None:
     if role == "text":
         if cell.strip():
             return None
@@ -235,20 +268,10 @@ def _feature_fault(cell: str, role: str) -> str | None:
                 if np.isfinite(np.float32(number)):
                     return None
             expected = "a finite number in the range of float32"
-    return _fault(expected, cell)
+    return Fault(expected, _shown(cell))
 
 
-def _fault(expected: str, cell: str) -> str:
-    shown = repr(cell if len(cell) <= 60 else f"{cell[:60]}...") if cell else "nothing"
-    return f"expected {expected}. Received: {shown}. Correct or remove the line."
-
-
-def _ragged(path: str, line: int, num_cells: int, columns: list[_Column]) -> str:
-    hint = "Fill the missing cells, or remove the line."
-    if num_cells > len(columns):
-        hint = "Put a text that contains a comma into double quotes."
-    names = listing(column.name for column in columns)
-    return (
-        f"{path}, line {line}: expected {len(columns)} cells ({names}). Received: "
-        f"{num_cells}. {hint}"
-    )
+def _shown(cell: str) -> str:
+    if not cell:
+        return "nothing"
+    return repr(cell if len(cell) <= 60 else f"{cell[:60]}...")

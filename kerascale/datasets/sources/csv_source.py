@@ -1,5 +1,6 @@
 """`csv:PATH`: a table in a CSV file."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
@@ -8,18 +9,27 @@ import pandas as pd
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData, Split
-from kerascale.datasets.sources.checks import (
+from kerascale.datasets.sources.checks import listing
+from kerascale.datasets.sources.class_names import with_classes_of
+from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
+from kerascale.datasets.sources.csv_files import DAMAGED, is_gzip
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
+from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
+from kerascale.datasets.sources.label_checks import (
     check_class_count,
     check_num_classes,
-    listing,
+    looks_measured,
 )
-from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
-from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
 from kerascale.errors import RefusedError
 
 
 def load_csv(
-    path: str | os.PathLike[str], label: str | None, num_classes: int | None = None
+    path: str | os.PathLike[str],
+    label: str | None,
+    num_classes: int | None = None,
+    options: CsvOptions = USUAL,
+    *,
+    is_test: bool = False,
 ) -> RawData:
     """Loads a CSV file with one label column.
 
@@ -28,10 +38,13 @@ def load_csv(
     labels are names or whole numbers; whole numbers are sorted as numbers.
 
     Args:
-        path: The file: UTF-8, commas, a header line.
+        path: The file, in UTF-8.
         label: Name of the label column.
         num_classes: If given, labels are 0 to `num_classes - 1`. Otherwise the
             classes are the labels that occur.
+        options: How the file is written. Default: commas, and a header line.
+        is_test: Nothing is trained on it: it may have few rows of each class, and
+            of one class only.
 
     Returns:
         Data of kind `vector` (float32) or `text`, with `feature_names`.
@@ -45,34 +58,41 @@ def load_csv(
     """
     path = os.fspath(path)
     check_num_classes(num_classes)
-    names, fits = read_header(path)
+    names, fits = read_header(path, options)
+    columns, problems = options.feature_columns(path, names, label)
     if label is None:
-        raise RefusedError(
+        problems.insert(
+            0,
             f"{path}: expected the name of the label column. Received: none. The "
-            f"columns are {listing(names)}.{header_hint(names)} Pass --label COLUMN."
+            f"columns are {listing(names)}.{header_hint(names)} Pass --label COLUMN.",
         )
-    if label not in names:
-        raise RefusedError(
+    elif label not in names:
+        problems.insert(
+            0,
             f"{path}: expected a label column. Received: {label!r}, which is not among "
-            f"{listing(names)}.{nearest(label, names)}{header_hint(names)}"
+            f"{listing(names)}.{nearest(label, names)}{header_hint(names)}",
         )
-    columns = tuple(name for name in names if name != label)
-    if not columns:
-        raise RefusedError(
-            f"{path}: expected a column of features beside the label. Received: "
-            f"{label!r} only. Add columns."
-        )
-    frame = _read_frame(path, names, (label,)) if fits else None
+    if problems:
+        raise RefusedError(problems, heading=f"{path} cannot be used")
+    ignored = [name for name in names if name != label and name not in columns]
+    roles = dict.fromkeys(ignored, "ignored") | dict.fromkeys(columns, "feature")
+    roles[label] = "test label" if is_test else "label"
+    frame = _read_frame(path, names, (label, *ignored), options) if fits else None
+    if frame is not None and _may_be_padded(frame, names, roles):
+        diagnose(path, names, roles, num_classes, options)
     labels = None if frame is None else _label_indices(frame[label], num_classes)
     if labels is not None:
         kind, features = "vector", _numbers(frame, columns)
         if features is None and len(columns) == 1:
             kind, features = "text", _texts(frame[columns[0]], is_text=False)
+    may_be_measured = labels is not None and num_classes is None and not is_test
+    if may_be_measured and _look_measured(*labels):
+        labels = None
     if labels is None or features is None:
-        roles = {**dict.fromkeys(columns, "feature"), label: "label"}
-        raise _refusal(path, names, roles, num_classes)
+        raise _refusal(path, names, roles, num_classes, options)
     class_names, indices = labels
-    check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
+    if not is_test:
+        check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
     return RawData(
         name=f"csv:{path}",
         kind=kind,
@@ -82,16 +102,54 @@ def load_csv(
     )
 
 
+def with_test_file(
+    raw: RawData,
+    path: str,
+    label: str,
+    num_classes: int | None = None,
+    options: CsvOptions = USUAL,
+) -> RawData:
+    """The data of `load_csv`, with the test examples of another file.
+
+    Args:
+        raw: What `load_csv` gave.
+        path: A file with the same columns; others may be there.
+        label: As in `load_csv`, like the next two.
+        num_classes: As in `load_csv`.
+        options: As in `load_csv`.
+
+    Raises:
+        RefusedError: With what is wrong in the file, or differs from the training's.
+    """
+    options = dataclasses.replace(options, columns=raw.feature_names, drop_columns=())
+    other = load_csv(path, label, num_classes, options, is_test=True)
+    if other.kind != raw.kind:
+        raise RefusedError(
+            f"{path}: expected {raw.kind} data, as {raw.name} is. Received: "
+            f"{other.kind} data. Give both files the same columns."
+        )
+    test = with_classes_of(other.train, other.class_names, raw.class_names, path)
+    if other.kind == "vector":  # The columns may stand in another order.
+        order = [other.feature_names.index(name) for name in raw.feature_names]
+        test = dataclasses.replace(test, features=test.features[:, order])
+    return dataclasses.replace(raw, test=test)
+
+
 def read_features(
-    path: str | os.PathLike[str], kind: Kind, feature_names: Sequence[str]
+    path: str | os.PathLike[str],
+    kind: Kind,
+    feature_names: Sequence[str],
+    options: CsvOptions = USUAL,
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Reads the examples to predict: the columns of the training, by name.
 
     Args:
-        path: The file: UTF-8, commas, a header line. Other columns may be there, in
-            any order.
+        path: The file, in UTF-8. Other columns may be there, in any order. Without a
+            header they are told by their places, or, where there are no others, by
+            their order.
         kind: `vector` or `text`, as in training.
         feature_names: `RawData.feature_names` of the training data.
+        options: How the file is written, as that of the training was.
 
     Returns:
         The features as `Split.features` has them, columns in the order of
@@ -107,7 +165,9 @@ def read_features(
             f"Expected vector or text data for a CSV file. Received: {path!r} for a "
             f"model that was trained on {kind} data. Pass that kind of data."
         )
-    names, fits = read_header(path)
+    names, fits = read_header(path, options)
+    if options.no_header and len(names) == len(feature_names):
+        names = tuple(feature_names)  # The label is not among them.
     missing = [name for name in feature_names if name not in names]
     if missing:
         hint = nearest(missing[0], names) or header_hint(names)
@@ -118,31 +178,30 @@ def read_features(
     role = "number" if kind == "vector" else "text"
     roles = dict.fromkeys(names, "ignored") | dict.fromkeys(feature_names, role)
     as_text = [n for n in names if kind == "text" or roles[n] == "ignored"]
-    frame = _read_frame(path, names, as_text) if fits else None
+    frame = _read_frame(path, names, as_text, options) if fits else None
     features = None
     if frame is not None:
         if kind == "vector":
             features = _numbers(frame, feature_names)
         else:
             features = _texts(frame[feature_names[0]], is_text=True)
-        if roles[names[-1]] == "ignored" and frame[names[-1]].isin(["", np.nan]).any():
-            # pandas pads a short row with empty cells, here in a column that nobody
-            # looks at; the cells before may be shifted.
-            diagnose(path, names, roles)
+        if _may_be_padded(frame, names, roles):
+            diagnose(path, names, roles, options=options)
     if features is None:
-        raise _refusal(path, names, roles)
+        raise _refusal(path, names, roles, options=options)
     return features, frame
 
 
 def _read_frame(
-    path: str, names: tuple[str, ...], as_text: Sequence[str]
+    path: str, names: tuple[str, ...], as_text: Sequence[str], options: CsvOptions
 ) -> pd.DataFrame | None:
     """The table as pandas reads it, or None if pandas refuses it."""
     try:
         return pd.read_csv(
             path,
             names=list(names),
-            header=0,
+            sep=options.delimiter,
+            header=None if options.no_header else 0,
             dtype=dict.fromkeys(as_text, str),
             # An empty cell is a fault, and NA may be the name of a class.
             keep_default_na=False,
@@ -152,10 +211,21 @@ def _read_frame(
             skip_blank_lines=len(names) > 1,
             encoding="utf-8-sig",
             # By content, not by the end of the name.
-            compression=None,
+            compression="gzip" if is_gzip(path) else None,
         )
-    except ValueError:  # pandas' ParserError and UnicodeDecodeError are such
+    except (ValueError, *DAMAGED):  # pandas' ParserError and UnicodeDecodeError, too
         return None
+
+
+def _may_be_padded(
+    frame: pd.DataFrame, names: tuple[str, ...], roles: Mapping[str, str]
+) -> bool:
+    """pandas pads a short row with empty cells, whose other cells may be shifted.
+
+    Where that is in a column that is looked at, it is found there.
+    """
+    last = names[-1]
+    return roles[last] == "ignored" and bool(frame[last].isin(["", np.nan]).any())
 
 
 def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray | None:
@@ -213,13 +283,21 @@ def _label_indices(
     return class_names, np.array(indices, dtype=np.int64)[codes]
 
 
+def _look_measured(class_names: tuple[str, ...], indices: np.ndarray) -> bool:
+    values = [whole_number(name) for name in class_names]
+    if None in values:
+        return False
+    return looks_measured(len(values), min(values), max(values), len(indices))
+
+
 def _refusal(
     path: str,
     names: tuple[str, ...],
     roles: Mapping[str, str],
     num_classes: int | None = None,
+    options: CsvOptions = USUAL,
 ) -> RefusedError:
-    diagnose(path, names, roles, num_classes)
+    diagnose(path, names, roles, num_classes, options)
     return RefusedError(
         f"{path}: expected a table that pandas can read. Received: one that it cannot, "
         "for a reason that was not found. Write it again with DataFrame.to_csv."

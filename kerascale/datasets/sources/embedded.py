@@ -13,8 +13,6 @@ from kerascale.datasets.sources.tfds_examples import quiet_tfds, read_array_reco
 from kerascale.errors import RefusedError
 
 _NO_LABELS = np.zeros(0, dtype=np.int64)
-# Of all characters, in `python_reference`: the validation part, and the test part.
-_HELD_OUT_FRACTION = 0.05
 # Shorter paragraphs, such as "Added in version 3.8.", are not text of a topic's own.
 _MIN_SHARED_CHARACTERS = 40
 
@@ -64,7 +62,7 @@ def digits() -> RawData:
     )
 
 
-def python_reference() -> RawData:
+def python_reference(held_out_fraction: float = 0.05) -> RawData:
     """The Python reference that the running CPython carries for `help()`.
 
     About half a million characters of English and code, from `pydoc_data.topics`
@@ -75,9 +73,12 @@ def python_reference() -> RawData:
     because the reference repeats itself: no paragraph of the test part occurs in
     the training part.
 
+    Args:
+        held_out_fraction: Share of the characters, or just under it, for validation,
+            and the same for the test; between 0 and 0.5.
+
     Returns:
-        Data of kind `corpus`: 90 % of the characters to train on, and just under
-        5 % each for validation and test.
+        Data of kind `corpus`.
 
     Raises:
         RefusedError: If this Python has no `pydoc_data`.
@@ -90,7 +91,7 @@ def python_reference() -> RawData:
             f"Received: one without it ({error}). Install the whole standard library, "
             "or use text:PATH."
         ) from error
-    parts = _assign_topics(topics)
+    parts = _assign_topics(topics, held_out_fraction)
     return RawData(
         name="python_reference",
         kind="corpus",
@@ -104,9 +105,11 @@ def _corpus(topics: Mapping[str, str], names: list[str]) -> Split:
     return Split(np.array([text], dtype=object), _NO_LABELS)
 
 
-def _assign_topics(topics: Mapping[str, str]) -> dict[str, list[str]]:
+def _assign_topics(
+    topics: Mapping[str, str], held_out_fraction: float
+) -> dict[str, list[str]]:
     """Which topics go into which part: by a hash of the name, not by a generator."""
-    room = _HELD_OUT_FRACTION * sum(len(text) for text in topics.values())
+    room = held_out_fraction * sum(len(text) for text in topics.values())
     left = {"test": room, "validation": room}
     parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for family in sorted(

@@ -1,12 +1,13 @@
 """Decodes an image, says what is wrong with it, and whether it is like the others."""
 
-import os
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
 from kerascale.datasets.sources.checks import Problems
+from kerascale.datasets.sources.image_channels import NAMES, with_channels
+from kerascale.runtime.console import counted
 
 
 class Image(NamedTuple):
@@ -23,7 +24,9 @@ class Image(NamedTuple):
     fault: str = ""
 
 
-def decode(path: str, size: tuple[int, int] | None) -> Image:
+def decode(
+    path: str, size: tuple[int, int] | None, channels: int | None = None
+) -> Image:
     """Reads and decodes an image file; never raises for what is in the file.
 
     TensorFlow refuses a JPEG, PNG or BMP that is cut short anywhere, and a PNG with a
@@ -32,44 +35,50 @@ def decode(path: str, size: tuple[int, int] | None) -> Image:
     Args:
         path: The file.
         size: (height, width) to resize to, or None.
+        channels: 1, 3 or 4, to which it is converted; None: as it is.
     """
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         return Image(None, fault=f"{path}: cannot be read ({error.strerror}).")
-    return decode_bytes(content, path, size)
+    return decode_bytes(content, path, size, channels)
 
 
-def decode_bytes(content: bytes, place: str, size: tuple[int, int] | None) -> Image:
+def decode_bytes(
+    content: bytes,
+    place: str,
+    size: tuple[int, int] | None,
+    channels: int | None = None,
+) -> Image:
     """Decodes what is in an image file, as `decode` does.
 
     Args:
         content: What is in the file.
         place: What to call it in messages.
         size: (height, width) to resize to, or None.
+        channels: 1, 3 or 4, to which it is converted; None: as it is.
     """
     import tensorflow as tf
 
     if not content:
         return _damaged(place, "an empty file")
-    if content.startswith(b"BM") and _has_colour_table(content):
-        return _damaged(
-            place,
-            "a BMP with a table of colours, which TensorFlow would read as gray",
-            "Save it as PNG.",
-        )
     # Pinned: a GPU would be asked for memory for every single image.
     with tf.device("CPU:0"):
         try:
-            image = tf.io.decode_image(content, expand_animations=False)
+            image = tf.io.decode_image(content, expand_animations=False).numpy()
         except (tf.errors.OpError, ValueError) as error:
             return _damaged(place, _reason(str(error)))
+        if content.startswith(b"BM"):
+            image = _coloured(content, image)
         shape = tuple(image.shape)
+        if channels is not None:
+            image = with_channels(image, channels)
         if size is not None and shape[:2] != size:
             resized = tf.image.resize(image, size, antialias=True)
-            image = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-        return Image(image.numpy(), shape)
+            rounded = tf.clip_by_value(tf.round(resized), 0, 255)
+            image = tf.cast(rounded, tf.uint8).numpy()
+        return Image(image, shape)
 
 
 def _damaged(place: str, received: str, remedy: str = "Replace or remove it.") -> Image:
@@ -80,21 +89,26 @@ def _damaged(place: str, received: str, remedy: str = "Replace or remove it.") -
 
 def _reason(message: str) -> str:
     if "Unknown image file format" in message:
-        return "a file that is no JPEG, PNG, GIF or BMP"
+        return "a file that is no JPEG, PNG, GIF, BMP or WebP"
     # TensorFlow names its own function before the reason, and its kernel after it.
     reason = message.split("}}")[-1].split("[Op:")[0].strip().rstrip(".")
     return f"a damaged or truncated file ({reason})"
 
 
-def _has_colour_table(content: bytes) -> bool:
-    """Whether a BMP of 8 bits per pixel has other colours than gray in its table."""
+def _coloured(content: bytes, image: np.ndarray) -> np.ndarray:
+    """A BMP with a table of colours, which TensorFlow reads as if it were gray."""
     if len(content) < 54 or int.from_bytes(content[28:30], "little") != 8:
-        return False
+        return image
     start = 14 + int.from_bytes(content[14:18], "little")
     end = int.from_bytes(content[10:14], "little")
     table = np.frombuffer(content[start:end], dtype=np.uint8)
     entries = table[: len(table) // 4 * 4].reshape(-1, 4)[:, :3]
-    return bool((entries != np.arange(len(entries), dtype=np.uint8)[:, None]).any())
+    gray = np.arange(len(entries), dtype=np.uint8)[:, None]
+    if not len(entries) or (entries == gray).all():
+        return image
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(entries)] = entries[:256, ::-1]  # Written as blue, green, red.
+    return colours[image[..., 0]]
 
 
 def check_shapes(
@@ -115,7 +129,8 @@ def check_shapes(
         return
     counts = Counter(shape[2] for shape in shapes.values())
     usual = channels or max(counts, key=lambda c: (counts[c], c))
-    like = "in training" if channels else f"{counts[usual]} of {len(shapes)} images"
+    whole = counted(len(shapes), "image")
+    like = "in training" if channels else f"{counts[usual]} of {whole}"
     sizes = Counter(shape[:2] for shape in shapes.values())
     size = max(sizes, key=lambda s: (sizes[s], s))
     for file, shape in shapes.items():
@@ -127,33 +142,11 @@ def check_shapes(
         elif shape[2] != usual:
             problems.add(
                 f"{file}: expected {usual} channels, as {like}. Received: shape "
-                f"{shape}. Convert it to {_CHANNELS.get(usual, 'the same form')}."
+                f"{shape}. Convert it to {NAMES.get(usual, 'the same form')}."
             )
         elif not resized and shape[:2] != size:
             problems.add(
                 f"{file}: expected height and width {size}, as {sizes[size]} of "
-                f"{len(shapes)} images. Received: shape {shape}. Pass --image-size N "
-                "to resize all images."
+                f"{whole}. Received: shape {shape}. Pass --image-size N to resize all "
+                "images."
             )
-
-
-_CHANNELS = {1: "gray", 3: "RGB", 4: "RGB with transparency"}
-
-
-def available_bytes() -> int:
-    """Memory that can still be had, in bytes: of the machine or of the container."""
-    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        room = min(room, int(fields["MemAvailable"].split()[0]) * 1024)
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = int(file.read())
-        with open("/sys/fs/cgroup/memory.stat", encoding="ascii") as file:
-            # Not memory.current, which counts the cache of files that were read.
-            used = dict(line.split() for line in file)["anon"]
-        room = min(room, limit - int(used))
-    except (OSError, KeyError, ValueError):
-        # Not every system has these files; a limit of "max" is none.
-        return room
-    return room

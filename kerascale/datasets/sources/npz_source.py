@@ -1,9 +1,10 @@
 """NumPy's .npz files as a data set, with Keras' own key names."""
 
+import functools
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from kerascale.datasets.sources.checks import (
     check_features,
     check_file,
     listing,
+)
+from kerascale.datasets.sources.npz_headers import (
+    Header,
+    read_headers,
+    refuse_too_much,
 )
 from kerascale.errors import RefusedError
 
@@ -30,7 +36,12 @@ _DAMAGED = (
 _EXPECTED = "Expected the arrays 'x' and 'y', or 'x_train' and 'y_train'"
 
 
-def load_npz(path: str, num_classes: int | None = None) -> RawData:
+def load_npz(
+    path: str,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> RawData:
     """Loads a data set from an `.npz` file.
 
     The keys are `x` and `y`, or `x_train` and `y_train` as in `mnist.npz`; with
@@ -41,16 +52,22 @@ def load_npz(path: str, num_classes: int | None = None) -> RawData:
         path: The file. For what the arrays may be, see `from_numpy`.
         num_classes: Labels must be below it. Default: one more than the largest
             label of the training examples.
+        image_size: Height and width to which images will be resized, which counts
+            for the memory that is needed; or None.
+        class_names: See `from_numpy`.
 
     Raises:
-        RefusedError: With every bad key, shape, label and value.
+        RefusedError: With every bad key, shape, label and value; before anything is
+            read, if there is not enough memory for it.
 
     Example:
 
     >>> data = load_npz("mnist.npz")
     """
     path = os.fspath(path)
-    arrays = _read(path, _choose_splits)
+    arrays = _read(
+        path, _choose_splits, functools.partial(_fits, path, image_size, False)
+    )
     keys = {
         "train": ("x", "y") if "x" in arrays else ("x_train", "y_train"),
         "validation": next(
@@ -63,7 +80,9 @@ def load_npz(path: str, num_classes: int | None = None) -> RawData:
         for split, (x, y) in keys.items()
         if x in arrays
     }
-    return assemble(f"npz:{path}", parts, num_classes=num_classes)
+    return assemble(
+        f"npz:{path}", parts, class_names=class_names, num_classes=num_classes
+    )
 
 
 def read_features(
@@ -86,7 +105,9 @@ def read_features(
         RefusedError: With every difference from training and every bad value.
     """
     path = os.fspath(path)
-    ((key, features),) = _read(path, _choose_features).items()
+    ((key, features),) = _read(
+        path, _choose_features, functools.partial(_fits, path, None, True)
+    ).items()
     problems = Problems(f"{path} cannot be used for predictions")
     checked = check_features(features, key, problems, kind=kind)
     problems.raise_if_any()
@@ -99,6 +120,18 @@ def read_features(
             f"{key!r} with {_form(*received)}. Prepare it as the training data was."
         )
     return values
+
+
+def read_labels(path: str | os.PathLike) -> np.ndarray | None:
+    """Reads the labels of what `read_features` reads; None: there are none.
+
+    Returns:
+        Integers or names of classes, of shape (examples,) or (examples, 1).
+    """
+    path = os.fspath(path)
+    found = _read(path, _choose_labels, lambda headers: None)
+    labels = next(iter(found.values()), None)
+    return labels if labels is not None and labels.dtype.kind in "iuUT" else None
 
 
 def _form(kind: str, shape: tuple[int, ...], dtype: str | None) -> str:
@@ -144,6 +177,11 @@ def _choose_features(path: str, names: list[str]) -> list[str]:
     return names
 
 
+def _choose_labels(path: str, names: list[str]) -> list[str]:
+    x, y = ("x", "y") if "x" in names else ("x_test", "y_test")
+    return [y] if {x, y} <= set(names) else []
+
+
 def _say_ignored(path: str, names: Iterable[str]) -> None:
     if names:
         from kerascale.runtime.console import say
@@ -151,10 +189,27 @@ def _say_ignored(path: str, names: Iterable[str]) -> None:
         say(f"{path}: ignored the arrays {listing(sorted(names))}")
 
 
+def _fits(
+    path: str,
+    image_size: int | None,
+    is_whole: bool,
+    headers: Mapping[str, Header],
+) -> None:
+    of_features = {name: h for name, h in headers.items() if name.startswith("x")}
+    refuse_too_much(
+        f"npz:{path}",
+        list(of_features.values()),
+        is_split=not is_whole and len(of_features) < 3,
+        image_size=image_size,
+    )
+
+
 def _read(
-    path: str, choose: Callable[[str, list[str]], list[str]]
+    path: str,
+    choose: Callable[[str, list[str]], list[str]],
+    check: Callable[[Mapping[str, Header]], None],
 ) -> dict[str, np.ndarray]:
-    """The arrays that `choose(path, names)` asks for."""
+    """The arrays that `choose(path, names)` asks for, if `check` lets them pass."""
     check_file(path, "an .npz file")
     with open(path, "rb") as file:
         start = file.read(6)
@@ -178,6 +233,7 @@ def _read(
         ) from error
     with archive:
         names = choose(path, list(archive.files))
+        check(read_headers(archive.zip, names))
         problems = Problems(f"{path} cannot be read")
         arrays = {name: _read_array(path, archive, name, problems) for name in names}
         problems.raise_if_any()

@@ -1,5 +1,6 @@
 """`text:PATH`: a plain text file, to train a language model on."""
 
+import math
 import pathlib
 
 import numpy as np
@@ -10,11 +11,13 @@ from kerascale.errors import RefusedError
 _NO_LABELS = np.zeros(0, dtype=np.int64)
 
 
-def load_text(path: pathlib.Path) -> RawData:
-    """Reads a UTF-8 text file: its first 90 % to train on, then 5 % and 5 %.
+def load_text(path: pathlib.Path, held_out_fraction: float = 0.05) -> RawData:
+    """Reads a UTF-8 text file: its beginning to train on, its end is held back.
 
     Args:
         path: The file.
+        held_out_fraction: Share of the characters for validation, and again for the
+            test that stands behind it; between 0 and 0.5.
 
     Returns:
         Data of kind `corpus`.
@@ -38,7 +41,15 @@ def load_text(path: pathlib.Path) -> RawData:
             f"text: expected at least 100 characters. Received: {path}, which has "
             f"{len(content)}."
         )
-    first, second = len(content) * 90 // 100, len(content) * 95 // 100
+    # Rounded, so that 95 % of 100 characters are 95 of them.
+    second = math.floor(round(len(content) * (1 - held_out_fraction), 6))
+    first = math.floor(round(len(content) * (1 - 2 * held_out_fraction), 6))
+    if not 0 < first < second < len(content):
+        raise RefusedError(
+            f"text: expected enough characters to hold back {held_out_fraction:g} of "
+            f"them twice. Received: {path}, which has {len(content)}. Add text, or "
+            "change validation_fraction."
+        )
     return RawData(
         name=f"text:{path}",
         kind="corpus",

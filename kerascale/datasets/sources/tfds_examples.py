@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,10 @@ def quiet_tfds() -> Iterator[None]:
     """TFDS prints nothing inside: no progress bar, no message, no log below errors.
 
     Afterwards the progress bar is on, as it is at first: TFDS does not say if it was.
+    It draws from Python's generator where it prepares a data set. A user has seeded
+    that for what comes next, which goes on as if nothing had been drawn.
     """
+    state = random.getstate()
     verbosity = absl_logging.get_verbosity()
     absl_logging.set_verbosity(absl_logging.ERROR)
     tfds.disable_progress_bar()
@@ -30,6 +34,7 @@ def quiet_tfds() -> Iterator[None]:
     finally:
         tfds.enable_progress_bar()
         absl_logging.set_verbosity(verbosity)
+        random.setstate(state)
 
 
 def read_array_records(

@@ -14,10 +14,10 @@ import tensorflow_datasets as tfds
 from kerascale.config.fields import nearest
 from kerascale.datasets import cache
 from kerascale.datasets.raw import Kind, RawData, Split
-from kerascale.datasets.sources.image_files import available_bytes
 from kerascale.datasets.sources.tfds_examples import quiet_tfds, read_split
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import is_terminal, say
+from kerascale.runtime.free_memory import available_bytes
 
 _SPLITS = ("train", "validation", "test")
 # Training needs room for more than the examples.

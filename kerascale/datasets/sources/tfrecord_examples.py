@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kerascale.datasets.sources.checks import label_out_of_range, listing
+from kerascale.datasets.sources.checks import listing
+from kerascale.datasets.sources.label_checks import label_out_of_range
 
 FeatureType = Literal["image", "text", "float", "int64"]
 # tf.train.Feature's own field for each type.

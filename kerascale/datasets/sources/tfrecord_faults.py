@@ -4,7 +4,7 @@ import os
 
 from kerascale.datasets.sources.checks import Problems
 from kerascale.errors import RefusedError
-from kerascale.runtime.console import say
+from kerascale.runtime.console import counted, say
 
 
 class Faults:
@@ -73,11 +73,9 @@ class Faults:
         if self._first and self._skip_share:
             rest = ""
             if self._lost_bytes:
-                rest = f", and lost its last {self._lost_bytes} bytes"
-            say(
-                f"{file}: skipped {self._skipped} of {used + self._skipped} records"
-                f"{rest} ({self._first})"
-            )
+                rest = f", and lost its last {counted(self._lost_bytes, 'byte')}"
+            records = counted(used + self._skipped, "record")
+            say(f"{file}: skipped {self._skipped} of {records}{rest} ({self._first})")
         self._all_used += used
         self._all_skipped += self._skipped
         self._all_bytes += size - self._lost_bytes

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kerascale.datasets.sources.checks import Problems, check_file, listing
 from kerascale.datasets.sources.tfrecord_schema import SCHEMA
 from kerascale.errors import RefusedError
-from kerascale.runtime.console import say
+from kerascale.runtime.console import counted, say
 
 _NAME = re.compile(r"\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz|\.zlib)?$", re.IGNORECASE)
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=\D|$)")
@@ -93,6 +93,6 @@ def _refuse_missing_shards(files: Sequence[str], problems: Problems) -> None:
         missing = sorted(set(range(count)) - numbers)
         if missing:
             problems.add(
-                f"{name}: expected {count} files, as their names say. Received: none "
-                f"with the numbers {listing(missing)}. Copy them, too."
+                f"{name}: expected {counted(count, 'file')}, as their names say. "
+                f"Received: none with the numbers {listing(missing)}. Copy them, too."
             )

@@ -11,11 +11,15 @@ import numpy as np
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources import tfrecord_examples, tfrecord_schema
 from kerascale.datasets.sources.arrays import Part, assemble
-from kerascale.datasets.sources.checks import Problems, check_num_classes, listing
+from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.image_files import (
-    available_bytes,
     check_shapes,
     decode_bytes,
+)
+from kerascale.datasets.sources.label_checks import (
+    check_num_classes,
+    looks_measured,
+    measured_fault,
 )
 from kerascale.datasets.sources.tfrecord_examples import ExampleError
 from kerascale.datasets.sources.tfrecord_faults import Faults
@@ -24,6 +28,7 @@ from kerascale.datasets.sources.tfrecord_paths import find
 from kerascale.datasets.sources.tfrecord_schema import SCHEMA, Schema
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
+from kerascale.runtime.free_memory import available_bytes
 
 # Training needs room for more than the examples.
 _SHARE_OF_MEMORY = 0.7
@@ -245,6 +250,11 @@ def _assemble(
             f"{len(train.labels)} examples. Pass --num-classes N."
         )
     if num_classes is None:
+        distinct, count = set(train.labels), len(train.labels)
+        if looks_measured(len(distinct), min(distinct), max(distinct), count):
+            way_out = "pass --num-classes N"
+            fault = measured_fault(len(distinct), count, "records", way_out)
+            raise RefusedError(f"{path}, {schema.label!r}: {fault}")
         num_classes = max(2, train.labels[largest] + 1)
     for split, examples in splits.items():
         for label, place in zip(examples.labels, examples.places, strict=True):

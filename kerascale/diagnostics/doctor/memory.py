@@ -3,9 +3,8 @@
 import os
 import pathlib
 
-from kerascale.diagnostics.doctor import cgroup
 from kerascale.diagnostics.doctor.findings import Finding
-from kerascale.runtime import allocator
+from kerascale.runtime import allocator, free_memory
 
 _MIB = 2**20
 # TensorFlow alone takes about half a gibibyte.
@@ -26,7 +25,7 @@ def look(
         limits: The container's limit and what is left of it, in bytes; None: as it
             is told here.
     """
-    limits = cgroup.memory_room() if limits is None else limits
+    limits = free_memory.memory_room() if limits is None else limits
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     free = total
     try:

@@ -3,8 +3,11 @@
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
+
+from kerascale.engine.collectives import lockstep
 
 # A buffer is cut above this: one tensor of several gigabytes would double the
 # memory that gradients take, and some transports refuse it.
@@ -94,15 +97,17 @@ def all_reduce(
     would have for the whole batch.
 
     Args:
-        tensors: Dense tensors of known shape, the same on every replica; or sparse.
+        tensors: Dense tensors, of the same shape on every replica; or sparse.
     """
     if not tensors:
         return []
     refuse_inside()
+    if lockstep.current() is not None:
+        return lockstep.total(tensors)
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return list(tensors)
-    dense = [t for t in tensors if not isinstance(t, tf.IndexedSlices)]
+    dense = [t for t in tensors if _is_packable(t)]
     buffers = pack(dense)
     # TensorFlow joins what it is given at once, of one dtype.
     for dtype in dict.fromkeys(buffer.dtype for buffer in buffers):
@@ -113,10 +118,12 @@ def all_reduce(
         for i, buffer in zip(places, reduced, strict=True):
             buffers[i] = buffer
     sums = iter(unpack(buffers, dense))
-    return [
-        _gather(context, t) if isinstance(t, tf.IndexedSlices) else next(sums)
-        for t in tensors
-    ]
+    return [next(sums) if _is_packable(t) else _one(context, t) for t in tensors]
+
+
+def _is_packable(tensor: Any) -> bool:
+    is_sparse = isinstance(tensor, tf.IndexedSlices)
+    return not is_sparse and tensor.shape.is_fully_defined()
 
 
 def wide(tensor: tf.Tensor) -> tf.Tensor:
@@ -126,11 +133,11 @@ def wide(tensor: tf.Tensor) -> tf.Tensor:
     return tensor
 
 
-def _gather(
-    context: tf.distribute.ReplicaContext, slices: tf.IndexedSlices
-) -> tf.IndexedSlices:
+def _one(context: tf.distribute.ReplicaContext, tensor: Any) -> Any:
+    if not isinstance(tensor, tf.IndexedSlices):
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
     return tf.IndexedSlices(
-        context.all_gather(slices.values, axis=0),
-        context.all_gather(slices.indices, axis=0),
-        slices.dense_shape,
+        context.all_gather(tensor.values, axis=0),
+        context.all_gather(tensor.indices, axis=0),
+        tensor.dense_shape,
     )

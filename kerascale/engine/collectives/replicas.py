@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.datasets import nests
+
 
 def local_ids(strategy: tf.distribute.Strategy) -> list[int]:
     """The numbers, over all workers, of the replicas that this process has."""
@@ -23,6 +25,11 @@ def is_distributed(strategy: tf.distribute.Strategy) -> bool:
     """Whether it is another than the default strategy, which is none."""
     with tf.Graph().as_default():  # A graph of its own is in no scope.
         return strategy is not tf.distribute.get_strategy()
+
+
+def is_spread(variable: tf.Variable) -> bool:
+    """Whether a variable has a value for each replica."""
+    return isinstance(variable, tf.distribute.DistributedValues)
 
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:
@@ -49,7 +56,7 @@ def per_replica(
     Args:
         strategy: Not TensorFlow's default one.
         ids: What `local_ids` gives.
-        values: Nests of tensors, one for each of `ids`.
+        values: Nests of tensors or None, one for each of `ids`.
     """
 
     def leaf(*parts: tf.Tensor) -> Any:
@@ -57,7 +64,7 @@ def per_replica(
             lambda context: parts[ids.index(int(context.replica_id_in_sync_group))]
         )
 
-    return tf.nest.map_structure(leaf, *values)
+    return nests.map_present(leaf, *values)
 
 
 def first(strategy: tf.distribute.Strategy, value: Any) -> Any:

@@ -19,6 +19,8 @@ from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 
+from kerascale.datasets import nests
+
 # `fit` takes an instance of it as it is: "Allow passing a custom data adapter".
 DataAdapter = data_adapters.data_adapter.DataAdapter
 
@@ -140,7 +142,7 @@ def as_single_steps_see(model: keras.Model, batch: Any) -> Any:
     """
     if not loss_metrics(model):
         return batch
-    return tf.nest.map_structure(
+    return nests.map_present(
         lambda t: tf.raw_ops.PlaceholderWithDefault(
             input=t, shape=[None, *t.shape[1:]]
         ),
@@ -185,6 +187,21 @@ def wrap_losses(model: keras.Model, wrap: Callable[[Any], Any]) -> None:
             else entry
             for entry in compiled._flat_losses
         ]
+
+
+def all_metrics(model: keras.Model) -> list[keras.metrics.Metric]:
+    """All metrics, those within the compiled ones too."""
+    found = []
+    for metric in model.metrics:
+        found += [metric, *getattr(metric, "metrics", ())]
+    return list({id(metric): metric for metric in found}.values())
+
+
+def flat_losses(model: keras.Model) -> list[Any]:
+    """What stands in the place of each compiled loss."""
+    compiled = model._compile_loss
+    entries = compiled._flat_losses if compiled is not None else None
+    return [entry.loss for entry in entries or () if entry.loss is not None]
 
 
 def update_compiled_metrics(
@@ -244,7 +261,25 @@ def build(model: keras.Model, batch: Any) -> None:
     """
     with model.distribute_strategy.scope():
         _build_from_outputs(model, *keras.utils.unpack_x_y_sample_weight(batch))
-        model._symbolic_build(data_batch=batch)
+        try:
+            model._symbolic_build(data_batch=batch)
+        except Exception:
+            if not _may_never_be_called(model):
+                raise
+            model.built = True
+            model._symbolic_build(data_batch=batch)  # What is left: the optimizer.
+
+
+def _may_never_be_called(model: keras.Model) -> bool:
+    """Whether a train step of a user's own may do without `model(x)`.
+
+    So does that of a GAN, which calls its layers: they must be built.
+    """
+    parts = [layer for layer in all_layers(model) if layer is not model]
+    parts += [model._compile_metrics, model._compile_loss]
+    return not model.has_default_train_step and all(
+        part is None or part.built for part in parts
+    )
 
 
 def _build_from_outputs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> None:
@@ -511,7 +546,8 @@ def _replace(optimizer: Any, old: keras.Variable, **kind: str) -> keras.Variable
             old.numpy(), dtype=old.dtype, trainable=False, name=old.name, **kind
         )
     new._path = old.path
-    optimizer._variables[[v is old for v in optimizer._variables].index(True)] = new
+    # A list that TensorFlow tracks cannot be saved once a member was replaced.
+    optimizer._variables = [new if v is old else v for v in optimizer._variables]
     return new
 
 

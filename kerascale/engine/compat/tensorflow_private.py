@@ -79,3 +79,24 @@ def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
     bodies = [graph.node, *(f.node_def for f in graph.library.function)]
     names = {node.op for nodes in bodies for node in nodes}
     return names - {f.signature.name for f in graph.library.function}
+
+
+@functools.cache
+def standing_for(replicas: int) -> tf.distribute.Strategy:
+    """A strategy of one device, in which code is told of so many replicas.
+
+    What runs in it is in replica context, and reads the first value of a variable of
+    another strategy.
+    """
+    # Not before: with a first strategy TensorFlow begins, which others must precede.
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+
+    class Standing(type(strategy.extended)):
+        """One device that says it is one of several."""
+
+        @property
+        def _num_replicas_in_sync(self) -> int:
+            return replicas
+
+    strategy.extended.__class__ = Standing
+    return strategy

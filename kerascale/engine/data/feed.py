@@ -2,114 +2,20 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import resident
+from kerascale.datasets import nests, resident
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import slices
-
-
-class SetEpoch(keras.callbacks.Callback):
-    """Writes the epoch's number into a variable that a dataset reads.
-
-    Args:
-        epoch: int64 scalar, from 0: for `Batches.epoch_dataset`. None: a new one.
-        first_step: int64 scalar: the batch that an epoch begins at; or None.
-        skip: Batches that the first epoch leaves out.
-    """
-
-    def __init__(
-        self,
-        epoch: tf.Variable | None = None,
-        first_step: tf.Variable | None = None,
-        skip: int = 0,
-    ) -> None:
-        super().__init__()
-        self.epoch = counter("epoch") if epoch is None else epoch
-        self.first_step = first_step
-        self._skip = skip
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.epoch.assign(epoch)
-        if self.first_step is not None:
-            self.first_step.assign(self._skip)
-            self._skip = 0
-
-
-def counter(name: str) -> tf.Variable:
-    """A variable that `SetEpoch` writes."""
-    # The host's own: tf.data reads it there. And no replica's.
-    with tf.init_scope(), tf.device("CPU:0"):
-        return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
-
-
-class StepIterator:
-    """An iterator that knows how many steps of the epoch are left.
-
-    Args:
-        elements: Those of the feed, or a function that gives them. Where steps
-            compute their batches themselves, none is ever asked for.
-        steps_per_epoch: After that many `take` begins anew; None: unknown.
-        num_batches: How many there are in all; None: unknown.
-        skip: Steps of the epoch that were done before, and are not in the iterator.
-        batches: What computes the elements from their place; or None.
-        set_epoch: Knows the epoch; or None.
-    """
-
-    def __init__(
-        self,
-        elements: Iterable[Any] | Callable[[], Iterable[Any]],
-        steps_per_epoch: int | None,
-        num_batches: int | None,
-        skip: int = 0,
-        batches: Batches | None = None,
-        set_epoch: SetEpoch | None = None,
-    ) -> None:
-        self._elements = elements
-        self.steps_per_epoch = steps_per_epoch
-        self.batches = batches
-        # Its number in the epoch.
-        self.next_batch = skip
-        self._set_epoch = set_epoch
-        self._done = 0
-        self._left = num_batches
-        self._skip = skip
-
-    @functools.cached_property
-    def iterator(self) -> tf.data.Iterator:
-        return iter(self._elements() if callable(self._elements) else self._elements)
-
-    @functools.cached_property
-    def epoch(self) -> tf.Tensor:
-        """The one in which the first step was taken; int64 scalar."""
-        return self._set_epoch.epoch.read_value()
-
-    def take(self, steps: int) -> int | None:
-        """How many steps the next execution may run; None: until data ends.
-
-        Steps that were done before are none.
-        """
-        if self.steps_per_epoch is None:
-            return None
-        steps = min(steps, self.steps_per_epoch - self._done)
-        if self._left is not None:
-            steps = min(steps, self._left)
-            self._left -= steps
-        self._done = (self._done + steps) % self.steps_per_epoch
-        skipped = min(steps, self._skip)
-        self._skip -= skipped
-        self.next_batch += steps - skipped
-        return steps - skipped
-
-    def __next__(self) -> Any:
-        return next(self.iterator)
+from kerascale.engine.data.set_epoch import SetEpoch, counter
+from kerascale.engine.data.step_iterator import StepIterator
 
 
 class _Steps(tf.distribute.DistributedDataset):
@@ -124,8 +30,7 @@ class _Steps(tf.distribute.DistributedDataset):
         skip, self._skip = self._skip, 0
         feed = self._feed
         return StepIterator(
-            # A dataset of a user's own begins here, where its seeds are counted.
-            iter(feed.dataset) if feed.batches is None else lambda: feed.dataset,
+            (lambda: feed.dataset) if feed.begins_when_read else iter(feed.dataset),
             feed.steps,
             feed.num_batches,
             skip,
@@ -153,6 +58,7 @@ class Feed(keras_private.DataAdapter):
         skip: Steps of the first epoch that were done before.
         batches: What computes the elements from their place, where there is one
             replica; or None.
+        adapter: Keras' own, of an object that is told of epochs (`PyDataset`); or None.
     """
 
     def __init__(
@@ -164,9 +70,13 @@ class Feed(keras_private.DataAdapter):
         set_epoch: SetEpoch | None = None,
         skip: int = 0,
         batches: Batches | None = None,
+        adapter: keras_private.DataAdapter | None = None,
     ) -> None:
         self._dataset = dataset
+        self._adapter = adapter
         self.batches = batches
+        # Whether they are computed from their place, on any number of replicas.
+        self.is_indexed = batches is not None
         self.batch_spec = element_spec
         self.set_epoch = set_epoch
         self.skip = skip
@@ -180,6 +90,23 @@ class Feed(keras_private.DataAdapter):
 
     def get_tf_dataset(self) -> Any:
         return _Steps(self)
+
+    @property
+    def begins_when_read(self) -> bool:
+        """Whether nothing is read of an epoch before its first step.
+
+        A dataset of a user's own begins when an iterator is made, where its seeds are
+        counted. What is told of epochs must have been told of the last one's end.
+        """
+        return self.batches is not None or self._adapter is not None
+
+    def on_epoch_begin(self) -> None:
+        if self._adapter is not None:
+            self._adapter.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        if self._adapter is not None:
+            self._adapter.on_epoch_end()
 
     @property
     def num_batches(self) -> int | None:
@@ -206,6 +133,7 @@ def from_dataset(
     num_batches: int | None = None,
     skip: int = 0,
     local: bool = False,
+    adapter: keras_private.DataAdapter | None = None,
 ) -> Feed:
     """A feed out of a dataset of global batches.
 
@@ -218,6 +146,7 @@ def from_dataset(
         num_batches: Where the dataset itself does not know; or None.
         skip: Batches of the first epoch that are read and dropped.
         local: Whether each process takes whole batches, cut for its own replicas.
+        adapter: See `Feed`.
     """
     cardinality = int(dataset.cardinality())
     if cardinality >= 0:
@@ -249,7 +178,7 @@ def from_dataset(
             deterministic=True,
         )
         dataset = dataset.prefetch(2)
-    return Feed(dataset, spec, num_batches, steps, set_epoch, skip)
+    return Feed(dataset, spec, num_batches, steps, set_epoch, skip, adapter=adapter)
 
 
 def from_batches(
@@ -279,7 +208,9 @@ def from_batches(
         )
 
     sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
-    return Feed(sliced, *known)
+    made = Feed(sliced, *known)
+    made.is_indexed = True
+    return made
 
 
 def from_arrays(
@@ -294,7 +225,8 @@ def from_arrays(
     """A feed out of arrays in memory, in an order of ours.
 
     Args:
-        arrays: (x,), (x, y) or (x, y, sample_weight): nests of arrays.
+        arrays: (x,), (x, y) or (x, y, sample_weight): nests of arrays, or of None
+            where a member is absent.
         strategy: That of the model.
         batch_size: Rows of a global batch.
         shuffle: Whether each epoch has an order of its own.
@@ -302,25 +234,27 @@ def from_arrays(
         steps: `steps_per_epoch`; or None.
     """
     with tf.device("CPU"):
-        tensors = tf.nest.map_structure(_tensor, arrays)
-    num_examples = tf.nest.flatten(tensors)[0].shape[0]
+        # A list would be taken for a tensor by tf.data: Keras makes tuples of them.
+        arrays = keras.tree.lists_to_tuples(arrays)
+        tensors = nests.map_present(tensor, arrays)
+    num_examples = nests.flat(tensors)[0].shape[0]
     gather = FromArrays(tensors)
     batches = Batches(gather, num_examples, batch_size, seed=seed, shuffle=shuffle)
     return from_batches(batches, strategy, steps=steps)
 
 
 def _batch_size(spec: Any) -> int | None:
-    shape = tf.nest.flatten(spec)[0].shape
+    shape = nests.flat(spec)[0].shape
     return shape[0] if shape.rank else None
 
 
-def _tensor(array: Any) -> tf.Tensor:
+def tensor(array: Any) -> tf.Tensor:
+    """An array of `fit` as Keras' own adapter gives it."""
     given = tf.is_tensor(array)
     if not given:
         array = np.asarray(array)  # A pandas column, say.
         if array.dtype == object:
             return tf.constant(array)
-    # As Keras' own adapter does.
     floating = keras.backend.is_float_dtype(
         keras.backend.standardize_dtype(array.dtype)
     )

@@ -1,6 +1,8 @@
 """The data arguments of `fit`, `evaluate` and `predict`, as a feed."""
 
+import contextlib
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,6 +12,7 @@ from kerascale.datasets.stream import as_source
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import batch_checks, feed, tf_data_checks
+from kerascale.engine.data import class_weight as class_weights
 from kerascale.errors import RefusedError
 
 
@@ -23,6 +26,7 @@ def training_feed(
     steps: int | None = None,
     shuffle: bool = True,
     class_weight: dict[int, float] | None = None,
+    num_outputs: int | None = None,
 ) -> Any:
     """What `fit` or `evaluate` should read.
 
@@ -35,17 +39,33 @@ def training_feed(
         steps: `steps_per_epoch`, `validation_steps` or `steps`.
         shuffle: Whether arrays are shuffled.
         class_weight: As in `keras.Model.fit`.
+        num_outputs: Outputs of the model for an example, where they are known.
 
     Returns:
         A `Feed`; or an adapter of Keras' own, for a generator on one device.
     """
     distributed = replicas.is_distributed(strategy)
     num_replicas = strategy.num_replicas_in_sync
+    if isinstance(shuffle, str):
+        raise RefusedError(
+            f"shuffle: expected True or False. Received: {shuffle!r}, which would "
+            "shuffle within batches that stay as they are. Shuffle the arrays, or pass "
+            "a tf.data.Dataset."
+        )
+    class_weight = class_weights.checked(class_weight)
     if isinstance(x, keras_private.DataAdapter):
+        if class_weight is not None:
+            raise RefusedError(
+                "class_weight: expected arrays, a tf.data.Dataset or batches of "
+                f"kerascale.datasets as data. Received: {type(x).__name__}, which is "
+                "read as it is. Put weights into its batches: (x, y, sample_weight)."
+            )
         return x
     source = as_source(x)
     if source is not None and source.is_indexed:
         batch_checks.check_batch_size(source.batch_size, num_replicas)
+        if class_weight is not None:
+            source = class_weights.put_into(source, class_weight, num_outputs)
         made = feed.from_batches(source, strategy, steps=steps)
         tf_data_checks.check_workers(
             strategy, made.num_batches, [source.seed, source.num_examples]
@@ -53,6 +73,9 @@ def training_feed(
         return made
     if source is not None:
         x = source.dataset()
+        if class_weight is not None:
+            labels = keras.utils.unpack_x_y_sample_weight(x.element_spec)[1]
+            class_weight = class_weights.without_gaps(class_weight, labels, num_outputs)
     # PyDataset and the like are asked for shuffling by Keras, arrays by us.
     adapter = keras_private.adapter(
         x=x,
@@ -66,6 +89,8 @@ def training_feed(
     arrays = keras_private.arrays_of(adapter)
     if arrays is not None:
         data, batch_size = arrays
+        if class_weight is not None:
+            class_weights.check_classes(class_weight, data[1], num_outputs)
         if not any(_is_sparse(t) for t in tf.nest.flatten(data)):
             batch_checks.check_batch_size(batch_size, num_replicas)
             # Drawn only if it is used: Keras' seeds come from there too.
@@ -102,6 +127,7 @@ def training_feed(
         strategy,
         steps=steps,
         num_batches=adapter.num_batches,
+        adapter=_told_of_epochs(x, adapter),
     )
 
 
@@ -118,18 +144,41 @@ def prediction_feed(
         steps=steps,
         num_batches=adapter.num_batches,
         local=True,
+        adapter=_told_of_epochs(x, adapter),
     )
 
 
-def with_epoch(callbacks: Any, data: Any) -> Any:
-    """Callbacks, with the one that tells the feed its epoch."""
+def limited(steps: int | None, data: Any) -> int | None:
+    """`steps` of an epoch of the data, within `keras.config.max_steps_per_epoch`."""
+    most = keras.config.max_steps_per_epoch()
+    if most is None or (steps or data.num_batches or most) <= most:
+        return steps
+    if isinstance(data, feed.Feed):
+        data.steps = most
+    return most
+
+
+def _told_of_epochs(x: Any, adapter: Any) -> Any:
+    return adapter if isinstance(x, keras.utils.PyDataset) else None
+
+
+@contextlib.contextmanager
+def with_epoch(callbacks: Any, data: Any) -> Iterator[Any]:
+    """Callbacks, with the one that tells the feed its epoch.
+
+    A `CallbackList` of the user's has it for the duration of a `fit`.
+    """
     set_epoch = getattr(data, "set_epoch", None)
     if set_epoch is None:
-        return callbacks
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(set_epoch)
-        return callbacks
-    return [set_epoch, *as_list(callbacks)]
+        yield callbacks
+    elif isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks.insert(0, set_epoch)
+        try:
+            yield callbacks
+        finally:
+            callbacks.callbacks.remove(set_epoch)
+    else:
+        yield [set_epoch, *as_list(callbacks)]
 
 
 def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:

@@ -64,12 +64,22 @@ def current() -> Shard | None:
 @contextlib.contextmanager
 def at(place: Shard | None) -> Iterator[None]:
     """Makes `current` answer with `place`, in this thread."""
-    before = current()
-    _here.place = place
+    before = current(), is_weighted()
+    _here.place, _here.is_weighted = place, False
     try:
         yield
     finally:
-        _here.place = before
+        _here.place, _here.is_weighted = before
+
+
+def weigh() -> None:
+    """Notes that the loss of the step was weighted by the slice's share."""
+    _here.is_weighted = True
+
+
+def is_weighted() -> bool:
+    """Whether the loss was, before its gradients are taken."""
+    return getattr(_here, "is_weighted", False)
 
 
 def of(where: tf.Tensor | None, replicas: int) -> Shard | None:

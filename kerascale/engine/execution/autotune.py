@@ -120,7 +120,7 @@ def choose(
         A mode; what `compile` was told, where nothing can be tried. And the steps of
         a training for which it would be another, if longer.
     """
-    compiled_with = Mode(mode_of_model.kind(model), model.steps_per_execution)
+    compiled_with = mode_of_model.read(model)
     if _chosen(model) is not None:  # By the `fit` before: nobody told it.
         compiled_with = Mode("loop", 1)
     if not can_choose(model) or not batches.is_indexed:

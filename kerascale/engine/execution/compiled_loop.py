@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.engine.compat import keras_private
-from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import mode_of_model
 from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.execution.step_logs import LOSSES

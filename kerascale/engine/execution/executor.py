@@ -7,16 +7,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
 from kerascale.engine.data import slices
-from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.data.step_iterator import StepIterator
+from kerascale.engine.execution import first_batch, test_loop
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.modes import Kind, Mode
+from kerascale.engine.execution.short_epochs import ShortEpochs
 from kerascale.engine.execution.split_loop import SplitSteps
 from kerascale.engine.execution.step_logs import LOSSES, VOTES, StepLogs, as_scalar
 from kerascale.engine.execution.xla_loop import ProgramSteps
+from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import step_loss
+from kerascale.engine.step.own_logs import OwnLogs
+from kerascale.engine.step.step import TrainStep
 from kerascale.runtime.console import say
 
 # Takes what `strategy.run` takes for one batch, returns logs for each replica.
@@ -29,30 +35,34 @@ class Executor:
     Args:
         model: Compiled.
         step: One step, in cross-replica context.
-        custom: Whether the logs of the step are those of a user's own step.
+        own: Sorts the logs of a step, if they are a user's; None: they are metrics.
         mode: How steps should be executed where batches are computed from their
             place: as one program, or each one split; None: in a loop.
         is_trial: Whether it is only tried, so that less is said.
+        kind: What is shown of it before the first step on replicas; None: nothing.
     """
 
     def __init__(
         self,
         model: keras.Model,
         step: Step,
-        custom: bool,
+        own: OwnLogs | None,
         mode: Mode | None = None,
         is_trial: bool = False,
+        kind: parity_check.Kind | None = None,
     ) -> None:
         self.model = model
+        self.checked_kind = kind
+        self.train_step = step if isinstance(step, TrainStep) else None
         self.strategy = model.distribute_strategy
         self.num_replicas = self.strategy.num_replicas_in_sync
         self.step = step
-        self.custom = custom
+        self.own = own
         # None: elements are plain batches.
         self.ids: list[int] | None = None
         if replicas.is_distributed(self.strategy):
             self.ids = replicas.local_ids(self.strategy)
-        self.logs = StepLogs(model, custom)
+        self.logs = StepLogs(model, own)
         self._last_batch: tuple[Batches, Callable] | None = None
         # The loss of each step of the last execution, where they are known.
         self.losses: tf.Tensor | None = None
@@ -63,6 +73,8 @@ class Executor:
             self._compiled = ProgramSteps(self, mode.steps)
         elif mode is not None and mode.kind == "split":
             self._compiled = SplitSteps(self)
+        elif kind == "test" and self.ids is None and test_loop.can_be(model):
+            self._compiled = test_loop.TestSteps(self)
         # The first graph in which a step was traced.
         self.step_graph: tf.Graph | None = None
         # Executions, and how long all but the first took: that one is traced.
@@ -70,8 +82,10 @@ class Executor:
         self._make()
 
     def _make(self) -> None:
-        self._on_batch = self.graph(self._one)
+        self._on_batch = self.graph(self.one)
         self._next = self.graph(self._one_of)
+        self._short = ShortEpochs(self)
+        self._one_by_one = self._short.run
         self._steps = self.graph(self.in_a_loop)
         self._until_end = self.graph(self._unknown)
 
@@ -83,15 +97,18 @@ class Executor:
 
     def __call__(self, iterator: Any) -> dict[str, Any]:
         began = time.perf_counter()
-        logs = self._execute(iterator)
+        try:
+            logs = self._execute(iterator)
+        except tf.errors.InvalidArgumentError as error:
+            raise slices.refused(error) or error from None
         if self.num_calls:
             self.seconds += time.perf_counter() - began
         self.num_calls += 1
         return logs
 
     def _execute(self, iterator: Any) -> dict[str, Any]:
-        if self.custom and self.num_replicas > 1:
-            self.logs.names()  # Outside of the graph: it is a message to all workers.
+        if self.own is not None and self.num_replicas > 1:
+            _ = self.own.metric_names  # Outside of the graph: it is a message to all.
         self.losses = None
         if self._compiled is not None and isinstance(iterator, StepIterator):
             logs = self._compiled(iterator)
@@ -100,6 +117,9 @@ class Executor:
         function, *arguments = self._next_call(iterator)
         if function is None:  # Steps that were done before: Keras asks for names.
             return dict.fromkeys(self.logs.names(), 0.0)
+        if self.num_replicas > 1 and function != "_on_batch":
+            elements = getattr(iterator, "iterator", iterator)
+            arguments.append(first_batch.checked(self, elements))
         try:
             logs = getattr(self, function)(*arguments)
         except all_reduce.CommunicatesInside:  # While it was traced: nothing was read.
@@ -149,6 +169,10 @@ class Executor:
         text = str(reason).strip().splitlines()[0] if str(reason).strip() else reason
         say(f"note: {compiled.given_up}: {str(text)[:300]}")
 
+    def give_up_silently(self) -> None:
+        """Steps run in a loop from now on, which is nobody's wish."""
+        self._compiled = None
+
     def steps_of(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
         """Runs so many steps in a loop."""
         return self._steps(iterator.iterator, tf.constant(steps, tf.int64))
@@ -169,7 +193,7 @@ class Executor:
         All workers call it: what communicates in a step is numbered as it is traced.
         """
         _, *arguments = self._next_call([batch])
-        one = tf.function(self._one, autograph=False)
+        one = tf.function(self.one, autograph=False)
         return one.get_concrete_function(*arguments)
 
     def _next_call(self, iterator: Any) -> tuple[Any, ...]:
@@ -180,7 +204,11 @@ class Executor:
             batch = next(iter(iterator))
             if self.ids is not None:
                 batch = keras.utils.pack_x_y_sample_weight(*batch)
-                batch = tf.nest.map_structure(tf.convert_to_tensor, batch)
+                batch = keras.tree.lists_to_tuples(batch)
+                batch = nests.map_present(tf.convert_to_tensor, batch)
+                kind = self.checked_kind
+                if kind and parity_check.is_due(self.model, kind):
+                    parity_check.check(self.model, kind, batch, self.train_step)
                 batch = slices.cut(batch, self.ids, self.num_replicas)
             return "_on_batch", batch
         steps = iterator.take(self.model.steps_per_execution)
@@ -188,6 +216,8 @@ class Executor:
             return "_until_end", iterator.iterator
         if steps == 0:
             return (None,)
+        if self._short.can_be(iterator):
+            return "_one_by_one", iterator, steps
         if steps == 1:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
@@ -212,16 +242,22 @@ class Executor:
 
     # ------------------------------------------------------------------- graphs
 
-    def _one(self, batch: Any) -> dict[str, Any]:
+    def one(self, batch: Any) -> dict[str, Any]:
+        """The graph of one step on an element of the feed; its logs."""
         return self.logs.of_one(lambda: self.logs.carried(self._run(batch)))
 
-    def _one_of(self, iterator: tf.data.Iterator) -> dict[str, Any]:
-        return self._one(iterator.get_next())
+    def _one_of(
+        self,
+        iterator: tf.data.Iterator,
+        first: tf.experimental.Optional | None = None,
+    ) -> dict[str, Any]:
+        return self.one(first_batch.following(iterator, first, True))
 
     def in_a_loop(
         self,
         iterator: tf.data.Iterator,
         steps: tf.Tensor,
+        first: tf.experimental.Optional | None = None,
         run: Callable[[Any], Any] | None = None,
     ) -> dict[str, Any]:
         """The graph of so many steps, one after the other.
@@ -229,6 +265,7 @@ class Executor:
         Args:
             iterator: Of the feed.
             steps: int64 scalar.
+            first: The batch that was read of it before; or none.
             run: Runs one on a batch, and returns its logs; None: as they are.
         """
         run = run or self._run
@@ -236,7 +273,8 @@ class Executor:
 
         def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             with step_loss.collecting() as box:
-                new = self.logs.carried(run(iterator.get_next()))
+                batch = first_batch.following(iterator, first, i == 0)
+                new = self.logs.carried(run(batch))
             if box:
                 nonlocal has_losses
                 has_losses = True
@@ -255,7 +293,11 @@ class Executor:
         )
         return self.logs.of(logs, losses.stack() if has_losses else None)
 
-    def _unknown(self, iterator: tf.data.Iterator) -> tuple[dict[str, Any], tf.Tensor]:
+    def _unknown(
+        self,
+        iterator: tf.data.Iterator,
+        first: tf.experimental.Optional | None = None,
+    ) -> tuple[dict[str, Any], tf.Tensor]:
         limit = self.model.steps_per_execution
 
         def body(i: tf.Tensor, batch: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
@@ -272,7 +314,7 @@ class Executor:
             body,
             [
                 tf.constant(0),
-                iterator.get_next_as_optional(),
+                first_batch.following_if_any(iterator, first),
                 self._initial(iterator),
             ],
             parallel_iterations=1,

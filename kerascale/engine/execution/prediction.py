@@ -6,8 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.engine.collectives import replicas
 from kerascale.engine.data import slices
+from kerascale.engine.parity import check
 
 
 def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
@@ -26,7 +28,9 @@ def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
     def one(item: Any) -> Any:
         data, where = item
         outputs = model.predict_step(data)
-        return keras.tree.map_structure(lambda t: t[: where[2]], outputs)
+        # Those of a row that fills an empty slice up are none. A row may have several.
+        counts = tf.cast(where[2] > 0, tf.int32)
+        return keras.tree.map_structure(lambda t: t[: counts * tf.shape(t)[0]], outputs)
 
     def all_of(elements: Sequence[Any]) -> Any:
         parts = []
@@ -41,13 +45,23 @@ def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
             ]
         return keras.tree.map_structure(lambda *ts: tf.concat(ts, 0), *parts)
 
-    if model.run_eagerly:
-        return all_of
-    return tf.function(all_of, autograph=False, reduce_retracing=True)
+    function = all_of
+    if not model.run_eagerly:
+        function = tf.function(all_of, autograph=False, reduce_retracing=True)
+
+    def checked(elements: Sequence[Any]) -> Any:
+        try:
+            if strategy.num_replicas_in_sync > 1 and check.is_due(model, "predict"):
+                check.check(model, "predict", slices.joined(elements[0]), None)
+            return function(elements)
+        except tf.errors.InvalidArgumentError as error:
+            raise slices.refused(error) or error from None
+
+    return checked
 
 
 def cut(model: keras.Model, x: Any) -> Any:
     """A batch as an element of a local feed."""
     count = len(replicas.local_ids(model.distribute_strategy))
-    batch = (tf.nest.map_structure(tf.convert_to_tensor, x),)
+    batch = (nests.map_present(tf.convert_to_tensor, keras.tree.lists_to_tuples(x)),)
     return slices.cut(batch, range(count), count)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.engine.collectives import all_reduce
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
@@ -52,7 +53,7 @@ class SplitStep:
     def __init__(self, model: keras.Model, batch_size: int, parts: int) -> None:
         self._model = model
         self._batch_size = batch_size
-        self._step = TrainStep(model, custom=False)
+        self._step = TrainStep(model)
         self._rates = Rates(model)
         bounds = [
             shard.bounds(tf.constant(batch_size, tf.int64), i, parts)
@@ -117,7 +118,8 @@ class SplitStep:
 
     def _impossible(self) -> str:
         model, step = self._model, self._step
-        if not model.has_default_train_step or step.view is None or step.free:
+        is_default = model.has_default_train_step and model.has_default_metrics
+        if not is_default or step.view is None or step.free:
             return "the training step is not Keras' own"
         if step.micro_batches:
             return "gradients are accumulated"
@@ -147,7 +149,7 @@ class SplitStep:
                 return found
 
             arguments = (
-                tf.nest.map_structure(rows, batch),
+                nests.map_present(rows, batch),
                 tf.constant(offset, tf.int64),
             )
             calls.append((self._programs[count], arguments))
@@ -207,6 +209,7 @@ class SplitStep:
         ]
         with self._rates.given(ahead):
             self._step.view.apply(*map(list, zip(*pairs, strict=True)))
+        self._step.after_update()
         for variable, value in zip(self._metrics, self._added(added), strict=True):
             variable.value.assign_add(value)
         for variable, value in zip(self._seeds, seeds[0], strict=True):

@@ -4,7 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerascale.engine.data.feed import StepIterator
+from kerascale.datasets import nests
+from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import kept_programs, split
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.step_logs import LOSSES
@@ -53,9 +54,9 @@ class SplitSteps(CompiledSteps):
         kept_programs.stable_names()
 
         def run(batch: Any) -> dict[str, Any]:
-            for tensor in tf.nest.flatten(batch):
+            for tensor in nests.flat(batch):
                 tensor.set_shape([size, *tensor.shape[1:]])
             step(batch)
             return {}
 
-        return self.execution.in_a_loop(iterator, steps, run)
+        return self.execution.in_a_loop(iterator, steps, run=run)

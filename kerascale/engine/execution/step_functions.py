@@ -11,31 +11,39 @@ from kerascale.engine.execution import mode_of_model
 from kerascale.engine.execution.executor import Executor
 from kerascale.engine.execution.modes import Mode
 from kerascale.engine.step import build
+from kerascale.engine.step.own_logs import OwnLogs
 from kerascale.engine.step.step import TrainStep
 from kerascale.runtime.console import say
 
 
-def train(model: keras.Model, custom: bool) -> Executor:
+def train(model: keras.Model) -> Executor:
     """The function that `fit` calls for an execution."""
-    mode = Mode(mode_of_model.kind(model), model.steps_per_execution)
-    if mode.kind == "loop" and mode_of_model.written(model) not in (None, "loop"):
+    mode, told = mode_of_model.read(model), mode_of_model.written(model)
+    if mode.kind == "loop" and told is not None and told.kind != "loop":
         say(
             "note: steps are one program of XLA, or split, on one device only; here "
             "they run in a loop."
         )
-    return Executor(model, TrainStep(model, custom), custom, mode)
+    own = _own_logs(model, model.has_default_train_step)
+    return Executor(model, TrainStep(model, own), own, mode, kind="train")
 
 
 def trial_of(model: keras.Model, mode: Mode) -> Executor:
     """Like `train`, of a mode of execution that `model` need not have."""
-    custom = not model.has_default_train_step
-    return Executor(model, TrainStep(model, custom), custom, mode, is_trial=True)
+    own = _own_logs(model, model.has_default_train_step)
+    return Executor(model, TrainStep(model, own), own, mode, is_trial=True)
+
+
+def _own_logs(model: keras.Model, is_default_step: bool) -> OwnLogs | None:
+    """What sorts the logs of a step; None where they can only be metrics."""
+    if is_default_step and model.has_default_metrics:
+        return None
+    return OwnLogs(model)
 
 
 def set_mode(model: keras.Model, mode: Mode) -> None:
     """Until the next `compile`, `fit` executes steps in this mode."""
-    model.steps_per_execution = mode.steps
-    mode_of_model.write(model, mode.kind)
+    mode_of_model.write(model, mode)
     made = model.train_function
     if not isinstance(made, Executor) or not made.is_of_mode(mode):
         model.train_function = None
@@ -45,7 +53,7 @@ def mode_of(model: keras.Model) -> Mode:
     """The mode in which the last `fit` of a model executed its steps."""
     function = model.train_function
     kind = function.kind if isinstance(function, Executor) else "loop"
-    return Mode(kind, model.steps_per_execution)
+    return Mode(kind, mode_of_model.read(model).steps)
 
 
 def trained(model: keras.Model) -> tuple[int, float | None]:
@@ -80,15 +88,18 @@ def step_losses(model: keras.Model) -> np.ndarray | None:
     return None if losses is None or not len(losses) else losses.numpy()
 
 
-def test(model: keras.Model, custom: bool) -> Executor:
+def test(model: keras.Model) -> Executor:
     """The function that `evaluate` calls for an execution."""
     strategy = model.distribute_strategy
     num_replicas = strategy.num_replicas_in_sync
+    own = _own_logs(model, model.has_default_test_step)
 
     def one(item: Any) -> Any:
         data, where = item
         here = shard.of(where, num_replicas)
         with shard.at(here), build.only_if_counted(model):
-            return model.test_step(data)
+            logs = model.test_step(data)
+            return logs if own is None else own.kept(logs)
 
-    return Executor(model, lambda item: replicas.run(strategy, one, item), custom)
+    step = lambda item: replicas.run(strategy, one, item)  # noqa: E731
+    return Executor(model, step, own, kind="test")

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kerascale.engine.collectives import stop_votes
 from kerascale.engine.step import step_loss
+from kerascale.engine.step.own_logs import OwnLogs
 
 # Among the logs of an execution, and taken out of them.
 VOTES = "_kerascale_votes"
@@ -19,34 +20,28 @@ class StepLogs:
 
     Args:
         model: Compiled.
-        custom: Whether a step returns logs of its own: it is a user's.
+        own: Sorts what a step returns, if it is a user's; None: it is the engine's,
+            and metrics are all there is.
     """
 
-    def __init__(self, model: keras.Model, custom: bool) -> None:
+    def __init__(self, model: keras.Model, own: OwnLogs | None) -> None:
         self._model = model
         self._strategy = model.distribute_strategy
-        self._custom = custom
-        self._metric_names: set[str] | None = None
+        self._own = own
 
-    def names(self) -> set[str]:
-        """The names of all metrics. All workers call it for the first time."""
-        if self._metric_names is None:
-            self._metric_names = set(self._model.get_metrics_result())
-        return self._metric_names
+    def names(self) -> list[str]:
+        """Those of the logs, as far as they are known."""
+        if self._own is not None and self._own.names is not None:
+            return self._own.names
+        return list(self._model.get_metrics_result())
 
     def carried(self, logs: Any) -> dict[str, tf.Tensor]:
-        """Logs of a user's own step that are no metrics, over all replicas."""
-        if not self._custom or not isinstance(logs, dict):
+        """What a step returned of a user's own values, over all replicas."""
+        if self._own is None or not isinstance(logs, dict):
             return {}
-        # Of a guide of Keras: `{m.name: m.result() for m in self.metrics}`, in which
-        # the compiled ones are a dict of their own.
-        flat = {}
-        for name, value in logs.items():
-            flat |= value if isinstance(value, dict) else {name: value}
-        logs = {name: v for name, v in flat.items() if name not in self.names()}
         if self._strategy.num_replicas_in_sync > 1 and logs:
-            logs = {k: self._strategy.reduce("MEAN", v, None) for k, v in logs.items()}
-        return {name: tf.convert_to_tensor(v) for name, v in logs.items()}
+            return {k: self._strategy.reduce("SUM", v, None) for k, v in logs.items()}
+        return logs
 
     def initial(self, spec: Any, step: Callable[[Any], Any]) -> dict[str, tf.Tensor]:
         """Zeros for what a step carries to the next one.
@@ -55,7 +50,7 @@ class StepLogs:
             spec: That of a batch.
             step: Returns what is carried.
         """
-        if not self._custom:
+        if self._own is None:
             return {}
         # What the step returns is known once it has been traced.
         traced = tf.function(step, autograph=False).get_concrete_function(spec)
@@ -80,7 +75,9 @@ class StepLogs:
             losses: Of all steps; None: they are not known.
         """
         with stop_votes.collecting() as votes:
-            logs = {**self._model.get_metrics_result(), **carried}
+            logs = dict(self._model.get_metrics_result())
+        if self._own is not None:
+            logs = self._own.all(carried, logs)
         if losses is not None:
             logs[LOSSES] = losses
         return {**logs, VOTES: votes[0]} if votes else logs

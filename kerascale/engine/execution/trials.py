@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import state
 from kerascale.engine.compat import tensorflow_private
@@ -231,7 +232,7 @@ class Trial:
         return max(1, min(max(2, int(_WINDOW_SECONDS / seconds)), most))
 
     def _bytes_of_batch(self) -> int:
-        specs = keras.tree.flatten(self._feed.batch_spec)
+        specs = nests.flat(self._feed.batch_spec)
         rows = sum(s.dtype.size * (s.shape[1:].num_elements() or 1) for s in specs)
         return max(1, rows * self._batches.batch_size)
 

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.engine.compat import keras_private
-from kerascale.engine.data.feed import StepIterator
+from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution.compiled_loop import CompiledSteps, NotCompiledError
 from kerascale.engine.execution.modes import Mode
 from kerascale.engine.execution.schedule_rates import Rates
@@ -39,7 +39,7 @@ class ProgramSteps(CompiledSteps):
     def __init__(self, execution: Any, max_steps: int) -> None:
         super().__init__(execution)
         self._max_steps = max_steps
-        self._plain = TrainStep(self.model, execution.custom)
+        self._plain = TrainStep(self.model, execution.own)
         self._plain.jit_compile = False  # The whole is compiled.
         self._chunk = Chunk(
             self._step,

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.datasets import nests
 from kerascale.datasets.pipeline import Batches, FromArrays
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import kept_programs
@@ -130,7 +131,7 @@ class Chunk:
                 return indices
             # At once, which is the same: a row is decided by its index.
             gathered = batches.gather(tf.reshape(indices, [-1]), epoch)
-            return tf.nest.map_structure(
+            return nests.map_present(
                 lambda t: tf.reshape(t, [*shape, *t.shape[1:]]), gathered
             )
 
@@ -174,7 +175,7 @@ class _Program:
         places = tf.range(max_steps, dtype=tf.int64)
 
         def batch(i: tf.Tensor) -> Any:
-            own = tf.nest.map_structure(lambda t: t[i], rows)
+            own = nests.map_present(lambda t: t[i], rows)
             return own if self._gather is None else self._gather(arrays, own, epoch)
 
         def body(i: tf.Tensor, losses: tf.Tensor, carried: Logs) -> Any:
@@ -188,9 +189,7 @@ class _Program:
                 losses = tf.where(places == i, loss, losses)
             return i + 1, losses, new if carried else carried
 
-        spec = tf.nest.map_structure(
-            tf.TensorSpec.from_tensor, batch(tf.zeros_like(steps))
-        )
+        spec = nests.map_present(tf.TensorSpec.from_tensor, batch(tf.zeros_like(steps)))
         _, losses, carried = tf.while_loop(
             lambda i, *_: i < steps,
             body,

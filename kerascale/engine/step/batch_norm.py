@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine.collectives import all_reduce
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
+from kerascale.engine.step.global_sum import global_sum
 
 
 class GlobalMoments(keras_private.Moments):
@@ -35,10 +35,10 @@ class GlobalMoments(keras_private.Moments):
         weights = tf.broadcast_to(weights, tf.shape(inputs))
         count = tf.reduce_sum(weights, axes)
         total = tf.reduce_sum(inputs * weights, axes)
-        count, total = all_reduce.all_reduce([tf.stop_gradient(count), total])
+        count, total = global_sum([tf.stop_gradient(count), total])
         mean = total / (count + epsilon)
         shape = [1] * inputs.shape.rank
         shape[self.axis] = -1
         distance = inputs - tf.reshape(tf.stop_gradient(mean), shape)
-        (squares,) = all_reduce.all_reduce([tf.reduce_sum(distance**2 * weights, axes)])
+        (squares,) = global_sum([tf.reduce_sum(distance**2 * weights, axes)])
         return mean, squares / (count + epsilon)

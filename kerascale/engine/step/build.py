@@ -10,7 +10,13 @@ import tensorflow as tf
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.step import batch_norm, preconditions, randomness
+from kerascale.engine.step import (
+    batch_norm,
+    preconditions,
+    randomness,
+    scalar_means,
+    slice_losses,
+)
 from kerascale.engine.step.losses import GlobalLoss
 from kerascale.runtime.console import say
 
@@ -79,6 +85,9 @@ def prepare(model: keras.Model, batch_spec: Any) -> None:
     if model.optimizer is not None:
         keras_private.prepare_optimizer(model.optimizer)
     keras_private.wrap_losses(model, GlobalLoss)
+    scalar_means.weight_by_share(model)
+    slice_losses.adopt(model)
+    preconditions.check_metrics(model)
     preconditions.check_batch_statistics(model)
     for layer in keras_private.all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -116,7 +125,7 @@ def only_if_counted(model: keras.Model) -> Iterator[None]:
 
 
 def _symbol(spec: Any) -> Any:
-    if spec is None:
+    if not hasattr(spec, "shape"):  # A member that is absent.
         return None
     return keras.KerasTensor(
         tuple(spec.shape),

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kerascale.engine.collectives import all_reduce
 from kerascale.engine.data import shard
+from kerascale.engine.step import observed
 from kerascale.errors import RefusedError
 
 _MEANS = ("sum_over_batch_size", "mean")
@@ -29,10 +30,23 @@ class GlobalLoss:
         _refuse_coupled(loss)
         self.loss = loss
 
+        # Whether `call` gives a value for each row of the batch. Where it is seen to
+        # give another number, the values that there are get counted.
+        self.by_row = True
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         here = shard.current()
         if here is None:
-            return self.loss(y_true, y_pred, sample_weight)
+            value = self.loss(y_true, y_pred, sample_weight)
+        else:
+            value = self._of_slice(y_true, y_pred, sample_weight, here)
+        if observed.is_wanted():
+            self._show(value, y_true, y_pred)
+        return value
+
+    def _of_slice(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, here: shard.Shard
+    ) -> Any:
         dtype = self.loss.dtype
         mask = _mask(y_pred)
         y_pred = keras.tree.map_structure(lambda t: _convert(t, dtype), y_pred)
@@ -42,7 +56,51 @@ class GlobalLoss:
         values = _convert(values, dtype)
         if values.shape.rank == 0:
             return values * here.share(values.dtype)
+        if not self.by_row:
+            return self._of_counted(values, sample_weight, mask, here)
         return _reduce(values, sample_weight, mask, self.loss.reduction, here)
+
+    def _of_counted(
+        self, values: tf.Tensor, sample_weight: Any, mask: Any, here: shard.Shard
+    ) -> tf.Tensor:
+        """The share of values of which a slice has its own number."""
+        if sample_weight is not None or mask is not None:
+            raise RefusedError(
+                f"loss {self.name}: expected a value for each example, to be weighted "
+                f"or masked. Received: values of another number, {values.shape}."
+            )
+        # An empty slice has one row that does not count.
+        counts = tf.cast(here.count > 0, values.dtype)
+        total = tf.reduce_sum(tf.math.multiply_no_nan(values, counts))
+        if self.loss.reduction == "sum":
+            return total
+        if self.loss.reduction not in (*_MEANS, "mean_with_sample_weight"):
+            raise RefusedError(
+                f"loss {self.name}: expected reduction='sum_over_batch_size' or 'sum', "
+                "or a value for each example. Received: reduction="
+                f"{self.loss.reduction!r} and values of another number."
+            )
+        number = counts * tf.cast(tf.size(values), values.dtype)
+        (number,) = all_reduce.all_reduce([number])
+        return tf.math.divide_no_nan(total, number)
+
+    @property
+    def name(self) -> str:
+        """That of the function, if it is one."""
+        return getattr(getattr(self.loss, "fn", None), "__name__", self.loss.name)
+
+    def _show(self, value: Any, y_true: Any, y_pred: Any) -> None:
+        """Tells who looks; it runs eagerly then."""
+        here, by_row = shard.current(), True
+        if here is not None:
+            dtype = self.loss.dtype
+            values = self.loss.call(
+                keras.tree.map_structure(lambda t: _convert(t, dtype), y_true),
+                keras.tree.map_structure(lambda t: _convert(t, dtype), y_pred),
+            )
+            shape = tf.convert_to_tensor(values).shape
+            by_row = shape.rank == 0 or shape[0] == int(here.count)
+        observed.note(self.name, value, by_row, keras.tree.flatten(y_pred))
 
 
 def _reduce(

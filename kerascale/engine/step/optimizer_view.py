@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.engine.compat import keras_private
+from kerascale.engine.data import shard
 from kerascale.engine.step import adam
 from kerascale.errors import RefusedError
 
@@ -30,6 +31,9 @@ class Recorder:
         self.weighted = False
         # dtype -> the slice's share of the batch; None where it is all of it.
         self.share: Callable[[Any], tf.Tensor] | None = None
+        # Takes (view, gradients, variables) and updates at once; None: the step's
+        # gradients are kept until it has returned.
+        self.update: Callable[[Any, list[Any], list[Any]], None] | None = None
 
 
 class _Local(keras_private.LocalOptimizer):
@@ -63,6 +67,9 @@ class _Recording:
             return super().apply(grads, trainable_variables)
         if trainable_variables is None:
             trainable_variables = keras_private.variables_of(self)
+        if recorder.update is not None:
+            recorder.update(self, list(grads), list(trainable_variables))
+            return None
         if recorder.gradients is not None:
             raise RefusedError(
                 "train_step: expected one optimizer.apply() per step. Received: a "
@@ -82,18 +89,26 @@ class _Recording:
         recorder = getattr(_phase, "recorder", None)
         if recorder is not None and recorder.share is not None:
             recorder.weighted = True
+            shard.weigh()
             loss = loss * recorder.share(loss.dtype)
         return super().scale_loss(loss)
 
 
 @contextlib.contextmanager
-def recording(recorder: Recorder) -> Iterator[Recorder]:
+def recording(recorder: Recorder | None) -> Iterator[Recorder | None]:
     """Within it, `optimizer.apply` of a view hands gradients to `recorder`."""
+    before = getattr(_phase, "recorder", None)
     _phase.recorder = recorder
     try:
         yield recorder
     finally:
-        _phase.recorder = None
+        _phase.recorder = before
+
+
+def apply_now(view: Any, gradients: list[Any], variables: list[Any]) -> None:
+    """Updates with gradients that every replica has whole, while a step is traced."""
+    with recording(None):
+        view.apply(gradients, variables)
 
 
 @contextlib.contextmanager

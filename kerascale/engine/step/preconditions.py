@@ -29,12 +29,11 @@ def check(model: keras.Model, batch_spec: Any) -> None:
             "front of the trained model when it is exported"
         )
     others = keras_private.optimizers_of(model)
-    if others:
+    if others and keras_private.innermost(model.optimizer).gradient_accumulation_steps:
         problems.append(
-            "optimizer: expected one optimizer per model, the compiled one. Received: "
-            f"{len(others)} more in attributes of {type(model).__name__}. A step with "
-            "two updates cannot be reduced at once; train on one replica, or as two "
-            "models"
+            "optimizer: expected one optimizer where gradients are accumulated. "
+            f"Received: {len(others)} more in attributes of {type(model).__name__}. "
+            "Leave out gradient_accumulation_steps, and use larger batches"
         )
     parts = getattr(keras_private.innermost(model.optimizer), "optimizers", ())
     if any(part.gradient_accumulation_steps for part in parts):
@@ -42,6 +41,14 @@ def check(model: keras.Model, batch_spec: Any) -> None:
             "optimizer: expected gradient_accumulation_steps of the whole. Received: "
             "some of an optimizer in a MultiOptimizer, which would update at times of "
             "its own. Leave it out, and use larger batches"
+        )
+    fixed = _of_fixed_batch(model)
+    if fixed:
+        problems.append(
+            f"{', '.join(fixed)}: expected a model of batches of any size: replicas "
+            "take slices. Received: a fixed batch size, or a state that is kept from "
+            "batch to batch. Leave out batch_shape and stateful=True, or train on one "
+            "device"
         )
     problems += _foreign_variables(model, strategy)
     if problems:
@@ -62,6 +69,25 @@ def _refuse_second(strategy: tf.distribute.Strategy) -> None:
             "breaks the collectives of the first. Received: "
             f"{type(strategy).__name__} after {type(_strategy).__name__}. Use the same "
             "object again, or start a new process."
+        )
+
+
+def check_metrics(model: keras.Model) -> None:
+    """Refuses metrics whose counts would be doubled: those of another scope."""
+    strategy = model.distribute_strategy
+    outside = [
+        metric.name
+        for metric in keras_private.all_metrics(model)
+        if not hasattr(metric, "metrics")  # What holds others is not at fault.
+        for v in metric.variables
+        if not strategy.extended.variable_created_in_scope(v.value)
+    ]
+    if outside:
+        raise RefusedError(
+            "metrics: expected all of them to be made under the strategy. Received: "
+            f"{', '.join(dict.fromkeys(outside))}, made outside of "
+            f"{type(strategy).__name__}'s scope: each replica would count them all. "
+            "Make them within `with strategy.scope():`, or give their names."
         )
 
 
@@ -114,4 +140,17 @@ def _foreign_variables(
         "variables: expected all of them to be made under the strategy. Received: "
         f"{len(outside)} made outside of {type(strategy).__name__}'s scope ({shown}). "
         "Make the model, and compile it, within `with strategy.scope():`"
+    ]
+
+
+def _of_fixed_batch(model: keras.Model) -> list[str]:
+    """Names of layers that know how many rows a batch has."""
+    names = [
+        layer.name
+        for layer in keras_private.all_layers(model)
+        if getattr(layer, "stateful", False)
+    ]
+    inputs = getattr(model, "inputs", None) or []
+    return names or [
+        i.name for i in keras.tree.flatten(inputs) if i.shape[:1] != (None,)
     ]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kerascale.engine.compat import keras_private
 
 # Attributes of Keras' layers that say how much they draw.
-_RATES = ("rate", "dropout", "recurrent_dropout", "stddev")
+RATES = ("rate", "dropout", "recurrent_dropout", "stddev")
 
 
 class PerReplicaSeeds:
@@ -39,7 +39,7 @@ def draw_by_replica(model: keras.Model) -> list[str]:
         The names of the layers that were changed.
     """
     names = []
-    for layer in _drawing(model):
+    for layer in drawing(model):
         for generator in _generators(layer):
             keras_private.adopt_class(generator, PerReplicaSeeds)
         names.append(layer.name)
@@ -48,7 +48,7 @@ def draw_by_replica(model: keras.Model) -> list[str]:
 
 def drawing_for_themselves(model: keras.Model) -> list[str]:
     """The names of layers whose draws do not depend on an example's place."""
-    return [layer.name for layer in _drawing(model)]
+    return [layer.name for layer in drawing(model)]
 
 
 def generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
@@ -57,11 +57,21 @@ def generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
     return [generator for layer in layers for generator in _generators(layer)]
 
 
-def _drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def placeless(
+    model: keras.Model,
+) -> Iterator[tuple[str, keras.random.SeedGenerator]]:
+    """(name of a layer, what it draws from) where draws know no place in a batch."""
+    for layer in keras_private.all_layers(model):
+        if not getattr(layer, "draws_by_place", False):
+            yield from ((layer.name, generator) for generator in _generators(layer))
+
+
+def drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Layers that draw, and whose draws know no place in a batch."""
     for layer in keras_private.all_layers(model):
         if getattr(layer, "draws_by_place", False):
             continue
-        rates = [getattr(layer, name, None) for name in _RATES]
+        rates = [getattr(layer, name, None) for name in RATES]
         if any(r is not None for r in rates) and not any(rates):
             continue  # It draws nothing.
         if _generators(layer):

@@ -12,6 +12,7 @@ from kerascale.engine.collectives import all_reduce, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.step import build, optimizer_view, step_loss
+from kerascale.engine.step.own_logs import OwnLogs
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
 Item = tuple[Any, tf.Tensor | None]
@@ -23,10 +24,11 @@ class TrainStep:
     Args:
         model: Its `train_step` computes losses and gradients and hands them to its
             optimizer once.
-        custom: Whether that `train_step` is a user's own.
+        own: Sorts the logs that it returns, if they are a user's; None: they are
+            metrics.
     """
 
-    def __init__(self, model: keras.Model, custom: bool) -> None:
+    def __init__(self, model: keras.Model, own: OwnLogs | None = None) -> None:
         self.model = model
         self.strategy = model.distribute_strategy
         self.replicas = self.strategy.num_replicas_in_sync
@@ -41,9 +43,16 @@ class TrainStep:
         # On one replica a step of the user's own may do as it likes, and parts of an
         # optimizer may accumulate.
         several = isinstance(self.optimizer, keras.optimizers.MultiOptimizer)
+        # Metrics of a user's own may look at weights, which are those after the update.
+        custom = not (model.has_default_train_step and model.has_default_metrics)
         self.free = (
             (custom or several) and self.replicas == 1 and not self.micro_batches
         )
+        # On several it is reduced and applied where it says so; unset where it was
+        # seen that nothing in it depends on that.
+        self.is_custom = custom
+        self.updates_inside = custom and self.replicas > 1 and not self.micro_batches
+        self._own = own
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
         if self.optimizer is not None:
@@ -62,6 +71,8 @@ class TrainStep:
             plain = self._jit("plain", self._plain) if self.jit_compile else self._plain
             return replicas.run(self.strategy, plain, item)
         with as_optimizer(self.model, self.view):
+            if self.updates_inside:
+                return replicas.run(self.strategy, self._updating, item)
             if not self.micro_batches:
                 return replicas.run(self.strategy, self._step, item)
             logs = replicas.run(self.strategy, self._accumulate, item)
@@ -82,7 +93,53 @@ class TrainStep:
         data, where = item
         here = shard.of(where, self.replicas)
         with shard.at(here), build.only_if_counted(self.model):
-            return self.model.train_step(data)
+            logs = self._logs(self.model.train_step(data))
+        self.after_update()
+        return logs
+
+    def _logs(self, logs: Any) -> Any:
+        return logs if self._own is None else self._own.kept(logs)
+
+    # ------------------------------------------------ a step that updates inside
+
+    def _updating(self, item: Item) -> Any:
+        """A step of a user's own, whose `optimizer.apply` updates at once."""
+        data, where = item
+        here = shard.of(where, self.replicas)
+        with optimizer_view.recording(self.recorder(here)), shard.at(here):
+            with build.only_if_counted(self.model):
+                logs = self._logs(self.model.train_step(data))
+        self.after_update()
+        return logs
+
+    def recorder(self, here: shard.Shard | None) -> optimizer_view.Recorder:
+        """What reduces gradients and updates where a step asks for it."""
+        recorder = optimizer_view.Recorder()
+        if here is not None:
+            recorder.share = here.share
+
+        def update(view: Any, gradients: list[Any], variables: list[Any]) -> None:
+            pairs = [
+                (as_shaped(gradient, variable), variable)
+                for gradient, variable in zip(gradients, variables, strict=True)
+                if gradient is not None
+            ]
+            gradients = [gradient for gradient, _ in pairs]
+            if here is not None and not recorder.weighted:
+                gradients = [here.weighted(g) for g in gradients]
+            # The next loss is weighted, or not, for itself.
+            recorder.weighted = False
+            total = shared_memory.all_reduce(gradients)
+            optimizer_view.apply_now(view, total, [variable for _, variable in pairs])
+
+        recorder.update = update
+        return recorder
+
+    def after_update(self) -> None:
+        """Calls what a user's model does behind the update, on each replica."""
+        hook = getattr(self.model, "after_update", None)
+        if hook is not None:
+            hook()
 
     # ---------------------------------------------------- without accumulation
 
@@ -103,6 +160,7 @@ class TrainStep:
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         self.view.apply(gradients, self._variables)
+        self.after_update()
 
     # ------------------------------------------------------- with accumulation
 
@@ -158,7 +216,7 @@ class TrainStep:
             optimizer_view.recording(recorder),
             build.only_if_counted(self.model),
         ):
-            logs = self.model.train_step(data)
+            logs = self._logs(self.model.train_step(data))
         if recorder.gradients is None:
             self._variables = []
             return [], logs
@@ -176,9 +234,7 @@ class TrainStep:
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         # Shapes that tracing may have lost are needed for packing.
         gradients = [
-            gradient
-            if isinstance(gradient, tf.IndexedSlices)
-            else tf.reshape(gradient, variable.shape)
+            as_shaped(gradient, variable)
             for gradient, (_, variable) in zip(gradients, pairs, strict=True)
         ]
         if recorder.share is not None and not recorder.weighted:
@@ -227,17 +283,36 @@ class TrainStep:
         return self._compiled[key]
 
 
+def as_shaped(gradient: Any, variable: keras.Variable) -> Any:
+    """A gradient with its shape, which tracing may have lost."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return tf.reshape(gradient, variable.shape)
+
+
 _swap = threading.Lock()
 
 
 @contextlib.contextmanager
 def as_optimizer(model: keras.Model, view: Any) -> Iterator[None]:
-    """Lets a train step find the view as `self.optimizer`."""
+    """Lets a train step find the view as `self.optimizer`.
+
+    Optimizers in other attributes are found as views of theirs.
+    """
     attributes = vars(model)
+    others = keras_private.optimizers_of(model)
     with _swap:
-        before = attributes["optimizer"]
-        attributes["optimizer"] = view
+        before = {
+            name: value
+            for name, value in attributes.items()
+            if value is attributes["optimizer"] or any(value is o for o in others)
+        }
+        for name, value in before.items():
+            is_compiled = value is before["optimizer"]
+            attributes[name] = (
+                view if is_compiled else optimizer_view.optimizer_view(value)
+            )
         try:
             yield
         finally:
-            attributes["optimizer"] = before
+            attributes.update(before)

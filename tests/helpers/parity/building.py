@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import kerascale as ks
+from kerascale.engine.execution import step_functions
 
 # Set by the worker: cases then train plain Keras, for what it does itself.
 plain = False
@@ -98,8 +99,8 @@ def result(model, history=None, x=None, y=None):
 
 
 def _form_of(model):
-    kind = getattr(model.train_function, "kind", "loop")
-    return "steps" if kind == "loop" and model.steps_per_execution == 1 else kind
+    mode = step_functions.mode_of(model)
+    return "steps" if mode.kind == "loop" and mode.steps == 1 else mode.kind
 
 
 def gradients_of(model, x, y):

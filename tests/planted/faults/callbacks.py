@@ -14,8 +14,8 @@ FAULTS = (
     Fault(
         "a-loss-of-nan-is-the-best",
         "callbacks/save_weights.py",
-        "if not value < self.best:",
-        "if value >= self.best:",
+        "if not self.monitor.is_better(value, self.best):",
+        "if value == self.best or self.monitor.is_better(self.best, value):",
         ("test_callbacks.py::test_save_weights_keeps_the_best",),
     ),
     Fault(

@@ -67,7 +67,7 @@ FAULTS = (
     Fault(
         "batch-statistics-are-those-of-a-replica",
         "engine/step/batch_norm.py",
-        "count, total = all_reduce.all_reduce([tf.stop_gradient(count), total])",
+        "count, total = global_sum([tf.stop_gradient(count), total])",
         "count = tf.stop_gradient(count)",
         _equals("batch_normalization"),
     ),
@@ -102,14 +102,14 @@ FAULTS = (
     ),
     Fault(
         "every-epoch-has-the-order-of-the-first",
-        "engine/data/feed.py",
+        "engine/data/set_epoch.py",
         "        self.epoch.assign(epoch)\n",
         "        self.epoch.assign(0)\n",
         ("test_orders_of_epochs.py",),
     ),
     Fault(
         "an-epoch-that-goes-on-is-skipped-twice",
-        "engine/data/feed.py",
+        "engine/data/set_epoch.py",
         "            self._skip = 0\n",
         "            pass\n",
         (
@@ -146,6 +146,87 @@ FAULTS = (
         "        del before\n",
         ("test_execution.py::test_a_trial_changes_nothing",),
     ),
+    Fault(
+        "of-batches-beside-each-other-the-last-counts",
+        "engine/execution/test_loop.py",
+        "(s + a.read(place) for",
+        "(0 * s + a.read(place) for",
+        ("test_beside.py",),
+    ),
+    Fault(
+        "the-last-row-of-a-predicted-batch-is-lost",
+        "engine/execution/prediction_loop.py",
+        "last = tf.minimum(begin + batch_size, rows)",
+        "last = tf.minimum(begin + batch_size, rows - 1)",
+        ("test_beside.py",),
+    ),
+    # ------------------------------------------------------------------ parity
+    Fault(
+        "coupled-rows-are-not-refused",
+        "engine/parity/check.py",
+        "        if found and not is_of_gradients(found):\n",
+        "        if found:\n            found = []\n        if found:\n",
+        ("test_parity_check.py",),
+    ),
+    Fault(
+        "metrics-of-slices-are-not-compared",
+        "engine/parity/differences.py",
+        "            found = self._of_metrics(whole, parts)\n",
+        "            found = []\n",
+        ("test_parity_check.py",),
+    ),
+    Fault(
+        "the-check-changes-the-model",
+        "engine/parity/observing.py",
+        "keras_private.Aside([]) as scope,",
+        "contextlib.nullcontext(keras_private.Aside([])) as scope,",
+        ("test_parity_check.py",),
+    ),
+    Fault(
+        "a-scalar-of-a-slice-counts-as-one-of-a-batch",
+        "engine/step/scalar_means.py",
+        "sample_weight = here.share(tf.as_dtype(self.dtype))",
+        "pass",
+        ("test_parity_check.py",),
+    ),
+    Fault(
+        "values-of-another-number-are-divided-by-rows",
+        "engine/step/losses.py",
+        "if not self.by_row:",
+        "if False:",
+        ("test_parity_check.py",),
+    ),
+    Fault(
+        "an-average-teacher-follows-the-weights-before-the-update",
+        "engine/step/step.py",
+        "self.updates_inside = custom and self.replicas > 1 and not self.micro_batches",
+        "self.updates_inside = False",
+        (
+            "test_coupled_losses.py",
+            f"{_MATRIX}[two_updates_in_a_step-mirrored:2-float64]",
+        ),
+    ),
+    Fault(
+        "a-loss-in-a-step-is-divided-by-replicas",
+        "engine/step/slice_losses.py",
+        "return value * tf.distribute.get_strategy().num_replicas_in_sync",
+        "return value",
+        ("test_coupled_losses.py",),
+    ),
+    Fault(
+        "a-hook-behind-the-update-is-forgotten",
+        "engine/step/step.py",
+        "        if hook is not None:\n            hook()\n",
+        "",
+        ("test_coupled_losses.py::test_after_update_runs_once_for_each_update",),
+    ),
+    Fault(
+        "logs-of-ones-own-are-those-of-the-first-replica",
+        "engine/step/own_logs.py",
+        "return tf.math.multiply_no_nan(value, here.share(value.dtype))",
+        "return tf.where(here.offset > 0, tf.zeros_like(value), value)",
+        (f"{_MATRIX}[custom_train_step_extra_logs-mirrored:4-float64]",),
+    ),
     # ------------------------------------------------------------- collectives
     Fault(
         "gradients-are-averaged-instead-of-summed",
@@ -164,8 +245,8 @@ FAULTS = (
     Fault(
         "rows-of-an-embedding-lose-their-places",
         "engine/collectives/all_reduce.py",
-        "context.all_gather(slices.indices, axis=0),",
-        "tf.tile(slices.indices, [context.num_replicas_in_sync]),",
+        "context.all_gather(tensor.indices, axis=0),",
+        "tf.tile(tensor.indices, [context.num_replicas_in_sync]),",
         _equals("sparse_gradients"),
     ),
     # ------------------------------------------------------------------ compat

@@ -34,8 +34,8 @@ FAULTS = (
     Fault(
         "the-best-epoch-is-by-training-loss",
         "reporting/run_record.py",
-        'curve = self.curve("val_loss") or self.curve("loss")',
-        'curve = self.curve("loss")',
+        'monitor = monitor_of(self.fields, bool(self.curve("val_loss")))',
+        "monitor = monitor_of(self.fields, False)",
         ("test_comparison.py",),
     ),
 )

@@ -93,9 +93,27 @@ class OwnLossOnTop(Network):
         return loss + 0.5 * ops.mean(y_pred[:, 0] ** 2)
 
 
+class TwoUpdates(Network):
+    """Updates twice in a step."""
+
+    def train_step(self, data):
+        x, y = data
+        for _ in range(2):
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            gradients = tape.gradient(loss, self.trainable_weights)
+            self.optimizer.apply(gradients, self.trainable_weights)
+        return self.compute_metrics(x, y, self(x, training=True))
+
+
 @case("custom train_step", default=("mirrored:2", "workers:2"), examples=151)
 def custom_train_step():
     return trained(scaled(OwnStep()), n=151, validation=True)
+
+
+@case("two updates in a step", default=("mirrored:2",), examples=151)
+def two_updates_in_a_step():
+    return trained(scaled(TwoUpdates()), n=151)
 
 
 @case("custom train_step, batches that divide")

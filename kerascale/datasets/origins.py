@@ -1,0 +1,40 @@
+"""Where an example came from: its file, or its text as it was written."""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from kerascale.datasets.raw import Kind, Split
+
+_kept = contextvars.ContextVar("origins_are_kept", default=False)
+
+
+@contextlib.contextmanager
+def are_kept() -> Iterator[None]:
+    """Data that is prepared inside keeps origins; a training has no memory for them."""
+    token = _kept.set(True)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def of(kind: Kind, named: Mapping[str, Split]) -> dict[str, np.ndarray]:
+    """Split -> the origin of each example, in the order of their indices.
+
+    Args:
+        kind: Of the data.
+        named: The splits as they were read: texts are not ids yet.
+
+    Returns:
+        Object arrays of `str`, of shape (examples,): paths of pictures, or texts.
+        Nothing of a split that does not know, or where origins are not kept.
+    """
+    if not _kept.get():
+        return {}
+    if kind == "text":
+        return {name: split.features for name, split in named.items()}
+    found = {name: split.files for name, split in named.items()}
+    return {name: files for name, files in found.items() if files is not None}

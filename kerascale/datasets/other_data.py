@@ -1,0 +1,149 @@
+"""Examples of another data set, in the form that a run was trained on."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerascale.datasets import pipeline, resizing, text
+from kerascale.datasets.info import DataInfo
+from kerascale.datasets.raw import RawData, Split
+from kerascale.datasets.reading import read
+from kerascale.datasets.sources.class_names import with_classes_of
+from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.errors import RefusedError
+
+
+def read_like(
+    name: str,
+    info: DataInfo,
+    fields: dict[str, Any],
+    *,
+    vectorizer: keras.layers.Layer | None = None,
+    label: str | None = None,
+) -> pipeline.Batches:
+    """Reads labelled examples to evaluate a run on.
+
+    These are the test examples of a data set that has some, else its training
+    examples. Images are resized to the size of the training.
+
+    Args:
+        name: The data set, as `kerascale.datasets.read` takes it.
+        info: What is known of the data that the run was trained on.
+        fields: The run's configuration: how a CSV file is written, the batch size.
+        vectorizer: The run's layer from strings to ids; or None.
+        label: Label column of a CSV file. Default: that of the training.
+
+    Raises:
+        RefusedError: If the data is of another kind, shape or of other classes.
+    """
+    raw = _read(name, info, fields, label)
+    if raw.kind != info.kind:
+        raise RefusedError(
+            f"data: expected {info.kind} data, as the run was trained on. Received: "
+            f"{raw.name}, which is {raw.kind} data."
+        )
+    batch_size = fields.get("batch_size", 32)
+    if raw.kind == "corpus":
+        return _windows(raw, vectorizer, fields.get("max_length", 64), batch_size)
+    split = raw.train if raw.test is None else raw.test
+    features = _like_training(raw, split.features, info)
+    if raw.kind == "text":
+        features = text.encode(vectorizer, features)
+    labels = _labels(raw, split, info)
+    return pipeline.Batches(
+        pipeline.gather_arrays(features, labels),
+        num_examples=len(labels),
+        batch_size=batch_size,
+        seed=0,
+        shuffle=False,
+    )
+
+
+def _read(
+    name: str, info: DataInfo, fields: dict[str, Any], label: str | None
+) -> RawData:
+    options = CsvOptions.of(fields)
+    if info.feature_names:
+        options = dataclasses.replace(
+            options, columns=info.feature_names, drop_columns=()
+        )
+    size = None
+    if info.kind == "image" and len(set(info.input_shape[:2])) == 1:
+        size = info.input_shape[0]
+    is_npz, num_classes = name.startswith("npz:"), fields.get("num_classes")
+    if name.startswith("tfrecord:"):
+        num_classes = info.num_classes  # Its labels are indices.
+    is_csv = name.startswith("csv:")
+    if not is_csv and label is not None:
+        raise RefusedError(
+            f"label: expected only with csv: data. Received: {label!r} with {name}. "
+            "Leave it out."
+        )
+    return read(
+        name,
+        label=label or fields.get("label"),
+        num_classes=None if is_npz else num_classes,
+        image_size=size,
+        csv_options=options,
+        is_test=True,
+        class_names=info.class_names or None,
+    )
+
+
+def _like_training(raw: RawData, features: np.ndarray, info: DataInfo) -> np.ndarray:
+    """Columns in the order of the training; refuses another shape or dtype."""
+    if raw.kind == "text":
+        return features
+    if set(raw.feature_names) == set(info.feature_names):
+        order = [raw.feature_names.index(name) for name in info.feature_names]
+        features = features[:, order] if order else features
+    if raw.kind == "image":
+        height, width = info.input_shape[:2]
+        features = resizing.resized(features, height) if height == width else features
+    received = (features.shape[1:], _dtype(raw, features))
+    expected = (tuple(info.input_shape), info.dtype)
+    if received != expected:
+        raise RefusedError(
+            f"data: expected examples as in training: shape {expected[0]}"
+            f"{_of(expected[1])}. Received: {raw.name} with shape {received[0]}"
+            f"{_of(received[1])}. Prepare it as the training data was."
+        )
+    return features
+
+
+def _dtype(raw: RawData, features: np.ndarray) -> str | None:
+    return str(features.dtype) if raw.kind == "image" else None
+
+
+def _of(dtype: str | None) -> str:
+    return "" if dtype is None else f" and {dtype}"
+
+
+def _labels(raw: RawData, split: Split, info: DataInfo) -> np.ndarray:
+    found = raw.class_names
+    if found == tuple(map(str, range(len(found)))) and len(found) == info.num_classes:
+        found = info.class_names  # Arrays have the indices of the classes.
+    return with_classes_of(split, found, info.class_names, raw.name).labels
+
+
+def _windows(
+    raw: RawData, vectorizer: keras.layers.Layer, length: int, batch_size: int
+) -> pipeline.Batches:
+    parts = [raw.train, raw.validation, raw.test]
+    whole = "".join(str(part.features[0]) for part in parts if part is not None)
+    tokens = text.encode(vectorizer, np.array([whole], dtype=object))[0]
+    count = pipeline.num_windows(tokens, length)
+    if count < 1:
+        raise RefusedError(
+            f"data: expected at least max_length + 1 = {length + 1} characters. "
+            f"Received: {raw.name} with {len(tokens)}. Add text."
+        )
+    return pipeline.Batches(
+        pipeline.gather_windows(tokens, length, shift=False),
+        num_examples=count,
+        batch_size=batch_size,
+        seed=0,
+        shuffle=False,
+    )

@@ -1,0 +1,27 @@
+"""Images in memory, resized in parts."""
+
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets import memory
+
+
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Images of a height and width of `size` pixels; the same ones if they have it.
+
+    Args:
+        images: uint8 or float32 of shape (examples, height, width, channels).
+        size: Height and width in pixels.
+
+    Returns:
+        Of the same dtype, of shape (examples, size, size, channels).
+    """
+    if images.shape[1:3] == (size, size):
+        return images
+    result = np.empty((len(images), size, size, images.shape[3]), images.dtype)
+    for part in memory.parts(images):
+        values = tf.image.resize(images[part], (size, size), antialias=True).numpy()
+        if images.dtype == np.uint8:
+            values = np.clip(np.rint(values), 0, 255)
+        result[part] = values
+    return result

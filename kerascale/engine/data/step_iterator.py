@@ -1,0 +1,77 @@
+"""What `fit` iterates over: it knows how many steps of the epoch are left."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from kerascale.datasets.pipeline import Batches
+from kerascale.engine.data.set_epoch import SetEpoch
+
+
+class StepIterator:
+    """An iterator that knows how many steps of the epoch are left.
+
+    Args:
+        elements: Those of the feed, or a function that gives them. Where steps
+            compute their batches themselves, none is ever asked for.
+        steps_per_epoch: After that many `take` begins anew; None: unknown.
+        num_batches: How many there are in all; None: unknown.
+        skip: Steps of the epoch that were done before, and are not in the iterator.
+        batches: What computes the elements from their place; or None.
+        set_epoch: Knows the epoch; or None.
+    """
+
+    def __init__(
+        self,
+        elements: Iterable[Any] | Callable[[], Iterable[Any]],
+        steps_per_epoch: int | None,
+        num_batches: int | None,
+        skip: int = 0,
+        batches: Batches | None = None,
+        set_epoch: SetEpoch | None = None,
+    ) -> None:
+        self._elements = elements
+        self.steps_per_epoch = steps_per_epoch
+        self.batches = batches
+        # Its number in the epoch.
+        self.next_batch = skip
+        self._set_epoch = set_epoch
+        self._done = 0
+        self._left = num_batches
+        self._skip = skip
+
+    @functools.cached_property
+    def iterator(self) -> tf.data.Iterator:
+        return iter(self._elements() if callable(self._elements) else self._elements)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether something was asked of the iterator."""
+        return "iterator" in vars(self)
+
+    @functools.cached_property
+    def epoch(self) -> tf.Tensor:
+        """The one in which the first step was taken; int64 scalar."""
+        return self._set_epoch.epoch.read_value()
+
+    def take(self, steps: int) -> int | None:
+        """How many steps the next execution may run; None: until data ends.
+
+        Steps that were done before are none.
+        """
+        if self.steps_per_epoch is None:
+            return None
+        steps = min(steps, self.steps_per_epoch - self._done)
+        if self._left is not None:
+            steps = min(steps, self._left)
+            self._left -= steps
+        self._done = (self._done + steps) % self.steps_per_epoch
+        skipped = min(steps, self._skip)
+        self._skip -= skipped
+        self.next_batch += steps - skipped
+        return steps - skipped
+
+    def __next__(self) -> Any:
+        return next(self.iterator)
