@@ -20,7 +20,8 @@ _HOOKS = ("after_update", "after_update_of_own_step", "after_update_of_sums")
 def found(request, forks):
     """Name of a case -> what was seen of it, in one process of two devices."""
     names = chosen(request, [f"coupled.{name}" for name in CASES])
-    return in_one_process(forks, names)
+    hooks = [f"coupled.{name}" for name in _HOOKS]  # Of a test that has no name.
+    return in_one_process(forks, list(dict.fromkeys([*names, *hooks])))
 
 
 # One with two optimizers, one with gathered rows, and the hook. `simclr` and

@@ -17,7 +17,15 @@ from collections.abc import Iterator, Sequence
 
 from .fault import Fault
 
-COPIED = ("kerascale", "recipes", "data", "tests", "setup.cfg", "pyproject.toml")
+COPIED = (
+    "kerascale",
+    "recipes",
+    "data",
+    "docs",
+    "tests",
+    "setup.cfg",
+    "pyproject.toml",
+)
 # For one run of pytest. Whoever hangs is not caught: a test says what is wrong.
 _LIMIT_SECONDS = 900
 _FAILED = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)

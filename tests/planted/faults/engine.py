@@ -225,7 +225,7 @@ FAULTS = (
         "engine/step/own_logs.py",
         "return tf.math.multiply_no_nan(value, here.share(value.dtype))",
         "return tf.where(here.offset > 0, tf.zeros_like(value), value)",
-        (f"{_MATRIX}[custom_train_step_extra_logs-mirrored:4-float64]",),
+        ("../drop_in/test_drop_in.py::test_as_keras[logs_of_a_step_of_ones_own-two]",),
     ),
     # ------------------------------------------------------------- collectives
     Fault(
