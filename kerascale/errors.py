@@ -118,3 +118,8 @@ class SaveFailedError(RuntimeError):
 
     def __reduce__(self) -> tuple[type, tuple[int | None, int | None, str, str | None]]:
         return type(self), (self.step, self.errno, self.reason, self.what)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its class where it says nothing."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

@@ -260,10 +260,7 @@ def _weighted(
 ) -> pipeline.Batches:
     """Batches (x, y, weight), which are (x, y) in an evaluation."""
     weights = class_weights(config.class_weight, raw.class_names, split.labels)
-    arrays = (*batches.gather.arrays, resident.tensor(weights[split.labels]))
-    return dataclasses.replace(
-        batches, gather=pipeline.FromArrays(arrays), plain_gather=batches.gather
-    )
+    return batches.weighted(resident.tensor(weights[split.labels]))
 
 
 def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:

@@ -140,6 +140,18 @@ class Batches:
             )
         )
 
+    def weighted(self, weights: tf.Tensor) -> "Batches":
+        """Batches (x, y, weight) of arrays (x, y), which are (x, y) in an evaluation.
+
+        Args:
+            weights: Of each example, of shape (examples,).
+        """
+        return dataclasses.replace(
+            self,
+            gather=FromArrays((*self.gather.arrays, weights)),
+            plain_gather=self.plain_gather or self.gather,
+        )
+
     def starting_at(self, step: int) -> "Batches":
         """The same batches, of which `fit` skips some in its first epoch.
 

@@ -107,3 +107,22 @@ def test_a_layer_that_counts_calls_counts_each_batch():
     assert float(layer.calls.numpy()) == 131
     model.predict(X, batch_size=4, verbose=0)
     assert float(layer.calls.numpy()) == 262
+
+
+def test_what_is_drawn_is_drawn_in_the_order_of_the_batches():
+    class Draws(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dropout = keras.layers.Dropout(0.5, seed=3)
+
+        def call(self, x):
+            return self.dropout(x, training=True)
+
+    def predicted(**options):
+        model = ks.scale(Draws())
+        model.build((None, 6))
+        return model.predict(X, batch_size=4, verbose=0, **options)
+
+    one_by_one = predicted(callbacks=[Everything()])
+    np.testing.assert_array_equal(predicted(), one_by_one)
+    np.testing.assert_array_equal(predicted(), one_by_one)

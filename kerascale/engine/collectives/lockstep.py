@@ -99,10 +99,11 @@ def total(tensors: Sequence[Any]) -> list[Any]:
     """The sum of each tensor over all members; rows of sparse ones are joined."""
     group, member = current()
     given = group.exchange(member, list(tensors))
-    return [_sum(each) for each in zip(*given, strict=True)]
+    return [add_up(each) for each in zip(*given, strict=True)]
 
 
-def _sum(tensors: Sequence[Any]) -> Any:
+def add_up(tensors: Sequence[Any]) -> Any:
+    """The sum of tensors; of sparse ones, all rows in the order of one device."""
     if not isinstance(tensors[0], tf.IndexedSlices):
         return tf.add_n(list(tensors))
     return tf.IndexedSlices(

@@ -135,18 +135,15 @@ def put_into(
     check_classes(known, labels, num_outputs)
     if isinstance(batches.gather, FromArrays):
         weights = resident.tensor(_weights(class_weight, labels).numpy())
-        weighted = FromArrays((*batches.gather.arrays, weights))
-    else:
-        plain = batches.gather
+        return batches.weighted(weights)
+    plain = batches.gather
 
-        def weighted(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-            x, y = plain(indices, epoch)
-            return x, y, _weights(class_weight, y)
+    def weighted(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        x, y = plain(indices, epoch)
+        return x, y, _weights(class_weight, y)
 
     return dataclasses.replace(
-        batches,
-        gather=weighted,
-        plain_gather=batches.plain_gather or batches.gather,
+        batches, gather=weighted, plain_gather=batches.plain_gather or plain
     )
 
 

@@ -14,13 +14,10 @@ import tensorflow as tf
 from kerascale.datasets import nests
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import feed
-from kerascale.engine.execution import mode_of_model
+from kerascale.engine.execution import beside, mode_of_model
 
 # Batches in a call: so many that calls cost nothing, and few enough to show progress.
 _MOST = 64
-# Batches that are computed beside each other.
-_BESIDE = 4
-
 # An attribute of a model: for which compilation the function is.
 _KEPT = "_kerascale_prediction_loop"
 
@@ -125,40 +122,35 @@ def _all(
     rows: tf.Tensor,
 ) -> Any:
     def one(number: tf.Tensor) -> Any:
-        begin = number * batch_size
-        last = tf.minimum(begin + batch_size, rows)
-        return model.predict_step(
-            (nests.map_present(lambda t: t[begin:last], tensors),)
-        )
+        inputs = beside.rows(tensors, number, batch_size, rows)
+        return model.predict_step((inputs,))
 
-    step = one
+    def aside(number: tf.Tensor) -> Any:
+        nonlocal has_state
+        with keras_private.Aside([]) as scope:
+            outputs = one(number)
+        has_state = beside.writes(model, scope)
+        return outputs
+
+    step, has_state = one, False
     if model.jit_compile:
         step = tf.function(one, autograph=False, jit_compile=True)
-    shapes = tf.function(one, autograph=False).get_concrete_function(first)
-    flat = keras.tree.flatten(shapes.structured_outputs)
-    arrays = tuple(
+    shapes = tf.function(aside, autograph=False).get_concrete_function(first)
+    arrays = [
         tf.TensorArray(
             t.dtype,
             tf.cast(end - first, tf.int32),
             infer_shape=False,
             element_shape=t.shape,
         )
-        for t in flat
-    )
-
-    def body(number: tf.Tensor, *arrays: tf.TensorArray) -> Any:
-        outputs = keras.tree.flatten(step(number))
-        place = tf.cast(number - first, tf.int32)
-        return (
-            number + 1,
-            *(a.write(place, t) for a, t in zip(arrays, outputs, strict=True)),
-        )
-
-    _, *arrays = tf.while_loop(
-        lambda number, *_: number < end,
-        body,
-        (first, *arrays),
-        parallel_iterations=_BESIDE,
+        for t in keras.tree.flatten(shapes.structured_outputs)
+    ]
+    # What a step draws, say, is drawn in the order of the batches.
+    arrays = beside.compute(
+        lambda number: keras.tree.flatten(step(number)),
+        (first, end),
+        arrays,
+        in_order=has_state,
     )
     return keras.tree.pack_sequence_as(
         shapes.structured_outputs, [a.concat() for a in arrays]

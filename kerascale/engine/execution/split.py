@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.engine.collectives import all_reduce
+from kerascale.engine.collectives import all_reduce, lockstep
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.execution import kept_programs, split_cache, xla_program
@@ -22,7 +22,7 @@ from kerascale.engine.execution.schedule_rates import Ahead, Rates
 from kerascale.engine.step import metrics, optimizer_view, randomness, step_loss
 from kerascale.engine.step.losses import GlobalLoss
 from kerascale.engine.step.step import TrainStep, as_optimizer
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, first_line
 from kerascale.runtime.host import usable_cores
 
 # More parts than these were never tried.
@@ -101,7 +101,7 @@ class SplitStep:
         except all_reduce.CommunicatesInside:
             return "the rows of a batch are computed from each other"
         except Exception as error:  # Of a user's own code too: once more, whole.
-            return str(error).strip().splitlines()[0] if str(error) else repr(error)
+            return first_line(error)
         difference, is_finite = self._difference(whole, parts)
         if is_finite and not difference:
             agreement.remember()
@@ -257,16 +257,7 @@ class SplitStep:
 
 
 def _sum(gradients: tuple[Any, ...]) -> Any:
-    if gradients[0] is None:
-        return None
-    if not isinstance(gradients[0], tf.IndexedSlices):
-        return tf.add_n(list(gradients))
-    # The rows in the order in which one device has them.
-    return tf.IndexedSlices(
-        tf.concat([g.values for g in gradients], 0),
-        tf.concat([g.indices for g in gradients], 0),
-        gradients[0].dense_shape,
-    )
+    return None if gradients[0] is None else lockstep.add_up(gradients)
 
 
 def _array(tensor: Any) -> np.ndarray:

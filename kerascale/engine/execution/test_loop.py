@@ -9,14 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.datasets import nests
 from kerascale.datasets.pipeline import FromArrays
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.step_iterator import StepIterator
+from kerascale.engine.execution import beside
 from kerascale.engine.step import build, metrics
 
-# Batches that are computed beside each other.
-_BESIDE = 4
 # Where its metrics come from, their variables are sums.
 _MODULES = ("keras.", "keras_hub.", "kerascale.")
 
@@ -97,33 +95,18 @@ class TestSteps:
         zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in variables]
 
         def added(number: tf.Tensor) -> list[tf.Tensor]:
-            begin = number * batch_size
-            last = tf.minimum(begin + batch_size, rows)
-            batch = nests.map_present(lambda t: t[begin:last], arrays)
+            batch = beside.rows(arrays, number, batch_size, rows)
             with keras_private.Aside(zeros) as scope:
                 self._model.test_step(batch)
-            known = {id(v) for v in variables}
-            for variable in self._model.variables:
-                if id(variable) not in known and scope.written(variable) is not None:
-                    raise _HasStateError
+            if beside.writes(self._model, scope, besides=variables):
+                raise _HasStateError
             return [scope.get_current_value(v) for v in variables]
 
         steps = tf.cast(end - first, tf.int32)
-        found = [
-            tf.TensorArray(v.dtype, steps, element_shape=v.shape) for v in variables
-        ]
-
-        def compute(number: tf.Tensor, *found: tf.TensorArray) -> Any:
-            place = tf.cast(number - first, tf.int32)
-            values = added(number)
-            written = (a.write(place, t) for a, t in zip(found, values, strict=True))
-            return (number + 1, *written)
-
-        _, *found = tf.while_loop(
-            lambda number, *_: number < end,
-            compute,
-            (first, *found),
-            parallel_iterations=_BESIDE,
+        found = beside.compute(
+            added,
+            (first, end),
+            [tf.TensorArray(v.dtype, steps, element_shape=v.shape) for v in variables],
         )
 
         def add(place: tf.Tensor, *sums: tf.Tensor) -> Any:

@@ -12,7 +12,7 @@ from kerascale.engine.parity import samples
 from kerascale.engine.parity.differences import Differences, is_of_gradients, unique
 from kerascale.engine.parity.observing import Observer
 from kerascale.engine.step.step import TrainStep
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, first_line
 from kerascale.runtime.console import say
 
 Kind = Literal["train", "test", "predict"]
@@ -115,7 +115,7 @@ def _problems(
         try:
             whole = _whole(observer, sample)
         except Exception as error:  # Of a user's own code, which may need a graph.
-            reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+            reason = first_line(error)[:200]
             say(f"note: slices were not compared with the batch: {reason}")
             return []
         if whole.draws:
@@ -186,7 +186,7 @@ def _compare(
     try:
         found = differences.between(whole, parts_of(), shares)
     except Exception as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+        reason = first_line(error)[:200]
         found = [f"a slice cannot be computed by itself: {reason}"]
     if not found:
         return []
@@ -211,7 +211,7 @@ def _build_optimizers(model: keras.Model, observer: Observer) -> None:
     others = keras_private.optimizers_of(model)
     for view, variables in observer.optimizers:
         for optimizer in others:
-            if optimizer is not None and vars(view) is vars(optimizer):
+            if vars(view) is vars(optimizer):
                 with tf.init_scope(), model.distribute_strategy.scope():
                     if not optimizer.built:
                         optimizer.build(variables)

@@ -64,7 +64,7 @@ class Observer:
         self._metrics = metrics.variables_of(model)
         shares = keras_private.loss_metrics(model)
         # A share of the loss has a weight of its own where shapes are known.
-        self.compared_metrics = [m for m in model.metrics if m not in shares]
+        self._compared_metrics = [m for m in model.metrics if m not in shares]
         self._others = _other_variables(model, self._metrics)
         # Whether `optimizer.apply` updates where it is called, or after the step.
         self.at_once = True
@@ -121,7 +121,7 @@ class Observer:
         ]
         found: dict[str, np.ndarray] = {}
         with keras.StatelessScope(state_mapping=mapping):
-            for metric in self.compared_metrics:
+            for metric in self._compared_metrics:
                 result = metric.result()
                 result = result if isinstance(result, dict) else {metric.name: result}
                 found |= {name: _array(value) for name, value in result.items()}

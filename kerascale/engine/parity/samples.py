@@ -18,12 +18,10 @@ class Sample:
     """A small batch.
 
     Args:
-        kind: What is special about it.
         batch: A nest of tensors: (x,), (x, y) or (x, y, sample_weight).
         rows: Examples in it.
     """
 
-    kind: str
     batch: Any
     rows: int
 
@@ -44,16 +42,11 @@ def samples(batch: Any) -> list[Sample]:
     order = _sorted(batch, min(total, 4 * ROWS))
     # From both ends: of two slices each has its own.
     ends = np.concatenate([order[: even // 2], order[len(order) - even // 2 :]])
-    picked = [
-        ("rows that stand twice", np.tile(np.arange(min(ROWS, total)), 2)),
-        ("rows of an uneven batch", np.arange(total - odd, total)),
-        ("rows sorted by their labels", ends),
-    ]
-    return [
-        Sample(kind, _take(batch, rows), len(rows))
-        for kind, rows in picked
-        if len(rows)
-    ]
+    twice = np.tile(np.arange(min(ROWS, total)), 2)
+    uneven = np.arange(total - odd, total)
+    # Of one row a slice would have none.
+    picked = [each for each in (twice, uneven, ends) if len(each) > 1]
+    return [Sample(_take(batch, each), len(each)) for each in picked]
 
 
 def num_rows(batch: Any) -> int:

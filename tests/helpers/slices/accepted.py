@@ -5,7 +5,7 @@ Each function makes a compiled model, and the arguments of `fit`.
 
 import keras
 import tensorflow as tf
-from helpers.slices.refused import CLASSES, FIT, X, compiled, sequential
+from helpers.slices.refused import CLASSES, FIT, Plain, X, compiled, sequential
 from keras import layers, ops
 
 import kerascale as ks
@@ -49,6 +49,18 @@ def scalar_loss():
     return compiled(sequential(), loss)
 
 
+class OwnLoss(Plain):
+    """A mean of a user's own, which of no rows is not a number."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        return ops.mean(ops.square(y - y_pred))
+
+
+def batches_of_two():
+    data = {name: FIT[name][:6] for name in ("x", "y")}
+    return compiled(OwnLoss(), data={**data, "batch_size": 2})
+
+
 def much_state():
     """Of layers, of metrics, of an optimizer with slots, and of seeds."""
     model = sequential(
@@ -72,6 +84,7 @@ CASES = {
         values_of_some_rows,
         scalar_metric,
         scalar_loss,
+        batches_of_two,
         much_state,
     )
 }

@@ -155,9 +155,9 @@ FAULTS = (
     ),
     Fault(
         "the-last-row-of-a-predicted-batch-is-lost",
-        "engine/execution/prediction_loop.py",
-        "last = tf.minimum(begin + batch_size, rows)",
-        "last = tf.minimum(begin + batch_size, rows - 1)",
+        "engine/execution/beside.py",
+        "last = tf.minimum(begin + batch_size, total)",
+        "last = tf.minimum(begin + batch_size, total - 1)",
         ("test_beside.py",),
     ),
     # ------------------------------------------------------------------ parity
