@@ -281,6 +281,7 @@ def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
         return augmentation(images, indices, epoch, config.seed), *rest
 
     plain = batches.plain_gather or batches.gather
+    gather = pipeline.traced_as_it_is(gather, batches.gather)
     return dataclasses.replace(batches, gather=gather, plain_gather=plain)
 
 

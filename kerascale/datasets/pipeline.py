@@ -186,7 +186,7 @@ class Batches:
 
         once = dataclasses.replace(
             self,
-            gather=again,
+            gather=traced_as_it_is(again, gather),
             plain_gather=None,
             shuffle=False,
             batch_size=batch_size,
@@ -233,7 +233,7 @@ class Batches:
         # To rewrite the graph it copies every tensor in it, the whole of arrays too.
         options.experimental_optimization.apply_default_optimizations = False
         batch = self.batch
-        if isinstance(self.gather, FromArrays):  # Else it may be a user's own.
+        if is_traced_as_it_is(self.gather):  # Else it may be a user's own.
             batch = _plain(batch)
         return (
             steps.map(batch, num_parallel_calls=2, deterministic=True)
@@ -253,6 +253,8 @@ class FromArrays:
 
     arrays: Any
 
+    is_traced_as_it_is = True
+
     def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
         return self.rows(self.arrays, indices, epoch)
 
@@ -261,6 +263,22 @@ class FromArrays:
         """The same, of any arrays."""
         del epoch
         return nests.map_present(lambda t: tf.gather(t, indices), arrays)
+
+
+def is_traced_as_it_is(gather: Gather) -> bool:
+    """Whether a gather has no loops and conditions of Python on tensors."""
+    return getattr(gather, "is_traced_as_it_is", False)
+
+
+def traced_as_it_is(gather: Gather, *inner: Gather) -> Gather:
+    """Says of a gather of ours that AutoGraph need not look at it.
+
+    Args:
+        gather: Without loops and conditions of Python on tensors.
+        inner: What it calls. One of them that is a user's own may have some.
+    """
+    gather.is_traced_as_it_is = all(map(is_traced_as_it_is, inner))
+    return gather
 
 
 def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:
@@ -299,7 +317,7 @@ def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
         )
         return window[:, :-1], window[:, 1:]
 
-    return gather
+    return traced_as_it_is(gather)
 
 
 def num_windows(tokens: np.ndarray, length: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests, resident
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets.pipeline import Batches, FromArrays, traced_as_it_is
 from kerascale.datasets.sources.checks import listing
 from kerascale.errors import RefusedError
 
@@ -143,7 +143,9 @@ def put_into(
         return x, y, _weights(class_weight, y)
 
     return dataclasses.replace(
-        batches, gather=weighted, plain_gather=batches.plain_gather or plain
+        batches,
+        gather=traced_as_it_is(weighted, plain),
+        plain_gather=batches.plain_gather or plain,
     )
 
 

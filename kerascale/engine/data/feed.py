@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests, resident
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets.pipeline import Batches, FromArrays, traced_as_it_is
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import slices
@@ -173,7 +173,7 @@ def from_dataset(
             return slices.cut(batch, ids, count, static)
 
         dataset = dataset.map(
-            sliced,
+            tf.autograph.experimental.do_not_convert(sliced),
             num_parallel_calls=2,
             deterministic=True,
         )
@@ -207,6 +207,7 @@ def from_batches(
             for rows, where in slices.cut(indices, ids, count, static)
         )
 
+    gather = traced_as_it_is(gather, batches.gather)
     sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
     made = Feed(sliced, *known)
     made.is_indexed = True
