@@ -101,11 +101,11 @@ def _own_cache(tmp_path_factory):
         os.environ["KERASCALE_CACHE_DIR"] = before
 
 
-def _finished(forks, arguments, cwd, env, imported, timeout):
+def _finished(forks, arguments, cwd, env, timeout):
     """How a Python command ended: in a new process, or in a fork of one."""
     environ = {**os.environ, **(env or {})}
     command = list(map(str, arguments))
-    if imported:
+    if forks is not None:
         ended = forks.run(command, cwd=cwd or os.getcwd(), env=environ, timeout=timeout)
         return subprocess.CompletedProcess(command, *ended)
     return subprocess.run(
@@ -121,15 +121,19 @@ def _finished(forks, arguments, cwd, env, imported, timeout):
 
 
 @pytest.fixture
-def run_python(forks):
+def run_python(request, forks):
     """Runs Python code in a process of its own; fails with its output.
 
-    With `imported`, TensorFlow and Keras are imported already, which saves 4 s.
+    With `imported`, TensorFlow and Keras are imported already, which saves 4 s; with
+    `imported="tensorflow"`, TensorFlow is, and neither Keras nor kerascale can be.
     """
 
     def run(code, *arguments, cwd=None, env=None, check=True, imported=False):
         command = ("-c", code, *arguments)
-        finished = _finished(forks, command, cwd, env, imported, 300)
+        of = forks if imported else None
+        if imported == "tensorflow":
+            of = request.getfixturevalue("tensorflow_forks")
+        finished = _finished(of, command, cwd, env, 300)
         if check:
             assert finished.returncode == 0, finished.stdout + finished.stderr
         return finished
@@ -147,7 +151,8 @@ def kerascale(tmp_path, forks):
 
     def run(*arguments, cwd=tmp_path, env=None, timeout=300, imported=True):
         command = ("-m", "kerascale", *arguments)
-        return _finished(forks, command, cwd, env, imported, timeout)
+        of = forks if imported else None
+        return _finished(of, command, cwd, env, timeout)
 
     return run
 

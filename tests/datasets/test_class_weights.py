@@ -87,7 +87,7 @@ for strategy in ("one_device", tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]
     losses.append(run.history["loss"])
 np.testing.assert_allclose(*losses, rtol=1e-4)
 """
-    run_python(code, cwd=tmp_path)
+    run_python(code, cwd=tmp_path, imported=True)
 
 
 def test_a_text_has_no_classes():

@@ -116,7 +116,7 @@ print(peak() - before)
 )
 def test_what_is_needed_is_what_is_taken(run_python, tmp_path, shape, dtype, needed):
     """The estimate stands against the peak of a process."""
-    done = run_python(_PEAK, json.dumps(shape), dtype, cwd=tmp_path)
+    done = run_python(_PEAK, json.dumps(shape), dtype, cwd=tmp_path, imported=True)
     taken = int(done.stdout.split()[-1])
     assert 0.6 * needed < taken < 1.1 * needed
 

@@ -313,7 +313,6 @@ def test_texts_longer_than_max_length_are_served(language_model, tmp_path, run_p
     output = run_python(
         """
 import sys
-sys.modules["keras"] = sys.modules["kerascale"] = None
 import json
 import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
@@ -322,6 +321,7 @@ print(json.dumps(serve(text=texts)["probabilities"].numpy().tolist()))
 """,
         version,
         json.dumps(texts),
+        imported="tensorflow",
     ).stdout
     served = np.array(json.loads(output.splitlines()[-1]))
     np.testing.assert_allclose(served, expected, atol=1e-5)

@@ -97,7 +97,6 @@ def test_a_table_of_texts(recipe, tmp_path, run_python):
     output = run_python(
         """
 import sys
-sys.modules["keras"] = sys.modules["kerascale"] = None
 import json
 import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
@@ -106,6 +105,7 @@ print(json.dumps(serve(text=texts)["probabilities"].numpy().tolist()))
 """,
         version,
         json.dumps(texts),
+        imported="tensorflow",
     ).stdout
     served = np.array(json.loads(output.splitlines()[-1]))
     np.testing.assert_allclose(served, expected, atol=1e-5)
