@@ -1,5 +1,6 @@
 """Data that every installation has: `digits` and `python_reference`."""
 
+import functools
 import hashlib
 import pathlib
 import re
@@ -42,24 +43,45 @@ def digits() -> RawData:
             builder = module.Builder(data_dir=folder, file_format="array_record")
             builder.download_and_prepare()
 
-    def read_splits(folder: pathlib.Path) -> dict[str, Split]:
-        with quiet_tfds():
-            builder = module.Builder(data_dir=folder, file_format="array_record")
-            return {
-                split: read_array_records(builder, split, "image", "label")
-                for split in ("train", "test")
-            }
-
     folder = cache.prepare_once(name, prepare)
     try:
-        splits = read_splits(folder)
+        splits = _digits_in(folder, _stamps(folder))
     except Exception:
         # The files are damaged, as a power cut leaves them: whatever a reader makes
         # of that, they can be made again. If it is something else, it shows now.
-        splits = read_splits(cache.prepare_once(name, prepare, again=True))
+        folder = cache.prepare_once(name, prepare, again=True)
+        splits = _digits_in(folder, _stamps(folder))
+    # Copies: whoever changes them does not change the next data set.
+    copies = {
+        split: Split(examples.features.copy(), examples.labels.copy())
+        for split, examples in splits.items()
+    }
     return RawData(
-        name="digits", kind="image", class_names=module.CLASS_NAMES, **splits
+        name="digits", kind="image", class_names=module.CLASS_NAMES, **copies
     )
+
+
+@functools.lru_cache(maxsize=1)  # Searches and folds ask again and again.
+def _digits_in(
+    folder: pathlib.Path, stamps: tuple[tuple[str, int, int], ...]
+) -> dict[str, Split]:
+    """The splits in a folder, decoded once as long as its files do not change."""
+    del stamps
+    from kerascale.data.digits import digits_dataset_builder as module
+
+    with quiet_tfds():
+        builder = module.Builder(data_dir=folder, file_format="array_record")
+        return {
+            split: read_array_records(builder, split, "image", "label")
+            for split in ("train", "test")
+        }
+
+
+def _stamps(folder: pathlib.Path) -> tuple[tuple[str, int, int], ...]:
+    """Path, size and time of change of each file."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stats = [(str(path), path.stat()) for path in files]
+    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
 def python_reference(held_out_fraction: float = 0.05) -> RawData:
