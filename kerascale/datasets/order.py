@@ -1,5 +1,9 @@
 """The global order of an epoch, as a function that starts at any position.
 
+A function and no stored permutation, so that a run begins at any step at no cost and
+every process computes its own rows of the same batch, whatever their number: see
+`pipeline.Batches`, and `stateless` for what is drawn beside the order.
+
 TensorFlow's `RandomIndexShuffle` (the Simon block cipher with cycle walking,
 https://eprint.iacr.org/2013/404) gives one index of a permutation at no cost for
 the others. Three things in TensorFlow 2.21 need care:
