@@ -12,7 +12,9 @@ import kerascale as ks
 from kerascale.serving import graph
 from kerascale.serving.messages import PredictionLog
 
-RECIPES = ["mlp", "cnn", "rnn", "transformer", "language_model"]
+# One of each kind of input and of answer; the others with all.
+RECIPES = ["mlp", "transformer", "language_model"]
+RECIPES += [pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "rnn")]
 
 
 @pytest.mark.parametrize("name", RECIPES)

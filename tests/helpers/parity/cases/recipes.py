@@ -38,7 +38,7 @@ def _trained(name, **settings):
     return result(model, history, np.array(x), np.array(y)) | snapshot.weights
 
 
-@case("recipe mlp", default=("mirrored:4",), **OPTIONS)
+@case("recipe mlp", default=("mirrored:4", "workers:2"), **OPTIONS)
 def recipe_mlp():
     return _trained("mlp", units=(16,), l2=1e-3)
 
@@ -78,7 +78,7 @@ def recipe_transformer():
     return _trained("transformer", num_layers=1, num_heads=2, width=8)
 
 
-@case("recipe language_model", default=("workers:2",), **OPTIONS)
+@case("recipe language_model", **OPTIONS)
 def recipe_language_model():
     words = ["one", "loss", "all", "replicas", "reduce", "a", "mean", "of", "sums."]
     source = random.Random(3)

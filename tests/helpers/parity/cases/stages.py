@@ -24,7 +24,7 @@ def frozen_layers():
     )
 
 
-@case("fine-tuning: compiled again", default=("workers:2",))
+@case("fine-tuning: compiled again")
 def fine_tuning():
     model = mlp(*_layers("before_norm"))
     for layer in model.layers[:-1]:
