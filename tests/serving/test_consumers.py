@@ -41,7 +41,8 @@ def folders(request, exported, tmp_path_factory):
     Of the models that the session's tests ask for.
     """
     root = tmp_path_factory.mktemp("consumers")
-    here = [item for item in request.session.items if item.path == pathlib.Path(__file__)]
+    own = pathlib.Path(__file__)
+    here = [item for item in request.session.items if item.path == own]
     asked = [getattr(item, "callspec", None) for item in here]
     names = {call.params.get("name") for call in asked if call is not None}
     models = [name for name in MODELS if name in names]
