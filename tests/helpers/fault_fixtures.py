@@ -38,9 +38,7 @@ def command(tmp_path, monkeypatch, capfd):
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory):
     """Starts processes that need not import TensorFlow."""
-    started = Forks(tmp_path_factory.mktemp("forks"))
-    yield started
-    started.close()
+    return Forks.of_session(tmp_path_factory, "forks")
 
 
 @pytest.fixture(scope="session")

@@ -25,30 +25,51 @@ import types
 _IMPORTED = ("tensorflow", "keras", "pandas", "h5py", "tyro", "typeguard", "PIL.Image")
 _LARGEST = 2**20
 
+# Those that this process has started.
+_started = []
+
 
 class Forks:
-    """The process that is forked, and how to start commands with it.
+    """Starts commands by the process that is forked.
 
     Args:
-        folder: Where its socket is made.
-        imports: Names of modules that it imports; one after a `-` cannot be imported.
+        path: Of its socket.
     """
 
-    def __init__(self, folder, imports=_IMPORTED):
-        self.path = pathlib.Path(folder) / "forks"
-        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        ours, theirs = os.pipe()
-        # Its standard input is a pipe of this process, and ends with it.
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(self.path), str(theirs), *imports],
-            env=environ,
-            stdin=subprocess.PIPE,
-            pass_fds=(theirs,),
-            start_new_session=True,
-        )
-        os.close(theirs)
-        with os.fdopen(ours, "rb") as ready:
-            assert ready.read() == b"ready"
+    def __init__(self, path):
+        self.path = path
+
+    @classmethod
+    def of_session(cls, tmp_path_factory, name, imports=_IMPORTED):
+        """The one of the session: the first of its processes that asks starts it.
+
+        Args:
+            tmp_path_factory: The fixture.
+            name: Of its folder.
+            imports: Names of modules that it imports; one after a `-` cannot be
+                imported.
+        """
+        from helpers.shared import once  # Not in the process that is forked.
+
+        def start(folder):
+            # It ends with the process of pytest that started the others.
+            is_one_of_many = "PYTEST_XDIST_WORKER" in os.environ
+            session = os.getppid() if is_one_of_many else os.getpid()
+            ours, theirs = os.pipe()
+            command = [__file__, folder / "forks", theirs, session, *imports]
+            process = subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs,),
+                start_new_session=True,
+            )
+            _started.append(process)
+            os.close(theirs)
+            with os.fdopen(ours, "rb") as ready:
+                assert ready.read() == b"ready"
+
+        return cls(once(tmp_path_factory, name, start) / "forks")
 
     def start(self, arguments, *, cwd, env, stdout, stderr, stdin=None):
         """Starts what `python ARGUMENTS` would.
@@ -78,10 +99,6 @@ class Forks:
                 file.seek(0)
                 texts.append(file.read().decode(errors="replace"))
         return code, *texts
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait()
 
 
 class Forked:
@@ -137,20 +154,20 @@ def collect_rarely():
     gc.set_threshold(100_000, 50, 100)
 
 
-def _main(path, ready, *imports):
+def _main(path, ready, session, *imports):
     for name in imports:
         if name.startswith("-"):
             sys.modules[name[1:]] = None
         else:
             __import__(name)
     collect_rarely()
-    command = _serve(path, ready)
+    command = _serve(path, ready, int(session))
     if command is not None:  # Here is the process of a command.
         command.run()
 
 
-def _serve(path, ready):
-    """Answers until standard input ends; returns in each process that it forks."""
+def _serve(path, ready, session):
+    """Answers until the session ends; returns in each process that it forks."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
@@ -159,8 +176,9 @@ def _serve(path, ready):
         os.close(int(ready))
         parent = os.getpid()
         if os.fork() == 0:
-            # It kills the one that answers when the pipe ends.
-            os.read(0, 1)
+            # It kills the one that answers.
+            with contextlib.suppress(ProcessLookupError):
+                select.select([os.pidfd_open(session)], [], [])
             os.kill(parent, signal.SIGKILL)
             os._exit(0)
         while True:

@@ -11,9 +11,7 @@ from kerascale.serving import gate
 def tensorflow_forks(tmp_path_factory):
     """Starts processes that have TensorFlow, and neither Keras nor kerascale."""
     imports = ("-keras", "-kerascale", "tensorflow")
-    started = Forks(tmp_path_factory.mktemp("forks"), imports)
-    yield started
-    started.close()
+    return Forks.of_session(tmp_path_factory, "tensorflow-forks", imports)
 
 
 @pytest.fixture(scope="session")
