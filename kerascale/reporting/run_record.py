@@ -65,6 +65,13 @@ class Recorded:
         return {name: self.config[name] for name in names if name in self.config}
 
     @property
+    def left_out(self) -> str | None:
+        """What the model was trained without, as a sentence; None: nothing."""
+        if self.config.get("check") != "never":
+            return None
+        return "The check that slices are the batch was left out (check='never')."
+
+    @property
     def metrics(self) -> list[str]:
         """What was measured in training, `loss` first, without `val_`."""
         times = ("epoch", "step", "seconds", "examples_per_second", "learning_rate")

@@ -163,6 +163,7 @@ class RunFolder:
         origins: Mapping[str, str] | None = None,
         init_from: str | os.PathLike | None = None,
         init_partial: bool = False,
+        check: str = "first_step",
     ) -> None:
         """Writes what the run is, before its first step.
 
@@ -175,6 +176,7 @@ class RunFolder:
             init_from: The file that the initial weights were read from; its sha256
                 is written too. None: the weights are drawn.
             init_partial: Whether some variables could stay as they were drawn.
+            check: Whether slices are shown to be the batch; see `kerascale.scale`.
 
         Raises:
             RefusedError: If `init_from` cannot be read.
@@ -186,6 +188,7 @@ class RunFolder:
                 "fields": to_dict(config),
                 "origins": dict(origins or {}),
                 **hardware,
+                "check": check,
                 "init_from": None if init_from is None else os.fspath(init_from),
                 "init_partial": init_partial,
                 "init_sha256": None if init_from is None else _sha256(init_from),
