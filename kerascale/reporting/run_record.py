@@ -65,6 +65,11 @@ class Recorded:
         return {name: self.config[name] for name in names if name in self.config}
 
     @property
+    def compute_dtype(self) -> str:
+        """In which its model computed; runs of before do not say it."""
+        return self.config.get("compute_dtype", "float32")
+
+    @property
     def left_out(self) -> str | None:
         """What the model was trained without, as a sentence; None: nothing."""
         if self.config.get("check") != "never":

@@ -70,6 +70,28 @@ def test_runs_that_round_in_another_way_are_told_so(hardware, fields, what):
     assert not found.identical
 
 
+@pytest.mark.parametrize(
+    ("dtype", "loss", "is_within"),
+    [
+        ("bfloat16", 1.005, True),
+        ("float16", 1.02, False),
+        ("float64", 1 + 1e-12, True),
+        ("float64", 1 + 1e-6, False),
+    ],
+)
+def test_the_bound_is_that_of_the_precision(dtype, loss, is_within):
+    one = _executed(_recorded(), compute_dtype=dtype)
+    other = _executed(
+        _recorded(losses=(2.0, loss, 1.5)), replicas=2, compute_dtype=dtype
+    )
+    text = comparison.compare([one, other]).verdict
+    assert ("the same within rounding" in text) is is_within
+    assert f"in {dtype} up to " in text
+    # Another precision is no rounding of the same.
+    other = _executed(_recorded(), replicas=2)
+    assert "rounding" not in comparison.compare([one, other]).verdict
+
+
 @pytest.mark.parametrize(("hardware", "fields", "what"), ELSEWHERE)
 @pytest.mark.parametrize("loss", [1.002, float("nan")])
 def test_what_rounding_does_not_explain_is_told(hardware, fields, what, loss):
