@@ -184,7 +184,7 @@ def _numbers(run: Recorded) -> list[dict[str, str]]:
 def _part(first: Recorded, run: Recorded, label: str) -> Parting:
     by_step = _part_by_step(first.losses, run.losses)
     about = [(each.about, each.name) for each in _differences([first, run])]
-    found = find_rounding(about, first.epochs, run.epochs, first.compute_dtype)
+    found = find_rounding(about, first, run)
     return Parting(label, *by_step, *_part_by_epoch(first, run), found)
 
 
