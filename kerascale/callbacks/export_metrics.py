@@ -23,12 +23,17 @@ class ExportMetrics(keras.callbacks.Callback):
         state: What is written to.
         train: What is trained on.
         first_step: Batches of the first epoch that were done before.
+        planned: Batches in all; None: those of all epochs.
     """
 
     every_step = False
 
     def __init__(
-        self, state: TrainingState, train: Source, first_step: int = 0
+        self,
+        state: TrainingState,
+        train: Source,
+        first_step: int = 0,
+        planned: int | None = None,
     ) -> None:
         super().__init__()
         self._state = state
@@ -36,6 +41,7 @@ class ExportMetrics(keras.callbacks.Callback):
         self._examples_per_epoch = train.num_examples
         self._batch_size = train.batch_size
         self._first_step = first_step
+        self._planned = planned
         # The first execution is traced, and may be compiled: it tells of no step.
         self._is_first = True
         self._looked = 0.0
@@ -44,7 +50,8 @@ class ExportMetrics(keras.callbacks.Callback):
         self._before = epoch * self._steps_per_epoch
         self._done, self._first_step = self._first_step, 0
         if self._is_first:
-            planned = self.params["epochs"] * self._steps_per_epoch
+            of_epochs = self.params["epochs"] * self._steps_per_epoch
+            planned = self._planned or of_epochs
             self._state.began(self._before + self._done, planned)
         self._last = time.monotonic()
 

@@ -63,13 +63,14 @@ class MetricsRecord(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
         self._began = self._last = time.monotonic()
-        self._trained = self._last_done = None
+        self._trained = self._first = self._last_done = None
+        self._done = 0
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         if self._last_done is None:
-            self._last_done = batch
+            self._first = self._last_done = batch
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -77,7 +78,7 @@ class MetricsRecord(keras.callbacks.Callback):
         self.file.retry()
         if self._intervals is None:
             return
-        done = min(batch + 1, self._steps_per_epoch)
+        self._done = done = min(batch + 1, self._steps_per_epoch)
         # The end of an epoch has a line of its own.
         if not self._intervals.passed(done) or done == self._steps_per_epoch:
             return
@@ -93,9 +94,16 @@ class MetricsRecord(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         now = time.monotonic()
         training = (self._trained or now) - self._began
-        self._write(epoch, self.examples_per_epoch / training, now, logs)
+        self._write(epoch, self._examples_seen() / training, now, logs)
         if self._intervals:
             self._intervals.end_epoch()
+
+    def _examples_seen(self) -> float:
+        """Those of the epoch that this process has trained."""
+        if not self._done:  # It is not known.
+            return self.examples_per_epoch
+        share = (self._done - self._first) / self._steps_per_epoch
+        return share * self.examples_per_epoch
 
     def _write(
         self,

@@ -29,17 +29,26 @@ class Progress(keras.callbacks.Callback):
     Args:
         examples_per_epoch: Examples in one pass.
         steps_per_epoch: Batches in one pass.
+        total_steps: Batches in all, where training ends in the middle of an epoch;
+            None: those of all epochs.
     """
 
     every_step = False
 
-    def __init__(self, examples_per_epoch: int, steps_per_epoch: int) -> None:
+    def __init__(
+        self,
+        examples_per_epoch: int,
+        steps_per_epoch: int,
+        total_steps: int | None = None,
+    ) -> None:
         super().__init__()
+        self._total_steps = total_steps
         self.examples_per_epoch = examples_per_epoch
         self.steps_per_epoch = steps_per_epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._epochs = self.params["epochs"]
+        self._steps_in_all = self._total_steps or self._epochs * self.steps_per_epoch
         self._is_terminal = is_live()
         self._speed = Speed()
         self._last = time.monotonic()
@@ -104,12 +113,16 @@ class Progress(keras.callbacks.Callback):
         share = step / self.steps_per_epoch
         return round((self._epoch + share) * self.examples_per_epoch)
 
+    def _all_examples(self) -> int:
+        share = self._steps_in_all / self.steps_per_epoch
+        return round(share * self.examples_per_epoch)
+
     def _end_training(self) -> None:
         self._speed.end(self._done(), time.monotonic())
 
     def _left(self, now: float) -> str:
         """The time that is left, validation and all."""
-        todo = self._epochs * self.examples_per_epoch - self._done()
+        todo = self._all_examples() - self._done()
         rate = self._rate_since(self._began, now)
         if rate is None:  # There was one execution, and its compilation.
             rate = self._rate_since(self._very_first, now)
@@ -126,7 +139,7 @@ class Progress(keras.callbacks.Callback):
 
     def _steps(self) -> str:
         step = self._epoch * self.steps_per_epoch + self._step
-        return f"step {step:,}/{self._epochs * self.steps_per_epoch:,}"
+        return f"step {step:,}/{self._steps_in_all:,}"
 
     def _rates(self, now: float) -> list[str]:
         speed = self._speed.now(self._done(), now)
@@ -151,7 +164,7 @@ class Progress(keras.callbacks.Callback):
 
     def _show(self, now: float) -> None:
         self._last = now
-        share = self._done() / (self._epochs * self.examples_per_epoch)
+        share = self._done() / self._all_examples()
         items = [*_values(self._logs), *self._rates(now), *self._machine()]
         head = [self._place(), self._steps(), *filter(None, [self._validating])]
         show(LiveView(tuple(head), share, self._left(now), tuple(items)))

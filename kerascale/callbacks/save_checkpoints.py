@@ -142,7 +142,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
             return
         # The next one would be told too late: what was voted before this batch.
         if stop_votes.agreed(stop_votes.Vote(interrupts.requested())).stop:
-            self._save(self._epoch, self._steps_per_epoch, self._trained_metrics)
+            done = self.step - self._epoch * self._steps_per_epoch
+            self._save(self._epoch, done, self._trained_metrics)
             self._stop()
 
     def on_test_batch_begin(
@@ -197,6 +198,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
             {
                 "epoch": epoch,
                 "step": step,
+                "short": epoch * self._steps_per_epoch + step - self.step,
                 "steps_per_epoch": self._steps_per_epoch,
                 "history": {k: list(v) for k, v in self.history.items()},
                 "callbacks": states.get_states(self._remembering),

@@ -33,6 +33,7 @@ def standard_callbacks(
     fields: Mapping[str, Any] | None = None,
     inputs: Any = None,
     histograms: bool = False,
+    total_steps: int | None = None,
     count_examples: Callable[[], int] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Plain Keras callbacks, in a list that a user can print, extend or replace.
@@ -49,6 +50,7 @@ def standard_callbacks(
         fields: See `TensorBoardRecord`.
         inputs: See `TensorBoardRecord`.
         histograms: See `TensorBoardRecord`.
+        total_steps: See `Progress`.
         count_examples: Tells `examples_per_epoch` as far as it is known by now, for
             the speed that is recorded; None: it stays as it is.
     """
@@ -75,7 +77,7 @@ def standard_callbacks(
             inputs=inputs,
             histograms=histograms,
         ),
-        Progress(examples_per_epoch, steps_per_epoch),
+        Progress(examples_per_epoch, steps_per_epoch, total_steps),
     ]
     return [*callbacks, *_early_stopping(monitor, early_stopping_patience)]
 

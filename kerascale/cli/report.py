@@ -61,8 +61,14 @@ def run(arguments: Sequence[str]) -> None:
             pictures.append(folder / f"{drawing.name}.png")
             output_paths.write(pictures[-1], drawing.png())
     finish(
-        {"run_dir": path, "output": str(output), "png": list(map(str, pictures))},
+        {
+            "run_dir": path,
+            "output": str(output),
+            "png": list(map(str, pictures)),
+            "left_out": recorded.left_out,
+        },
         as_json=options.json,
-        text=f"Wrote {output}"
+        text=(f"{recorded.left_out}\n" if recorded.left_out else "")
+        + f"Wrote {output}"
         + (f" and {len(pictures)} figures to {folder}" if folder else ""),
     )

@@ -74,6 +74,10 @@ class TrainingConfig:
     """Examples in the global batch: what one update of the weights sees."""
     epochs: NonNegativeInt = 30
     """Passes over the training data."""
+    max_steps: PositiveInt | None = None
+    """Updates of the weights after which training ends, in the middle of an epoch too,
+    in place of epochs: as many passes are made as that takes. A run that was
+    interrupted goes on to the same number."""
     seed: Seed = 0
     """Decides the weights, the order of the data, dropout and augmentation."""
 
@@ -88,7 +92,7 @@ class TrainingConfig:
     schedule: Schedule = "exponential_decay"
     """Decay of the learning rate. exponential_decay: rate * decay_rate^t;
     inverse_time: rate / (1 + decay_rate * t), with t in units of decay_epochs;
-    cosine: down to zero at the last epoch."""
+    cosine: down to zero at the end of training."""
     decay_rate: PositiveFloat = 0.95
     """Factor of exponential_decay, or b of inverse_time's a / (1 + b t)."""
     decay_epochs: PositiveFloat = 1.0

@@ -36,6 +36,8 @@ class Batches:
         plain_gather: Like `gather`, without what training adds to the examples
             (augmentation, shifted windows); None: the same.
         first_step: Batches of the first epoch that is read which were done before.
+        last_step: Batches after which `fit` ends, counted over all epochs; None: at the
+            end of its last epoch.
     """
 
     gather: Gather
@@ -45,6 +47,7 @@ class Batches:
     shuffle: bool
     plain_gather: Gather | None = None
     first_step: int = 0
+    last_step: int | None = None
 
     def for_evaluation(self) -> "Batches":
         """The same examples as they are, in their own order."""
@@ -159,6 +162,14 @@ class Batches:
             step: How many: from 0 to `steps_per_epoch`.
         """
         return dataclasses.replace(self, first_step=step)
+
+    def ending_at(self, step: int) -> "Batches":
+        """The same batches, with which `fit` ends.
+
+        Args:
+            step: After how many, counted from the first batch of epoch 0.
+        """
+        return dataclasses.replace(self, last_step=step)
 
     def first(self, num_batches: int) -> "Batches":
         """The first batches of each epoch alone."""

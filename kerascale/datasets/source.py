@@ -16,6 +16,10 @@ class Source(Protocol):
     first_step: int
     """Batches of the first epoch that is read which were done before."""
 
+    last_step: int | None
+    """Batches after which `fit` ends, in the middle of an epoch too, counted over all
+    epochs; None: at the end of its last epoch."""
+
     @property
     def is_indexed(self) -> bool:
         """Whether a batch is computed from its place: `batch`, `indices`, `gather`."""
@@ -44,6 +48,9 @@ class Source(Protocol):
 
     def starting_at(self, step: int) -> "Source":
         """The same batches, of which `fit` skips some in its first epoch."""
+
+    def ending_at(self, step: int) -> "Source":
+        """The same batches, with which `fit` ends after so many in all epochs."""
 
     def first(self, num_batches: int) -> "Source":
         """The first batches alone."""

@@ -23,6 +23,8 @@ class Stream:
         batch_size: Examples in a batch; None: that is not known.
         first_step: Batches of the first epoch that is read which were done before.
             They are read again, and dropped.
+        last_step: Batches after which `fit` ends, counted over all epochs; None: at the
+            end of its last epoch.
         planned: Examples in one pass as far as is known before it; None:
             as if all batches were full.
         seen: Notes how many examples batches really have; None: nobody asks.
@@ -31,6 +33,7 @@ class Stream:
     batches: tf.data.Dataset
     batch_size: int | None
     first_step: int = 0
+    last_step: int | None = None
     planned: int | None = None
     seen: SeenRows | None = None
 
@@ -61,6 +64,9 @@ class Stream:
 
     def starting_at(self, step: int) -> "Stream":
         return dataclasses.replace(self, first_step=step)
+
+    def ending_at(self, step: int) -> "Stream":
+        return dataclasses.replace(self, last_step=step)
 
     def first(self, num_batches: int) -> "Stream":
         most = num_batches * self.batch_size

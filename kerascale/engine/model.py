@@ -10,6 +10,7 @@ from kerascale.config import Execution
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import batch_checks, fit_arguments
+from kerascale.engine.data.step_iterator import StepsLeft
 from kerascale.engine.execution import (
     autotune,
     kept_programs,
@@ -179,17 +180,21 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             is_silent=verbose == 0,
         )
         kept_programs.keep()  # Of a trial.
-        skip = getattr(data, "skip", 0)
+        skip, last_step = getattr(data, "skip", 0), getattr(data, "last_step", None)
+        if last_step is not None:
+            done = initial_epoch * data.num_batches
+            data.steps_left = StepsLeft(last_step - done)
         is_indexed = getattr(data, "is_indexed", False)
         try:
             with (
                 fit_arguments.with_epoch(callbacks, data) as callbacks,
                 mode_of_model.applied(self, steps_per_epoch, is_indexed),
             ):
-                if skip:
-                    callbacks = fit_arguments.ResumingCallbacks(
+                if skip or last_step is not None:
+                    callbacks = fit_arguments.PartialEpochs(
                         fit_arguments.as_list(callbacks),
                         skip=skip,
+                        last_step=last_step,
                         steps_per_execution=self.steps_per_execution,
                         add_history=True,
                         add_progbar=verbose != 0,

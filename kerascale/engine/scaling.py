@@ -74,3 +74,13 @@ def scale(
     # Those that Keras has made before are no longer the model's.
     model.train_function = model.test_function = model.predict_function = None
     return model
+
+
+def scale_as_told(model: keras.Model) -> keras.Model:
+    """Scales a model; one that is scaled already keeps what was told of it then."""
+    return scale(
+        model,
+        batch_statistics=build.batch_statistics(model),
+        execution=getattr(model, "execution", "auto"),
+        check=parity_check.asked_check(model),
+    )

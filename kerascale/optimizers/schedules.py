@@ -99,7 +99,8 @@ def make_schedule(
 
     Args:
         config: Its `learning_rate`, `schedule`, `decay_rate`, `decay_epochs`,
-            `warmup_epochs`, `epochs` and `gradient_accumulation_steps` are read.
+            `warmup_epochs`, `epochs`, `max_steps` and `gradient_accumulation_steps`
+            are read.
         steps_per_epoch: Batches in one pass over the training data.
 
     Returns:
@@ -116,8 +117,8 @@ def make_schedule(
     elif config.schedule == "inverse_time":
         after = schedules.InverseTimeDecay(rate, decay_steps, config.decay_rate)
     elif config.schedule == "cosine":
-        total = max(1, int(config.epochs * updates_per_epoch) - warmup_steps)
-        after = schedules.CosineDecay(rate, total)
+        total = config.max_steps or int(config.epochs * updates_per_epoch)
+        after = schedules.CosineDecay(rate, max(1, total - warmup_steps))
     elif config.schedule == "constant":
         after = rate
     else:  # A name was added to `kerascale.config.Schedule` alone.

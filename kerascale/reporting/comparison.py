@@ -25,7 +25,7 @@ class Difference:
 
     Args:
         about: `recipe`, `field`, `chosen` (a field that a run has chosen by itself),
-            `data`, `hardware`, `initial weights` or `version`.
+            `data`, `hardware`, `precision`, `check`, `initial weights` or `version`.
         name: Which one.
         values: One for each run; None where a run has none.
     """
@@ -144,8 +144,15 @@ def _differences(runs: Sequence[Recorded]) -> list[Difference]:
             "initial weights", [{n: r.config.get(n) for n in weights} for r in runs]
         ),
         *_unequal("hardware", [run.hardware for run in runs]),
+        *_unequal("precision", [{"compute dtype": run.compute_dtype} for run in runs]),
+        *_unequal("check", [{"that slices are the batch": _check(r)} for r in runs]),
         *_unequal("version", [_versions(run) for run in runs]),
     ]
+
+
+def _check(run: Recorded) -> str:
+    # Runs of before do not say it.
+    return run.config.get("check", "first_step")
 
 
 def _versions(run: Recorded) -> dict[str, Any]:
@@ -177,7 +184,7 @@ def _numbers(run: Recorded) -> list[dict[str, str]]:
 def _part(first: Recorded, run: Recorded, label: str) -> Parting:
     by_step = _part_by_step(first.losses, run.losses)
     about = [(each.about, each.name) for each in _differences([first, run])]
-    found = find_rounding(about, first.epochs, run.epochs)
+    found = find_rounding(about, first, run)
     return Parting(label, *by_step, *_part_by_epoch(first, run), found)
 
 

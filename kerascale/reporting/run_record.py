@@ -14,6 +14,9 @@ from kerascale.errors import RefusedError
 from kerascale.runs import files, layout, step_losses, timeline
 from kerascale.training.throughput.figures import Throughput
 
+# In a line of what was trained since an epoch began.
+_BETWEEN = '"kind": "interval", '
+
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
@@ -30,6 +33,7 @@ class Recorded:
         losses: The loss of each step; NaN: not known. Empty: none was recorded.
         events: Its timeline, oldest first.
         checkpoints: Those that it keeps: `time`, `step` and `bytes`.
+        intervals: Like `epochs`, of what was trained since an epoch began.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Recorded:
     losses: np.ndarray
     events: list[dict[str, Any]]
     checkpoints: list[dict[str, Any]]
+    intervals: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
     @property
     def recipe(self) -> str:
@@ -63,6 +68,23 @@ class Recorded:
     def hardware(self) -> dict[str, Any]:
         names = ("strategy", "replicas", "workers")
         return {name: self.config[name] for name in names if name in self.config}
+
+    @property
+    def compute_dtype(self) -> str:
+        """In which its model computed; runs of before do not say it."""
+        return self.config.get("compute_dtype", "float32")
+
+    @property
+    def knows_first_losses(self) -> bool:
+        """Whether the loss of each of the first steps was recorded."""
+        return len(self.losses) > 0 and not np.isnan(self.losses[:100]).any()
+
+    @property
+    def left_out(self) -> str | None:
+        """What the model was trained without, as a sentence; None: nothing."""
+        if self.config.get("check") != "never":
+            return None
+        return "The check that slices are the batch was left out (check='never')."
 
     @property
     def metrics(self) -> list[str]:
@@ -111,11 +133,13 @@ def read(path: str | pathlib.Path) -> Recorded:
     evaluation = None
     if (folder / layout.EVALUATION).exists():
         evaluation = files.read_json(folder, layout.EVALUATION)
+    epochs, intervals = _read_metrics(folder / layout.METRICS)
     return Recorded(
         name=str(path),
         path=folder,
         config=config,
-        epochs=_read_epochs(folder / layout.METRICS),
+        epochs=epochs,
+        intervals=intervals,
         evaluation=evaluation,
         throughput=_read_throughput(folder),
         losses=_read_losses(folder / layout.LOSSES),
@@ -124,18 +148,22 @@ def read(path: str | pathlib.Path) -> Recorded:
     )
 
 
-def _read_epochs(file: pathlib.Path) -> list[dict[str, float]]:
+def _read_metrics(
+    file: pathlib.Path,
+) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """The records of epochs, and those between."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return []
+        return [], []
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"run: {file} cannot be read ({error}).") from error
-    return [
-        _parse(file, number, line)
-        for number, line in enumerate(lines, 1)
-        if '"kind": "interval"' not in line  # Between the epochs.
-    ]
+    epochs, intervals = [], []
+    for number, line in enumerate(lines, 1):
+        is_between = _BETWEEN in line
+        record = _parse(file, number, line.replace(_BETWEEN, "", 1))
+        (intervals if is_between else epochs).append(record)
+    return epochs, intervals
 
 
 def _read_throughput(folder: pathlib.Path) -> str | None:

@@ -163,6 +163,8 @@ class RunFolder:
         origins: Mapping[str, str] | None = None,
         init_from: str | os.PathLike | None = None,
         init_partial: bool = False,
+        check: str = "first_step",
+        compute_dtype: str = "float32",
     ) -> None:
         """Writes what the run is, before its first step.
 
@@ -175,6 +177,8 @@ class RunFolder:
             init_from: The file that the initial weights were read from; its sha256
                 is written too. None: the weights are drawn.
             init_partial: Whether some variables could stay as they were drawn.
+            check: Whether slices are shown to be the batch; see `kerascale.scale`.
+            compute_dtype: In which the model computes.
 
         Raises:
             RefusedError: If `init_from` cannot be read.
@@ -186,6 +190,8 @@ class RunFolder:
                 "fields": to_dict(config),
                 "origins": dict(origins or {}),
                 **hardware,
+                "check": check,
+                "compute_dtype": compute_dtype,
                 "init_from": None if init_from is None else os.fspath(init_from),
                 "init_partial": init_partial,
                 "init_sha256": None if init_from is None else _sha256(init_from),

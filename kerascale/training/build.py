@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kerascale.config.recipes import Recipe
 from kerascale.datasets import Datasets
-from kerascale.engine import scale
+from kerascale.engine.scaling import scale_as_told
 from kerascale.errors import RefusedError
 
 
@@ -53,7 +53,7 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
                 for p in problems
             ]
         )
-    model = scale(model)
+    model = scale_as_told(model)
     _refuse_other_outputs(recipe, model, datasets)
     return model
 

@@ -43,5 +43,20 @@ class RunContext:
 
     @property
     def epochs(self) -> int:
-        """Passes over the training data in all."""
+        """Passes over the training data in all; the last one may be begun only."""
+        if self.max_batches is not None:
+            return -(-self.max_batches // self.steps_per_epoch)
         return getattr(self.config, "epochs", 1)
+
+    @property
+    def max_batches(self) -> int | None:
+        """Batches that `max_steps` updates take; None: training ends with an epoch."""
+        max_steps = getattr(self.config, "max_steps", None)
+        if max_steps is None:
+            return None
+        return max_steps * getattr(self.config, "gradient_accumulation_steps", 1)
+
+    @property
+    def total_batches(self) -> int:
+        """Batches that are trained in all."""
+        return self.max_batches or self.epochs * self.steps_per_epoch

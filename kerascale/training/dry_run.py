@@ -148,8 +148,11 @@ def limited(dry: DryRun, datasets: Datasets, config: Any) -> Datasets:
 
 def limited_config(dry: DryRun, config: Any) -> Any:
     """The configuration of a dry run: a fast dev run has one epoch."""
-    if dry.fast_dev_run and getattr(config, "epochs", 1) > 1:
-        return dataclasses.replace(config, epochs=1)
+    one = {"epochs": 1, "max_steps": None}
+    known = {name: one[name] for name in one if hasattr(config, name)}
+    is_more = getattr(config, "epochs", 1) > 1 or getattr(config, "max_steps", None)
+    if dry.fast_dev_run and is_more:
+        return dataclasses.replace(config, **known)
     return config
 
 

@@ -34,8 +34,7 @@ def choose(
     config, folder = context.config, context.folder
     asked = getattr(config, "execution", "fixed")
     if asked == "auto":
-        steps = context.epochs * context.steps_per_epoch
-        asked = asked if autotune.is_worth_it(steps) else "fixed"
+        asked = asked if autotune.is_worth_it(context.total_batches) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
         step_functions.set_mode(model, mode_of_model.read(model))
         return context
@@ -68,7 +67,7 @@ def _mode(
     mode, _ = autotune.choose(
         model,
         context.datasets.train,
-        total_steps=context.epochs * context.steps_per_epoch,
+        total_steps=context.total_batches,
         callbacks=callbacks,
         wish=asked,
     )

@@ -37,10 +37,9 @@ def take_best_weights(
     model.load_weights(best)
     monitor = monitor_of(to_dict(context.config), "val_loss" in history)
     values = history[monitor.name]
-    planned = getattr(context.config, "epochs", len(values))
-    early = (
-        f"stopped early after epoch {len(values)}; " if len(values) < planned else ""
-    )
+    early = ""
+    if len(values) < context.epochs:
+        early = f"stopped early after epoch {len(values)}; "
     known = [c.best_epoch for c in callbacks if isinstance(c, SaveWeights)]
     # Nothing was trained: they are of before.
     epoch = next((e for e in known if e is not None), monitor.best(values))

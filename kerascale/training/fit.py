@@ -36,7 +36,7 @@ def fit(
     unwritten: Unwritten,
     exported: TrainingState | None = None,
 ) -> dict[str, list[float]]:
-    """Trains until the last epoch. All workers call it.
+    """Trains until the last epoch, or `max_steps`. All workers call it.
 
     Args:
         model: Compiled and built.
@@ -84,7 +84,8 @@ def _watching(
     if exported is not None:
         first_step = (point or ResumePoint()).step
         train = context.datasets.train
-        watching.append(ExportMetrics(exported, train, first_step))
+        planned = context.total_batches
+        watching.append(ExportMetrics(exported, train, first_step, planned))
     return watching
 
 
@@ -148,6 +149,8 @@ def _fit(
             state.restore(model, begin.arrays, metrics=False)
             _remember_what_waited(model, callbacks, begin)
             return
+    if context.max_batches is not None:
+        train = train.ending_at(context.max_batches)
     if begin.rate != 1.0:
         rollback_rates.lower_schedule(model, begin.rate)
     model.fit(

@@ -24,6 +24,8 @@ from kerascale.training.context import RunContext
 
 # Fields that do not change what is computed.
 _HARMLESS = ("steps_per_execution",)
+# Fields that may become larger: the run goes on where it ended.
+_GROW = ("epochs", "max_steps")
 
 
 def holds_a_run(path: pathlib.Path | None) -> bool:
@@ -80,6 +82,7 @@ def open_for_all(
         resume.store(folder, policy).check_writable()
         if heartbeat.restarted_in() is None:
             resume.go_back(folder, policy)
+            resume.reopen_last_epoch(folder, context)
         point = resume.find(folder, policy, steps_per_epoch)
         return f"{folder.path}\n{resume.to_text(point)}"
 
@@ -135,11 +138,13 @@ def _refuse_other_run(path: pathlib.Path, context: RunContext) -> None:
             f"goes on with them {now}: its last bits will be others "
             f"({tf_environment.ONEDNN})"
         )
-    grows = to_dict(config).get("epochs", 0) > before["fields"].get("epochs", 0)
+    now = to_dict(config)
+    grows = any(_has_grown(before["fields"].get(name), now.get(name)) for name in _GROW)
     if (path / layout.EVALUATION).exists() and not grows:
         say(
             f"the run in {path} is finished: it is evaluated and saved once more. "
-            "Train anew with --fresh or another --run-dir, go on with more epochs."
+            "Train anew with --fresh or another --run-dir, go on with more epochs (or "
+            "max_steps)."
         )
 
 
@@ -155,6 +160,7 @@ _OF_BEFORE = {
         "class_weight",
         "columns",
         "drop_columns",
+        "max_steps",
         "monitor",
         "monitor_mode",
         "no_header",
@@ -173,15 +179,21 @@ def _differences(
     problems = []
     for name in sorted({*before, *now}):
         old, new = _plain(before.get(name)), _plain(now.get(name))
-        grown = name == "epochs" and isinstance(old, int) and new > old
-        # What it chose is used again.
-        chosen = name == "execution" and new == "auto"
+        grown = name in _GROW and _has_grown(old, new)
+        # What it chose is used again; a loop is kept as the steps that were chosen.
+        chosen = name == "execution" and (
+            new == "auto" or (old, new) == ("fixed", "loop")
+        )
         if old != new and name not in allowed and not grown and not chosen:
             problems.append(
                 f"{name}: expected {old!r}, as in the run. Received: {new!r}. Allow it "
                 f"with --allow-changes {name}"
             )
     return problems
+
+
+def _has_grown(old: Any, new: Any) -> bool:
+    return isinstance(old, int) and isinstance(new, int) and new > old
 
 
 def _plain(value: Any) -> Any:

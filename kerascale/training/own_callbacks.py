@@ -20,6 +20,7 @@ def make(
         context.folder.path,
         examples_per_epoch=datasets.train.num_examples,
         steps_per_epoch=datasets.steps_per_epoch,
+        total_steps=context.total_batches,
         has_validation=has_validation,
         early_stopping_patience=patience,
         unwritten=unwritten,

@@ -14,6 +14,7 @@ from kerascale.runs import files, layout, step_losses
 from kerascale.runs.checkpoint import Checkpoint, Store, refuse_unsafe_weights
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
+from kerascale.training.context import RunContext
 
 
 def store(folder: RunFolder, policy: CheckpointPolicy) -> Store:
@@ -72,7 +73,9 @@ def from_checkpoint(found: Checkpoint) -> ResumePoint:
     """What a run goes on from."""
     names = ("epoch", "step", "history", "callbacks", "stop", "rollbacks", "rate")
     fields = {name: found.metadata[name] for name in names}
-    return ResumePoint(**fields, arrays=found.arrays)
+    # Checkpoints of version 0.1.0 are of whole epochs.
+    short = found.metadata.get("short", 0)
+    return ResumePoint(**fields, short=short, arrays=found.arrays)
 
 
 def to_text(point: ResumePoint | None) -> str:
@@ -105,6 +108,31 @@ def go_back(folder: RunFolder, policy: CheckpointPolicy) -> None:
         (folder.path / layout.CHECKPOINTS / layout.BEST_WEIGHTS).unlink(missing_ok=True)
     removed = own.remove_after(step)
     say(f"back at step {step}: removed the checkpoints of steps {removed or 'none'}")
+
+
+def reopen_last_epoch(folder: RunFolder, context: RunContext) -> None:
+    """Takes back a last epoch that `max_steps` has cut short, if there are more now.
+
+    It is trained again from the state before, up to its end or the new last step.
+
+    Args:
+        folder: The run folder, whose `config.json` is that of before.
+        context: Of the training that goes on.
+    """
+    own = store(folder, context.policy)
+    found = own.newest()[0]
+    if found is None or not found.metadata.get("short"):
+        return
+    fields = files.read_json(folder.path, layout.CONFIG)["fields"]
+    ended_at = (fields.get("max_steps") or 0) * fields.get(
+        "gradient_accumulation_steps", 1
+    )
+    if found.step != ended_at or context.total_batches <= ended_at:
+        return
+    if not _best_is_of(found, folder.path, cut_short=1):
+        (folder.path / layout.CHECKPOINTS / layout.BEST_WEIGHTS).unlink(missing_ok=True)
+    own.remove_after(max((s for s in own.steps() if s < found.step), default=0))
+    say(f"max_steps: the epoch that step {found.step} cut short is trained to its end")
 
 
 def _parse(source: str) -> tuple[pathlib.Path, int | None]:
@@ -141,13 +169,19 @@ def _of_another_run(folder: RunFolder, resume_from: str) -> Checkpoint:
     return found
 
 
-def _best_is_of(found: Checkpoint, source: pathlib.Path) -> bool:
-    """Whether a run's best weights were there when a checkpoint was saved."""
+def _best_is_of(found: Checkpoint, source: pathlib.Path, cut_short: int = 0) -> bool:
+    """Whether a run's best weights were there when a checkpoint was saved.
+
+    Args:
+        found: The checkpoint.
+        source: The run folder.
+        cut_short: Of its last epochs, how many do not count.
+    """
     history = files.read_history(source / layout.HISTORY)
     fields = files.read_json(source, layout.CONFIG).get("fields", {})
     monitor = monitor_of(fields, "val_loss" in history)
     values = history.get(monitor.name) or [0.0]
-    return monitor.best(values) < found.metadata["epoch"]
+    return monitor.best(values) < found.metadata["epoch"] - cut_short
 
 
 def _write_texts(folder: RunFolder, texts: Mapping[str, str]) -> None:

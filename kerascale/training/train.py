@@ -22,6 +22,8 @@ from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
 from kerascale.engine.collectives import consensus, replicas
+from kerascale.engine.compat import keras_private
+from kerascale.engine.parity import check as parity_check
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runs.run import Run
@@ -265,6 +267,8 @@ def _open(
             origins=provenance.find(asked, context.config, wishes.value_sources),
             init_from=wishes.init_from,
             init_partial=wishes.init_partial,
+            check=parity_check.asked_check(model),
+            compute_dtype=keras_private.compute_dtype(model),
         )
     say(wishes.dry.note or f"run folder: {context.path}")
     return context, point

@@ -268,7 +268,8 @@ def test_the_fast_and_the_slow_reader_agree(folder, rows, num_classes):
             "a,colour,b,y\n1,red,x,0\n2,blue,3,1\n4,red,3,0\n",
             [
                 "expected numbers in every column, or one column of text and no other."
-                r" Received: text in 1 of 3 columns: 'colour' \('red' on line 2\).",
+                r" Received: text in 1 of 3 columns: 'colour' \(3 cells, such as 'red' "
+                r"on line 2\).",
                 "line 2, column 'b': expected a number. Received: 'x'",
             ],
         ),

@@ -1,6 +1,9 @@
 """Data in memory: refused where it does not fit, worked on in parts."""
 
+import gzip
 import json
+import os
+import re
 import time
 import zipfile
 
@@ -10,6 +13,8 @@ from numpy.lib import format as npy
 
 import kerascale as ks
 from kerascale.datasets import memory
+from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.sources.csv_source import load_csv
 from kerascale.datasets.sources.npz_source import load_npz, read_features
 from kerascale.runtime.free_memory import available_bytes, memory_room
 
@@ -88,6 +93,49 @@ def test_what_is_needed(
     assert f"({to_read:.1f} GiB to read them, {to_prepare:.1f} GiB" in str(caught.value)
 
 
+def needed_for(path, room, monkeypatch, **options):
+    """What a CSV file is refused with."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: room)
+    with pytest.raises(ks.RefusedError, match="fits in memory") as caught:
+        load_csv(path, "y", options=CsvOptions(**options))
+    return str(caught.value)
+
+
+def test_a_csv_that_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "huge.csv"
+    row = ",".join(["0.12345678"] * 63)
+    path.write_text(",".join(f"c{i}" for i in range(63)) + ",y\n" + f"{row},1\n" * 2000)
+    os.truncate(path, 24 * GIB)  # All that follows is told of and not there.
+    began = time.monotonic()
+    said = needed_for(str(path), 60 * GIB, monkeypatch)
+    assert time.monotonic() - began < 5
+    # Each of 64 cells has its 11 characters and 20 bytes; no copy is larger.
+    assert re.search(
+        r"huge.csv: expected .* need 68.\d GiB \(68.\d GiB to read them, 26.\d GiB "
+        r"split, .* where 60.0 GiB are free",
+        said,
+    ), said
+    # Without most of its columns less is handed on.
+    few = needed_for(str(path), GIB, monkeypatch, columns=("c0", "c1"))
+    assert "0.8 GiB split" in few
+
+
+def test_a_compressed_csv_is_taken_for_what_is_in_it(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    lines = [f"{a:.9f},{a % 7:.0f}" for a in random.normal(50, 9, 150_000)]
+    text = "a,y\n" + "\n".join(lines)
+    (tmp_path / "t.csv").write_text(text)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text.encode(), 1))
+    monkeypatch.setattr(memory, "_GIB", 2**20)  # It has 2 MB: MiB are told.
+    plain, packed = (
+        float(re.search(r"\(([\d.]+) GiB to", said)[1])
+        for name in ("t.csv", "t.csv.gz")
+        for said in [needed_for(str(tmp_path / name), 2**20, monkeypatch)]
+    )
+    assert 5 < plain < 10
+    assert packed == pytest.approx(plain, rel=0.1)
+
+
 _PEAK = """
 import json, sys
 import numpy as np
@@ -118,6 +166,42 @@ def test_what_is_needed_is_what_is_taken(run_python, tmp_path, shape, dtype, nee
     """The estimate stands against the peak of a process."""
     done = run_python(_PEAK, json.dumps(shape), dtype, cwd=tmp_path, imported=True)
     taken = int(done.stdout.split()[-1])
+    assert 0.6 * needed < taken < 1.1 * needed
+
+
+_PEAK_OF_CSV = """
+import os, sys
+from kerascale.datasets import memory
+from kerascale.datasets.sources.csv_source import load_csv
+
+def peak():
+    with open("/proc/self/status") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return int(fields["VmHWM"].split()[0]) * 1024
+
+needed = []
+memory.refuse_too_much = lambda name, to_read, to_prepare: needed.append(to_read)
+load_csv("small.csv", "y")  # Everything is imported.
+before = peak()
+load_csv("large.csv", "y")
+print(needed[-1], peak() - before)
+"""
+
+
+@pytest.mark.slow  # Files large enough that a process's own memory does not count.
+@pytest.mark.parametrize("cell", ["{0}", "{0:.12f}", "the word {0} stands here"])
+def test_what_a_csv_takes_is_estimated(run_python, tmp_path, cell):
+    columns = 1 if " " in cell else 64
+    count = 64 * 10_000 // columns
+    header = ",".join(f"c{i}" for i in range(columns)) + ",y\n"
+    for name, rows in (("small", 100), ("large", count)):
+        with (tmp_path / f"{name}.csv").open("w") as file:
+            file.write(header)
+            for i in range(rows):
+                cells = [cell.format((i * 37 + k) % 997 + i) for k in range(columns)]
+                file.write(",".join(cells) + f",{i % 3}\n")
+    done = run_python(_PEAK_OF_CSV, cwd=tmp_path, imported=True)
+    needed, taken = map(int, done.stdout.split()[-2:])
     assert 0.6 * needed < taken < 1.1 * needed
 
 

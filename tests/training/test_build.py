@@ -1,11 +1,19 @@
 """A recipe's data and model, made in Python, checked before the first step."""
 
+import html
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kerascale as ks
+from kerascale import reporting
+from kerascale.cli import main
+from kerascale.engine.parity.check import asked_check
+from kerascale.engine.step.build import batch_statistics
+from kerascale.reporting import page as report_page
+from kerascale.reporting.model_findings import Findings
 
 
 def test_arrays_from_python(tmp_path, recipe_with):
@@ -131,6 +139,27 @@ def test_a_plain_keras_model_of_a_recipe_is_scaled(tmp_path, recipe_with):
     recipe.make_model = _linear("softmax", 10)
     run = ks.train(recipe, recipe.Config(epochs=0), run_dir=tmp_path / "run")
     assert isinstance(run.model, Engine)
+
+
+def test_what_a_recipe_tells_of_its_model_stays_and_is_reported(
+    tmp_path, recipe_with, capsys
+):
+    linear = _linear("softmax", 10)
+    recipe = recipe_with(ks.load_recipe("mlp").make_datasets)
+    recipe.make_model = lambda config, data: ks.scale(
+        linear(config, data), check="never", batch_statistics="replica"
+    )
+    folder = tmp_path / "run"
+    run = ks.train(recipe, recipe.Config(epochs=0), run_dir=folder)
+    assert asked_check(run.model) == "never"
+    assert batch_statistics(run.model) == "replica"
+    said = "The check that slices are the batch was left out (check='never')."
+    recorded = reporting.read(folder)
+    page = html.unescape(report_page.render(recorded, Findings()))
+    assert page.count(said) == 1
+    (folder / "evaluation.json").unlink()  # Its model is not loaded.
+    assert main(["report", str(folder)]) == 0
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ def test_more_epochs_and_changes(command):
     assert first.code == 0, first.text
     before, history = state_of(run)
     evaluation = (run / "evaluation.json").read_text()
-    again = train(*constant, "--epochs", "1")
+    # A loop is kept as the steps that were chosen for it.
+    again = train(*constant, "--epochs", "1", "--execution", "loop")
     assert again.code == 0, again.text
     assert "is finished: it is evaluated and saved once more" in again.text
     assert state_of(run)[1] == history

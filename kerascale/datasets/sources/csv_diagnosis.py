@@ -18,6 +18,7 @@ from kerascale.datasets.sources.label_checks import (
     looks_measured,
     measured_fault,
 )
+from kerascale.runtime.console import counted
 
 # The words that pandas takes for a column of booleans.
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
@@ -125,6 +126,11 @@ class _Column:
             return
         self.num_filled += 1
 
+    @property
+    def num_texts(self) -> int:
+        """Cells that hold something, and no number."""
+        return self.num_filled - self.num_numbers
+
     def is_mostly(self, count: int) -> bool:
         return count * 2 > self.num_filled
 
@@ -181,7 +187,11 @@ def _decide_features(path: str, columns: list[_Column], problems: Problems) -> N
                 column.role = "text"
     texts = [column for column in undecided if column.role == "text"]
     if texts and len(undecided) > 1:
-        shown = [f"{column.name!r} ({column.text_seen})" for column in texts[:5]]
+        shown = [
+            f"{column.name!r} ({counted(column.num_texts, 'cell')}, such as "
+            f"{column.text_seen})"
+            for column in texts[:5]
+        ]
         problems.add(
             f"{path}: expected numbers in every column, or one column of text and no "
             f"other. Received: text in {len(texts)} of {len(undecided)} columns: "

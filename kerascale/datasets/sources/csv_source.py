@@ -9,10 +9,10 @@ import pandas as pd
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData, Split
+from kerascale.datasets.sources import csv_frame, csv_memory
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.class_names import with_classes_of
 from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
-from kerascale.datasets.sources.csv_files import DAMAGED, is_gzip
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
 from kerascale.datasets.sources.label_checks import (
@@ -50,7 +50,8 @@ def load_csv(
         Data of kind `vector` (float32) or `text`, with `feature_names`.
 
     Raises:
-        RefusedError: With line and column of everything that is wrong.
+        RefusedError: With line and column of everything that is wrong; or, before the
+            file is read, if it does not fit into memory.
 
     Example:
 
@@ -77,14 +78,17 @@ def load_csv(
     ignored = [name for name in names if name != label and name not in columns]
     roles = dict.fromkeys(ignored, "ignored") | dict.fromkeys(columns, "feature")
     roles[label] = "test label" if is_test else "label"
-    frame = _read_frame(path, names, (label, *ignored), options) if fits else None
-    if frame is not None and _may_be_padded(frame, names, roles):
+    csv_memory.refuse_too_much(path, names, roles, options, is_split=not is_test)
+    frame = (
+        csv_frame.read_frame(path, names, (label, *ignored), options) if fits else None
+    )
+    if frame is not None and csv_frame.may_be_padded(frame, names, roles):
         diagnose(path, names, roles, num_classes, options)
     labels = None if frame is None else _label_indices(frame[label], num_classes)
     if labels is not None:
-        kind, features = "vector", _numbers(frame, columns)
+        kind, features = "vector", csv_frame.numbers(frame, columns)
         if features is None and len(columns) == 1:
-            kind, features = "text", _texts(frame[columns[0]], is_text=False)
+            kind, features = "text", csv_frame.texts(frame[columns[0]], is_text=False)
     may_be_measured = labels is not None and num_classes is None and not is_test
     if may_be_measured and _look_measured(*labels):
         labels = None
@@ -177,85 +181,20 @@ def read_features(
         )
     role = "number" if kind == "vector" else "text"
     roles = dict.fromkeys(names, "ignored") | dict.fromkeys(feature_names, role)
+    csv_memory.refuse_too_much(path, names, roles, options, is_split=False)
     as_text = [n for n in names if kind == "text" or roles[n] == "ignored"]
-    frame = _read_frame(path, names, as_text, options) if fits else None
+    frame = csv_frame.read_frame(path, names, as_text, options) if fits else None
     features = None
     if frame is not None:
         if kind == "vector":
-            features = _numbers(frame, feature_names)
+            features = csv_frame.numbers(frame, feature_names)
         else:
-            features = _texts(frame[feature_names[0]], is_text=True)
-        if _may_be_padded(frame, names, roles):
+            features = csv_frame.texts(frame[feature_names[0]], is_text=True)
+        if csv_frame.may_be_padded(frame, names, roles):
             diagnose(path, names, roles, options=options)
     if features is None:
         raise _refusal(path, names, roles, options=options)
     return features, frame
-
-
-def _read_frame(
-    path: str, names: tuple[str, ...], as_text: Sequence[str], options: CsvOptions
-) -> pd.DataFrame | None:
-    """The table as pandas reads it, or None if pandas refuses it."""
-    try:
-        return pd.read_csv(
-            path,
-            names=list(names),
-            sep=options.delimiter,
-            header=None if options.no_header else 0,
-            dtype=dict.fromkeys(as_text, str),
-            # An empty cell is a fault, and NA may be the name of a class.
-            keep_default_na=False,
-            # In one piece: otherwise a column can change its type half way.
-            low_memory=False,
-            # An empty line among texts would be skipped, and rows miscounted.
-            skip_blank_lines=len(names) > 1,
-            encoding="utf-8-sig",
-            # By content, not by the end of the name.
-            compression="gzip" if is_gzip(path) else None,
-        )
-    except (ValueError, *DAMAGED):  # pandas' ParserError and UnicodeDecodeError, too
-        return None
-
-
-def _may_be_padded(
-    frame: pd.DataFrame, names: tuple[str, ...], roles: Mapping[str, str]
-) -> bool:
-    """pandas pads a short row with empty cells, whose other cells may be shifted.
-
-    Where that is in a column that is looked at, it is found there.
-    """
-    last = names[-1]
-    return roles[last] == "ignored" and bool(frame[last].isin(["", np.nan]).any())
-
-
-def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray | None:
-    """float32 (examples, columns), or None if a cell is not a finite number."""
-    features = np.empty((len(frame), len(columns)), dtype=np.float32)
-    for index, name in enumerate(columns):
-        column = frame[name]
-        if not pd.api.types.is_numeric_dtype(column):
-            # Also integers beyond 64 bits, which pandas leaves as objects.
-            column = pd.to_numeric(column.astype(str), errors="coerce")
-        with np.errstate(over="ignore"):
-            features[:, index] = column
-    return features if np.isfinite(features).all() else None
-
-
-def _texts(column: pd.Series, *, is_text: bool) -> np.ndarray | None:
-    """Object array of `str`, or None if this is no text, or a cell is empty.
-
-    Args:
-        column: The column.
-        is_text: It is text, even if its cells are numbers.
-    """
-    column = column.astype(str)
-    if (column.str.strip() == "").any():
-        return None
-    if not is_text:
-        numbers = pd.to_numeric(column, errors="coerce").notna()
-        if numbers.sum() * 2 > len(column):
-            return None
-    return column.to_numpy(dtype=object)
 
 
 def _label_indices(

@@ -17,8 +17,8 @@ from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Batches
 from kerascale.diagnostics.verify import batch_sizes
 from kerascale.diagnostics.verify.jobs import Job
-from kerascale.engine import scale
 from kerascale.engine.model import Engine
+from kerascale.engine.scaling import scale_as_told
 from kerascale.errors import RefusedError
 from kerascale.training import build
 
@@ -103,7 +103,7 @@ def from_function(job: Job, strategy: tf.distribute.Strategy) -> Subject:
     _refuse_other_model(model, job.engine, f"{make_model.__name__}()")
     if job.engine:
         with strategy.scope():
-            model = scale(model)
+            model = scale_as_told(model)
     keras.utils.set_random_seed(0)
     return _of_batches(job, model, batches)
 

@@ -336,6 +336,13 @@ def is_built(model: keras.Model, default_compute_loss: Callable) -> bool:
     )
 
 
+def compute_dtype(model: keras.Model) -> str:
+    """That of its layers which has the fewest bits to round to."""
+    coarse = ("bfloat16", "float16", "float32", "float64")
+    found = {layer.compute_dtype for layer in all_layers(model) if layer.variables}
+    return next((d for d in coarse if d in found), keras.config.floatx())
+
+
 def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The model and every layer in it, however deep."""
     return list(model._flatten_layers())

@@ -15,7 +15,7 @@ from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import slices
 from kerascale.engine.data.set_epoch import SetEpoch, counter
-from kerascale.engine.data.step_iterator import StepIterator
+from kerascale.engine.data.step_iterator import StepIterator, StepsLeft
 
 
 class _Steps(tf.distribute.DistributedDataset):
@@ -36,6 +36,7 @@ class _Steps(tf.distribute.DistributedDataset):
             skip,
             feed.batches,
             feed.set_epoch,
+            feed.steps_left,
         )
 
     @property
@@ -81,6 +82,10 @@ class Feed(keras_private.DataAdapter):
         self.set_epoch = set_epoch
         self.skip = skip
         self.steps = steps_per_epoch or num_batches
+        # Steps after which `fit` ends, counted over all epochs; None: with the last.
+        self.last_step: int | None = None
+        # What `fit` may run in all of its epochs; None: all of them.
+        self.steps_left: StepsLeft | None = None
         self._num_batches = num_batches
 
     @functools.cached_property

@@ -67,6 +67,7 @@ def training_feed(
         if class_weight is not None:
             source = class_weights.put_into(source, class_weight, num_outputs)
         made = feed.from_batches(source, strategy, steps=steps)
+        made.last_step = source.last_step
         tf_data_checks.check_workers(
             strategy, made.num_batches, [source.seed, source.num_examples]
         )
@@ -112,7 +113,9 @@ def training_feed(
         dataset = adapter.get_tf_dataset()
         tf_data_checks.check(dataset, strategy)
         skip = source.first_step
-        return feed.from_dataset(dataset, strategy, steps=steps, skip=skip)
+        made = feed.from_dataset(dataset, strategy, steps=steps, skip=skip)
+        made.last_step = source.last_step
+        return made
     if not distributed:
         return adapter
     if replicas.num_workers(strategy) > 1:
@@ -188,19 +191,42 @@ def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:
     return list(keras.tree.flatten(callbacks)) if callbacks else []
 
 
-class ResumingCallbacks(keras.callbacks.CallbackList):
-    """Callbacks that are not told of batches which were trained before.
+class PartialEpochs(keras.callbacks.CallbackList):
+    """Callbacks of a `fit` that begins or ends in the middle of an epoch.
+
+    They are not told of batches that were trained before, and training is stopped
+    behind its last one.
 
     Args:
         skip: Steps of the first epoch that were done before.
+        last_step: Steps after which training ends, counted over all epochs; None: it
+            ends with its last epoch.
         steps_per_execution: That of the model.
-        **kwargs: As of `keras.callbacks.CallbackList`.
+        **kwargs: As of `keras.callbacks.CallbackList`; `steps` is those of an epoch.
     """
 
-    def __init__(self, *args: Any, skip: int, steps_per_execution: int, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        *args: Any,
+        skip: int,
+        last_step: int | None,
+        steps_per_execution: int,
+        steps: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, steps=steps, **kwargs)
         self._skip = skip
+        self._last_step = last_step
+        self._steps = steps
         self._stride = steps_per_execution
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        # Of this epoch; None: all of its steps.
+        self._end = None
+        if self._last_step is not None:
+            end = self._last_step - epoch * self._steps
+            self._end = end if end < self._steps else None
+        super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._skip = 0
@@ -211,8 +237,13 @@ class ResumingCallbacks(keras.callbacks.CallbackList):
             super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if batch >= self._skip:
-            super().on_train_batch_end(batch, logs)
+        end = self._end
+        # Keras counts a last execution as a whole one.
+        done = batch if end is None else min(batch, end - 1)
+        if done >= self._skip:
+            super().on_train_batch_end(done, logs)
+        if end is not None and batch + 1 >= end:
+            self.model.stop_training = True
 
 
 def _is_sparse(tensor: Any) -> bool:

@@ -1,5 +1,6 @@
 """What `fit` iterates over: it knows how many steps of the epoch are left."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,6 +9,17 @@ import tensorflow as tf
 
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.data.set_epoch import SetEpoch
+
+
+@dataclasses.dataclass
+class StepsLeft:
+    """What `fit` may still run in all of its epochs.
+
+    Args:
+        steps: How many, those of its first epoch that were done before included.
+    """
+
+    steps: int
 
 
 class StepIterator:
@@ -21,6 +33,7 @@ class StepIterator:
         skip: Steps of the epoch that were done before, and are not in the iterator.
         batches: What computes the elements from their place; or None.
         set_epoch: Knows the epoch; or None.
+        steps_left: What the iterators of all epochs may run together; None: all.
     """
 
     def __init__(
@@ -31,6 +44,7 @@ class StepIterator:
         skip: int = 0,
         batches: Batches | None = None,
         set_epoch: SetEpoch | None = None,
+        steps_left: StepsLeft | None = None,
     ) -> None:
         self._elements = elements
         self.steps_per_epoch = steps_per_epoch
@@ -38,6 +52,7 @@ class StepIterator:
         # Its number in the epoch.
         self.next_batch = skip
         self._set_epoch = set_epoch
+        self._steps_left = steps_left
         self._done = 0
         self._left = num_batches
         self._skip = skip
@@ -67,6 +82,9 @@ class StepIterator:
         if self._left is not None:
             steps = min(steps, self._left)
             self._left -= steps
+        if self._steps_left is not None:
+            steps = min(steps, self._steps_left.steps)
+            self._steps_left.steps -= steps
         self._done = (self._done + steps) % self.steps_per_epoch
         skipped = min(steps, self._skip)
         self._skip -= skipped

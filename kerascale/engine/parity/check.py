@@ -41,9 +41,14 @@ def set_check(model: keras.Model, check: Check) -> None:
     vars(model)[_WISH] = check
 
 
+def asked_check(model: keras.Model) -> Check:
+    """What was said of it."""
+    return vars(model).get(_WISH, "first_step")
+
+
 def is_due(model: keras.Model, kind: Kind) -> bool:
     """Whether a model's steps of a kind are still to be checked."""
-    if vars(model).get(_WISH, "first_step") == "never":
+    if asked_check(model) == "never":
         return False
     checked = _checked(model)
     # Keras' own test step computes what its own train step does.

@@ -51,12 +51,16 @@ def build(model: keras.Model, batch_spec: Any) -> None:
         keras_private.build(model, keras.tree.map_structure(_symbol, batch_spec))
 
 
+# An attribute of a model.
+_STATISTICS = "_kerascale_batch_statistics"
+
+
 def set_batch_statistics(model: keras.Model, kind: str) -> None:
     """Sets every `BatchNormalization` to statistics of the global batch.
 
     On one replica a slice is the batch, and nothing is changed.
     """
-    vars(model)["_kerascale_batch_statistics"] = kind
+    vars(model)[_STATISTICS] = kind
     if kind != "global" or model.distribute_strategy.num_replicas_in_sync == 1:
         return
     changed = [
@@ -71,6 +75,11 @@ def set_batch_statistics(model: keras.Model, kind: str) -> None:
             f"note: {len(changed)} BatchNormalization of {model.name} set to "
             "synchronized=True: statistics are those of the global batch."
         )
+
+
+def batch_statistics(model: keras.Model) -> str:
+    """What `set_batch_statistics` has set."""
+    return vars(model).get(_STATISTICS, "global")
 
 
 def prepare(model: keras.Model, batch_spec: Any) -> None:

@@ -48,7 +48,7 @@ FAULTS = (
     ),
     Fault(
         "a-cell-of-nan-is-a-number",
-        "datasets/sources/csv_source.py",
+        "datasets/sources/csv_frame.py",
         "return features if np.isfinite(features).all() else None",
         "return features if not np.isinf(features).any() else None",
         ("test_csv_source.py::test_one_bad_cell_is_named_exactly",),
