@@ -1,6 +1,5 @@
 """`images:FOLDER`: pictures as they are, or resized to one size."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ from kerascale.datasets.packed.rows import Facts, Rows, RowSource
 from kerascale.datasets.packed.sources.ahead import in_order
 from kerascale.datasets.packed.sources.damage import Damage
 from kerascale.datasets.packed.sources.pictures import Pictures, kinds_of, read_file
+from kerascale.datasets.packed.sources.stamps import Stamps, size_and_time
 from kerascale.datasets.sources.checks import Problems
 from kerascale.datasets.sources.image_files import Image, decode_bytes
 from kerascale.datasets.sources.image_headers import look
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 # Files that a thread reads at a time.
 _FILES = 32
 _CHUNK_BYTES = 4 * 2**20
-
-
-class _Survey(NamedTuple):
-    """What a walk through the folder found."""
-
-    num_files: int
-    num_bytes: int
-    sha256: str
 
 
 class _Chunk(NamedTuple):
@@ -79,7 +71,7 @@ class Images:
         check_image_size(options.image_size)
         self._folders, self._class_names = find_splits(directory)
         self.given_splits = tuple(self._folders)
-        self._found: _Survey | None = self._survey(is_first=True)
+        self._found: Stamps | None = self._survey(is_first=True)
         self.num_rows: int | None = self._found.num_files
         self.num_bytes: int | None = self._found.num_bytes
         self._damage = Damage(self.name, options.skip_damaged_share)
@@ -88,7 +80,7 @@ class Images:
     def identity(self) -> dict[str, Any]:
         survey = self._found or self._survey()
         self._found = None  # Looked at anew the next time.
-        return survey._asdict()
+        return survey.to_json()
 
     def read(self, state: Mapping[str, Any]) -> Iterator[Rows]:
         self._damage = Damage(
@@ -172,7 +164,7 @@ class Images:
                 first = place[1] if folder == place[0] else 0
                 sizes: list[int] = []
                 for number in range(first, len(files)):
-                    sizes.append(_stat(files[number])[0])
+                    sizes.append(size_and_time(files[number])[0])
                     is_last = number + 1 == len(files)
                     if len(sizes) == _FILES or sum(sizes) > _CHUNK_BYTES or is_last:
                         begin = number + 1 - len(sizes)
@@ -185,35 +177,20 @@ class Images:
         size = self._options.image_size
         return sum(sizes) + (0 if size is None else 16 * len(sizes) * size**2)
 
-    def _survey(self, is_first: bool = False) -> _Survey:
+    def _survey(self, is_first: bool = False) -> Stamps:
         problems = Problems(f"{self._directory} cannot be used")
-        digest = hashlib.sha256()
+        stamps = Stamps()
         ignored: list[str] = []
-        num_files = num_bytes = 0
         for path in self._folders.values():
             for _, files, others in labelled_files(path, self._class_names, problems):
                 ignored += others
                 for file in files:
-                    size, changed = _stat(file)
-                    name = file.removeprefix(self._prefix)
-                    line = f"{name}\0{size}\0{changed}\n"
-                    digest.update(line.encode("utf-8", "surrogateescape"))
-                    num_files += 1
-                    num_bytes += size
+                    stamps.add(file, file.removeprefix(self._prefix))
         if is_first:
             problems.raise_if_any()
             check_class_count(self._folders["train"], len(self._class_names))
             say_ignored(self._directory, ignored)
-        return _Survey(num_files, num_bytes, digest.hexdigest())
-
-
-def _stat(path: str) -> tuple[int, int]:
-    """Size and time of change of a file; zeros if it is gone, which is said later."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+        return stamps
 
 
 def _read(path: str, see: Callable[[bytes, str], Image]) -> tuple[bytes, Image]:
