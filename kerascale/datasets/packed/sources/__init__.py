@@ -108,6 +108,17 @@ def _resized(raw: RawData, size: int) -> RawData:
     return dataclasses.replace(raw, **splits)
 
 
+def needs_tensorflow(name: str, options: SourceOptions) -> bool:
+    """Whether a data set is packed with TensorFlow, as far as is known before.
+
+    Args:
+        name: As `--dataset` takes it.
+        options: How it is read.
+    """
+    without = ("csv:", "images:", "npz:", "parquet:", "text:")
+    return options.image_size is not None or not name.startswith(without)
+
+
 def usual_fraction(name: str) -> float:
     """The share that is held back where none is asked for, as in training.
 
