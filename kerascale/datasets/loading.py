@@ -1,16 +1,15 @@
 """From a data set's name, or from arrays, to batches that are ready for `fit`."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
 from kerascale.datasets import (
+    applicable,
     memory,
     origins,
     pipeline,
@@ -18,42 +17,18 @@ from kerascale.datasets import (
     resizing,
     splits,
     text,
+    training_examples,
 )
-from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.class_weights import class_weights
 from kerascale.datasets.info import DataInfo, fingerprint
+from kerascale.datasets.packed import training as packed_training
+from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError
-from kerascale.runtime.console import say
-
-_FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
-    (
-        "image_size",
-        "augment_shift",
-        "augment_rotation",
-        "augment_zoom",
-        "augment_contrast",
-        "augment_flip",
-        "augment_crop",
-        "augment_cutout",
-    ): ("image",),
-    ("vocabulary_size", "embedding_dim"): ("text",),
-    ("max_length",): ("text", "corpus"),
-    ("class_weight",): ("image", "vector", "text"),
-}
-
-_FIELDS_OF_CSV = (
-    "label",
-    "separator",
-    "no_header",
-    "columns",
-    "drop_columns",
-    "test_data",
-)
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -68,6 +43,8 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
     Raises:
         RefusedError: If the data is not as expected, or of another kind.
     """
+    if config.dataset.startswith(PREFIX):
+        return packed_training.prepare(open_packed(config.dataset), config, kinds=kinds)
     raw = read(
         config.dataset,
         label=config.label,
@@ -78,7 +55,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
     )
-    _refuse_inapplicable(raw, config)
+    applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
     return prepare(raw, config, kinds=kinds)
 
 
@@ -124,14 +101,8 @@ def prepare(
 
     See `from_config` for the arguments and errors.
     """
-    if kinds is not None and raw.kind not in kinds:
-        way_out = "Take another recipe or data set"
-        if raw.kind == "vector" and raw.train.features.ndim == 3:
-            way_out += ", or if these are gray images, add a channel: x[..., None]"
-        raise RefusedError(
-            f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
-            f"{raw.name}, which is {raw.kind} data. {way_out}."
-        )
+    rank = raw.train.features.ndim - 1
+    applicable.refuse_other_kind(raw.name, raw.kind, rank, kinds)
     memory.refuse_what_does_not_fit(raw, getattr(config, "image_size", None))
     if raw.kind == "corpus":
         return _prepare_corpus(raw, config)
@@ -178,7 +149,7 @@ def prepare(
     if config.class_weight:
         batches["train"] = _weighted(batches["train"], named["train"], raw, config)
     if raw.kind == "image":
-        batches["train"] = _augmented(batches["train"], config)
+        batches["train"] = training_examples.augmented(batches["train"], config)
     return Datasets(
         info,
         **batches,
@@ -211,48 +182,7 @@ def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:
     if raw.kind == "text":
         return None, None
     mean, variance = memory.moments(features, per_feature=raw.kind == "vector")
-    # A feature that never changes in training has no scale: divided by its tiny
-    # deviation, another value in production would swamp all others.
-    constant = variance <= 1e-12 * np.maximum(1.0, mean**2)
-    if raw.kind == "vector" and constant.any():
-        numbers = np.flatnonzero(constant)
-        names = [raw.feature_names[i] if raw.feature_names else str(i) for i in numbers]
-        say(f"constant in the training examples: feature {', '.join(names[:20])}")
-    return mean, np.where(constant, 1.0, variance)
-
-
-def _refuse_inapplicable(raw: RawData, config: Any) -> None:
-    """A field that was set and cannot have an effect is a mistake worth a word."""
-    problems = []
-    for names, kinds in _FIELDS_OF_KINDS.items():
-        for name in names:
-            value = getattr(config, name, None)
-            default = getattr(type(config), name, None)
-            if raw.kind not in kinds and value != default:
-                problems.append(
-                    f"{name}: expected only with {' or '.join(kinds)} data. Received: "
-                    f"{value!r} with {raw.name}, which is {raw.kind} data. Leave it out"
-                )
-    for name in () if raw.name.startswith("csv:") else _FIELDS_OF_CSV:
-        value = getattr(config, name)
-        if value != getattr(TrainingConfig, name):
-            problems.append(
-                f"{name}: expected only with csv: data. Received: {value!r} with "
-                f"{raw.name}. Leave it out"
-            )
-    if config.skip_damaged_share and not raw.name.startswith("tfrecord:"):
-        problems.append(
-            "skip_damaged_share: expected only with tfrecord: data. Received: "
-            f"{config.skip_damaged_share!r} with {raw.name}. Leave it out"
-        )
-    found = len(raw.class_names)
-    if config.num_classes is not None and config.num_classes != found:
-        problems.append(
-            f"num_classes: expected {found}, as {raw.name} has. Received: "
-            f"{config.num_classes}. Leave it out"
-        )
-    if problems:
-        raise RefusedError(problems, heading=raw.name)
+    return training_examples.scale(mean, variance, raw.kind, raw.feature_names)
 
 
 def _weighted(
@@ -261,27 +191,6 @@ def _weighted(
     """Batches (x, y, weight), which are (x, y) in an evaluation."""
     weights = class_weights(config.class_weight, raw.class_names, split.labels)
     return batches.weighted(resident.tensor(weights[split.labels]))
-
-
-def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
-    augmentation = Augmentation(
-        shift=getattr(config, "augment_shift", 0.0),
-        rotation=getattr(config, "augment_rotation", 0.0),
-        zoom=getattr(config, "augment_zoom", 0.0),
-        contrast=getattr(config, "augment_contrast", 0.0),
-        flip=getattr(config, "augment_flip", False),
-        crop=getattr(config, "augment_crop", 0),
-        cutout=getattr(config, "augment_cutout", 0.0),
-    )
-    if not augmentation.active:
-        return batches
-
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
-        images, *rest = batches.gather(indices, epoch)
-        return augmentation(images, indices, epoch, config.seed), *rest
-
-    plain = batches.plain_gather or batches.gather
-    return dataclasses.replace(batches, gather=gather, plain_gather=plain)
 
 
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:

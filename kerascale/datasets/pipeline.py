@@ -247,19 +247,30 @@ class FromArrays:
     """Batches out of arrays in memory, by one gather for each array.
 
     Args:
-        arrays: A nest of tensors, whose first axis is that of examples; None where a
+        arrays: A nest of tensors, whose first axis is that of rows; None where a
             member is absent.
+        index: int64 of shape (examples,): the row of each example; None: examples are
+            the rows.
     """
 
     arrays: Any
+    index: tf.Tensor | None = None
 
     def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        return self.rows(self.arrays, indices, epoch)
+        return self.rows(self.given, indices, epoch)
+
+    @property
+    def given(self) -> tuple[Any, tf.Tensor | None]:
+        """What `rows` takes of it."""
+        return self.arrays, self.index
 
     @staticmethod
-    def rows(arrays: Any, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        """The same, of any arrays."""
+    def rows(given: Any, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        """The same, of any arrays and index."""
         del epoch
+        arrays, index = given
+        if index is not None:
+            indices = tf.gather(index, indices)
         return nests.map_present(lambda t: tf.gather(t, indices), arrays)
 
 

@@ -100,7 +100,7 @@ class Chunk:
         steps = tf.constant(part.steps, tf.int64)
         rows = self._rows_of(batches)(part.epoch, tf.constant(part.first, tf.int64))
         if isinstance(batches.gather, FromArrays):
-            return self._of_arrays, (batches.gather.arrays, rows, part.epoch, steps)
+            return self._of_arrays, (batches.gather.given, rows, part.epoch, steps)
         return self._of_batches, ((), rows, part.epoch, steps)
 
     def _rows_of(self, batches: Batches) -> Callable[[tf.Tensor, tf.Tensor], Any]:

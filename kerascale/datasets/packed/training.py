@@ -1,0 +1,114 @@
+"""Batches of a packed data set, the same as of data in memory to the last bit."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from kerascale.config import ImageConfig, TrainingConfig
+from kerascale.datasets import (
+    applicable,
+    class_weights,
+    pipeline,
+    resizing,
+    training_examples,
+)
+from kerascale.datasets.bundle import Datasets
+from kerascale.datasets.info import DataInfo
+from kerascale.datasets.packed import mapped, moments
+from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
+from kerascale.datasets.raw import Kind
+
+
+def from_packed(
+    path: str | os.PathLike,
+    config: TrainingConfig | None = None,
+    *,
+    kinds: Sequence[Kind] | None = None,
+) -> Datasets:
+    """The data of a folder that `kerascale pack` made, in batches.
+
+    Args:
+        path: The folder; `packed:` may stand before it.
+        config: As in `from_config`; None: the defaults.
+        kinds: The kinds of data that the recipe's model can take; None: all.
+
+    Raises:
+        RefusedError: If it is no packed data set, or not as the configuration has it.
+
+    Example:
+
+    ```python
+    recipe = ks.load_recipe("cnn")
+    config = recipe.Config(epochs=3)
+    data = ks.datasets.from_packed("birds.packed", config)
+    run = ks.train(recipe, config, datasets=data)
+    ```
+    """
+    name = os.fspath(path)
+    if not name.startswith(PREFIX):
+        name = PREFIX + name
+    packed = open_packed(name)
+    return prepare(packed, ImageConfig() if config is None else config, kinds=kinds)
+
+
+def prepare(
+    packed: Packed, config: TrainingConfig, *, kinds: Sequence[Kind] | None = None
+) -> Datasets:
+    """Batches of an open packed data set; see `from_packed`."""
+    held = packed.manifest
+    rank = len(held.shape or ())
+    applicable.refuse_other_kind(packed.name, held.kind, rank, kinds)
+    applicable.refuse_inapplicable(packed.name, held.kind, held.class_names, config)
+    return _of_flat_rows(packed, config)
+
+
+def _of_flat_rows(packed: Packed, config: TrainingConfig) -> Datasets:
+    held = packed.manifest
+    rows = packed.split_rows(config.validation_fraction)
+    size = getattr(config, "image_size", None) if held.kind == "image" else None
+    shape = tuple(held.shape)
+    if size is not None:
+        shape = (size, size, shape[-1])
+    arrays = (mapped.tensor(packed.features), mapped.tensor(packed.labels))
+    batches = {}
+    for split, own in rows.items():
+        gather: pipeline.Gather = pipeline.FromArrays(arrays, mapped.tensor(own))
+        if shape != tuple(held.shape):
+            gather = _resized(gather, size)
+        batches[split] = pipeline.Batches(
+            gather,
+            num_examples=len(own),
+            batch_size=config.micro_batch_size,
+            seed=config.seed,
+            shuffle=split == "train",
+        )
+    found = moments.of_training(packed, rows["train"], tuple(shape))
+    mean, variance = training_examples.scale(*found, held.kind, held.feature_names)
+    if config.class_weight:
+        weights = class_weights.weights_of(
+            config.class_weight, held.class_names, packed.class_counts(rows["train"])
+        )
+        batches["train"] = training_examples.weighted(batches["train"], weights)
+    if held.kind == "image":
+        batches["train"] = training_examples.augmented(batches["train"], config)
+    info = DataInfo(
+        name=packed.name,
+        kind=held.kind,
+        input_shape=tuple(shape),
+        class_names=held.class_names,
+        feature_names=held.feature_names,
+        dtype=held.dtype if held.kind == "image" else None,
+        num_examples={split: len(own) for split, own in rows.items()},
+        fingerprint=held.fingerprint,
+    )
+    return Datasets(info, **batches, mean=mean, variance=variance)
+
+
+def _resized(gather: pipeline.Gather, size: int) -> pipeline.Gather:
+    def resized(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
+        images, labels = gather(indices, epoch)
+        return resizing.resized_batch(images, size), labels
+
+    return resized

@@ -1,0 +1,74 @@
+"""What training adds to examples: random changes of images, weights of classes."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets import pipeline
+from kerascale.datasets.augmentation import Augmentation
+from kerascale.datasets.raw import Kind
+from kerascale.runtime.console import say
+
+
+def augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
+    """Batches of images that are changed as the `augment_*` fields say."""
+    augmentation = Augmentation(
+        shift=getattr(config, "augment_shift", 0.0),
+        rotation=getattr(config, "augment_rotation", 0.0),
+        zoom=getattr(config, "augment_zoom", 0.0),
+        contrast=getattr(config, "augment_contrast", 0.0),
+        flip=getattr(config, "augment_flip", False),
+        crop=getattr(config, "augment_crop", 0),
+        cutout=getattr(config, "augment_cutout", 0.0),
+    )
+    if not augmentation.active:
+        return batches
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
+        images, *rest = batches.gather(indices, epoch)
+        return augmentation(images, indices, epoch, config.seed), *rest
+
+    plain = batches.plain_gather or batches.gather
+    return dataclasses.replace(batches, gather=gather, plain_gather=plain)
+
+
+def weighted(batches: pipeline.Batches, weights: np.ndarray) -> pipeline.Batches:
+    """Batches (x, y, weight) out of (x, y), which are (x, y) in an evaluation.
+
+    Args:
+        batches: With class indices.
+        weights: float32 of shape (classes,).
+    """
+    with tf.device("CPU"):
+        table = tf.constant(weights)
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any, Any]:
+        x, y = batches.gather(indices, epoch)
+        return x, y, tf.gather(table, y)
+
+    plain = batches.plain_gather or batches.gather
+    return dataclasses.replace(batches, gather=gather, plain_gather=plain)
+
+
+def scale(
+    mean: np.ndarray, variance: np.ndarray, kind: Kind, names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Moments by which features can be divided; constant features are said.
+
+    A feature that never changes in training has no scale: divided by its tiny
+    deviation, another value in production would swamp all others.
+
+    Args:
+        mean: Of the training features, in float64.
+        variance: Like `mean`.
+        kind: Of the data.
+        names: Of a table's columns; empty where they have none.
+    """
+    constant = variance <= 1e-12 * np.maximum(1.0, mean**2)
+    if kind == "vector" and constant.any():
+        numbers = np.flatnonzero(constant)
+        named = [names[i] if names else str(i) for i in numbers]
+        say(f"constant in the training examples: feature {', '.join(named[:20])}")
+    return mean, np.where(constant, 1.0, variance)
