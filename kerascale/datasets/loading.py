@@ -10,6 +10,7 @@ from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
 from kerascale.datasets import (
     applicable,
+    gathers,
     memory,
     origins,
     pipeline,
@@ -138,7 +139,7 @@ def prepare(
     )
     batches = {
         name: pipeline.Batches(
-            pipeline.gather_arrays(split.features, split.labels),
+            gathers.gather_arrays(split.features, split.labels),
             num_examples=len(split),
             batch_size=config.micro_batch_size,
             seed=config.seed,
@@ -200,7 +201,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
     batches, sizes, problems = {}, {}, []
     for name, split in named.items():
         tokens = text.encode(vectorizer, split.features)[0]
-        sizes[name] = pipeline.num_windows(tokens, max_length)
+        sizes[name] = gathers.num_windows(tokens, max_length)
         if sizes[name] < 1:
             problems.append(
                 f"{raw.name}, {name} text: expected at least max_length + 1 = "
@@ -208,9 +209,9 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
                 "lower max_length"
             )
             continue
-        gather = plain = pipeline.gather_windows(tokens, max_length, shift=False)
+        gather = plain = gathers.gather_windows(tokens, max_length, shift=False)
         if name == "train":
-            gather = pipeline.gather_windows(tokens, max_length, shift=True)
+            gather = gathers.gather_windows(tokens, max_length, shift=True)
         batches[name] = pipeline.Batches(
             gather,
             num_examples=sizes[name],

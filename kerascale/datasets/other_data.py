@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale.datasets import pipeline, resizing, text
+from kerascale.datasets import gathers, pipeline, resizing, text
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.reading import read
@@ -53,7 +53,7 @@ def read_like(
         features = text.encode(vectorizer, features)
     labels = _labels(raw, split, info)
     return pipeline.Batches(
-        pipeline.gather_arrays(features, labels),
+        gathers.gather_arrays(features, labels),
         num_examples=len(labels),
         batch_size=batch_size,
         seed=0,
@@ -134,14 +134,14 @@ def _windows(
     parts = [raw.train, raw.validation, raw.test]
     whole = "".join(str(part.features[0]) for part in parts if part is not None)
     tokens = text.encode(vectorizer, np.array([whole], dtype=object))[0]
-    count = pipeline.num_windows(tokens, length)
+    count = gathers.num_windows(tokens, length)
     if count < 1:
         raise RefusedError(
             f"data: expected at least max_length + 1 = {length + 1} characters. "
             f"Received: {raw.name} with {len(tokens)}. Add text."
         )
     return pipeline.Batches(
-        pipeline.gather_windows(tokens, length, shift=False),
+        gathers.gather_windows(tokens, length, shift=False),
         num_examples=count,
         batch_size=batch_size,
         seed=0,

@@ -10,6 +10,7 @@ from kerascale.config import ImageConfig, TrainingConfig
 from kerascale.datasets import (
     applicable,
     class_weights,
+    gathers,
     pipeline,
     resizing,
     training_examples,
@@ -74,7 +75,7 @@ def _of_flat_rows(packed: Packed, config: TrainingConfig) -> Datasets:
     arrays = (mapped.tensor(packed.features), mapped.tensor(packed.labels))
     batches = {}
     for split, own in rows.items():
-        gather: pipeline.Gather = pipeline.FromArrays(arrays, mapped.tensor(own))
+        gather: gathers.Gather = gathers.FromArrays(arrays, mapped.tensor(own))
         if shape != tuple(held.shape):
             gather = _resized(gather, size)
         batches[split] = pipeline.Batches(
@@ -106,7 +107,7 @@ def _of_flat_rows(packed: Packed, config: TrainingConfig) -> Datasets:
     return Datasets(info, **batches, mean=mean, variance=variance)
 
 
-def _resized(gather: pipeline.Gather, size: int) -> pipeline.Gather:
+def _resized(gather: gathers.Gather, size: int) -> gathers.Gather:
     def resized(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
         images, labels = gather(indices, epoch)
         return resizing.resized_batch(images, size), labels

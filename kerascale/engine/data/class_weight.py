@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests, resident
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets.gathers import FromArrays
+from kerascale.datasets.pipeline import Batches
 from kerascale.datasets.sources.checks import listing
 from kerascale.errors import RefusedError
 

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests, resident
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets.gathers import FromArrays
+from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import slices

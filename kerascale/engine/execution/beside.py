@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.datasets.pipeline import FromArrays
+from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import keras_private
 
 # Batches that are computed beside each other.

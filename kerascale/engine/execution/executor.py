@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets.gathers import FromArrays
+from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
 from kerascale.engine.data import slices
 from kerascale.engine.data.step_iterator import StepIterator

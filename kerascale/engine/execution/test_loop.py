@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.datasets.pipeline import FromArrays
+from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import beside

@@ -11,7 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets.gathers import FromArrays
+from kerascale.datasets.pipeline import Batches
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import kept_programs
 from kerascale.engine.execution.schedule_rates import Ahead, Rates
