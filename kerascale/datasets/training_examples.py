@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import pipeline
+from kerascale.datasets import memory, pipeline
 from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.raw import Kind
 from kerascale.runtime.console import say
@@ -57,18 +57,15 @@ def scale(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Moments by which features can be divided; constant features are said.
 
-    A feature that never changes in training has no scale: divided by its tiny
-    deviation, another value in production would swamp all others.
-
     Args:
         mean: Of the training features, in float64.
         variance: Like `mean`.
         kind: Of the data.
         names: Of a table's columns; empty where they have none.
     """
-    constant = variance <= 1e-12 * np.maximum(1.0, mean**2)
+    variance, constant = memory.without_constants(mean, variance)
     if kind == "vector" and constant.any():
         numbers = np.flatnonzero(constant)
         named = [names[i] if names else str(i) for i in numbers]
         say(f"constant in the training examples: feature {', '.join(named[:20])}")
-    return mean, np.where(constant, 1.0, variance)
+    return mean, variance

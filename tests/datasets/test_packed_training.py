@@ -1,70 +1,118 @@
-"""Training from packed data equals training in memory, to the last bit."""
+"""Batches of packed data are those of data in memory, to the last bit."""
 
 import numpy as np
 import pytest
-from helpers import packing
 
 import kerascale as ks
-from kerascale.datasets import memory, splits
-from kerascale.datasets.raw import Split
+from kerascale.datasets.packed import packing
+from kerascale.datasets.packed.sources.in_memory import InMemory
+from kerascale.datasets.sources import arrays
 
 _NAMES = ("a", "b", "c")
+_WORDS = "fog dawn lake stone river cloud tree field snow wind".split()
 
 
-def _arrays(kind, count=260):
+def _raw(kind, count=260):
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 3, count)
     if kind == "image":
         features = generator.integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
-    else:
+    elif kind == "vector":
         features = generator.normal(size=(count, 6)).astype(np.float32)
-    return features, labels
+    else:
+        features = [
+            " ".join(generator.choice(_WORDS, generator.integers(1, 9))) + "!"
+            for _ in range(count)
+        ]
+    return arrays.from_numpy(features, labels, class_names=_NAMES)
 
 
-def _pack(folder, kind, fraction=0.15, **fields):
-    features, labels = _arrays(kind)
-    whole = Split(np.arange(len(labels)), labels)
-    train, test = splits.split_off(whole, fraction, salt=1)
-    train, validation = splits.split_off(train, fraction, salt=2)
-    rows = {
-        "train": train.features,
-        "validation": validation.features,
-        "test": test.features,
-    }
-    if "mean" not in fields:
-        found = memory.moments(features[train.features], per_feature=kind == "vector")
-        fields["mean"], fields["variance"] = (f.tolist() for f in found)
-    return packing.write_flat(
-        folder, features, labels, rows, kind=kind, class_names=_NAMES, **fields
-    )
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """Packs data of a kind, once."""
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("packed") / kind
+            packing.pack(InMemory(_raw(kind)), made[kind])
+        return made[kind]
+
+    return get
 
 
-def _trained(recipe, config, tmp_path, name, datasets=None):
-    run = ks.train(recipe, config, run_dir=tmp_path / name, datasets=datasets)
-    return run.history, [np.asarray(w) for w in run.model.get_weights()]
+def _both(name, kind, folder, fields):
+    recipe = ks.load_recipe(name)
+    config = recipe.Config(epochs=2, dataset=f"packed:{folder}", **fields)
+    in_memory = ks.datasets.prepare(_raw(kind), config)
+    return recipe, config, recipe.make_datasets(config), in_memory
 
 
-def _assert_equal(one, other):
-    assert one[0] == other[0]
-    assert len(one[1]) == len(other[1])
-    for ours, theirs in zip(one[1], other[1], strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def _assert_same_batches(ours, theirs, epochs=2):
+    assert ours.num_examples == theirs.num_examples
+    batches = zip(ours.dataset(epochs), theirs.dataset(epochs), strict=True)
+    for one, other in batches:
+        assert len(one) == len(other)
+        for tensor, expected in zip(one, other, strict=True):
+            assert tensor.dtype == expected.dtype
+            np.testing.assert_array_equal(tensor, expected)
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "fields"),
     [
-        ("mlp", "vector", {"class_weight": ("balanced",), "units": (8,)}),
-        ("mlp", "vector", {"execution": "one_program", "units": (8,)}),
-        ("cnn", "image", {"augment_shift": 0.1, "filters": (4,)}),
-        ("cnn", "image", {"image_size": 6, "filters": (4,)}),
-        ("mlp", "vector", {"validation_fraction": 0.2, "units": (8,)}),
+        ("mlp", "vector", {"class_weight": ("balanced",)}),
+        ("mlp", "vector", {"validation_fraction": 0.2}),
+        ("cnn", "image", {"augment_shift": 0.1, "augment_flip": True}),
+        ("cnn", "image", {"image_size": 6}),
+        ("rnn", "text", {}),
+        ("rnn", "text", {"vocabulary_size": 6, "max_length": 4}),
+        ("rnn", "text", {"validation_fraction": 0.2}),
     ],
 )
-def test_packed_equals_memory(name, kind, fields, tmp_path):
-    _pack(tmp_path / "packed", kind)
-    recipe = ks.load_recipe(name)
-    config = recipe.Config(epochs=2, dataset=f"packed:{tmp_path}/packed", **fields)
-    in_memory = ks.datasets.from_arrays(*_arrays(kind), config, class_names=_NAMES)
-    ours = _trained(recipe, config, tmp_path, "packed-run")
-    _assert_equal(ours, _trained(recipe, config, tmp_path, "memory-run", in_memory))
+def test_batches_are_those_of_memory(name, kind, fields, packed):
+    _, _, ours, theirs = _both(name, kind, packed(kind), fields)
+    for split in ("train", "validation", "test"):
+        _assert_same_batches(getattr(ours, split), getattr(theirs, split))
+        _assert_same_batches(
+            getattr(ours, split).for_evaluation(),
+            getattr(theirs, split).for_evaluation(),
+            1,
+        )
+    np.testing.assert_array_equal(ours.mean, theirs.mean)
+    np.testing.assert_array_equal(ours.variance, theirs.variance)
+    assert ours.info.input_shape == theirs.info.input_shape
+    assert ours.info.vocabulary_size == theirs.info.vocabulary_size
+    if ours.vectorizer is not None:
+        found = ours.vectorizer.get_vocabulary()
+        assert found == theirs.vectorizer.get_vocabulary()
+
+
+def _trained(recipe, config, folder, datasets=None):
+    run = ks.train(recipe, config, run_dir=folder, datasets=datasets)
+    return run.history, [np.asarray(w) for w in run.model.get_weights()]
+
+
+_SLOW = pytest.mark.slow
+_TRAININGS = [
+    ("mlp", "vector", {"units": (8,)}),
+    ("mlp", "vector", {"units": (8,), "execution": "one_program"}),
+    ("cnn", "image", {"filters": (4,), "augment_shift": 0.1}),
+    ("rnn", "text", {"units": (4,), "embedding_dim": 4}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fields"),
+    [
+        _TRAININGS[0],
+        *(pytest.param(*t, marks=pytest.mark.slow) for t in _TRAININGS[1:]),
+    ],
+)
+def test_training_is_that_of_memory(name, kind, fields, packed, tmp_path):
+    recipe, config, _, in_memory = _both(name, kind, packed(kind), fields)
+    ours = _trained(recipe, config, tmp_path / "packed")
+    theirs = _trained(recipe, config, tmp_path / "memory", in_memory)
+    assert ours[0] == theirs[0]
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -17,3 +17,6 @@ class _Callable(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _Callable
+
+# As a name of `kerascale.datasets`.
+packed = sys.modules[__name__]

@@ -10,7 +10,6 @@ import numpy as np
 from kerascale.datasets import splits
 from kerascale.datasets.packed import layout, manifest, mapped
 from kerascale.datasets.packed.manifest import Manifest
-from kerascale.datasets.raw import Split
 from kerascale.errors import RefusedError
 
 PREFIX = "packed:"
@@ -73,9 +72,8 @@ class Packed:
         train = np.sort(np.concatenate([rows[s] for s in ("train", *lacking)]))
         salts = {"test": 1, "validation": 2}
         for split in lacking:
-            kept = Split(train, self.labels[train])
-            kept, taken = splits.split_off(kept, fraction, salt=salts[split])
-            rows[split], train = taken.features, kept.features
+            taken = splits.is_taken(self.labels[train], fraction, salt=salts[split])
+            rows[split], train = train[taken], train[~taken]
         return {**rows, "train": train}
 
     def class_counts(self, rows: np.ndarray) -> np.ndarray:

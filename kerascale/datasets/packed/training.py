@@ -1,9 +1,11 @@
 """Batches of a packed data set, the same as of data in memory to the last bit."""
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from kerascale.config import ImageConfig, TrainingConfig
@@ -17,8 +19,9 @@ from kerascale.datasets import (
 )
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo
-from kerascale.datasets.packed import mapped, moments
+from kerascale.datasets.packed import corpus, mapped, moments
 from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
+from kerascale.datasets.packed.texts import EncodedTexts
 from kerascale.datasets.raw import Kind
 
 
@@ -62,49 +65,95 @@ def prepare(
     rank = len(held.shape or ())
     applicable.refuse_other_kind(packed.name, held.kind, rank, kinds)
     applicable.refuse_inapplicable(packed.name, held.kind, held.class_names, config)
-    return _of_flat_rows(packed, config)
-
-
-def _of_flat_rows(packed: Packed, config: TrainingConfig) -> Datasets:
-    held = packed.manifest
+    if held.kind == "corpus":
+        return corpus.prepare(packed, config)
     rows = packed.split_rows(config.validation_fraction)
+    if held.encoding == "text":
+        return _of_texts(packed, rows, config)
+    return _of_flat_rows(packed, rows, config)
+
+
+def _of_flat_rows(
+    packed: Packed, rows: Mapping[str, np.ndarray], config: TrainingConfig
+) -> Datasets:
+    held = packed.manifest
     size = getattr(config, "image_size", None) if held.kind == "image" else None
     shape = tuple(held.shape)
     if size is not None:
         shape = (size, size, shape[-1])
     arrays = (mapped.tensor(packed.features), mapped.tensor(packed.labels))
-    batches = {}
+    made = {}
     for split, own in rows.items():
-        gather: gathers.Gather = gathers.FromArrays(arrays, mapped.tensor(own))
-        if shape != tuple(held.shape):
-            gather = _resized(gather, size)
-        batches[split] = pipeline.Batches(
+        made[split] = gathers.FromArrays(arrays, mapped.tensor(own))
+        if shape != held.shape:
+            made[split] = _resized(made[split], size)
+    batches = _batches(packed, rows, made, config)
+    if held.kind == "image":
+        batches["train"] = training_examples.augmented(batches["train"], config)
+    found = moments.of_training(packed, rows["train"], shape)
+    mean, variance = training_examples.scale(*found, held.kind, held.feature_names)
+    info = _info(packed, rows, shape)
+    return Datasets(info, **batches, mean=mean, variance=variance)
+
+
+def _of_texts(
+    packed: Packed, rows: Mapping[str, np.ndarray], config: TrainingConfig
+) -> Datasets:
+    encoded = EncodedTexts(packed, rows, config)
+    labels = mapped.tensor(packed.labels)
+    made = {
+        split: _ids(mapped.tensor(encoded.ids(split)), labels, mapped.tensor(own))
+        for split, own in rows.items()
+    }
+    vectorizer = encoded.vectorizer
+    info = dataclasses.replace(
+        _info(packed, rows, (None,)), vocabulary_size=vectorizer.vocabulary_size()
+    )
+    batches = _batches(packed, rows, made, config)
+    return Datasets(info, **batches, vectorizer=vectorizer)
+
+
+def _batches(
+    packed: Packed,
+    rows: Mapping[str, np.ndarray],
+    made: Mapping[str, gathers.Gather],
+    config: TrainingConfig,
+) -> dict[str, pipeline.Batches]:
+    """Split -> its batches, of what gathers them."""
+    held = packed.manifest
+    batches = {
+        split: pipeline.Batches(
             gather,
-            num_examples=len(own),
+            num_examples=len(rows[split]),
             batch_size=config.micro_batch_size,
             seed=config.seed,
             shuffle=split == "train",
         )
-    found = moments.of_training(packed, rows["train"], tuple(shape))
-    mean, variance = training_examples.scale(*found, held.kind, held.feature_names)
+        for split, gather in made.items()
+    }
     if config.class_weight:
+        counts = packed.class_counts(rows["train"])
         weights = class_weights.weights_of(
-            config.class_weight, held.class_names, packed.class_counts(rows["train"])
+            config.class_weight, held.class_names, counts
         )
         batches["train"] = training_examples.weighted(batches["train"], weights)
-    if held.kind == "image":
-        batches["train"] = training_examples.augmented(batches["train"], config)
-    info = DataInfo(
+    return batches
+
+
+def _info(
+    packed: Packed, rows: Mapping[str, np.ndarray], shape: tuple[int | None, ...]
+) -> DataInfo:
+    held = packed.manifest
+    return DataInfo(
         name=packed.name,
         kind=held.kind,
-        input_shape=tuple(shape),
+        input_shape=shape,
         class_names=held.class_names,
         feature_names=held.feature_names,
         dtype=held.dtype if held.kind == "image" else None,
         num_examples={split: len(own) for split, own in rows.items()},
         fingerprint=held.fingerprint,
     )
-    return Datasets(info, **batches, mean=mean, variance=variance)
 
 
 def _resized(gather: gathers.Gather, size: int) -> gathers.Gather:
@@ -113,3 +162,14 @@ def _resized(gather: gathers.Gather, size: int) -> gathers.Gather:
         return resizing.resized_batch(images, size), labels
 
     return resized
+
+
+def _ids(ids: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor) -> gathers.Gather:
+    """Ids are those of the split's own examples; labels those of all rows."""
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
+        del epoch
+        found = tf.cast(tf.gather(ids, indices), tf.int32)
+        return found, tf.gather(labels, tf.gather(rows, indices))
+
+    return gather
