@@ -8,6 +8,10 @@ import tensorflow as tf
 
 from kerascale.datasets import nests, order
 from kerascale.datasets.gathers import FromArrays, Gather
+from kerascale.datasets.host_rows import HostRows
+
+# That are computed beside each other.
+_BATCHES_AT_ONCE = 2
 
 # AutoGraph takes 0.2 s to look for loops and conditions of Python. Ours have none.
 _plain = tf.autograph.experimental.do_not_convert
@@ -32,6 +36,7 @@ class Batches:
         plain_gather: Like `gather`, without what training adds to the examples
             (augmentation, shifted windows); None: the same.
         first_step: Batches of the first epoch that is read which were done before.
+        host: What reads rows in threads of Python, if `gather` has that done; or None.
     """
 
     gather: Gather
@@ -41,6 +46,7 @@ class Batches:
     shuffle: bool
     plain_gather: Gather | None = None
     first_step: int = 0
+    host: HostRows | None = None
 
     def for_evaluation(self) -> "Batches":
         """The same examples as they are, in their own order."""
@@ -228,11 +234,14 @@ class Batches:
         options.autotune.enabled = False
         # To rewrite the graph it copies every tensor in it, the whole of arrays too.
         options.experimental_optimization.apply_default_optimizations = False
+        if self.host is not None:
+            # Who waits for them takes no thread from the operations of a step.
+            options.threading.private_threadpool_size = 2 * _BATCHES_AT_ONCE
         batch = self.batch
         if isinstance(self.gather, FromArrays):  # Else it may be a user's own.
             batch = _plain(batch)
         return (
-            steps.map(batch, num_parallel_calls=2, deterministic=True)
+            steps.map(batch, num_parallel_calls=_BATCHES_AT_ONCE, deterministic=True)
             .prefetch(4)
             .with_options(options)
         )
