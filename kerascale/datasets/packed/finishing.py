@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerascale.datasets import memory
-from kerascale.datasets.packed import layout
+from kerascale.datasets.packed import checksums, layout
 from kerascale.datasets.packed.labels import write_labels
 from kerascale.datasets.packed.manifest import Manifest
 from kerascale.datasets.packed.progress import SYNC_SECONDS, Progress
@@ -79,6 +79,7 @@ def finish(
         skipped=tuple(facts.skipped),
         image_shape=None if facts.image_shape is None else tuple(facts.image_shape),
         ranges=splits.ranges,
+        sizes=_sizes(folder),
     )
     made = dataclasses.replace(made, fingerprint=_fingerprint(folder, made))
     with atomic_files.replacing(folder / layout.MANIFEST, durable=True) as temporary:
@@ -131,6 +132,14 @@ def _moments(
     return mean.tolist(), variance.tolist()
 
 
+def _sizes(folder: pathlib.Path) -> dict[str, int]:
+    """Of all files that have checksums and stay."""
+    ending = layout.CHECKSUMS.format(file="")
+    names = sorted(path.name for path in folder.glob(f"*{ending}"))
+    names = [name.removesuffix(ending) for name in names]
+    return {n: (folder / n).stat().st_size for n in names if n != layout.CODES}
+
+
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
@@ -138,10 +147,11 @@ def _plain(value: Any) -> Any:
 def _fingerprint(folder: pathlib.Path, made: Manifest) -> str:
     """sha256 of all that decides what is trained on, and in which split."""
     fields = dataclasses.asdict(made)
-    for name in ("source", "identity", "options", "skipped", "fingerprint"):
+    for name in ("source", "identity", "options", "skipped", "sizes", "fingerprint"):
         del fields[name]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
-    for name in sorted(path.name for path in folder.glob("*.crc32c")):
-        if not name.startswith((layout.CODES, layout.FILES)):
-            digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
+    for name in made.sizes:
+        if name != layout.FILES:
+            sums = checksums.path_of(folder / name)
+            digest.update(name.encode() + b"\0" + sums.read_bytes())
     return digest.hexdigest()

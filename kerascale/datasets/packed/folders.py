@@ -100,11 +100,13 @@ def refuse_another(
         for name in sorted({*options, *found.options})
         if found.options.get(name) != options.get(name)
     ]
-    if found.source != wanted.source:
+    same = found.identity == _as_json(wanted.identity)
+    # The same under another name, as from another working folder, is the same.
+    if found.source != wanted.source and not same:
         problem = f"into which {found.source} was {state}"
     elif different:
         problem = f"into which it was {state} with {', '.join(different)}"
-    elif found.identity != _as_json(wanted.identity):
+    elif not same:
         problem = f"into which it was {state}; {wanted.source} has changed since then"
     else:
         return

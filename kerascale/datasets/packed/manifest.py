@@ -37,6 +37,7 @@ class Manifest:
         image_shape: See `Facts.image_shape`.
         ranges: Of a corpus, which has no index: split -> its first token, and the one
             behind its last.
+        sizes: File -> its bytes, of all that have checksums.
         fingerprint: Of names, shapes, labels and checksums: changes when the data do.
     """
 
@@ -62,6 +63,7 @@ class Manifest:
     fingerprint: str = ""
     image_shape: tuple[int | None, ...] | None = None
     ranges: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         fields = {"format": layout.FORMAT, "version": layout.VERSION}

@@ -6,6 +6,8 @@ import pathlib
 import time
 from typing import Any, Protocol
 
+import numpy as np
+
 from kerascale.datasets.packed import finishing, folders, layout, manifest
 from kerascale.datasets.packed import progress as progresses
 from kerascale.datasets.packed.manifest import Manifest
@@ -95,51 +97,62 @@ def _go_on(
         progress.save(folder)
     else:
         folders.refuse_another(folder, progress, wanted, is_finished=False)
-    writer = Writer(folder, source.encoding, progress)
-    try:
-        if watcher is not None:
-            watcher.begin(source, progress)
-        if progress.facts is None:
-            _read(source, writer, progress, watcher)
-            if source.identity() != progress.identity:
-                raise PackFailedError(
-                    f"{source.name}: expected a source that stays as it is. Received: "
-                    f"one that changed while it was packed into {folder}. Begin anew: "
-                    "the same command with --again."
-                )
-            progress.facts = dataclasses.asdict(source.facts())
-            if progress.facts["order"] is not None:
-                progress.facts["order"] = progress.facts["order"].tolist()
-            writer.sync()
-        writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
+    if watcher is not None:
+        watcher.begin(source, progress)
+    if progress.facts is None:
+        _read(source, folder, progress, watcher)
+        if source.identity() != progress.identity:
+            raise PackFailedError(
+                f"{source.name}: expected a source that stays as it is. Received: one "
+                f"that changed while it was packed into {folder}. Begin anew: the same "
+                "command with --again."
+            )
+        facts = dataclasses.asdict(source.facts())
+        if facts["order"] is not None:
+            facts["order"] = np.asarray(facts["order"]).tolist()
+        progress.facts = facts
+        progress.save(folder)
     made = finishing.finish(source, folder, progress, watcher)
     folders.remove_leftovers(folder)
     return made
 
 
 def _read(
-    source: RowSource, writer: Writer, progress: Progress, watcher: Watcher | None
+    source: RowSource,
+    folder: pathlib.Path,
+    progress: Progress,
+    watcher: Watcher | None,
 ) -> None:
-    saved = time.monotonic()
-    with interrupts.between_steps():
-        for rows in source.read(dict(progress.state)):
-            writer.write(rows)
-            if watcher is not None:
-                watcher.rows(progress, _bytes_of(rows.features))
-            if interrupts.requested():
-                writer.sync()
-                raise StoppedError(None)
-            if time.monotonic() - saved >= SYNC_SECONDS:
-                writer.sync()
-                saved = time.monotonic()
+    """Adds the rows that are not packed yet; none if all are."""
+    writer = Writer(folder, source.encoding, progress)
+    try:
+        with interrupts.between_steps():
+            _write_rows(source, writer, progress, watcher)
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
     if not progress.rows:
         raise RefusedError(
             f"{source.name}: expected rows. Received: none. Add some, or check the "
             "path."
         )
+
+
+def _write_rows(
+    source: RowSource, writer: Writer, progress: Progress, watcher: Watcher | None
+) -> None:
+    saved = time.monotonic()
+    for rows in source.read(dict(progress.state)):
+        writer.write(rows)
+        if watcher is not None:
+            watcher.rows(progress, _bytes_of(rows.features))
+        if interrupts.requested():
+            writer.sync()
+            raise StoppedError(None)
+        if time.monotonic() - saved >= SYNC_SECONDS:
+            writer.sync()
+            saved = time.monotonic()
 
 
 def _bytes_of(features: Any) -> int:

@@ -24,6 +24,7 @@ _NUMBERS = (
     errno.EFBIG,
     errno.EIO,
 )
+_ONE_BY_ONE = "readahead_buffer_size:0,max_parallelism:0"
 SHARD_BYTES = 256 * 2**20
 _READ_RECORDS = 256
 _SUM_BYTES = 4 * 2**20
@@ -68,8 +69,10 @@ class Shards:
         """
         if self._writer is None:
             self._open()
-        with _as_os_error(self._part):
+        try:
             self._writer.write(record)
+        except RuntimeError as error:
+            raise _as_os_error(error, self._part) from error
         self._rows += 1
         self._bytes += len(record)
         if self._bytes >= SHARD_BYTES:
@@ -123,25 +126,25 @@ class Shards:
         return self._folder / layout.UNFINISHED.format(shard=self._name)
 
     def _open(self) -> None:
-        with _as_os_error(self._part):
+        with _os_errors(self._part):
             self._writer = ArrayRecordWriter(str(self._part), self._options)
         if self._piece is None:
             return
         piece = self._folder / layout.PIECE.format(shard=self._name)
-        with _as_os_error(self._part):
+        with _os_errors(self._part):
             for record in records_of(piece, self._piece["rows"]):
                 self._writer.write(record)
         self._rows, self._bytes = self._piece["rows"], self._piece["bytes"]
 
     def _close_writer(self) -> None:
-        with _as_os_error(self._part):
+        with _os_errors(self._part):
             self._writer.close()
         self._writer = None
         with open(self._part, "rb") as file:
             os.fsync(file.fileno())
 
     def _complete_one(self) -> None:
-        with _as_os_error(self._part):
+        with _os_errors(self._part):
             self._writer.close()
         self._writer = None
         path = self._folder / self._name
@@ -159,12 +162,44 @@ def records_of(path: pathlib.Path, count: int) -> Iterator[bytes]:
     Raises:
         RuntimeError: If they cannot be read.
     """
-    reader = ArrayRecordReader(str(path), "readahead_buffer_size:0,max_parallelism:0")
+    reader = ArrayRecordReader(str(path), _ONE_BY_ONE)
     try:
         for start in range(0, count, _READ_RECORDS):
             yield from reader.read(start, min(start + _READ_RECORDS, count))
     finally:
         reader.close()
+
+
+def unreadable(path: pathlib.Path, count: int) -> list[tuple[int, int]]:
+    """[first, behind the last] of records of a damaged file that cannot be read.
+
+    Args:
+        path: The file.
+        count: Records that were written.
+    """
+    try:
+        reader = ArrayRecordReader(str(path), _ONE_BY_ONE)
+        if reader.num_records() != count:
+            return [(0, count)]
+    except (RuntimeError, ValueError):  # Its end, where the places are, is lost.
+        return [(0, count)]
+    found: list[tuple[int, int]] = []
+
+    def look(start: int, behind: int) -> None:
+        try:
+            reader.read(start, behind)
+        except (RuntimeError, ValueError, IndexError):
+            if behind - start > 1:
+                look(start, (start + behind) // 2)
+                look((start + behind) // 2, behind)
+            elif found and found[-1][1] == start:
+                found[-1] = (found[-1][0], behind)
+            else:
+                found.append((start, behind))
+
+    for start in range(0, count, _READ_RECORDS):
+        look(start, min(start + _READ_RECORDS, count))
+    return found
 
 
 def _settle(path: pathlib.Path) -> None:
@@ -178,12 +213,16 @@ def _settle(path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _as_os_error(path: pathlib.Path) -> Iterator[None]:
-    """ArrayRecord says in words what the operating system refused."""
+def _os_errors(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        for number in _NUMBERS:
-            if os.strerror(number) in str(error):
-                raise OSError(number, os.strerror(number), str(path)) from error
-        raise
+        raise _as_os_error(error, path) from error
+
+
+def _as_os_error(error: RuntimeError, path: pathlib.Path) -> Exception:
+    """ArrayRecord says in words what the operating system refused."""
+    for number in _NUMBERS:
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number), str(path))
+    return error

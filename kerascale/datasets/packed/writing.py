@@ -47,10 +47,10 @@ class Writer:
             ValueError: If they are not like those before them.
         """
         count = len(rows.features)
-        if self._shards is None:
+        if self._shards is None and count:
             self._check_form(rows.features)
             self._file(layout.FEATURES).write(rows.features)
-        else:
+        elif count:
             for row in rows.features:
                 self._shards.write(row.encode() if isinstance(row, str) else row)
         self._file(layout.CODES).write(rows.labels.astype(np.int64, copy=False))
@@ -83,13 +83,19 @@ class Writer:
             self._shards.remove_pieces()
 
     def close(self) -> None:
-        """Completes all files, after the last row. It may be done again."""
+        """Completes all files, behind the last row, and saves the progress.
+
+        Raises:
+            OSError: If that is not possible.
+        """
         progress = self._progress
-        for file in self._files.values():
+        for name, file in self._files.items():
             file.close()
+            progress.sizes[name] = file.size
         if self._shards is not None:
             progress.shards, progress.piece = self._shards.close(), None
-            progress.save(self._folder)
+        progress.save(self._folder)
+        if self._shards is not None:
             self._shards.remove_pieces()
 
     def abandon(self) -> None:

@@ -9,7 +9,7 @@ from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 
 # Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
 # `rest` is what stands behind the colon. What is not here is read into memory first.
-_STREAMED: dict[str, str] = {}
+_STREAMED: dict[str, str] = {"images": "images", "npz": "npz"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,3 +77,12 @@ def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
         held_out_fraction=options.validation_fraction,
     )
     return InMemory(raw)
+
+
+def usual_fraction(name: str) -> float:
+    """The share that is held back where none is asked for, as in training.
+
+    Args:
+        name: As `--dataset` takes it.
+    """
+    return 0.05 if name == "python_reference" or name.startswith("text:") else 0.15
