@@ -202,3 +202,7 @@ class ImageConfig(TrainingConfig):
     augment_cutout: Share = 0.0
     """Side of a rectangle at a random place of a training image that is set to 0, as a
     share of the image's side."""
+    augment_resized_crop: Share = 0.0
+    """Smallest share of a training image's area that a random window has, which is then
+    resized to the size of the image ("random resized crop"); 0: none. Of packed JPEG
+    files no more is decoded than the window."""

@@ -17,6 +17,7 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
         "augment_flip",
         "augment_crop",
         "augment_cutout",
+        "augment_resized_crop",
     ): ("image",),
     ("vocabulary_size", "embedding_dim"): ("text",),
     ("max_length",): ("text", "corpus"),

@@ -82,6 +82,10 @@ class HostRows:
             rows: int64 of shape (rows,).
             more: What else `read` takes, a row for each of them.
         """
+        if tf.executing_eagerly():
+            given = [tensor.numpy() for tensor in (rows, *more)]
+            with tf.device("CPU:0"):
+                return [tf.convert_to_tensor(array) for array in self.arrays(*given)]
         dtypes = [spec.dtype for spec in self.specs]
         # With state it would be called for one batch at a time where operations are
         # deterministic.
@@ -91,7 +95,7 @@ class HostRows:
         static = rows.shape[0]
         return [
             tf.ensure_shape(tensor, [static, *spec.shape])
-            for tensor, spec in zip(found, self.specs, strict=True)
+            for tensor, spec in zip(tf.nest.flatten(found), self.specs, strict=True)
         ]
 
     def arrays(self, rows: np.ndarray, *more: np.ndarray) -> list[np.ndarray]:

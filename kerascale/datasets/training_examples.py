@@ -12,8 +12,17 @@ from kerascale.datasets.raw import Kind
 from kerascale.runtime.console import say
 
 
-def augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
-    """Batches of images that are changed as the `augment_*` fields say."""
+def augmented(
+    batches: pipeline.Batches, config: Any, *, is_cropped: bool = False
+) -> pipeline.Batches:
+    """Batches of images that are changed as the `augment_*` fields say.
+
+    Args:
+        batches: Of images.
+        config: Has the fields.
+        is_cropped: Whether random windows were cut already.
+    """
+    resized_crop = 0.0 if is_cropped else getattr(config, "augment_resized_crop", 0.0)
     augmentation = Augmentation(
         shift=getattr(config, "augment_shift", 0.0),
         rotation=getattr(config, "augment_rotation", 0.0),
@@ -22,6 +31,7 @@ def augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
         flip=getattr(config, "augment_flip", False),
         crop=getattr(config, "augment_crop", 0),
         cutout=getattr(config, "augment_cutout", 0.0),
+        resized_crop=resized_crop,
     )
     if not augmentation.active:
         return batches

@@ -152,6 +152,7 @@ _OF_BEFORE = {
         "augment_crop",
         "augment_cutout",
         "augment_flip",
+        "augment_resized_crop",
         "class_weight",
         "columns",
         "drop_columns",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerascale.datasets import memory, resizing
+from kerascale.datasets.host_rows import HostRows
 from kerascale.datasets.packed.opened import Packed
 from kerascale.runtime import atomic_files
 from kerascale.runtime.cache_dir import cache_dir
@@ -17,6 +18,10 @@ from kerascale.runtime.console import say
 _FOLDER = "packed-moments"
 # From then on it takes seconds, and is said.
 _MUCH_BYTES = 2**30
+# Of decoded pictures whose pixels are counted: half a minute and more.
+_PICTURE_BYTES = 2**30
+# That are in memory at once.
+_PICTURES = 256
 
 
 def of_training(
@@ -44,12 +49,54 @@ def of_training(
     if view.size * view.dtype.itemsize > _MUCH_BYTES:
         say(f"data: reading {packed.name} for its mean and variance, once")
     found = memory.moments(view, per_feature=held.kind == "vector")
+    _keep(path, *found)
+    return found
+
+
+def of_pictures(
+    packed: Packed, rows: np.ndarray, read: HostRows, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of all pixels of the training pictures, as they are resized.
+
+    They are counted, value by value, which is exact. Of many pictures a fixed part is
+    taken, which is said; it is the same on each machine.
+
+    Args:
+        packed: Of encoded pictures.
+        rows: Those of the training.
+        read: Gives the pictures of some rows.
+        shape: Of a picture.
+    """
+    most = max(1, _PICTURE_BYTES // int(np.prod(shape)))
+    chosen = rows
+    if len(rows) > most:
+        chosen = np.sort(rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)])
+        say(
+            f"data: mean and variance are those of {most:,} of {len(rows):,} training "
+            "pictures"
+        )
+    path = _path(packed, chosen, shape)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(path.read_text())
+        return _array(known["mean"]), _array(known["variance"])
+    counts = np.zeros(256, np.int64)
+    for start in range(0, len(chosen), _PICTURES):
+        (pixels,) = read.arrays(chosen[start : start + _PICTURES])
+        counts += np.bincount(pixels.reshape(-1), minlength=256)
+    values = np.arange(256, dtype=np.float64)
+    mean = np.asarray(np.dot(counts, values) / counts.sum())
+    variance = np.asarray(np.dot(counts, np.square(values - mean)) / counts.sum())
+    variance, _ = memory.without_constants(mean, variance)
+    _keep(path, mean, variance)
+    return mean, variance
+
+
+def _keep(path: pathlib.Path, mean: np.ndarray, variance: np.ndarray) -> None:
     with contextlib.suppress(OSError):  # A cache that cannot be written: again then.
         path.parent.mkdir(parents=True, exist_ok=True)
-        values = {"mean": found[0].tolist(), "variance": found[1].tolist()}
+        values = {"mean": mean.tolist(), "variance": variance.tolist()}
         with atomic_files.replacing(path, shared=True) as temporary:
             temporary.write_text(json.dumps(values))
-    return found
 
 
 def _array(values: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ from kerascale.datasets import (
     class_weights,
     gathers,
     pipeline,
+    resized_crop,
     resizing,
     training_examples,
 )
@@ -21,6 +22,7 @@ from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import corpus, mapped, moments
 from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
+from kerascale.datasets.packed.pictures import Pictures
 from kerascale.datasets.packed.texts import EncodedTexts
 from kerascale.datasets.raw import Kind
 
@@ -70,6 +72,8 @@ def prepare(
     rows = packed.split_rows(config.validation_fraction)
     if held.encoding == "text":
         return _of_texts(packed, rows, config)
+    if held.encoding == "image":
+        return _of_pictures(packed, rows, config)
     return _of_flat_rows(packed, rows, config)
 
 
@@ -93,6 +97,52 @@ def _of_flat_rows(
     found = moments.of_training(packed, rows["train"], shape)
     mean, variance = training_examples.scale(*found, held.kind, held.feature_names)
     info = _info(packed, rows, shape)
+    return Datasets(info, **batches, mean=mean, variance=variance)
+
+
+def _of_pictures(
+    packed: Packed, rows: Mapping[str, np.ndarray], config: TrainingConfig
+) -> Datasets:
+    pictures = Pictures(packed, getattr(config, "image_size", None))
+    whole = pictures.whole()
+    labels = mapped.tensor(packed.labels)
+    index = {split: mapped.tensor(own) for split, own in rows.items()}
+
+    def of(split: str) -> gathers.Gather:
+        def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
+            del epoch
+            numbers = tf.gather(index[split], indices)
+            (images,) = whole(numbers)
+            return images, tf.gather(labels, numbers)
+
+        return gather
+
+    made = {split: of(split) for split in rows}
+    batches = {
+        split: dataclasses.replace(each, host=whole)
+        for split, each in _batches(packed, rows, made, config).items()
+    }
+    scale = getattr(config, "augment_resized_crop", 0.0)
+    if scale:
+        cropped = pictures.cropped(scale)
+
+        def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, ...]:
+            numbers = tf.gather(index["train"], indices)
+            drawn = resized_crop.draws(indices, epoch, config.seed)
+            (images,) = cropped(numbers, drawn)
+            return images, tf.gather(labels, numbers)
+
+        train = batches["train"]
+        plain = train.plain_gather or train.gather
+        train = dataclasses.replace(train, gather=gather, plain_gather=plain)
+        if config.class_weight:
+            train = _weighted(packed, rows, train, config)
+        batches["train"] = train
+    batches["train"] = training_examples.augmented(
+        batches["train"], config, is_cropped=True
+    )
+    mean, variance = moments.of_pictures(packed, rows["train"], whole, pictures.shape)
+    info = dataclasses.replace(_info(packed, rows, pictures.shape), dtype="uint8")
     return Datasets(info, **batches, mean=mean, variance=variance)
 
 
@@ -120,7 +170,6 @@ def _batches(
     config: TrainingConfig,
 ) -> dict[str, pipeline.Batches]:
     """Split -> its batches, of what gathers them."""
-    held = packed.manifest
     batches = {
         split: pipeline.Batches(
             gather,
@@ -132,12 +181,21 @@ def _batches(
         for split, gather in made.items()
     }
     if config.class_weight:
-        counts = packed.class_counts(rows["train"])
-        weights = class_weights.weights_of(
-            config.class_weight, held.class_names, counts
-        )
-        batches["train"] = training_examples.weighted(batches["train"], weights)
+        batches["train"] = _weighted(packed, rows, batches["train"], config)
     return batches
+
+
+def _weighted(
+    packed: Packed,
+    rows: Mapping[str, np.ndarray],
+    train: pipeline.Batches,
+    config: TrainingConfig,
+) -> pipeline.Batches:
+    counts = packed.class_counts(rows["train"])
+    weights = class_weights.weights_of(
+        config.class_weight, packed.manifest.class_names, counts
+    )
+    return training_examples.weighted(train, weights)
 
 
 def _info(
