@@ -21,6 +21,7 @@ Optimizer = Literal[
 ]
 Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
 Execution = Literal["auto", "fixed", "loop", "one_program", "split"]
+Shuffle = Literal["full", "blocks", "none"]
 Initializer = Literal[
     "zeros",
     "random_normal",
@@ -76,6 +77,10 @@ class TrainingConfig:
     """Passes over the training data."""
     seed: Seed = 0
     """Decides the weights, the order of the data, dropout and augmentation."""
+    shuffle: Shuffle = "full"
+    """Order of the training examples. full: a permutation of all in each epoch; blocks:
+    of blocks of 256, then within 512 blocks, for hard disks and network shares; none:
+    as they are."""
 
     optimizer: Optimizer = "adam"
     """Optimizer. momentum and nesterov are SGD with momentum."""

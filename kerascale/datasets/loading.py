@@ -12,6 +12,7 @@ from kerascale.datasets import (
     applicable,
     gathers,
     memory,
+    order,
     origins,
     pipeline,
     resident,
@@ -143,7 +144,7 @@ def prepare(
             num_examples=len(split),
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=name == "train",
+            **order.of_split(name, config),
         )
         for name, split in named.items()
     }
@@ -217,7 +218,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
             num_examples=sizes[name],
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=name == "train",
+            **order.of_split(name, config),
             plain_gather=plain,
         )
     if problems:

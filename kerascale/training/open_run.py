@@ -160,6 +160,7 @@ _OF_BEFORE = {
         "monitor_mode",
         "no_header",
         "separator",
+        "shuffle",
         "test_data",
     )
 }

@@ -13,6 +13,7 @@ from kerascale.datasets import (
     applicable,
     class_weights,
     gathers,
+    order,
     pipeline,
     resized_crop,
     resizing,
@@ -176,7 +177,7 @@ def _batches(
             num_examples=len(rows[split]),
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=split == "train",
+            **order.of_split(split, config),
         )
         for split, gather in made.items()
     }
