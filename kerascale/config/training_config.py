@@ -43,7 +43,8 @@ class TrainingConfig:
     """
 
     dataset: str = "digits"
-    """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
+    """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER, tfrecord:PATH, or
+    packed:FOLDER, which kerascale pack made of one of them."""
     label: str | None = None
     """Label column of a csv: data set."""
     test_data: str | None = None
@@ -66,6 +67,11 @@ class TrainingConfig:
     validation_fraction: Annotated[float, Limits(above=0, at_most=0.5)] = 0.15
     """Share of the training examples held back for validation, unless the data has
     a split for it. The same for a test split that the data lacks."""
+
+    pack: Literal["never", "auto", "always"] = "auto"
+    """Whether data is packed into the cache folder and read from there, with memory
+    that does not grow with it. auto: if it does not fit in memory; always: once, for
+    all trainings on it; never: what does not fit is refused."""
 
     class_weight: tuple[str, ...] = ()
     """How much the loss of a training example counts, by its class: balanced, or

@@ -17,8 +17,8 @@ def slowest(source: Source) -> str | None:
         source: Of the training.
 
     Returns:
-        `gather` (of data in memory), `read`, `decode` or `augment`; None of a user's own pipeline, whose stages are
-        not known.
+        `gather` (of data in memory), `read`, `decode` or `augment`; None of a user's
+        own pipeline, whose stages are not known.
     """
     if not source.is_indexed:
         return None
@@ -32,7 +32,9 @@ def _seconds(source: Source) -> dict[str, float]:
     plain = source.for_evaluation()
     if source.host is None:
         read = _timed(plain, most)
-        is_in_memory = isinstance(plain.gather, FromArrays) and plain.gather.index is None
+        is_in_memory = (
+            isinstance(plain.gather, FromArrays) and plain.gather.index is None
+        )
         name = "gather" if is_in_memory else "read"
         return {name: read, "augment": _timed(source, most) - read}
     clock = source.host.clock
