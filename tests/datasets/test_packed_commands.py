@@ -22,7 +22,9 @@ def table(tmp_path_factory):
     generator = np.random.default_rng(0)
     values = generator.normal(size=(120, 3)).astype(np.float32)
     names = np.where(values[:, 0] > 0, "up", "down")
-    lines = [",".join([*map(str, v.tolist()), n]) for v, n in zip(values, names, strict=True)]
+    lines = [
+        ",".join([*map(str, v.tolist()), n]) for v, n in zip(values, names, strict=True)
+    ]
     file = folder / "table.csv"
     file.write_text("\n".join(["a,b,c,label", *lines]) + "\n")
     raw = arrays.from_numpy(values, names, name=f"csv:{file}")
