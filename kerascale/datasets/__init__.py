@@ -16,7 +16,10 @@ _PUBLIC = {
     "Stream": "stream",
     "from_arrays": "loading",
     "from_config": "loading",
+    "from_indexed": "indexed",
+    "from_packed": "packed.training",
     "from_tf_data": "bundle",
+    "packed": "packed",
     "prepare": "loading",
     "read": "reading",
 }

@@ -5,7 +5,7 @@ import numbers
 
 import tensorflow as tf
 
-from kerascale.datasets import image_changes, stateless
+from kerascale.datasets import image_changes, resized_crop, stateless
 from kerascale.errors import RefusedError
 
 # What a strength must stay below, and whether it may reach it.
@@ -15,6 +15,7 @@ _LIMITS = {
     "zoom": (1.0, False, "share of the size"),
     "contrast": (1.0, False, "share of the contrast"),
     "cutout": (1.0, False, "share of the side"),
+    "resized_crop": (1.0, True, "share of the area"),
 }
 
 
@@ -27,9 +28,10 @@ class Augmentation:
     is changed in another way. Each strength has a draw of its own: to change one
     leaves the others as they were.
 
-    Images are mirrored first. The geometry is one bilinear resampling about the centre
-    of the image; a crop alone moves whole pixels. Then the contrast changes about the
-    mean of the whole image, all channels alike, and a rectangle is cut out.
+    A random window comes first, then images are mirrored. The geometry is one bilinear
+    resampling about the centre of the image; a crop alone moves whole pixels. Then the
+    contrast changes about the mean of the whole image, all channels alike, and a
+    rectangle is cut out.
     What comes in from outside is 0, the background of written digits. At the end
     values are clipped to the range of the image itself, so digits of 0..16 stay
     within 0..16 (and the outside of an image without zeros is its darkest value).
@@ -46,6 +48,8 @@ class Augmentation:
             own size is cut.
         cutout: Side of a rectangle that is set to 0, as a share of the image's. From
             0 to below 1.
+        resized_crop: Smallest share of the area of a random window, which is resized to
+            the size of the image; see `resized_crop`. From 0, which is none, to 1.
 
     Raises:
         RefusedError: If a strength is out of its range, with all that are.
@@ -65,6 +69,7 @@ class Augmentation:
     flip: bool = False
     crop: int = 0
     cutout: float = 0.0
+    resized_crop: float = 0.0
 
     def __post_init__(self) -> None:
         problems = [
@@ -91,7 +96,8 @@ class Augmentation:
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return self._moves or self.contrast > 0 or self.flip or self.cutout > 0
+        strengths = (self.contrast, self.cutout, self.resized_crop)
+        return self._moves or self.flip or max(strengths) > 0
 
     @property
     def _moves(self) -> bool:
@@ -140,6 +146,9 @@ class Augmentation:
                 indices, seed=seed, epoch=epoch, draws=draws, stream=stream
             )
 
+        if self.resized_crop:
+            windows = resized_crop.draws(indices, epoch, seed)
+            changed = resized_crop.of_images(changed, windows, self.resized_crop)
         if self.flip:
             changed = image_changes.flipped(changed, *drawn("flip", 1))
         if self._moves:

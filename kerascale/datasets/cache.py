@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import hashlib
+import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import filelock
 
@@ -81,6 +84,17 @@ def prepare_once(
         except OSError as error:
             raise _not_writable(error) from error
     return folder
+
+
+def name_of(what: str, key: Any) -> str:
+    """The name of something in the cache, which changes with a key.
+
+    Args:
+        what: What it is.
+        key: All that decides its content, in JSON.
+    """
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return f"{what}-{digest[:32]}"
 
 
 def _not_writable(error: OSError | NotImplementedError) -> RefusedError:

@@ -31,12 +31,19 @@ def class_weights(
     Raises:
         RefusedError: With every class that there is not, and every wrong weight.
     """
-    count = len(class_names)
+    counts = np.bincount(labels, minlength=len(class_names))
+    return weights_of(wanted, class_names, counts)
+
+
+def weights_of(
+    wanted: Sequence[str], class_names: Sequence[str], counts: np.ndarray
+) -> np.ndarray:
+    """The same of classes with so many training examples each."""
     if tuple(wanted) == (BALANCED,):
-        found = np.bincount(labels, minlength=count)
-        weights = len(labels) / (np.count_nonzero(found) * np.maximum(found, 1))
+        total = int(np.sum(counts))
+        weights = total / (np.count_nonzero(counts) * np.maximum(counts, 1))
         return weights.astype(np.float32)
-    weights = np.ones(count, np.float32)
+    weights = np.ones(len(class_names), np.float32)
     problems = []
     named = set()
     for text in wanted:

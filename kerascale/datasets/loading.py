@@ -1,59 +1,39 @@
 """From a data set's name, or from arrays, to batches that are ready for `fit`."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
 from kerascale.datasets import (
+    applicable,
+    gathers,
     memory,
+    order,
     origins,
     pipeline,
     resident,
     resizing,
     splits,
     text,
+    training_examples,
 )
-from kerascale.datasets.augmentation import Augmentation
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.class_weights import class_weights
 from kerascale.datasets.info import DataInfo, fingerprint
+from kerascale.datasets.packed import automatic
+from kerascale.datasets.packed import training as packed_training
+from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
-from kerascale.errors import RefusedError
-from kerascale.runtime.console import say
+from kerascale.errors import RefusedError, TooLargeError
 
-_FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
-    (
-        "image_size",
-        "augment_shift",
-        "augment_rotation",
-        "augment_zoom",
-        "augment_contrast",
-        "augment_flip",
-        "augment_crop",
-        "augment_cutout",
-    ): ("image",),
-    ("vocabulary_size", "embedding_dim"): ("text",),
-    ("max_length",): ("text", "corpus"),
-    ("class_weight",): ("image", "vector", "text"),
-}
-
-_FIELDS_OF_CSV = (
-    "label",
-    "separator",
-    "no_header",
-    "columns",
-    "drop_columns",
-    "test_data",
-)
+_TOO_LARGE = "the data does not fit in memory"
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -68,6 +48,22 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
     Raises:
         RefusedError: If the data is not as expected, or of another kind.
     """
+    if config.dataset.startswith(PREFIX):
+        return packed_training.prepare(open_packed(config.dataset), config, kinds=kinds)
+    asked = getattr(config, "pack", "never")
+    if asked == "always" or (asked == "auto" and automatic.is_too_large(config)):
+        why = "--pack always" if asked == "always" else _TOO_LARGE
+        return automatic.pack_and_prepare(config, kinds=kinds, why=why)
+    try:
+        return _read_and_prepare(config, kinds)
+    except TooLargeError:
+        if asked == "never":
+            raise
+    # Behind the handler, whose error holds what was read.
+    return automatic.pack_and_prepare(config, kinds=kinds, why=_TOO_LARGE)
+
+
+def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets:
     raw = read(
         config.dataset,
         label=config.label,
@@ -78,7 +74,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
     )
-    _refuse_inapplicable(raw, config)
+    applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
     return prepare(raw, config, kinds=kinds)
 
 
@@ -124,14 +120,8 @@ def prepare(
 
     See `from_config` for the arguments and errors.
     """
-    if kinds is not None and raw.kind not in kinds:
-        way_out = "Take another recipe or data set"
-        if raw.kind == "vector" and raw.train.features.ndim == 3:
-            way_out += ", or if these are gray images, add a channel: x[..., None]"
-        raise RefusedError(
-            f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
-            f"{raw.name}, which is {raw.kind} data. {way_out}."
-        )
+    rank = raw.train.features.ndim - 1
+    applicable.refuse_other_kind(raw.name, raw.kind, rank, kinds)
     memory.refuse_what_does_not_fit(raw, getattr(config, "image_size", None))
     if raw.kind == "corpus":
         return _prepare_corpus(raw, config)
@@ -167,18 +157,18 @@ def prepare(
     )
     batches = {
         name: pipeline.Batches(
-            pipeline.gather_arrays(split.features, split.labels),
+            gathers.gather_arrays(split.features, split.labels),
             num_examples=len(split),
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=name == "train",
+            **order.of_split(name, config),
         )
         for name, split in named.items()
     }
     if config.class_weight:
         batches["train"] = _weighted(batches["train"], named["train"], raw, config)
     if raw.kind == "image":
-        batches["train"] = _augmented(batches["train"], config)
+        batches["train"] = training_examples.augmented(batches["train"], config)
     return Datasets(
         info,
         **batches,
@@ -211,46 +201,7 @@ def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:
     if raw.kind == "text":
         return None, None
     mean, variance = memory.moments(features, per_feature=raw.kind == "vector")
-    variance, constant = memory.without_constants(mean, variance)
-    if raw.kind == "vector" and constant.any():
-        numbers = np.flatnonzero(constant)
-        names = [raw.feature_names[i] if raw.feature_names else str(i) for i in numbers]
-        say(f"constant in the training examples: feature {', '.join(names[:20])}")
-    return mean, variance
-
-
-def _refuse_inapplicable(raw: RawData, config: Any) -> None:
-    """A field that was set and cannot have an effect is a mistake worth a word."""
-    problems = []
-    for names, kinds in _FIELDS_OF_KINDS.items():
-        for name in names:
-            value = getattr(config, name, None)
-            default = getattr(type(config), name, None)
-            if raw.kind not in kinds and value != default:
-                problems.append(
-                    f"{name}: expected only with {' or '.join(kinds)} data. Received: "
-                    f"{value!r} with {raw.name}, which is {raw.kind} data. Leave it out"
-                )
-    for name in () if raw.name.startswith("csv:") else _FIELDS_OF_CSV:
-        value = getattr(config, name)
-        if value != getattr(TrainingConfig, name):
-            problems.append(
-                f"{name}: expected only with csv: data. Received: {value!r} with "
-                f"{raw.name}. Leave it out"
-            )
-    if config.skip_damaged_share and not raw.name.startswith("tfrecord:"):
-        problems.append(
-            "skip_damaged_share: expected only with tfrecord: data. Received: "
-            f"{config.skip_damaged_share!r} with {raw.name}. Leave it out"
-        )
-    found = len(raw.class_names)
-    if config.num_classes is not None and config.num_classes != found:
-        problems.append(
-            f"num_classes: expected {found}, as {raw.name} has. Received: "
-            f"{config.num_classes}. Leave it out"
-        )
-    if problems:
-        raise RefusedError(problems, heading=raw.name)
+    return training_examples.scale(mean, variance, raw.kind, raw.feature_names)
 
 
 def _weighted(
@@ -261,28 +212,6 @@ def _weighted(
     return batches.weighted(resident.tensor(weights[split.labels]))
 
 
-def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
-    augmentation = Augmentation(
-        shift=getattr(config, "augment_shift", 0.0),
-        rotation=getattr(config, "augment_rotation", 0.0),
-        zoom=getattr(config, "augment_zoom", 0.0),
-        contrast=getattr(config, "augment_contrast", 0.0),
-        flip=getattr(config, "augment_flip", False),
-        crop=getattr(config, "augment_crop", 0),
-        cutout=getattr(config, "augment_cutout", 0.0),
-    )
-    if not augmentation.active:
-        return batches
-
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
-        images, *rest = batches.gather(indices, epoch)
-        return augmentation(images, indices, epoch, config.seed), *rest
-
-    plain = batches.plain_gather or batches.gather
-    gather = pipeline.traced_as_it_is(gather, batches.gather)
-    return dataclasses.replace(batches, gather=gather, plain_gather=plain)
-
-
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
     max_length = getattr(config, "max_length", 64)
     named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
@@ -290,7 +219,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
     batches, sizes, problems = {}, {}, []
     for name, split in named.items():
         tokens = text.encode(vectorizer, split.features)[0]
-        sizes[name] = pipeline.num_windows(tokens, max_length)
+        sizes[name] = gathers.num_windows(tokens, max_length)
         if sizes[name] < 1:
             problems.append(
                 f"{raw.name}, {name} text: expected at least max_length + 1 = "
@@ -298,15 +227,15 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
                 "lower max_length"
             )
             continue
-        gather = plain = pipeline.gather_windows(tokens, max_length, shift=False)
+        gather = plain = gathers.gather_windows(tokens, max_length, shift=False)
         if name == "train":
-            gather = pipeline.gather_windows(tokens, max_length, shift=True)
+            gather = gathers.gather_windows(tokens, max_length, shift=True)
         batches[name] = pipeline.Batches(
             gather,
             num_examples=sizes[name],
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=name == "train",
+            **order.of_split(name, config),
             plain_gather=plain,
         )
     if problems:

@@ -2,16 +2,22 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import nests, order, resident
+from kerascale.datasets import nests, order
+from kerascale.datasets.gathers import (
+    FromArrays,
+    Gather,
+    is_traced_as_it_is,
+    traced_as_it_is,
+)
+from kerascale.datasets.host_rows import HostRows
+from kerascale.datasets.order import Order
 
-# Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
-Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
+# That are computed beside each other.
+_BATCHES_AT_ONCE = 2
 
 # AutoGraph takes 0.2 s to look for loops and conditions of Python. Ours have none.
 _plain = tf.autograph.experimental.do_not_convert
@@ -38,6 +44,8 @@ class Batches:
         first_step: Batches of the first epoch that is read which were done before.
         last_step: Batches after which `fit` ends, counted over all epochs; None: at the
             end of its last epoch.
+        order: How each epoch is shuffled, if it is.
+        host: What reads rows in threads of Python, if `gather` has that done; or None.
     """
 
     gather: Gather
@@ -48,6 +56,8 @@ class Batches:
     plain_gather: Gather | None = None
     first_step: int = 0
     last_step: int | None = None
+    order: Order = "full"
+    host: HostRows | None = None
 
     def for_evaluation(self) -> "Batches":
         """The same examples as they are, in their own order."""
@@ -80,7 +90,11 @@ class Batches:
         if not self.shuffle:
             return positions
         return order.shuffled(
-            positions, seed=self.seed, epoch=epoch, num_examples=self.num_examples
+            positions,
+            seed=self.seed,
+            epoch=epoch,
+            num_examples=self.num_examples,
+            how=self.order,
         )
 
     def indices_of(
@@ -105,6 +119,7 @@ class Batches:
                 seed=self.seed,
                 epoch=epoch,
                 num_examples=self.num_examples,
+                how=self.order,
             )
         positions = first * self.batch_size + tf.range(
             num_batches * self.batch_size, dtype=tf.int64
@@ -189,6 +204,7 @@ class Batches:
             seed=self.seed,
             epoch=0,
             num_examples=self.num_examples,
+            how=self.order,
         )
         gather = self.for_evaluation().gather
 
@@ -243,94 +259,14 @@ class Batches:
         options.autotune.enabled = False
         # To rewrite the graph it copies every tensor in it, the whole of arrays too.
         options.experimental_optimization.apply_default_optimizations = False
+        if self.host is not None:
+            # Who waits for them takes no thread from the operations of a step.
+            options.threading.private_threadpool_size = 2 * _BATCHES_AT_ONCE
         batch = self.batch
         if is_traced_as_it_is(self.gather):  # Else it may be a user's own.
             batch = _plain(batch)
         return (
-            steps.map(batch, num_parallel_calls=2, deterministic=True)
+            steps.map(batch, num_parallel_calls=_BATCHES_AT_ONCE, deterministic=True)
             .prefetch(4)
             .with_options(options)
         )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FromArrays:
-    """Batches out of arrays in memory, by one gather for each array.
-
-    Args:
-        arrays: A nest of tensors, whose first axis is that of examples; None where a
-            member is absent.
-    """
-
-    arrays: Any
-
-    is_traced_as_it_is = True
-
-    def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        return self.rows(self.arrays, indices, epoch)
-
-    @staticmethod
-    def rows(arrays: Any, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        """The same, of any arrays."""
-        del epoch
-        return nests.map_present(lambda t: tf.gather(t, indices), arrays)
-
-
-def is_traced_as_it_is(gather: Gather) -> bool:
-    """Whether a gather has no loops and conditions of Python on tensors."""
-    return getattr(gather, "is_traced_as_it_is", False)
-
-
-def traced_as_it_is(gather: Gather, *inner: Gather) -> Gather:
-    """Says of a gather of ours that AutoGraph need not look at it.
-
-    Args:
-        gather: Without loops and conditions of Python on tensors.
-        inner: What it calls. One of them that is a user's own may have some.
-    """
-    gather.is_traced_as_it_is = all(map(is_traced_as_it_is, inner))
-    return gather
-
-
-def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:
-    """Batches out of arrays that are in memory, by one gather for each array.
-
-    Args:
-        features: Of shape (examples, ...).
-        labels: Of shape (examples, ...).
-    """
-    return FromArrays((resident.tensor(features), resident.tensor(labels)))
-
-
-def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
-    """Windows of a long text: `length` tokens and, as labels, each one's successor.
-
-    Window `i` begins at token `i * length`. With `shift`, all windows of an epoch
-    begin 0 to `length - 1` tokens later, by a number that epochs cycle through, so
-    that each token is seen at many places of a window.
-
-    Args:
-        tokens: int32 of shape (tokens,), at least `length + 1` of them.
-        length: Tokens in a window.
-        shift: Whether epochs have windows of their own.
-    """
-    with tf.device("CPU"):
-        all_tokens = tf.constant(tokens)
-    # The golden ratio spreads the shifts of any number of epochs evenly.
-    stride = max(1, int(length * 0.618)) if shift else 0
-    last_start = len(tokens) - length - 1
-
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        starts = indices * length + (epoch * stride) % length
-        starts = tf.minimum(starts, last_start)
-        window = tf.gather(
-            all_tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64)
-        )
-        return window[:, :-1], window[:, 1:]
-
-    return traced_as_it_is(gather)
-
-
-def num_windows(tokens: np.ndarray, length: int) -> int:
-    """Windows of `length` tokens with a successor each in `tokens`."""
-    return (len(tokens) - 1) // length

@@ -20,8 +20,19 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
         return images
     result = np.empty((len(images), size, size, images.shape[3]), images.dtype)
     for part in memory.parts(images):
-        values = tf.image.resize(images[part], (size, size), antialias=True).numpy()
-        if images.dtype == np.uint8:
-            values = np.clip(np.rint(values), 0, 255)
-        result[part] = values
+        result[part] = resized_batch(images[part], size).numpy()
     return result
+
+
+def resized_batch(images: tf.Tensor | np.ndarray, size: int) -> tf.Tensor:
+    """The same of a few images, at once. Each is resized by itself.
+
+    Args:
+        images: As in `resized`.
+        size: As in `resized`.
+    """
+    dtype = tf.as_dtype(images.dtype)
+    values = tf.image.resize(images, (size, size), antialias=True)
+    if dtype == tf.uint8:
+        values = tf.clip_by_value(tf.round(values), 0, 255)
+    return tf.cast(values, dtype)

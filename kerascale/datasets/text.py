@@ -1,7 +1,7 @@
 """Text to token ids: done once in the data, and put in front of the model to serve."""
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import keras
@@ -71,31 +71,52 @@ def word_vectorizer(
     Raises:
         RefusedError: If `vocabulary_size` has no room for a word, or no text has one.
     """
+    return word_vectorizer_of(
+        [texts], vocabulary_size=vocabulary_size, max_length=max_length
+    )
+
+
+def word_vectorizer_of(
+    parts: Iterable[np.ndarray], *, vocabulary_size: int, max_length: int
+) -> keras.layers.TextVectorization:
+    """The same of texts that come in parts."""
     if vocabulary_size <= NUM_SPECIAL_TOKENS:
         raise RefusedError(
             f"vocabulary_size: expected at least {NUM_SPECIAL_TOKENS + 1}: padding, "
             f"unknown words, and one word. Received: {vocabulary_size}. Raise it."
         )
     counts: collections.Counter[bytes] = collections.Counter()
-    for batch in _batches(texts):
-        with tf.device("CPU"):
-            words = tf.strings.split(standardize_words(batch))
-        counts.update(words.flat_values.numpy().tolist())
+    num_texts, first = 0, ""
+    for texts in parts:
+        if len(texts) and not num_texts:
+            first = f", such as {str(texts[0])[:40]!r}"
+        num_texts += len(texts)
+        for batch in _batches(texts):
+            with tf.device("CPU"):
+                words = tf.strings.split(standardize_words(batch))
+            counts.update(words.flat_values.numpy().tolist())
     if not counts:
-        shown = f", such as {str(texts[0])[:40]!r}" if len(texts) else ""
         raise RefusedError(
             "dataset: expected words in the training texts. Received: "
-            f"{counted(len(texts), 'text')} of nothing but punctuation and white space"
-            f"{shown}. Take other data."
+            f"{counted(num_texts, 'text')} of nothing but punctuation and white space"
+            f"{first}. Take other data."
         )
+    words = [
+        word.decode()
+        for word in _most_frequent(counts, vocabulary_size - NUM_SPECIAL_TOKENS)
+    ]
+    return words_as(words, max_length=max_length)
+
+
+def words_as(
+    vocabulary: Sequence[str], *, max_length: int
+) -> keras.layers.TextVectorization:
+    """The layer from strings to the ids of these words, in their order."""
     return keras.layers.TextVectorization(
         standardize=standardize_words,
         split="whitespace",
         output_sequence_length=max_length,
-        vocabulary=[
-            word.decode()
-            for word in _most_frequent(counts, vocabulary_size - NUM_SPECIAL_TOKENS)
-        ],
+        vocabulary=list(vocabulary),
         name="words",
     )
 
@@ -117,10 +138,15 @@ def character_vectorizer(text: str) -> keras.layers.TextVectorization:
             "text. Take other data."
         )
     counts = collections.Counter(text.replace("\0", "\ufffd"))
+    return characters_as(_most_frequent(counts, len(counts)))
+
+
+def characters_as(vocabulary: Sequence[str]) -> keras.layers.TextVectorization:
+    """The layer from strings to the ids of these characters, in their order."""
     return keras.layers.TextVectorization(
         standardize=standardize_characters,
         split="character",
-        vocabulary=_most_frequent(counts, len(counts)),
+        vocabulary=list(vocabulary),
         name="characters",
     )
 

@@ -23,7 +23,7 @@ from kerascale.training import resume
 from kerascale.training.context import RunContext
 
 # Fields that do not change what is computed.
-_HARMLESS = ("steps_per_execution",)
+_HARMLESS = ("pack", "steps_per_execution")
 # Fields that may become larger: the run goes on where it ended.
 _GROW = ("epochs", "max_steps")
 
@@ -157,6 +157,7 @@ _OF_BEFORE = {
         "augment_crop",
         "augment_cutout",
         "augment_flip",
+        "augment_resized_crop",
         "class_weight",
         "columns",
         "drop_columns",
@@ -164,7 +165,9 @@ _OF_BEFORE = {
         "monitor",
         "monitor_mode",
         "no_header",
+        "pack",
         "separator",
+        "shuffle",
         "test_data",
     )
 }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerascale.callbacks import SetEpoch
-from kerascale.datasets import pipeline, splits
+from kerascale.datasets import gathers, pipeline, splits
 from kerascale.datasets.raw import Split
 from kerascale.errors import RefusedError
 
@@ -17,7 +17,7 @@ def _batches(num_examples=10, batch_size=4, seed=0, shuffle=True):
     features = np.arange(num_examples, dtype=np.float32)[:, None]
     labels = np.arange(num_examples, dtype=np.int64)
     return pipeline.Batches(
-        pipeline.gather_arrays(features, labels),
+        gathers.gather_arrays(features, labels),
         num_examples=num_examples,
         batch_size=batch_size,
         seed=seed,
@@ -82,8 +82,8 @@ def test_features_and_labels_stay_together():
 @given(length=st.integers(1, 9), extra=st.integers(1, 50), epoch=st.integers(0, 5))
 def test_windows_are_followed_by_their_next_token(length, extra, epoch):
     tokens = np.arange(length + extra, dtype=np.int32)
-    count = pipeline.num_windows(tokens, length)
-    gather = pipeline.gather_windows(tokens, length, shift=True)
+    count = gathers.num_windows(tokens, length)
+    gather = gathers.gather_windows(tokens, length, shift=True)
     x, y = gather(np.arange(count, dtype=np.int64), np.int64(epoch))
     assert x.shape == y.shape == (count, length)
     np.testing.assert_array_equal(y, x + 1)
@@ -91,7 +91,7 @@ def test_windows_are_followed_by_their_next_token(length, extra, epoch):
 
 def test_unshifted_windows_cover_the_text_once():
     tokens = np.arange(21, dtype=np.int32)
-    x, _ = pipeline.gather_windows(tokens, 5, shift=False)(np.arange(4), np.int64(3))
+    x, _ = gathers.gather_windows(tokens, 5, shift=False)(np.arange(4), np.int64(3))
     np.testing.assert_array_equal(x.numpy().reshape(-1), tokens[:20])
 
 

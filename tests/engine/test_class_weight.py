@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
-from kerascale.datasets import pipeline
+from kerascale.datasets import gathers, pipeline
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
 Y = np.arange(50) % 3
@@ -35,7 +35,7 @@ def _of_keras(class_weight=None, y=Y):
 
 
 def _batches(x=X, y=Y, augmented=False):
-    gather = plain = pipeline.gather_arrays(x, y)
+    gather = plain = gathers.gather_arrays(x, y)
     if augmented:
 
         def gather(indices, epoch):
@@ -136,7 +136,7 @@ def test_weights_for_no_single_label_are_refused():
     with pytest.raises(ks.RefusedError, match=r"one-hot. Received.*shape \(50, 2\)"):
         _model().fit(X, tokens, class_weight=WEIGHTS, verbose=0)
     weighted = pipeline.Batches(
-        pipeline.FromArrays(tuple(map(tf.constant, (X, Y, np.ones(50))))),
+        gathers.FromArrays(tuple(map(tf.constant, (X, Y, np.ones(50))))),
         num_examples=50,
         batch_size=16,
         seed=0,

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import kerascale as ks
-from kerascale.datasets.pipeline import FromArrays
+from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import (
     autotune,
@@ -275,7 +275,7 @@ def test_batches_that_xla_cannot_compute_are_gathered_in_front():
 
 
 def test_it_goes_on_in_the_middle_of_an_epoch():
-    gather = ks.datasets.pipeline.gather_arrays(X, Y)
+    gather = ks.datasets.gathers.gather_arrays(X, Y)
     batches = ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
     one, many = _model(), _model(4, True)
     for model in (one, many):
@@ -286,7 +286,7 @@ def test_it_goes_on_in_the_middle_of_an_epoch():
 
 @pytest.mark.slow
 def test_where_an_execution_begins_changes_no_bit():
-    gather = ks.datasets.pipeline.gather_arrays(X, Y)
+    gather = ks.datasets.gathers.gather_arrays(X, Y)
     batches = ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
     whole, parts = _model(4, True), _model(4, True)
     whole.fit(batches, verbose=0)
@@ -325,7 +325,7 @@ def test_logs_of_a_train_step_of_ones_own():
 
 
 def _batches():
-    gather = ks.datasets.pipeline.gather_arrays(X, Y)
+    gather = ks.datasets.gathers.gather_arrays(X, Y)
     return ks.datasets.Batches(gather, 75, 8, seed=3, shuffle=True)
 
 

@@ -16,7 +16,7 @@ from kerascale.config.fields import nearest
 from kerascale.datasets import cache
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.tfds_examples import quiet_tfds, read_split
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, TooLargeError
 from kerascale.runtime.console import is_terminal, say
 from kerascale.runtime.free_memory import available_bytes
 
@@ -264,7 +264,7 @@ def _text_bytes(builder: tfds.core.DatasetBuilder, splits: list[str]) -> int:
 def _check_memory(name: str, num_examples: int, bytes_per_example: int) -> None:
     needed, room = num_examples * bytes_per_example, available_bytes()
     if needed > room * _SHARE_OF_MEMORY:
-        raise RefusedError(
+        raise TooLargeError(
             f"tfds:{name}: expected examples that fit in memory. Received: "
             f"{num_examples} examples, which need {needed / 2**30:.1f} GiB of "
             f"{room / 2**30:.1f} GiB. Take a smaller data set, or of images a smaller "

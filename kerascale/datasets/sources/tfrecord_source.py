@@ -30,7 +30,7 @@ from kerascale.datasets.sources.tfrecord_parsing import (
 )
 from kerascale.datasets.sources.tfrecord_paths import find
 from kerascale.datasets.sources.tfrecord_schema import Schema
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, TooLargeError
 from kerascale.runtime.free_memory import available_bytes
 
 # Training needs room for more than the examples.
@@ -167,7 +167,7 @@ class _Reader:
     def _refuse_what_does_not_fit(self, file: str, num_bytes: int) -> None:
         self._room -= num_bytes
         if self._room < 0:
-            raise RefusedError(
+            raise TooLargeError(
                 f"{file}: expected data that fits in memory. Received: more than "
                 f"{available_bytes() / 2**30:.1f} GiB can hold. Take fewer files, pass "
                 "a smaller --image-size N, or a tf.data pipeline from Python "

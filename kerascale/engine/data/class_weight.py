@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests, resident
-from kerascale.datasets.pipeline import Batches, FromArrays, traced_as_it_is
+from kerascale.datasets.gathers import FromArrays, traced_as_it_is
+from kerascale.datasets.pipeline import Batches
 from kerascale.datasets.sources.checks import listing
 from kerascale.errors import RefusedError
 
@@ -133,7 +134,7 @@ def put_into(
     # A batch need not have all classes.
     known = class_weight if arrays is not None else {}
     check_classes(known, labels, num_outputs)
-    if isinstance(batches.gather, FromArrays):
+    if _is_in_memory(batches.gather):
         weights = resident.tensor(_weights(class_weight, labels).numpy())
         return batches.weighted(weights)
     plain = batches.gather
@@ -152,9 +153,14 @@ def put_into(
 def _arrays(batches: Batches) -> Any:
     """(x, y) of all examples, where they are in memory; else None."""
     for gather in (batches.gather, batches.plain_gather):
-        if isinstance(gather, FromArrays):
+        if _is_in_memory(gather):
             return gather.arrays
     return None
+
+
+def _is_in_memory(gather: Any) -> bool:
+    """Whether examples are rows of arrays; those of packed data may not fit."""
+    return isinstance(gather, FromArrays) and gather.index is None
 
 
 def _weights(class_weight: Mapping[int, float], labels: Any) -> tf.Tensor:

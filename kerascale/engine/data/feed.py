@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests, resident
-from kerascale.datasets.pipeline import Batches, FromArrays, traced_as_it_is
+from kerascale.datasets.gathers import FromArrays, traced_as_it_is
+from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
-from kerascale.engine.data import slices
+from kerascale.engine.data import slices, waits
 from kerascale.engine.data.set_epoch import SetEpoch, counter
 from kerascale.engine.data.step_iterator import StepIterator, StepsLeft
 
@@ -183,6 +184,7 @@ def from_dataset(
             deterministic=True,
         )
         dataset = dataset.prefetch(2)
+    dataset = waits.clocked(dataset)
     return Feed(dataset, spec, num_batches, steps, set_epoch, skip, adapter=adapter)
 
 
@@ -201,7 +203,8 @@ def from_batches(
     variables = (set_epoch.epoch, set_epoch.first_step)
     known = (batches.element_spec, batches.steps_per_epoch, steps, set_epoch, skip)
     if not replicas.is_distributed(strategy):
-        return Feed(lambda: batches.epoch_dataset(*variables), *known, batches)
+        make = lambda: waits.clocked(batches.epoch_dataset(*variables))  # noqa: E731
+        return Feed(make, *known, batches)
     ids = replicas.local_ids(strategy)
     count = strategy.num_replicas_in_sync
     static = slices.static_rows(strategy, batches.batch_size)
@@ -214,7 +217,7 @@ def from_batches(
 
     gather = traced_as_it_is(gather, batches.gather)
     sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
-    made = Feed(sliced, *known)
+    made = Feed(waits.clocked(sliced), *known)
     made.is_indexed = True
     return made
 

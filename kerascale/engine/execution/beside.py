@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.datasets import nests
+from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import keras_private
 
 # Batches that are computed beside each other.
@@ -20,6 +21,17 @@ def rows(
     begin = number * batch_size
     last = tf.minimum(begin + batch_size, total)
     return nests.map_present(lambda t: t[begin:last], arrays)
+
+
+def examples(
+    given: Any, number: tf.Tensor, batch_size: tf.Tensor, total: tf.Tensor
+) -> Any:
+    """The same of `FromArrays.given` with `total` examples."""
+    arrays, index = given
+    if index is None:
+        return rows(arrays, number, batch_size, total)
+    own = rows(index, number, batch_size, total)
+    return FromArrays.rows((arrays, None), own, number)
 
 
 def compute(

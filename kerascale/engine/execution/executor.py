@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.datasets import nests
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets import host_rows, nests
+from kerascale.datasets.gathers import FromArrays
+from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
 from kerascale.engine.data import slices
 from kerascale.engine.data.step_iterator import StepIterator
@@ -99,8 +100,8 @@ class Executor:
         began = time.perf_counter()
         try:
             logs = self._execute(iterator)
-        except tf.errors.InvalidArgumentError as error:
-            raise slices.refused(error) or error from None
+        except tf.errors.OpError as error:
+            raise host_rows.cause(error) or slices.refused(error) or error from None
         if self.num_calls:
             self.seconds += time.perf_counter() - began
         self.num_calls += 1

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.datasets.pipeline import FromArrays
+from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution.step_logs import LOSSES
 

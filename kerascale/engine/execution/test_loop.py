@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.datasets.pipeline import FromArrays
+from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import beside
@@ -55,7 +55,7 @@ class TestSteps:
         numbers = (first, first + steps, batches.batch_size, batches.num_examples)
         try:
             sums = self._run(
-                batches.gather.arrays, *(tf.constant(n, tf.int64) for n in numbers)
+                batches.gather.given, *(tf.constant(n, tf.int64) for n in numbers)
             )
         except _HasStateError:  # While it was traced: nothing was run.
             self._execution.give_up_silently()
@@ -84,7 +84,7 @@ class TestSteps:
 
     def _all(
         self,
-        arrays: Any,
+        given: Any,
         first: tf.Tensor,
         end: tf.Tensor,
         batch_size: tf.Tensor,
@@ -95,7 +95,7 @@ class TestSteps:
         zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in variables]
 
         def added(number: tf.Tensor) -> list[tf.Tensor]:
-            batch = beside.rows(arrays, number, batch_size, rows)
+            batch = beside.examples(given, number, batch_size, rows)
             with keras_private.Aside(zeros) as scope:
                 self._model.test_step(batch)
             if beside.writes(self._model, scope, besides=variables):

@@ -4,37 +4,21 @@ Nothing goes back to the host between two steps, so that what a step costs besid
 arithmetic is some microseconds.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.datasets.pipeline import Batches, FromArrays
+from kerascale.datasets.gathers import FromArrays
+from kerascale.datasets.pipeline import Batches
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import kept_programs
+from kerascale.engine.execution.rows_ahead import Part, RowsAhead, RowsOf
 from kerascale.engine.execution.schedule_rates import Ahead, Rates
 from kerascale.engine.step import step_loss
 
 Logs = dict[str, tf.Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Full batches of one epoch that follow one another.
-
-    Args:
-        batches: Computed from their place; of one device.
-        epoch: int64 scalar.
-        first: The first batch.
-        steps: How many.
-    """
-
-    batches: Batches
-    epoch: tf.Tensor
-    first: int
-    steps: int
 
 
 class Chunk:
@@ -64,10 +48,12 @@ class Chunk:
         # Data that is in arrays is an argument: `fit` is called again, with others.
         self._of_arrays = _Program(self, FromArrays.rows)
         self._of_batches: _Program | None = None
-        self._order: tuple[Batches, Callable] | None = None
+        self._order: tuple[Batches, RowsOf] | None = None
+        self._ahead_rows = RowsAhead()
 
     def release(self) -> None:
         """Lets go of the data of the last part, if it is in arrays."""
+        self._ahead_rows.forget()
         if self._order is not None and isinstance(self._order[0].gather, FromArrays):
             self._order = None
 
@@ -93,17 +79,18 @@ class Chunk:
             where a step does not tell it.
         """
         program, arguments = self._call_of(part)
+        self._ahead_rows.begin(part, self._rows_of(part.batches))
         return program(*arguments)
 
     def _call_of(self, part: Part) -> tuple["_Program", Any]:
         batches = part.batches
         steps = tf.constant(part.steps, tf.int64)
-        rows = self._rows_of(batches)(part.epoch, tf.constant(part.first, tf.int64))
+        rows = self._ahead_rows.of(part, self._rows_of(batches))
         if isinstance(batches.gather, FromArrays):
-            return self._of_arrays, (batches.gather.arrays, rows, part.epoch, steps)
+            return self._of_arrays, (batches.gather.given, rows, part.epoch, steps)
         return self._of_batches, ((), rows, part.epoch, steps)
 
-    def _rows_of(self, batches: Batches) -> Callable[[tf.Tensor, tf.Tensor], Any]:
+    def _rows_of(self, batches: Batches) -> RowsOf:
         """A function of epoch and first batch: what the program is given of the data.
 
         The order is computed in front of the program, of which XLA knows no kernel.
@@ -136,7 +123,8 @@ class Chunk:
             )
 
         # The order alone is quicker computed than traced, in each `fit` anew.
-        self._order = (batches, rows if inside else tf.function(rows, autograph=False))
+        made = RowsOf(rows if inside else tf.function(rows, autograph=False), inside)
+        self._order = (batches, made)
         return self._order[1]
 
 

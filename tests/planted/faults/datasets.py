@@ -26,7 +26,7 @@ FAULTS = (
     ),
     Fault(
         "a-token-is-its-own-label",
-        "datasets/pipeline.py",
+        "datasets/gathers.py",
         "return window[:, :-1], window[:, 1:]",
         "return window[:, :-1], window[:, :-1]",
         ("test_pipeline.py::test_windows_are_followed_by_their_next_token",),

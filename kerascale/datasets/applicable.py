@@ -1,0 +1,105 @@
+"""Fields of a configuration that a data set has no use for, and recipes for others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kerascale.config import TrainingConfig
+from kerascale.datasets.raw import Kind
+from kerascale.errors import RefusedError
+
+_FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
+    (
+        "image_size",
+        "augment_shift",
+        "augment_rotation",
+        "augment_zoom",
+        "augment_contrast",
+        "augment_flip",
+        "augment_crop",
+        "augment_cutout",
+        "augment_resized_crop",
+    ): ("image",),
+    ("vocabulary_size", "embedding_dim"): ("text",),
+    ("max_length",): ("text", "corpus"),
+    ("class_weight",): ("image", "vector", "text"),
+}
+
+_FIELDS_OF_CSV = (
+    "label",
+    "separator",
+    "no_header",
+    "columns",
+    "drop_columns",
+    "test_data",
+)
+
+
+def refuse_other_kind(
+    name: str, kind: Kind, rank: int, kinds: Sequence[Kind] | None
+) -> None:
+    """Refuses data of a kind that a recipe's model cannot take.
+
+    Args:
+        name: What the user calls the data.
+        kind: Of the data.
+        rank: Axes of an example.
+        kinds: Those that the model takes; None: all.
+
+    Raises:
+        RefusedError: With the way out.
+    """
+    if kinds is None or kind in kinds:
+        return
+    way_out = "Take another recipe or data set"
+    if kind == "vector" and rank == 2:
+        way_out += ", or if these are gray images, add a channel: x[..., None]"
+    raise RefusedError(
+        f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
+        f"{name}, which is {kind} data. {way_out}."
+    )
+
+
+def refuse_inapplicable(
+    name: str, kind: Kind, class_names: Sequence[str], config: Any
+) -> None:
+    """A field that was set and cannot have an effect is a mistake worth a word.
+
+    Args:
+        name: What the user calls the data.
+        kind: Of the data.
+        class_names: Of the data.
+        config: The recipe's configuration.
+
+    Raises:
+        RefusedError: Naming each such field.
+    """
+    problems = []
+    for names, kinds in _FIELDS_OF_KINDS.items():
+        for field in names:
+            value = getattr(config, field, None)
+            default = getattr(type(config), field, None)
+            if kind not in kinds and value != default:
+                problems.append(
+                    f"{field}: expected only with {' or '.join(kinds)} data. Received: "
+                    f"{value!r} with {name}, which is {kind} data. Leave it out"
+                )
+    for field in () if name.startswith("csv:") else _FIELDS_OF_CSV:
+        value = getattr(config, field)
+        if value != getattr(TrainingConfig, field):
+            problems.append(
+                f"{field}: expected only with csv: data. Received: {value!r} with "
+                f"{name}. Leave it out"
+            )
+    if config.skip_damaged_share and not name.startswith("tfrecord:"):
+        problems.append(
+            "skip_damaged_share: expected only with tfrecord: data. Received: "
+            f"{config.skip_damaged_share!r} with {name}. Leave it out"
+        )
+    found = len(class_names)
+    if config.num_classes is not None and config.num_classes != found:
+        problems.append(
+            f"num_classes: expected {found}, as {name} has. Received: "
+            f"{config.num_classes}. Leave it out"
+        )
+    if problems:
+        raise RefusedError(problems, heading=name)

@@ -1,0 +1,122 @@
+"""How a batch comes out of example indices."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets import nests, resident
+
+# Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
+Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FromArrays:
+    """Batches out of arrays in memory, by one gather for each array.
+
+    Args:
+        arrays: A nest of tensors, whose first axis is that of rows; None where a
+            member is absent.
+        index: int64 of shape (examples,): the row of each example; None: examples are
+            the rows.
+    """
+
+    arrays: Any
+    index: tf.Tensor | None = None
+
+    is_traced_as_it_is = True
+
+    def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        return self.rows(self.given, indices, epoch)
+
+    @property
+    def given(self) -> tuple[Any, tf.Tensor | None]:
+        """What `rows` takes of it."""
+        return self.arrays, self.index
+
+    @staticmethod
+    def rows(given: Any, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        """The same, of any arrays and index."""
+        del epoch
+        arrays, index = given
+        if index is not None:
+            indices = tf.gather(index, indices)
+        return nests.map_present(lambda t: tf.gather(t, indices), arrays)
+
+
+def is_traced_as_it_is(gather: Gather) -> bool:
+    """Whether a gather has no loops and conditions of Python on tensors."""
+    return getattr(gather, "is_traced_as_it_is", False)
+
+
+def traced_as_it_is(gather: Gather, *inner: Gather) -> Gather:
+    """Says of a gather of ours that AutoGraph need not look at it.
+
+    Args:
+        gather: Without loops and conditions of Python on tensors.
+        inner: What it calls. One of them that is a user's own may have some.
+    """
+    gather.is_traced_as_it_is = all(map(is_traced_as_it_is, inner))
+    return gather
+
+
+def gather_arrays(features: np.ndarray, labels: np.ndarray) -> Gather:
+    """Batches out of arrays that are in memory, by one gather for each array.
+
+    Args:
+        features: Of shape (examples, ...).
+        labels: Of shape (examples, ...).
+    """
+    return FromArrays((resident.tensor(features), resident.tensor(labels)))
+
+
+def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
+    """Windows of a long text: `length` tokens and, as labels, each one's successor.
+
+    Window `i` begins at token `i * length`. With `shift`, all windows of an epoch
+    begin 0 to `length - 1` tokens later, by a number that epochs cycle through, so
+    that each token is seen at many places of a window.
+
+    Args:
+        tokens: int32 of shape (tokens,), at least `length + 1` of them.
+        length: Tokens in a window.
+        shift: Whether epochs have windows of their own.
+    """
+    with tf.device("CPU"):
+        return windows_of(tf.constant(tokens), (0, len(tokens)), length, shift=shift)
+
+
+def windows_of(
+    tokens: tf.Tensor, part: tuple[int, int], length: int, *, shift: bool
+) -> Gather:
+    """The same of a part of the tokens.
+
+    Args:
+        tokens: Integers of shape (tokens,).
+        part: Its first token, and the one behind its last.
+        length: As in `gather_windows`.
+        shift: As in `gather_windows`.
+    """
+    first, behind = part
+    # The golden ratio spreads the shifts of any number of epochs evenly.
+    stride = max(1, int(length * 0.618)) if shift else 0
+    last_start = behind - length - 1
+
+    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        starts = first + indices * length + (epoch * stride) % length
+        starts = tf.minimum(starts, last_start)
+        window = tf.gather(
+            tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64)
+        )
+        window = tf.cast(window, tf.int32)
+        return window[:, :-1], window[:, 1:]
+
+    return traced_as_it_is(gather)
+
+
+def num_windows(tokens: np.ndarray | range, length: int) -> int:
+    """Windows of `length` tokens with a successor each in `tokens`."""
+    return (len(tokens) - 1) // length

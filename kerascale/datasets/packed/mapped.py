@@ -1,0 +1,74 @@
+"""Files as tensors: mapped, so that nothing of them is copied into memory."""
+
+import mmap
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from kerascale.datasets import resident
+from kerascale.datasets.packed import keeper
+from kerascale.errors import RefusedError
+from kerascale.runtime.free_memory import available_bytes
+
+_ALIGNMENT = 64
+
+
+def array(path: pathlib.Path, dtype: str, shape: Sequence[int]) -> np.ndarray:
+    """A file of numbers, in C order and little-endian, as an array.
+
+    Pages come from the file when they are first read, and stay in the system's cache
+    of files, which gives way where memory is wanted. Nobody writes to the array: what
+    was written would stay in this process alone.
+
+    Args:
+        path: The file.
+        dtype: Of its numbers.
+        shape: Of the array.
+
+    Raises:
+        RefusedError: If the file cannot be read, or has another size.
+    """
+    kind = np.dtype(dtype).newbyteorder("<")
+    expected = kind.itemsize * int(np.prod(shape, dtype=np.int64))
+    try:
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != expected:
+                raise RefusedError(
+                    f"packed: expected {path} with {expected:,} bytes, as its manifest "
+                    f"says. Received: {found:,} bytes. Copy the data set again, or "
+                    "pack its source again."
+                )
+            if not expected:
+                return np.zeros(shape, kind)
+            # What can be written TensorFlow takes over as it is; a private mapping
+            # has nothing to write to the file.
+            mapping = mmap.mmap(
+                file.fileno(),
+                0,
+                flags=mmap.MAP_PRIVATE,
+                prot=mmap.PROT_READ | mmap.PROT_WRITE,
+            )
+    except OSError as error:
+        raise RefusedError(
+            f"packed: expected a readable file {path}. Received: {error.strerror}."
+        ) from error
+    if expected > available_bytes() and hasattr(mmap, "MADV_RANDOM"):
+        # It will never be in the cache as a whole: what lies beside a row that is
+        # read would only drive out other rows.
+        mapping.madvise(mmap.MADV_RANDOM)
+    keeper.watch(mapping)
+    return np.frombuffer(mapping, kind).reshape(shape)
+
+
+def tensor(array: np.ndarray) -> tf.Tensor:
+    """A tensor over the memory of a mapped array, which is not copied.
+
+    Another array may lie where TensorFlow takes no tensor: it aborts. It is copied.
+    """
+    if array.ctypes.data % _ALIGNMENT or not array.size:
+        return resident.tensor(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
