@@ -58,6 +58,11 @@ class DamagedRunError(RuntimeError):
     """A run has checkpoints, and none of them is whole. The command exits with 1."""
 
 
+class PackFailedError(RuntimeError):
+    """A data set could not be packed to its end, or is damaged. The command exits with
+    1; the same command goes on."""
+
+
 class StoppedError(Exception):
     """The run was asked to stop, and has saved its state.
 

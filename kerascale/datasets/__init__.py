@@ -1,22 +1,37 @@
-"""Data sets: where examples come from, and the order in which they are seen."""
+"""Data sets: where examples come from, and the order in which they are seen.
 
-from kerascale.datasets.bundle import Datasets, Stream, from_tf_data
-from kerascale.datasets.info import DataInfo
-from kerascale.datasets.loading import from_arrays, from_config, prepare
-from kerascale.datasets.pipeline import Batches
-from kerascale.datasets.raw import RawData, Split
-from kerascale.datasets.reading import read
+Importing it does not import TensorFlow; a name that needs TensorFlow does.
+"""
 
-__all__ = [
-    "Batches",
-    "DataInfo",
-    "Datasets",
-    "RawData",
-    "Split",
-    "Stream",
-    "from_arrays",
-    "from_config",
-    "from_tf_data",
-    "prepare",
-    "read",
-]
+import importlib
+from typing import Any
+
+# Public name -> module that has it.
+_PUBLIC = {
+    "Batches": "pipeline",
+    "DataInfo": "info",
+    "Datasets": "bundle",
+    "RawData": "raw",
+    "Split": "raw",
+    "Stream": "stream",
+    "from_arrays": "loading",
+    "from_config": "loading",
+    "from_tf_data": "bundle",
+    "prepare": "loading",
+    "read": "reading",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'kerascale.datasets' has no attribute {name!r}")
+    module = importlib.import_module(f"kerascale.datasets.{_PUBLIC[name]}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -211,14 +211,12 @@ def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:
     if raw.kind == "text":
         return None, None
     mean, variance = memory.moments(features, per_feature=raw.kind == "vector")
-    # A feature that never changes in training has no scale: divided by its tiny
-    # deviation, another value in production would swamp all others.
-    constant = variance <= 1e-12 * np.maximum(1.0, mean**2)
+    variance, constant = memory.without_constants(mean, variance)
     if raw.kind == "vector" and constant.any():
         numbers = np.flatnonzero(constant)
         names = [raw.feature_names[i] if raw.feature_names else str(i) for i in numbers]
         say(f"constant in the training examples: feature {', '.join(names[:20])}")
-    return mean, np.where(constant, 1.0, variance)
+    return mean, variance
 
 
 def _refuse_inapplicable(raw: RawData, config: Any) -> None:

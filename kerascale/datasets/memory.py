@@ -1,6 +1,9 @@
 """Data in memory: what fits, and work on it in parts."""
 
-from collections.abc import Iterator
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -108,24 +111,72 @@ def parts(array: np.ndarray) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
+@dataclasses.dataclass
+class Sums:
+    """How far `moments` is: sums over the first parts of an array.
+
+    Args:
+        total: Of the features, float or of shape (features,).
+        num_totalled: Parts that are in `total`.
+        squares: Of the squared distances from the mean.
+        num_squared: Parts that are in `squares`.
+    """
+
+    total: Any = 0
+    num_totalled: int = 0
+    squares: Any = 0.0
+    num_squared: int = 0
+
+
 def moments(
-    features: np.ndarray, *, per_feature: bool
+    features: np.ndarray,
+    *,
+    per_feature: bool,
+    sums: Sums | None = None,
+    keep: Callable[[Sums], None] = lambda sums: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance in float64, in two passes over parts of the array.
 
     Args:
-        features: Of shape (examples, ..., features).
+        features: Of shape (examples, ..., features); or what has `shape`, `size`,
+            `ndim`, a length, and arrays by slices.
         per_feature: Whether to keep the last axis; else one number over all.
+        sums: How far it was; None: from the beginning on.
+        keep: Is given, after each part, how far it is.
 
     Returns:
         Mean and variance, of shape (features,) or ().
     """
     axes = tuple(range(features.ndim - 1)) if per_feature else None
     count = features.size // (features.shape[-1] if per_feature else 1)
-    total = sum(features[p].sum(axis=axes, dtype=np.float64) for p in parts(features))
-    mean = np.asarray(total / count)
-    squares = 0.0
-    for part in parts(features):
+    sums = Sums() if sums is None else sums
+    for part in itertools.islice(parts(features), sums.num_totalled, None):
+        total = features[part].sum(axis=axes, dtype=np.float64)
+        sums.total, sums.num_totalled = sums.total + total, sums.num_totalled + 1
+        keep(sums)
+    mean = np.asarray(sums.total / count)
+    for part in itertools.islice(parts(features), sums.num_squared, None):
         distances = features[part] - mean
-        squares += np.square(distances, out=distances).sum(axis=axes)
-    return mean, np.asarray(squares / count)
+        squares = np.square(distances, out=distances).sum(axis=axes)
+        sums.squares, sums.num_squared = sums.squares + squares, sums.num_squared + 1
+        keep(sums)
+    return mean, np.asarray(sums.squares / count)
+
+
+def without_constants(
+    mean: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The variance to divide by, and which features are constant.
+
+    A feature that never changes in training has no scale: divided by its tiny
+    deviation, another value in production would swamp all others.
+
+    Args:
+        mean: Of `moments`.
+        variance: Of `moments`.
+
+    Returns:
+        The variance, 1 where a feature is constant; and where that is, as bool.
+    """
+    constant = variance <= 1e-12 * np.maximum(1.0, mean**2)
+    return np.where(constant, 1.0, variance), constant

@@ -17,7 +17,7 @@ from kerascale.config.fields import to_dict
 from kerascale.errors import RefusedError
 from kerascale.runs.files import read_json
 from kerascale.runs.layout import CHECKPOINTS, CONFIG, LOCK, TIMELINE
-from kerascale.runtime import atomic_files
+from kerascale.runtime import atomic_files, locks
 
 _WAY_OUT = "Name another folder with --run-dir."
 
@@ -260,21 +260,8 @@ def _refuse_content(folder: pathlib.Path) -> None:
 def _held(folder: pathlib.Path) -> RefusedError:
     return RefusedError(
         f"run_dir: {folder} is held by another run that is going on"
-        f"{_holder(folder / LOCK)}. {_WAY_OUT}"
+        f"{locks.holder(folder / LOCK)}. {_WAY_OUT}"
     )
-
-
-def _holder(lock: pathlib.Path) -> str:
-    """Which process of this host has locked a file, as Linux tells it."""
-    with contextlib.suppress(OSError):
-        inode = f":{lock.stat().st_ino} "
-        for line in pathlib.Path("/proc/locks").read_text().splitlines():
-            if inode in f"{line} ":
-                pid = line.split()[4]
-                command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-                words = command.decode(errors="replace").replace("\0", " ").strip()
-                return f", process {pid} ({words:.200})"
-    return ""
 
 
 def _unwritable(path: Any, reason: str | None) -> RefusedError:

@@ -34,6 +34,10 @@ class Manifest:
         shards: [{"file", "rows", "bytes"}] of rows of any size.
         vocabulary: See `Facts.vocabulary`.
         skipped: See `Facts.skipped`.
+        image_shape: See `Facts.image_shape`.
+        ranges: Of a corpus, which has no index: split -> its first token, and the one
+            behind its last.
+        sizes: File -> its bytes, of all that have checksums.
         fingerprint: Of names, shapes, labels and checksums: changes when the data do.
     """
 
@@ -57,6 +61,9 @@ class Manifest:
     vocabulary: Any = None
     skipped: tuple[str, ...] = ()
     fingerprint: str = ""
+    image_shape: tuple[int | None, ...] | None = None
+    ranges: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         fields = {"format": layout.FORMAT, "version": layout.VERSION}
@@ -77,9 +84,9 @@ def load(folder: pathlib.Path) -> Manifest:
     except FileNotFoundError as error:
         if (folder / layout.PROGRESS).exists():
             raise RefusedError(
-                f"packed: expected a packed data set. Received: {folder}, whose packing "
-                "was not finished. Run the same `kerascale pack` command again: it "
-                "goes on."
+                f"packed: expected a packed data set. Received: {folder}, whose "
+                "packing was not finished. Run the same `kerascale pack` command "
+                "again: it goes on."
             ) from error
         raise RefusedError(
             f"packed: expected a folder that `kerascale pack SOURCE DEST` made. "

@@ -1,4 +1,4 @@
-"""What a source gives to whoever packs it: rows, from front to back, a few at a time."""
+"""What a source gives to whoever packs it: rows, front to back, a few at a time."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,9 @@ class Rows:
             turns into them. Empty for a corpus.
         split: Where the source has them: "train", "validation" or "test".
         files: Of each row, the path relative to the source; None: it has none.
-        state: What `RowSource.read` needs to go on behind these rows, in JSON.
+        state: What `RowSource.read` needs to go on behind these rows, in JSON. It may
+            not change afterwards.
+        bytes_read: Of `RowSource.num_bytes`, up to behind these rows; None: not known.
     """
 
     features: np.ndarray
@@ -29,6 +31,7 @@ class Rows:
     split: str = "train"
     files: list[str] | None = None
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    bytes_read: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Facts:
         skipped: What was left out because it was damaged, a line for each.
         vocabulary: Of a corpus: its tokens in the order of their ids, or what
             makes them; in JSON.
+        unused_splits: Splits whose rows are not used, because they have no labels;
+            they count as not given.
+        image_shape: Of encoded pictures: (height, width, channels) that all have;
+            None for a height or width in which they differ. Pictures of other channels
+            are to be converted to these.
     """
 
     class_names: tuple[str, ...]
@@ -50,6 +58,8 @@ class Facts:
     order: np.ndarray | None = None
     skipped: tuple[str, ...] = ()
     vocabulary: Any = None
+    unused_splits: tuple[str, ...] = ()
+    image_shape: tuple[int | None, ...] | None = None
 
 
 class RowSource(Protocol):

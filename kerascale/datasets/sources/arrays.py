@@ -1,11 +1,11 @@
 """NumPy arrays as a data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kerascale.datasets.raw import RawData, Split
+from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import Problems, check_features, listing
 from kerascale.datasets.sources.label_checks import (
     check_class_count,
@@ -14,6 +14,10 @@ from kerascale.datasets.sources.label_checks import (
 )
 from kerascale.datasets.sources.named_labels import classes_of, indices_of
 from kerascale.errors import RefusedError
+
+
+class Unread:
+    """Features that are not in memory: they have `shape`, `dtype`, `ndim`, a length."""
 
 
 class Part(NamedTuple):
@@ -78,6 +82,8 @@ def from_numpy(
 
 def to_array(value: Any, place: str, problems: Problems) -> np.ndarray | None:
     """`value` as an array, or None with the problem noted."""
+    if isinstance(value, Unread):
+        return value
     try:
         if isinstance(value, list | tuple) and value and isinstance(value[0], str):
             # NumPy's own string dtype gives every text the room of the longest.
@@ -97,6 +103,7 @@ def assemble(
     *,
     class_names: Sequence[str] | None = None,
     num_classes: int | None = None,
+    look: Callable[..., tuple[Kind, Any] | None] = check_features,
 ) -> RawData:
     """Checks the arrays of all splits and makes a data set of them.
 
@@ -105,6 +112,8 @@ def assemble(
         parts: The arrays of `train` and perhaps of `validation` and `test`.
         class_names: A name for each class index.
         num_classes: Labels must be below it.
+        look: Checks features, as `check_features` does; it is asked for `Unread` ones,
+            too, and the data then has what it makes of them.
 
     Raises:
         RefusedError: With every problem of every split.
@@ -129,7 +138,7 @@ def assemble(
         y = to_array(part.y, part.y_name, problems)
         if x is None or y is None:
             continue
-        checked = check_features(x, part.x_name, problems)
+        checked = look(x, part.x_name, problems)
         if split == "train":
             classes = classes_of(y, class_names, num_classes)
             if classes is not None and num_classes not in (None, len(classes)):

@@ -107,7 +107,9 @@ def check_file(path: str, expected: str) -> None:
     )
 
 
-def _as_float32(features: np.ndarray, place: str, problems: Problems) -> np.ndarray:
+def _as_float32(
+    features: np.ndarray, place: str, problems: Problems, first: int
+) -> np.ndarray:
     with np.errstate(over="ignore"):
         values = features.astype(np.float32, copy=False)
     finite = np.isfinite(values)
@@ -116,6 +118,7 @@ def _as_float32(features: np.ndarray, place: str, problems: Problems) -> np.ndar
         def problem_at(flat: int) -> str:
             index = tuple(int(i) for i in np.unravel_index(flat, values.shape))
             value = features[index]
+            index = (index[0] + first, *index[1:])
             why = "too large for float32" if np.isfinite(value) else "not finite"
             where = ", ".join(str(i) for i in index)
             return (
@@ -127,7 +130,9 @@ def _as_float32(features: np.ndarray, place: str, problems: Problems) -> np.ndar
     return values
 
 
-def _as_image(features: np.ndarray, place: str, problems: Problems) -> np.ndarray:
+def _as_image(
+    features: np.ndarray, place: str, problems: Problems, first: int
+) -> np.ndarray:
     channels = features.shape[-1]
     if channels not in (1, 3, 4):
         hint = (
@@ -149,10 +154,12 @@ def _as_image(features: np.ndarray, place: str, problems: Problems) -> np.ndarra
                 f"{place}.astype('float32') if these are no images."
             )
         return features.astype(np.uint8, copy=False)
-    return _as_float32(features, place, problems)
+    return _as_float32(features, place, problems, first)
 
 
-def _as_text(features: np.ndarray, place: str, problems: Problems) -> np.ndarray:
+def _as_text(
+    features: np.ndarray, place: str, problems: Problems, first: int
+) -> np.ndarray:
     if features.ndim != 1:
         problems.add(
             "Expected texts of shape (examples,). Received: "
@@ -165,20 +172,26 @@ def _as_text(features: np.ndarray, place: str, problems: Problems) -> np.ndarray
     problems.add_at(
         np.array(bad, dtype=np.int64),
         lambda i: (
-            f"{place}[{i}]: expected a str, as {place} is an array of objects. "
+            f"{place}[{i + first}]: expected a str, as {place} is an array of objects. "
             f"Received: {type(texts[i]).__name__}. Pass numbers in a numeric dtype."
         ),
     )
     blank = [i for i, t in enumerate(texts) if isinstance(t, str) and not t.strip()]
     problems.add_at(
         np.array(blank, dtype=np.int64),
-        lambda i: f"{place}[{i}]: expected text. Received: {texts[i]!r}. Remove it.",
+        lambda i: (
+            f"{place}[{i + first}]: expected text. Received: {texts[i]!r}. Remove it."
+        ),
     )
     return texts
 
 
 def check_features(
-    features: np.ndarray, place: str, problems: Problems, kind: Kind | None = None
+    features: np.ndarray,
+    place: str,
+    problems: Problems,
+    kind: Kind | None = None,
+    first: int = 0,
 ) -> tuple[Kind, np.ndarray] | None:
     """The kind of `features` and the array as `Split` wants it.
 
@@ -191,6 +204,7 @@ def check_features(
         place: What the user calls it, such as `x_train`.
         problems: Where to note what is wrong.
         kind: The kind, where it is known already (in prediction).
+        first: The number of the first example, where others stand before them.
 
     Returns:
         The kind and the array; None, with problems noted, where no kind fits.
@@ -200,18 +214,18 @@ def check_features(
         problems.add(f"Expected at least one example. {received}")
         return None
     if features.dtype.kind in "OUT":
-        return "text", _as_text(features, place, problems)
+        return "text", _as_text(features, place, problems, first)
     if features.dtype.kind not in "buif":
         problems.add(f"Expected numbers or text. {received} Convert it.")
         return None
     if features.ndim == 3 and (
         kind == "image" or (kind is None and features.dtype.kind in "iu")
     ):
-        return "image", _as_image(features[..., None], place, problems)
+        return "image", _as_image(features[..., None], place, problems, first)
     if features.ndim == 4:
-        return "image", _as_image(features, place, problems)
+        return "image", _as_image(features, place, problems, first)
     if features.ndim in (2, 3):
-        return "vector", _as_float32(features, place, problems)
+        return "vector", _as_float32(features, place, problems, first)
     problems.add(
         "Expected features of shape (examples, features), (examples, time, features), "
         f"(examples, height, width) or (examples, height, width, channels). {received}"

@@ -1,7 +1,6 @@
 """`images:FOLDER`: image files, in one folder for each class."""
 
 import os
-import pathlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +15,18 @@ from kerascale.datasets.sources.image_files import (
     check_shapes,
     decode,
 )
-from kerascale.datasets.sources.image_splits import (
-    refuse_other_classes,
-    split_folders,
+from kerascale.datasets.sources.image_listing import (
+    EXTENSIONS,
+    check_image_size,
+    find_splits,
+    labelled_files,
+    say_ignored,
+    walk,
 )
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.errors import RefusedError
 from kerascale.runtime.free_memory import available_bytes
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 # Training needs room for more than the images.
 _SHARE_OF_MEMORY = 0.7
 
@@ -57,27 +59,19 @@ def load_images(
     >>> data = load_images("flowers", image_size=96)
     """
     directory = os.fspath(directory)
-    _check_image_size(image_size)
-    if not os.path.isdir(directory):
-        kind = "is a file" if os.path.exists(directory) else "does not exist"
-        raise RefusedError(
-            "Expected a folder with one folder of images for each class. Received: "
-            f"{directory!r}, which {kind}. Check the path."
-        )
-    names = _folder_names(directory)
+    check_image_size(image_size)
+    folders, class_names = find_splits(directory)
     problems = Problems(f"{directory} cannot be used")
-    folders = split_folders(directory, names, problems)
-    problems.raise_if_any()
-    folders = {"train": directory} if folders is None else folders
-    class_names = _folder_names(folders["train"])
     found: dict[str, list[tuple[str, int]]] = {}
     ignored: list[str] = []
     for split, folder in folders.items():
-        found[split], others = _labelled_files(folder, class_names, problems)
-        ignored += others
+        found[split] = []
+        for label, files, others in labelled_files(folder, class_names, problems):
+            found[split] += [(file, label) for file in files]
+            ignored += others
     problems.raise_if_any()
     check_class_count(folders["train"], len(class_names))
-    _say_ignored(directory, ignored)
+    say_ignored(directory, ignored)
     size = None if image_size is None else (image_size, image_size)
     # In one array, so that all have one form.
     images = _read_all(directory, [file for s in found.values() for file, _ in s], size)
@@ -90,29 +84,6 @@ def load_images(
     return RawData(
         name=f"images:{directory}", kind="image", class_names=class_names, **splits
     )
-
-
-def _labelled_files(
-    folder: str, class_names: tuple[str, ...], problems: Problems
-) -> tuple[list[tuple[str, int]], list[str]]:
-    """The images of one split with their labels, and the files that are none."""
-    names = _folder_names(folder)
-    refuse_other_classes(folder, names, class_names, problems)
-    files: list[tuple[str, int]] = []
-    ignored: list[str] = []
-    for index, class_name in enumerate(class_names):
-        if class_name not in names:
-            continue
-        found, others = _walk(os.path.join(folder, class_name))
-        if not found:
-            problems.add(
-                f"{os.path.join(folder, class_name)}: expected images of a class "
-                f"({', '.join(EXTENSIONS)}). Received: none. Add some, or remove the "
-                "folder."
-            )
-        files += [(file, index) for file in found]
-        ignored += others
-    return files, ignored + _files_beside_classes(folder)
 
 
 def read_images(
@@ -134,8 +105,8 @@ def read_images(
     path = os.fspath(path)
     shape = tuple(shape)
     if os.path.isdir(path):
-        files, ignored = _walk(path)
-        _say_ignored(path, ignored)
+        files, ignored = walk(path)
+        say_ignored(path, ignored)
     elif os.path.exists(path):
         files = [path]
     else:
@@ -149,65 +120,6 @@ def read_images(
             "without any."
         )
     return _read_all(path, files, shape[:2], shape[2]), files
-
-
-def _check_image_size(image_size: int | None) -> None:
-    if image_size is None:
-        return
-    if (
-        isinstance(image_size, bool)
-        or not isinstance(image_size, int)
-        or image_size < 1
-    ):
-        raise RefusedError(
-            "Expected image_size to be a positive number of pixels. Received: "
-            f"image_size={image_size!r}."
-        )
-
-
-def _folder_names(directory: str) -> tuple[str, ...]:
-    names = sorted(
-        entry.name
-        for entry in os.scandir(directory)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if not names:
-        raise RefusedError(
-            f"{directory}: expected one folder of images for each class. Received: no "
-            "folder. Sort the images into folders that are named like their classes."
-        )
-    return tuple(names)
-
-
-def _walk(directory: str) -> tuple[list[str], list[str]]:
-    """Image files and other files below a folder, sorted by path."""
-    files = []
-    for parent, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [os.path.join(parent, n) for n in names if not n.startswith(".")]
-    # By the parts of the path: "a/b" before "a-c", as a person lists folders.
-    files.sort(key=lambda file: pathlib.PurePath(file).parts)
-    images = [file for file in files if file.lower().endswith(EXTENSIONS)]
-    return images, [file for file in files if not file.lower().endswith(EXTENSIONS)]
-
-
-def _files_beside_classes(directory: str) -> list[str]:
-    return sorted(
-        entry.path
-        for entry in os.scandir(directory)
-        if not entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _say_ignored(directory: str, ignored: list[str]) -> None:
-    if ignored:
-        from kerascale.runtime.console import counted, say
-
-        some = ", ".join(ignored[:3]) + (", ..." if len(ignored) > 3 else "")
-        say(
-            f"{directory}: {counted(len(ignored), 'file')} ignored ({some}); "
-            f"{', '.join(EXTENSIONS)} are read"
-        )
 
 
 def _read_all(

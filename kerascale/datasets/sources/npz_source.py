@@ -4,7 +4,7 @@ import functools
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from kerascale.datasets.sources.npz_headers import (
 from kerascale.errors import RefusedError
 
 # What numpy and zipfile raise on files that are damaged on purpose or by accident.
-_DAMAGED = (
+DAMAGED = (
     ValueError,
     OSError,
     EOFError,
@@ -66,19 +66,11 @@ def load_npz(
     """
     path = os.fspath(path)
     arrays = _read(
-        path, _choose_splits, functools.partial(_fits, path, image_size, False)
+        path, choose_splits, functools.partial(_fits, path, image_size, False)
     )
-    keys = {
-        "train": ("x", "y") if "x" in arrays else ("x_train", "y_train"),
-        "validation": next(
-            (pair for pair in _VALIDATION if pair[0] in arrays), _VALIDATION[0]
-        ),
-        "test": ("x_test", "y_test"),
-    }
     parts = {
         split: Part(x, arrays[x], y, arrays[y])
-        for split, (x, y) in keys.items()
-        if x in arrays
+        for split, (x, y) in keys_of_splits(arrays).items()
     }
     return assemble(
         f"npz:{path}", parts, class_names=class_names, num_classes=num_classes
@@ -141,7 +133,20 @@ def _form(kind: str, shape: tuple[int, ...], dtype: str | None) -> str:
 _VALIDATION = (("x_val", "y_val"), ("x_validation", "y_validation"))
 
 
-def _choose_splits(path: str, names: list[str]) -> list[str]:
+def keys_of_splits(names: Container[str]) -> dict[str, tuple[str, str]]:
+    """Split -> the names of its features and labels, of those that a file has."""
+    keys = {
+        "train": ("x", "y") if "x" in names else ("x_train", "y_train"),
+        "validation": next(
+            (pair for pair in _VALIDATION if pair[0] in names), _VALIDATION[0]
+        ),
+        "test": ("x_test", "y_test"),
+    }
+    return {split: pair for split, pair in keys.items() if pair[0] in names}
+
+
+def choose_splits(path: str, names: list[str]) -> list[str]:
+    """The arrays of the splits among those of a file; refuses if some are missing."""
     if not {"x", "y"} & set(names) and not {"x_train", "y_train"} & set(names):
         raise RefusedError(f"{path}: {_EXPECTED}. Received: {listing(names)}.")
     train = ("x", "y") if {"x", "y"} & set(names) else ("x_train", "y_train")
@@ -204,12 +209,12 @@ def _fits(
     )
 
 
-def _read(
-    path: str,
-    choose: Callable[[str, list[str]], list[str]],
-    check: Callable[[Mapping[str, Header]], None],
-) -> dict[str, np.ndarray]:
-    """The arrays that `choose(path, names)` asks for, if `check` lets them pass."""
+def open_archive(path: str) -> np.lib.npyio.NpzFile:
+    """Opens an `.npz` file, of which nothing is read yet.
+
+    Raises:
+        RefusedError: If it is none.
+    """
     check_file(path, "an .npz file")
     with open(path, "rb") as file:
         start = file.read(6)
@@ -225,25 +230,34 @@ def _read(
         )
     try:
         # The archive's folder is at its end: a truncated file fails here.
-        archive = np.load(path, allow_pickle=False)
-    except _DAMAGED as error:
+        return np.load(path, allow_pickle=False)
+    except DAMAGED as error:
         raise RefusedError(
             f"Expected an .npz file. Received: {path!r}, which is damaged or truncated "
             f"({error}). Copy or write it again."
         ) from error
-    with archive:
+
+
+def _read(
+    path: str,
+    choose: Callable[[str, list[str]], list[str]],
+    check: Callable[[Mapping[str, Header]], None],
+) -> dict[str, np.ndarray]:
+    """The arrays that `choose(path, names)` asks for, if `check` lets them pass."""
+    with open_archive(path) as archive:
         names = choose(path, list(archive.files))
         check(read_headers(archive.zip, names))
         problems = Problems(f"{path} cannot be read")
-        arrays = {name: _read_array(path, archive, name, problems) for name in names}
+        arrays = {name: read_array(path, archive, name, problems) for name in names}
         problems.raise_if_any()
     return arrays
 
 
-def _read_array(path: str, archive, name: str, problems: Problems) -> np.ndarray | None:
+def read_array(path: str, archive, name: str, problems: Problems) -> np.ndarray | None:
+    """One array of a file; None, with the problem noted, if it cannot be read."""
     try:
         array = archive[name]
-    except _DAMAGED as error:
+    except DAMAGED as error:
         if "allow_pickle" in str(error):
             problems.add(
                 f"{path}: expected numbers in {name!r}. Received: an array of Python "

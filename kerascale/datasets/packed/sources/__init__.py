@@ -1,0 +1,88 @@
+"""Sources of rows to pack: from a data set's name to a `RowSource`."""
+
+import dataclasses
+import importlib
+import os
+
+from kerascale.datasets.packed.rows import RowSource
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
+
+# Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
+# `rest` is what stands behind the colon. What is not here is read into memory first.
+_STREAMED: dict[str, str] = {"images": "images", "npz": "npz"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """How a source is read; each means what it means in a training.
+
+    Args:
+        label: Label column of a table.
+        num_classes: Number of classes, where the data does not say.
+        image_size: Height and width in pixels to resize images to; None: encoded
+            pictures stay as they are.
+        skip_damaged_share: Largest share of damaged rows to leave out.
+        csv_options: How a CSV file is written, and which columns of a table are read.
+        test_data: Another CSV file, with the test examples.
+        validation_fraction: Of a corpus: share of it for validation, and for the test.
+        jobs: Threads or processes that read and decode; None: as many as cores.
+    """
+
+    label: str | None = None
+    num_classes: int | None = None
+    image_size: int | None = None
+    skip_damaged_share: float = 0.0
+    csv_options: CsvOptions = USUAL
+    test_data: str | None = None
+    validation_fraction: float = 0.15
+    jobs: int | None = None
+
+    def of_rows(self) -> dict[str, object]:
+        """Those that decide what the rows are, in JSON."""
+        fields = dataclasses.asdict(self)
+        # A greater share may be allowed later on; the packer knows the fraction.
+        for name in ("jobs", "skip_damaged_share", "validation_fraction"):
+            del fields[name]
+        return fields
+
+
+def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
+    """Opens a data set, to read its rows from front to back.
+
+    Args:
+        name: As `--dataset` takes it.
+        options: How it is read.
+
+    Raises:
+        RefusedError: If the name is unknown, or the data is not as expected.
+    """
+    options = SourceOptions() if options is None else options
+    prefix, _, rest = name.partition(":")
+    if prefix in _STREAMED and rest:
+        module = importlib.import_module(f"{__name__}.{_STREAMED[prefix]}")
+        if prefix != "tfds":
+            rest = os.path.expanduser(rest)
+        return module.open_rows(rest, options)
+    from kerascale.datasets import reading
+    from kerascale.datasets.packed.sources.in_memory import InMemory
+
+    raw = reading.read(
+        name,
+        label=options.label,
+        num_classes=options.num_classes,
+        image_size=options.image_size,
+        skip_damaged_share=options.skip_damaged_share,
+        csv_options=options.csv_options,
+        test_data=options.test_data,
+        held_out_fraction=options.validation_fraction,
+    )
+    return InMemory(raw)
+
+
+def usual_fraction(name: str) -> float:
+    """The share that is held back where none is asked for, as in training.
+
+    Args:
+        name: As `--dataset` takes it.
+    """
+    return 0.05 if name == "python_reference" or name.startswith("text:") else 0.15
