@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from kerascale.datasets.packed.sources import ahead
 from kerascale.datasets.sources import csv_blocks, table_files, tables
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.csv_diagnosis import BOOLEANS, Lines, diagnose_all
@@ -20,8 +21,12 @@ from kerascale.datasets.sources.label_checks import check_num_classes
 from kerascale.datasets.sources.table_columns import chosen_columns
 from kerascale.datasets.sources.tables import Part, UnusableError
 from kerascale.errors import RefusedError
+from kerascale.runtime import host
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_MOST_THREADS = 8
+# Bytes that pandas takes for each byte of a block.
+_MEMORY = 8
 _BOOLEANS = tuple(word.encode() for word in BOOLEANS)
 
 
@@ -128,9 +133,6 @@ class CsvTable:
     def num_bytes(self) -> int:
         return sum(os.path.getsize(file) for file in self.files)
 
-    def identity(self) -> dict[str, Any]:
-        return table_files.identity(self.files)
-
     def with_types(self) -> "CsvTable":
         """The same, with what the columns of features hold.
 
@@ -156,7 +158,10 @@ class CsvTable:
         return table
 
     def parts(self, state: Mapping[str, Any]) -> Iterator[Part]:
-        yield from tables.in_order(self._part, self._blocks(state))
+        jobs = min(_MOST_THREADS, host.usable_cores())
+        blocks = self._blocks(state)
+        sized = ((_MEMORY * len(item[1].data), item) for item in blocks)
+        yield from ahead.in_order(self._part, sized, jobs)
 
     def refusal(self) -> RefusedError:
         lines = [

@@ -41,6 +41,15 @@ class LabelCodes:
             self._counts[text] = self._counts.get(text, 0) + count
         return np.array(own, np.int64)[codes]
 
+    def __len__(self) -> int:
+        """Distinct labels."""
+        return len(self._codes)
+
+    @property
+    def counts(self) -> list[int]:
+        """How often each occurs, by its code."""
+        return list(self._counts.values())
+
     @property
     def are_too_many(self) -> bool:
         return len(self._codes) > MOST_LABELS

@@ -3,8 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from kerascale.datasets.sources.checks import check_file, listing
 from kerascale.errors import RefusedError
@@ -43,15 +42,6 @@ def find(path: str, suffixes: Sequence[str], what: str) -> list[str]:
     for file in found:
         check_file(file, what)
     return sorted(found, key=_as_people_count)
-
-
-def identity(files: Iterable[str]) -> dict[str, Any]:
-    """What changes when files do: their names, sizes and times of change; in JSON."""
-    found = []
-    for file in files:
-        state = os.stat(file)
-        found.append([os.path.abspath(file), state.st_size, state.st_mtime_ns])
-    return {"files": found}
 
 
 def _as_people_count(path: str) -> list[str | int]:

@@ -3,10 +3,8 @@
 A table in memory is put together from the same parts, so that both are equal.
 """
 
-import collections
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,11 +13,6 @@ from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.datasets.sources.label_codes import MOST_LABELS, LabelCodes
 from kerascale.errors import RefusedError
-from kerascale.runtime import host
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-_MOST_THREADS = 4
 
 
 class Part(NamedTuple):
@@ -56,6 +49,9 @@ class Table(Protocol):
     path: str
     """The path, as the user gave it."""
 
+    files: tuple[str, ...]
+    """The files that it consists of."""
+
     label: str
     """The label column."""
 
@@ -76,9 +72,6 @@ class Table(Protocol):
 
     is_test: bool
     """Nothing is trained on it: it may have few rows of each class."""
-
-    def identity(self) -> dict[str, Any]:
-        """What changes when the files do; in JSON."""
 
     def parts(self, state: Mapping[str, Any]) -> Iterator[Part]:
         """All rows, or those behind the state of a part.
@@ -166,25 +159,6 @@ def unknown_refusal(table: Table, remedy: str) -> RefusedError:
         f"{table.path}: expected a table that can be read. Received: one that cannot, "
         f"for a reason that was not found. {remedy}"
     )
-
-
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
-    """Results in the order of the items, of which a few are computed ahead."""
-    num_threads = min(_MOST_THREADS, host.usable_cores())
-    pending: collections.deque = collections.deque()
-    with ThreadPoolExecutor(num_threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > num_threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _expect_rows(
