@@ -46,14 +46,8 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ("class_weight",): ("image", "vector", "text"),
 }
 
-_FIELDS_OF_CSV = (
-    "label",
-    "separator",
-    "no_header",
-    "columns",
-    "drop_columns",
-    "test_data",
-)
+_FIELDS_OF_TEXT = ("separator", "no_header")
+_FIELDS_OF_CSV = (*_FIELDS_OF_TEXT, "label", "columns", "drop_columns", "test_data")
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -231,11 +225,14 @@ def _refuse_inapplicable(raw: RawData, config: Any) -> None:
                     f"{name}: expected only with {' or '.join(kinds)} data. Received: "
                     f"{value!r} with {raw.name}, which is {raw.kind} data. Leave it out"
                 )
-    for name in () if raw.name.startswith("csv:") else _FIELDS_OF_CSV:
+    # What a table in Parquet cannot have is told where it is opened.
+    is_table = raw.name.startswith(("csv:", "parquet:"))
+    for name in () if is_table else _FIELDS_OF_CSV:
         value = getattr(config, name)
+        where = "csv:" if name in _FIELDS_OF_TEXT else "csv: or parquet:"
         if value != getattr(TrainingConfig, name):
             problems.append(
-                f"{name}: expected only with csv: data. Received: {value!r} with "
+                f"{name}: expected only with {where} data. Received: {value!r} with "
                 f"{raw.name}. Leave it out"
             )
     if config.skip_damaged_share and not raw.name.startswith("tfrecord:"):

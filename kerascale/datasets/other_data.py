@@ -1,6 +1,5 @@
 """Examples of another data set, in the form that a run was trained on."""
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ from kerascale.datasets.info import DataInfo
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources.class_names import with_classes_of
-from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
 
 
@@ -64,22 +63,20 @@ def read_like(
 def _read(
     name: str, info: DataInfo, fields: dict[str, Any], label: str | None
 ) -> RawData:
-    options = CsvOptions.of(fields)
+    is_parquet = name.startswith("parquet:")
+    options = USUAL if is_parquet else CsvOptions.of(fields)
     if info.feature_names:
-        options = dataclasses.replace(
-            options, columns=info.feature_names, drop_columns=()
-        )
+        options = options.only(info.feature_names)
     size = None
     if info.kind == "image" and len(set(info.input_shape[:2])) == 1:
         size = info.input_shape[0]
     is_npz, num_classes = name.startswith("npz:"), fields.get("num_classes")
     if name.startswith("tfrecord:"):
         num_classes = info.num_classes  # Its labels are indices.
-    is_csv = name.startswith("csv:")
-    if not is_csv and label is not None:
+    if label is not None and not (is_parquet or name.startswith("csv:")):
         raise RefusedError(
-            f"label: expected only with csv: data. Received: {label!r} with {name}. "
-            "Leave it out."
+            "label: expected only with csv: or parquet: data. Received: "
+            f"{label!r} with {name}. Leave it out."
         )
     return read(
         name,

@@ -418,7 +418,7 @@ def test_training_with_a_test_file(tmp_path, recipe):
     config = recipe.Config(dataset=f"csv:{train}", label="y", test_data=test)
     sizes = recipe.make_datasets(config).info.num_examples
     assert sizes == {"train": 34, "validation": 6, "test": 2}
-    with pytest.raises(RefusedError, match="test_data: expected only with csv: data"):
+    with pytest.raises(RefusedError, match="test_data: expected only with csv: or"):
         recipe.make_datasets(recipe.Config(test_data=test))
 
 

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 
+from kerascale.datasets.packed.sources import SourceOptions, open_source
+
 
 def collected(source, state=None):
     """All rows by split, as (features, codes); and the states behind each part."""
@@ -18,6 +20,14 @@ def collected(source, state=None):
         for split, parts in found.items()
     }
     return whole, [json.loads(state) for state in states]
+
+
+def facts(name, **options):
+    """What is known of a source when its last row was read."""
+    source = open_source(name, SourceOptions(**options))
+    for _ in source.read({}):
+        pass
+    return source.facts()
 
 
 def assert_equal(source, raw, *, state=None, before=None):
