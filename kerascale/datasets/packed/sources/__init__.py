@@ -14,6 +14,8 @@ _STREAMED: dict[str, str] = {
     "images": "images",
     "npz": "npz",
     "parquet": "parquet",
+    "tfds": "tfds",
+    "tfrecord": "tfrecord",
 }
 
 
