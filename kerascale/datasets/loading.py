@@ -285,7 +285,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
     vectorizer = text.character_vectorizer(raw.train.features[0])
     batches, sizes, problems = {}, {}, []
     for name, split in named.items():
-        tokens = text.encode(vectorizer, split.features)[0]
+        tokens = text.tokens_of(vectorizer, split.features[0])
         sizes[name] = pipeline.num_windows(tokens, max_length)
         if sizes[name] < 1:
             problems.append(

@@ -130,7 +130,7 @@ def _windows(
 ) -> pipeline.Batches:
     parts = [raw.train, raw.validation, raw.test]
     whole = "".join(str(part.features[0]) for part in parts if part is not None)
-    tokens = text.encode(vectorizer, np.array([whole], dtype=object))[0]
+    tokens = text.tokens_of(vectorizer, whole)
     count = pipeline.num_windows(tokens, length)
     if count < 1:
         raise RefusedError(

@@ -114,4 +114,4 @@ def read(
         )
     from kerascale.datasets.sources import text_file
 
-    return text_file.load_text(pathlib.Path(rest), held_out_fraction)
+    return text_file.load_text(rest, held_out_fraction)

@@ -14,6 +14,7 @@ _STREAMED: dict[str, str] = {
     "images": "images",
     "npz": "npz",
     "parquet": "parquet",
+    "text": "text",
     "tfds": "tfds",
     "tfrecord": "tfrecord",
 }
@@ -83,6 +84,10 @@ def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
         test_data=options.test_data,
         held_out_fraction=options.validation_fraction,
     )
+    if raw.kind == "corpus":
+        from kerascale.datasets.packed.sources.text import TextInMemory
+
+        return TextInMemory(raw)
     return InMemory(raw)
 
 
