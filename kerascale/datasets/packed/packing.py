@@ -65,17 +65,35 @@ def pack(
     """
     folder = pathlib.Path(folder)
     options = dict(options or {}, validation_fraction=validation_fraction)
-    with folders.held(folder):
+    with folders.held(folder), folders.failures_named(folder):
+        wanted = Progress(source.name, source.identity(), options, again=again)
         if again:
-            folders.clear(folder)
+            _clear(folder, wanted)
         if (folder / layout.MANIFEST).exists():
             found = manifest.load(folder)
-            wanted = Progress(source.name, source.identity(), options)
             folders.refuse_another(folder, found, wanted, is_finished=True)
             folders.remove_leftovers(folder)
             return found
-        with folders.failures_named(folder):
-            return _go_on(source, folder, options, watcher)
+        progress = progresses.load(folder)
+        if progress is None:
+            folders.refuse_content(folder)
+            progress = wanted
+            progress.save(folder)
+        else:
+            folders.refuse_another(folder, progress, wanted, is_finished=False)
+        return _go_on(source, folder, progress, watcher)
+
+
+def _clear(folder: pathlib.Path, wanted: Progress) -> None:
+    """Removes what was packed before; not what this very call has packed so far."""
+    if not (folder / layout.MANIFEST).exists():
+        try:
+            found = progresses.load(folder)
+        except RefusedError:
+            found = None
+        if found is not None and found.again and folders.is_same(found, wanted):
+            return
+    folders.clear(folder)
 
 
 def is_packed(folder: str | os.PathLike[str]) -> bool:
@@ -86,17 +104,9 @@ def is_packed(folder: str | os.PathLike[str]) -> bool:
 def _go_on(
     source: RowSource,
     folder: pathlib.Path,
-    options: dict[str, Any],
+    progress: Progress,
     watcher: Watcher | None,
 ) -> Manifest:
-    wanted = Progress(source.name, source.identity(), options)
-    progress = progresses.load(folder)
-    if progress is None:
-        folders.refuse_content(folder)
-        progress = wanted
-        progress.save(folder)
-    else:
-        folders.refuse_another(folder, progress, wanted, is_finished=False)
     if watcher is not None:
         watcher.begin(source, progress)
     if progress.facts is None:

@@ -11,7 +11,7 @@ import pytest
 from helpers.packed import assert_same, pack, read, records, sums
 
 from kerascale.datasets import reading
-from kerascale.datasets.packed import layout, manifest, packing, shards
+from kerascale.datasets.packed import layout, manifest, packing, progress, shards
 from kerascale.datasets.packed.sources.in_memory import InMemory
 from kerascale.datasets.raw import RawData, Split
 from kerascale.errors import PackFailedError, RefusedError, StoppedError
@@ -220,6 +220,20 @@ def test_packing_goes_on_where_it_was_stopped(tmp_path, monkeypatch, kind):
     assert sums(tmp_path / "parts") == sums(tmp_path / "whole")
     assert manifest.load(tmp_path / "parts") == manifest.load(tmp_path / "whole")
     assert_same(tmp_path / "parts", raw)
+
+
+def test_packing_again_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    raw, folder = vectors(3000), tmp_path / "made"
+    monkeypatch.setattr("kerascale.datasets.packed.sources.in_memory._MOST_ROWS", 100)
+    packing.pack(InMemory(raw), folder)
+    for rows in (600, 1200):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 5)
+            with pytest.raises(StoppedError):
+                packing.pack(InMemory(raw), folder, again=True)
+        assert progress.load(folder).rows == rows
+    packing.pack(InMemory(raw), folder)
+    assert_same(folder, raw)
 
 
 def test_moments_go_on_where_they_were(tmp_path, monkeypatch):
