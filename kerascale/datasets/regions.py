@@ -9,7 +9,7 @@ import contextlib
 import mmap
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -25,7 +25,9 @@ _mappings: weakref.WeakValueDictionary[int, "_Mapping"] = weakref.WeakValueDicti
 
 
 class _Mapping(mmap.mmap):
-    """Can be referred to weakly."""
+    """Memory of one array."""
+
+    is_given_up = False
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
@@ -43,34 +45,45 @@ def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
 
 
 def is_ours(array: np.ndarray) -> bool:
-    """Whether it is a whole array of `empty` or `Growing`, aligned to pages."""
+    """Whether it begins where an array of `empty` or `Growing` does, which is large."""
     return array.flags.c_contiguous and array.ctypes.data in _mappings
 
 
+def give_up(array: np.ndarray) -> None:
+    """Says that nobody changes an array any more: it may become a tensor as it is."""
+    if is_ours(array):
+        _mappings[array.ctypes.data].is_given_up = True
+
+
+def is_given_up(array: np.ndarray) -> bool:
+    """Whether nobody changes an array any more."""
+    return is_ours(array) and _mappings[array.ctypes.data].is_given_up
+
+
 def taken_apart(
-    array: np.ndarray, indices: Sequence[np.ndarray]
-) -> tuple[np.ndarray, ...]:
-    """Rows of an array in arrays of their own.
+    array: np.ndarray, part_of: np.ndarray, num_parts: int
+) -> list[np.ndarray]:
+    """The rows of an array in several, in their order.
 
     The memory of the array is given back meanwhile, where it is ours: all arrays
     together never take more than it did, and a piece. What it holds then is undefined.
 
     Args:
         array: Of shape (rows, ...). Nobody may need it any more.
-        indices: For each new array, the rows that it has, in ascending order.
-
-    Returns:
-        An array for each of `indices`.
+        part_of: For each row the number of its part, of shape (rows,).
+        num_parts: How many parts there are.
     """
-    parts = tuple(empty((len(rows), *array.shape[1:]), array.dtype) for rows in indices)
+    counts = [np.count_nonzero(part_of == number) for number in range(num_parts)]
+    parts = [empty((count, *array.shape[1:]), array.dtype) for count in counts]
     mapping = _mappings.get(array.ctypes.data) if is_ours(array) else None
     row_bytes = array[:1].nbytes
-    done, released = [0] * len(indices), 0
+    done, released = [0] * num_parts, 0
     for piece in pieces(array):
-        for number, (part, rows) in enumerate(zip(parts, indices, strict=True)):
-            begin = done[number]
-            end = begin + int(np.searchsorted(rows[begin:], piece.stop))
-            np.take(array, rows[begin:end], axis=0, out=part[begin:end], mode="clip")
+        own = part_of[piece]
+        for number, part in enumerate(parts):
+            rows = np.flatnonzero(own == number)
+            begin, end = done[number], done[number] + len(rows)
+            np.take(array[piece], rows, axis=0, out=part[begin:end], mode="clip")
             done[number] = end
         whole = piece.stop * row_bytes // _HUGE_PAGE * _HUGE_PAGE
         if mapping is not None and whole > released:

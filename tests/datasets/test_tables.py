@@ -11,6 +11,7 @@ from helpers import rows
 from hypothesis import strategies as st
 
 import kerascale as ks
+from kerascale.datasets import memory
 from kerascale.datasets.packed.sources import SourceOptions, open_source
 from kerascale.datasets.sources import csv_blocks, label_codes, table_files
 from kerascale.datasets.sources.csv_options import CsvOptions
@@ -243,3 +244,20 @@ def test_memory_of_a_streamed_table_does_not_grow(tmp_path):
     sizes = [len(part.features) for part in streamed(f"csv:{path}").read({})]
     assert sum(sizes) == count
     assert max(sizes) < csv_blocks.BLOCK_BYTES / 7
+
+
+@pytest.mark.parametrize("kind", ["vector", "text"])
+def test_a_table_that_will_not_fit_is_refused_while_it_is_read(
+    tmp_path, monkeypatch, kind
+):
+    cell = "word" if kind == "text" else "1"
+    path = tmp_path / "table.csv"
+    path.write_text("a,y\n" + f"{cell},p\n{cell},q\n" * 20_000)
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 1000)
+    needed = {"vector": 12, "text": 70}[kind] * 40_000
+    monkeypatch.setattr(memory, "_LITTLE_BYTES", needed)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed)
+    assert len(read(f"csv:{path}").train) == 40_000
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed // 2)
+    with pytest.raises(RefusedError, match="expected data that fits in memory"):
+        read(f"csv:{path}")

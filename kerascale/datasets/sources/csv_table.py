@@ -188,7 +188,7 @@ class CsvTable:
 
     def _part(self, item: tuple[int, csv_blocks.Block, int]) -> Part:
         number, block, bytes_read = item
-        dtype = str if self.kind == "text" else np.float64
+        dtype = object if self.kind == "text" else np.float64
         # Told to read True and False it would take 1 and 0, too.
         numbers = [n for n in self.feature_names if n not in self.booleans]
         dtypes = dict.fromkeys(numbers, dtype)
@@ -230,7 +230,7 @@ class CsvTable:
         ]
         if doubtful and len(features):
             others = set(self.names) - set(doubtful)
-            frame = self._frame(block, dict.fromkeys(others, str))
+            frame = self._frame(block, dict.fromkeys(others, object))
             for name in doubtful:
                 is_number = pd.api.types.is_numeric_dtype(frame[name])
                 if not is_number or pd.api.types.is_bool_dtype(frame[name]):
@@ -264,7 +264,7 @@ class CsvTable:
                 names=list(self.names),
                 sep=options.delimiter,
                 header=0 if has_header else None,
-                dtype=dict.fromkeys(others, str) | dict(dtypes),
+                dtype=dict.fromkeys(others, object) | dict(dtypes),
                 # An empty cell is a fault, and NA may be the name of a class.
                 keep_default_na=False,
                 # In one piece: otherwise a column can change its type half way.

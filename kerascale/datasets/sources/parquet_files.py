@@ -64,6 +64,8 @@ class ParquetFiles:
                         yield batch, number, g, behind
                     row = 0
             group = 0
+        # Arrow keeps what it used for later.
+        pa.default_memory_pool().release_unused()
 
 
 def open_files(path: str) -> ParquetFiles:

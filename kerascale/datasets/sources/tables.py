@@ -3,16 +3,21 @@
 A table in memory is put together from the same parts, so that both are equal.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from kerascale.datasets import regions
+from kerascale.datasets import memory, regions
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.datasets.sources.label_codes import MOST_LABELS, LabelCodes
 from kerascale.errors import RefusedError
+from kerascale.runtime import free_memory
+
+# After as many parts it is seen whether what is left will fit.
+_PARTS_OF_A_CHECK = 16
 
 
 class Part(NamedTuple):
@@ -98,14 +103,16 @@ def read(table: Table) -> RawData:
         rows = _Texts()
     num_numbers = 0
     try:
-        for part in table.parts({}):
+        for number, part in enumerate(table.parts({})):
             rows.append(part.features)
             codes.append(labels.add(part.codes, part.labels))
             num_numbers += part.num_numbers
             check_number(labels)
-            _expect_rows(part.bytes_read, table, rows, codes)
+            if number % _PARTS_OF_A_CHECK == 0:
+                _look_ahead(table, part.bytes_read, rows, codes)
     except UnusableError as error:
         raise table.refusal() from error
+    free_memory.give_back()  # What parts took.
     class_names, order = classes(table, labels, num_numbers)
     indices = codes.array()
     for start in range(0, len(indices), 2**18):
@@ -161,16 +168,22 @@ def unknown_refusal(table: Table, remedy: str) -> RefusedError:
     )
 
 
-def _expect_rows(
-    bytes_read: int, table: Table, *arrays: "regions.Growing | _Texts"
+def _look_ahead(
+    table: Table, bytes_read: int, *arrays: "regions.Growing | _Texts"
 ) -> None:
-    """Tells the arrays early how many rows there will be."""
+    """Makes room for what will come, or refuses it where there is none.
+
+    Raises:
+        RefusedError: If it will not fit in memory.
+    """
+    more = table.num_bytes / max(1, bytes_read) - 1
+    held = sum(array.nbytes for array in arrays)
+    memory.refuse_too_much(table.name, 0, int(held * more))
     for array in arrays:
-        if isinstance(array, regions.Growing):
-            count = table.num_rows
-            if count is None:
-                count = int(len(array) * 1.02 * table.num_bytes / max(1, bytes_read))
-            array.expect(count)
+        count = table.num_rows
+        if count is None:
+            count = int(len(array) * (1 + more) * 1.02)
+        array.expect(count)
 
 
 class _Texts:
@@ -178,9 +191,17 @@ class _Texts:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def expect(self, rows: int) -> None:
+        """Nothing: each has memory of its own."""
 
     def append(self, texts: np.ndarray) -> None:
         self._texts.extend(texts)
+        self.nbytes += sum(map(sys.getsizeof, texts)) + texts.nbytes
 
     def array(self) -> np.ndarray:
         array = np.empty(len(self._texts), dtype=object)
