@@ -12,7 +12,7 @@ from kerascale.runtime.console import counted
 # validation and test examples.
 _SPLIT_SEED = 20_240_601
 # Examples that are looked at together.
-_PART = 2**17
+_PART = 2**16
 
 
 def split_off(split: Split, fraction: float, *, salt: int) -> tuple[Split, Split]:
@@ -55,10 +55,11 @@ def three(
     # stay the same if it is given a validation split later.
     for split, number, salt in (("test", 2, 1), ("validation", 1, 2)):
         if named[split] is None:
-            left = part_of == 0 if part_of.any() else ...
-            taken = is_taken(labels[left], fraction, salt=salt)
-            part_of[left] = taken.view(np.uint8) * np.uint8(number)
-            del left, taken
+            left = labels[part_of == 0] if part_of.any() else labels
+            taken = is_taken(left, fraction, salt=salt)
+            del left
+            part_of[part_of == 0] = taken.view(np.uint8) * np.uint8(number)
+            del taken
             if is_last_use:
                 free_memory.give_back()
     if part_of.any():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kerascale.datasets.sources.csv_files import is_gzip
 
 # Small: several are read beside each other, and take ten times their size.
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**19
 
 
 class Block(NamedTuple):
