@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,6 +119,7 @@ def _go_on(
                 "command with --again."
             )
         facts = dataclasses.asdict(source.facts())
+        _refuse_number_of_classes(progress, facts["class_names"])
         if facts["order"] is not None:
             facts["order"] = np.asarray(facts["order"]).tolist()
         progress.facts = facts
@@ -125,6 +127,15 @@ def _go_on(
     finishing.finish(source, folder, progress, watcher)
     folders.remove_leftovers(folder)
     return manifest.load(folder)
+
+
+def _refuse_number_of_classes(progress: Progress, names: Sequence[str]) -> None:
+    wanted = progress.options.get("num_classes")
+    if wanted not in (None, len(names)):
+        raise RefusedError(
+            f"num_classes: expected {len(names)}, as {progress.source} has. Received: "
+            f"{wanted}. Leave it out, and begin anew with --again."
+        )
 
 
 def _read(
