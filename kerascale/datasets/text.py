@@ -8,13 +8,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import characters
+from kerascale.datasets.characters import NUM_SPECIAL_TOKENS
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import counted
 
 Token = TypeVar("Token", str, bytes)
-
-# Ids 0 and 1 of Keras' TextVectorization: padding, and unknown tokens.
-NUM_SPECIAL_TOKENS = 2
 
 # Texts that are in TensorFlow's memory at once.
 _BATCH = 1024
@@ -137,8 +136,7 @@ def character_vectorizer(text: str) -> keras.layers.TextVectorization:
             "dataset: expected characters in the training text. Received: an empty "
             "text. Take other data."
         )
-    counts = collections.Counter(text.replace("\0", "\ufffd"))
-    return characters_as(_most_frequent(counts, len(counts)))
+    return characters_as(characters.vocabulary_of(characters.counts_of(text)))
 
 
 def characters_as(vocabulary: Sequence[str]) -> keras.layers.TextVectorization:
@@ -149,6 +147,17 @@ def characters_as(vocabulary: Sequence[str]) -> keras.layers.TextVectorization:
         vocabulary=list(vocabulary),
         name="characters",
     )
+
+
+def tokens_of(vectorizer: keras.layers.Layer, text: str) -> np.ndarray:
+    """Token ids of one text of any length, int32 of shape (tokens,).
+
+    Args:
+        vectorizer: From `character_vectorizer`, or such a one that was saved.
+        text: The text.
+    """
+    ids = characters.CharacterIds(vectorizer.get_vocabulary()[NUM_SPECIAL_TOKENS:])
+    return ids.of(text).astype(np.int32)
 
 
 def _most_frequent(counts: collections.Counter[Token], limit: int) -> list[Token]:

@@ -26,7 +26,8 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
 
     Args:
         run: A finished run.
-        path: For tables and texts a CSV file with the columns of the training data;
+        path: For tables and texts a CSV or Parquet file with the columns of the
+            training data;
             for images an image or a folder of images; for any of them an `.npz`
             file with the array `x`; or `packed:FOLDER`. For a language model a text
             file, each line of which is a prompt.
@@ -95,10 +96,20 @@ def _read(
             path, info.kind, info.feature_names, options
         )
         labels = known_labels.of_table(table, run.fields.get("label"))
+    elif path.suffix.lower() == ".parquet" and info.feature_names:
+        # Imported here: it takes a while.
+        from kerascale.datasets.sources import parquet_source
+
+        label = run.fields.get("label")
+        features, table = parquet_source.read_features(
+            path, info.kind, info.feature_names, label
+        )
+        labels = known_labels.of_table(table, label)
     else:
+        what = "a .csv, .parquet or" if info.feature_names else "an"
         raise RefusedError(
-            f"--input: expected {'a .csv or' if info.feature_names else 'an'} .npz "
-            f"file, as this model was trained on {info.name}. Received: {path}."
+            f"--input: expected {what} .npz file, as this model was trained on "
+            f"{info.name}. Received: {path}."
         )
     if info.kind == "text":
         features = text.encode(run.vectorizer, features)

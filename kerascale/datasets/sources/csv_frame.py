@@ -70,18 +70,9 @@ def numbers(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray | None:
     return features if np.isfinite(features).all() else None
 
 
-def texts(column: pd.Series, *, is_text: bool) -> np.ndarray | None:
-    """Object array of `str`, or None if this is no text, or a cell is empty.
-
-    Args:
-        column: The column.
-        is_text: It is text, even if its cells are numbers.
-    """
+def texts(column: pd.Series) -> np.ndarray | None:
+    """Object array of `str`, or None if a cell is empty."""
     column = column.astype(str)
     if (column.str.strip() == "").any():
         return None
-    if not is_text:
-        numbers = pd.to_numeric(column, errors="coerce").notna()
-        if numbers.sum() * 2 > len(column):
-            return None
     return column.to_numpy(dtype=object)

@@ -1,4 +1,4 @@
-"""What a CSV file needs in memory, told by its size and some of its lines."""
+"""What a CSV file to predict from needs in memory, told by its size and some lines."""
 
 import csv
 import dataclasses
@@ -63,17 +63,14 @@ def refuse_too_much(
     names: tuple[str, ...],
     roles: Mapping[str, str],
     options: CsvOptions = USUAL,
-    *,
-    is_split: bool,
 ) -> None:
-    """Refuses a file that training would not have the memory for, before it is read.
+    """Refuses a file that there is no memory for, before it is read.
 
     Args:
         path: The file.
         names: All its columns.
         roles: Column -> `feature`, `number` or `text`; the others are no features.
         options: How the file is written.
-        is_split: Whether validation or test examples are taken out of it.
 
     Raises:
         RefusedError: Naming what is needed, for what, and what there is.
@@ -102,7 +99,7 @@ def refuse_too_much(
         to_prepare = kept + count * 3 * 4 * words
     else:
         kept = count * len(features) * 4
-        to_prepare = kept + memory.bytes_to_prepare(int(kept), is_split=is_split)
+        to_prepare = kept + memory.bytes_to_prepare(int(kept), is_split=False)
     memory.refuse_too_much(f"csv:{path}", int(to_read), int(to_prepare))
 
 

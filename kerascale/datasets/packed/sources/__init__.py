@@ -12,8 +12,11 @@ from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 # Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
 # `rest` is what stands behind the colon. What is not here is read into memory first.
 _STREAMED: dict[str, str] = {
+    "csv": "csv",
     "images": "images",
     "npz": "npz",
+    "parquet": "parquet",
+    "text": "text",
     "tfds": "tfds",
     "tfrecord": "tfrecord",
 }
@@ -90,6 +93,10 @@ def _opened(name: str, options: SourceOptions) -> RowSource:
         test_data=options.test_data,
         held_out_fraction=options.validation_fraction,
     )
+    if raw.kind == "corpus":
+        from kerascale.datasets.packed.sources.text import TextInMemory
+
+        return TextInMemory(raw)
     if raw.kind == "image" and options.image_size is not None:
         raw = _resized(raw, options.image_size)
     return InMemory(raw)
