@@ -41,8 +41,8 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
         "augment_crop",
         "augment_cutout",
     ): ("image",),
-    ("vocabulary_size", "embedding_dim"): ("text",),
-    ("max_length",): ("text", "corpus"),
+    ("embedding_dim",): ("text",),
+    ("max_length", "vocabulary_size"): ("text", "corpus"),
     ("class_weight",): ("image", "vector", "text"),
 }
 
@@ -285,7 +285,11 @@ def _augmented(batches: pipeline.Batches, config: Any) -> pipeline.Batches:
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
     max_length = getattr(config, "max_length", 64)
     named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
-    vectorizer = text.character_vectorizer(raw.train.features[0])
+    vectorizer = text.corpus_vectorizer(
+        raw.train.features[0],
+        tokenizer=getattr(config, "tokenizer", "characters"),
+        vocabulary_size=getattr(config, "vocabulary_size", 4096),
+    )
     batches, sizes, problems = {}, {}, []
     for name, split in named.items():
         tokens = text.tokens_of(vectorizer, split.features[0])
@@ -293,7 +297,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
         if sizes[name] < 1:
             problems.append(
                 f"{raw.name}, {name} text: expected at least max_length + 1 = "
-                f"{max_length + 1} characters. Received: {len(tokens)}. Add text, or "
+                f"{max_length + 1} tokens. Received: {len(tokens)}. Add text, or "
                 "lower max_length"
             )
             continue
