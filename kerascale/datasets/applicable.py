@@ -19,8 +19,8 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
         "augment_cutout",
         "augment_resized_crop",
     ): ("image",),
-    ("vocabulary_size", "embedding_dim"): ("text",),
-    ("max_length",): ("text", "corpus"),
+    ("embedding_dim",): ("text",),
+    ("max_length", "vocabulary_size"): ("text", "corpus"),
     ("class_weight",): ("image", "vector", "text"),
 }
 

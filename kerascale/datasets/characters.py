@@ -63,6 +63,10 @@ class CharacterIds:
             ids[start : start + len(part)] = self._ids[part]
         return ids
 
+    def certain_end(self, text: str) -> int:
+        """How much of a text has ids that nothing behind it can change: all."""
+        return len(text)
+
 
 def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")

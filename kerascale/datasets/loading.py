@@ -218,7 +218,11 @@ def _weighted(
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
     max_length = getattr(config, "max_length", 64)
     named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
-    vectorizer = text.character_vectorizer(raw.train.features[0])
+    vectorizer = text.corpus_vectorizer(
+        raw.train.features[0],
+        tokenizer=getattr(config, "tokenizer", "characters"),
+        vocabulary_size=getattr(config, "vocabulary_size", 4096),
+    )
     batches, sizes, problems = {}, {}, []
     for name, split in named.items():
         tokens = text.tokens_of(vectorizer, split.features[0])
@@ -226,7 +230,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
         if sizes[name] < 1:
             problems.append(
                 f"{raw.name}, {name} text: expected at least max_length + 1 = "
-                f"{max_length + 1} characters. Received: {len(tokens)}. Add text, or "
+                f"{max_length + 1} tokens. Received: {len(tokens)}. Add text, or "
                 "lower max_length"
             )
             continue

@@ -143,7 +143,7 @@ def _windows(
     count = gathers.num_windows(tokens, length)
     if count < 1:
         raise RefusedError(
-            f"data: expected at least max_length + 1 = {length + 1} characters. "
+            f"data: expected at least max_length + 1 = {length + 1} tokens. "
             f"Received: {raw.name} with {len(tokens)}. Add text."
         )
     return pipeline.Batches(

@@ -1,14 +1,15 @@
 """Text to token ids: done once in the data, and put in front of the model to serve."""
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import characters
+from kerascale.datasets import byte_pairs, characters
+from kerascale.datasets.byte_pair_layer import BytePairEncoding
 from kerascale.datasets.characters import NUM_SPECIAL_TOKENS
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import counted
@@ -149,15 +150,71 @@ def characters_as(vocabulary: Sequence[str]) -> keras.layers.TextVectorization:
     )
 
 
+def corpus_vectorizer(
+    text: str, *, tokenizer: str = "characters", vocabulary_size: int = 4096
+) -> keras.layers.Layer:
+    """The layer from strings to ids of a language model.
+
+    Args:
+        text: What is trained on.
+        tokenizer: `characters`: see `character_vectorizer`. `bpe`: byte pairs.
+        vocabulary_size: Largest number of ids of byte pairs.
+
+    Raises:
+        RefusedError: If `text` is empty, the library for byte pairs is missing, or
+            `vocabulary_size` has no room for one.
+    """
+    if tokenizer == "characters":
+        return character_vectorizer(text)
+    pieces = byte_pairs.sample([text], len(text))
+    return vectorizer_as(byte_pairs.learned(pieces, len(text), vocabulary_size))
+
+
+def vectorizer_as(vocabulary: Any) -> keras.layers.Layer:
+    """The layer from strings to the ids of a packed text; see `Facts.vocabulary`."""
+    if isinstance(vocabulary, Mapping):
+        return BytePairEncoding(vocabulary["bpe"])
+    return characters_as(vocabulary)
+
+
 def tokens_of(vectorizer: keras.layers.Layer, text: str) -> np.ndarray:
     """Token ids of one text of any length, int32 of shape (tokens,).
 
     Args:
-        vectorizer: From `character_vectorizer`, or such a one that was saved.
+        vectorizer: From `corpus_vectorizer`, or such a one that was saved.
         text: The text.
     """
-    ids = characters.CharacterIds(vectorizer.get_vocabulary()[NUM_SPECIAL_TOKENS:])
+    if isinstance(vectorizer, BytePairEncoding):
+        ids: Any = byte_pairs.BytePairs(vectorizer.tokenizer)
+    else:
+        vocabulary = vectorizer.get_vocabulary()[NUM_SPECIAL_TOKENS:]
+        ids = characters.CharacterIds(vocabulary)
     return ids.of(text).astype(np.int32)
+
+
+def shown_tokens(vectorizer: keras.layers.Layer) -> list[str]:
+    """The tokens by id, as a person reads them; U+FFFD for half a character."""
+    tokens = vectorizer.get_vocabulary()
+    if isinstance(vectorizer, BytePairEncoding):
+        pairs = byte_pairs.BytePairs(vectorizer.tokenizer)
+        first = NUM_SPECIAL_TOKENS
+        tokens[first:] = [pairs.decode([i]) for i in range(first, len(tokens))]
+    return tokens
+
+
+def joined(vectorizer: keras.layers.Layer, ids: Sequence[int], separator: str) -> str:
+    """The text of some ids, without padding.
+
+    Args:
+        vectorizer: That made them.
+        ids: Token ids.
+        separator: Between two tokens, unless these are byte pairs.
+    """
+    if isinstance(vectorizer, BytePairEncoding):
+        return byte_pairs.BytePairs(vectorizer.tokenizer).decode(ids)
+    vocabulary = vectorizer.get_vocabulary()
+    # Id 0 is padding. The unknown word is one that no vocabulary has.
+    return separator.join(vocabulary[i] if i > 1 else "\ufffd" for i in ids if i)
 
 
 def _most_frequent(counts: collections.Counter[Token], limit: int) -> list[Token]:

@@ -151,8 +151,7 @@ def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:
 
 
 def _continue(run: Run, prompt: str) -> str:
-    """Characters drawn from the model's own probabilities, the same at each call."""
-    vocabulary = run.vectorizer.get_vocabulary()
+    """Tokens drawn from the model's own probabilities, the same at each call."""
     window = run.whole_number("max_length", at_least=1)
     seed = run.whole_number("seed", at_least=0, default=0)
     generator = np.random.default_rng(seed)
@@ -170,5 +169,5 @@ def _continue(run: Run, prompt: str) -> str:
             len(probabilities), p=probabilities / probabilities.sum()
         )
         ids.append(int(token))
-        drawn.append(vocabulary[token])
-    return "".join(drawn)
+        drawn.append(int(token))
+    return text.joined(run.vectorizer, drawn, "")
