@@ -22,9 +22,8 @@ import numpy as np
 from . import machine
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
-_ROWS = 60_000
 _A = "mlp --units 512 --execution one_program --steps-per-execution 64"
-_B = "cnn --filters 32 64 --dense-units 128 --execution loop --steps-per-execution 16"
+_B = "cnn --execution loop --steps-per-execution 16"
 _GIB = 2**30
 _LARGE_SECONDS = 60.0
 
@@ -33,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.packed")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--only", choices=("pace", "seek", "memory"))
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kerascale-packed-") as name:
         folder = pathlib.Path(name)
         if options.only in (None, "pace"):
-            found |= _paces(folder, options.rounds, options.epochs)
+            found |= _paces(folder, options)
         if options.only in (None, "seek"):
             found["seek"] = _seek(folder)
         if options.only in (None, "memory"):
@@ -54,11 +54,12 @@ def main() -> None:
 # ---------------------------------------------------------------------- pace
 
 
-def _paces(folder: pathlib.Path, rounds: int, epochs: int) -> dict[str, Any]:
+def _paces(folder: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:
+    rounds, epochs, count = options.rounds, options.epochs, options.rows
     generator = np.random.default_rng(0)
-    labels = generator.integers(0, 10, _ROWS)
-    vectors = generator.normal(size=(_ROWS, 784)).astype(np.float32)
-    images = generator.integers(0, 256, (_ROWS, 28, 28, 1), dtype=np.uint8)
+    labels = generator.integers(0, 10, count)
+    vectors = generator.normal(size=(count, 784)).astype(np.float32)
+    images = generator.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
     found = {}
     for letter, recipe, x in (("A", _A, vectors), ("B", _B, images)):
         file = folder / f"{letter}.npz"
