@@ -129,7 +129,9 @@ def _of_packed(
     files = pictures.files_of(packed.folder)
     names = packed.manifest.class_names
     columns = {} if files is None else {"path": files}
-    return np.concatenate(outputs), columns, [names[label] for label in labels]
+    # A row without a label has -1.
+    labels = [names[label] if label >= 0 else "" for label in labels]
+    return np.concatenate(outputs), columns, labels
 
 
 def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:

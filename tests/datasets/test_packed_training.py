@@ -9,6 +9,7 @@ from kerascale.datasets.packed.sources.in_memory import InMemory
 from kerascale.datasets.sources import arrays
 
 _NAMES = ("a", "b", "c")
+_SLOW = pytest.mark.slow
 _WORDS = "fog dawn lake stone river cloud tree field snow wind".split()
 
 
@@ -62,12 +63,12 @@ def _assert_same_batches(ours, theirs, epochs=2):
     ("name", "kind", "fields"),
     [
         ("mlp", "vector", {"class_weight": ("balanced",)}),
-        ("mlp", "vector", {"validation_fraction": 0.2}),
+        pytest.param("mlp", "vector", {"validation_fraction": 0.2}, marks=_SLOW),
         ("cnn", "image", {"augment_shift": 0.1, "augment_flip": True}),
         ("cnn", "image", {"image_size": 6}),
-        ("rnn", "text", {}),
+        pytest.param("rnn", "text", {}, marks=_SLOW),
         ("rnn", "text", {"vocabulary_size": 6, "max_length": 4}),
-        ("rnn", "text", {"validation_fraction": 0.2}),
+        pytest.param("rnn", "text", {"validation_fraction": 0.2}, marks=_SLOW),
     ],
 )
 def test_batches_are_those_of_memory(name, kind, fields, packed):
@@ -93,7 +94,6 @@ def _trained(recipe, config, folder, datasets=None):
     return run.history, [np.asarray(w) for w in run.model.get_weights()]
 
 
-_SLOW = pytest.mark.slow
 _TRAININGS = [
     ("mlp", "vector", {"units": (8,)}),
     ("mlp", "vector", {"units": (8,), "execution": "one_program"}),
