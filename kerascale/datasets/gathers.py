@@ -137,7 +137,17 @@ def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
         shift: Whether epochs have windows of their own.
     """
     with tf.device("CPU"):
-        return windows_of(tf.constant(tokens), (0, len(tokens)), length, shift=shift)
+        all_tokens = tf.constant(tokens)
+    gather = windows_of(all_tokens, (0, len(tokens)), length, shift=shift)
+    gather.is_in_memory = True
+    return gather
+
+
+def is_in_memory(gather: Gather) -> bool:
+    """Whether it reads no file."""
+    if isinstance(gather, FromArrays):
+        return gather.index is None
+    return getattr(gather, "is_in_memory", False)
 
 
 def windows_of(

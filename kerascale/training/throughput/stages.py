@@ -4,7 +4,7 @@ import time
 
 import tensorflow as tf
 
-from kerascale.datasets.gathers import FromArrays
+from kerascale.datasets import gathers
 from kerascale.datasets.source import Source
 
 _BATCHES = 3
@@ -32,10 +32,7 @@ def _seconds(source: Source) -> dict[str, float]:
     plain = source.for_evaluation()
     if source.host is None:
         read = _timed(plain, most)
-        is_in_memory = (
-            isinstance(plain.gather, FromArrays) and plain.gather.index is None
-        )
-        name = "gather" if is_in_memory else "read"
+        name = "gather" if gathers.is_in_memory(plain.gather) else "read"
         return {name: read, "augment": _timed(source, most) - read}
     clock = source.host.clock
     before = dict(clock.seconds)
