@@ -19,7 +19,13 @@ from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.execution import kept_programs, split_cache, xla_program
 from kerascale.engine.execution.schedule_rates import Ahead, Rates
-from kerascale.engine.step import metrics, optimizer_view, randomness, step_loss
+from kerascale.engine.step import (
+    half_range,
+    metrics,
+    optimizer_view,
+    randomness,
+    step_loss,
+)
 from kerascale.engine.step.losses import GlobalLoss
 from kerascale.engine.step.step import TrainStep, as_optimizer
 from kerascale.errors import RefusedError, first_line
@@ -183,6 +189,7 @@ class SplitStep:
             self._refuse_other_state(scope)
             self._variables = recorder.variables
             gradients = list(recorder.gradients)
+            self._halves = [half_range.was_half(g) for g in gradients]
             if here is not None and not recorder.weighted:
                 gradients = [here.weighted(g) for g in gradients]
             added = [scope.written(v) for v in self._metrics]
@@ -204,6 +211,7 @@ class SplitStep:
     def _add_up(self, found: list[Found], ahead: Ahead) -> tf.Tensor | None:
         gradients, added, seeds, losses = zip(*found, strict=True)
         total = [_sum(each) for each in zip(*gradients, strict=True)]
+        total = half_range.limited(total, self._halves)
         pairs = [
             (g, v) for g, v in zip(total, self._variables, strict=True) if g is not None
         ]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerascale.engine.collectives import all_reduce, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.step import build, optimizer_view, step_loss
+from kerascale.engine.step import build, half_range, optimizer_view, step_loss
 from kerascale.engine.step.own_logs import OwnLogs
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
@@ -125,11 +125,12 @@ class TrainStep:
                 if gradient is not None
             ]
             gradients = [gradient for gradient, _ in pairs]
+            halves = [half_range.was_half(g) for g in gradients]
             if here is not None and not recorder.weighted:
                 gradients = [here.weighted(g) for g in gradients]
             # The next loss is weighted, or not, for itself.
             recorder.weighted = False
-            total = shared_memory.all_reduce(gradients)
+            total = half_range.limited(shared_memory.all_reduce(gradients), halves)
             optimizer_view.apply_now(view, total, [variable for _, variable in pairs])
 
         recorder.update = update
@@ -154,6 +155,8 @@ class TrainStep:
         gradients, logs = compute(item)
         if gradients:
             gradients = shared_memory.all_reduce(gradients)
+            if self.replicas > 1:
+                gradients = half_range.limited(gradients, self._halves)
             update = self._jit("update", self._update) if compiled else self._update
             update(gradients)
         return logs
@@ -230,6 +233,7 @@ class TrainStep:
         self._variables = [variable for _, variable in pairs]
         self._warn_of_missing(recorder)
         gradients = [gradient for gradient, _ in pairs]
+        self._halves = [half_range.was_half(gradient) for gradient in gradients]
         if self.micro_batches:
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         # Shapes that tracing may have lost are needed for packing.

@@ -58,6 +58,13 @@ FAULTS = (
         _equals("global_clipnorm"),
     ),
     Fault(
+        "a-sum-of-slices-is-finite-beyond-float16",
+        "engine/step/half_range.py",
+        "tf.abs(total) < _INFINITE",
+        "tf.abs(total) < float('inf')",
+        (f"{_MATRIX}[overflow-mirrored:2-mixed_float16]",),
+    ),
+    Fault(
         "accumulated-gradients-are-not-divided",
         "engine/step/step.py",
         "self._update([t / self.micro_batches for t in total])",
