@@ -22,6 +22,8 @@ _SAID = {
     "table": r"member 2 of the 3 of a batch \(float64, .* it is a table",
     "mean_of_the_batch": "call of Centred: its outputs for a row depend on the other",
     "stateful": "remembers: expected a model of batches of any size",
+    "stateful_in_predict": "remembers: expected a model of batches of any size",
+    "scalar_prediction": "call of Mean: expected outputs with a row each. Received: a",
     "metric_of_no_scope": "Received: outside, made outside of MirroredStrategy's scope",
     "loss_made_inside": "metric 'mine' is .* keep it in an attribute of the model",
     "log_that_is_no_mean": "log 'highest' is .* on the average of its slices",
@@ -36,11 +38,13 @@ _DEFAULT = (
     "table",
     "mean_of_the_batch",
     "stateful",
+    "stateful_in_predict",
+    "scalar_prediction",
     "metric_of_no_scope",
     "loss_made_inside",
 )
 # By a look at the model, before any batch is looked at.
-_BEFORE = ("stateful", "metric_of_no_scope")
+_BEFORE = ("stateful", "stateful_in_predict", "metric_of_no_scope")
 
 
 @pytest.fixture(scope="module")

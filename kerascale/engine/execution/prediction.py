@@ -10,6 +10,7 @@ from kerascale.datasets import nests
 from kerascale.engine.collectives import replicas
 from kerascale.engine.data import slices
 from kerascale.engine.parity import check
+from kerascale.engine.step import preconditions
 
 
 def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
@@ -23,6 +24,8 @@ def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
         all of them, one after the other.
     """
     strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync > 1:
+        preconditions.check_prediction(model)
     ids = replicas.local_ids(strategy)
 
     def one(item: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# From here on a number is rounded to an infinite float16: half a step above the largest.
+# From here on a number is rounded to an infinite float16.
 _INFINITE = 65520.0
 # What passes numbers on, or adds them up.
 _PASSING = ("AddN", "AddV2", "Identity", "Reshape")
