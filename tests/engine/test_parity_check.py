@@ -94,11 +94,14 @@ def test_recipes_are_not_refused(name, found):
     assert found[name]["changed"] == []
 
 
-@pytest.mark.parametrize("name", parameters(unchecked.CASES, ("told", "seeded")))
+@pytest.mark.parametrize(
+    "name", parameters(unchecked.CASES, ("told", "seeded", "unseeded_of_keras"))
+)
 def test_what_is_not_compared_trains_and_is_said(name, found):
     assert all(map(math.isfinite, found[name]["losses"]))
     notes = {
         "seeded": "note: noise draws for each replica by itself: slices were not",
+        "unseeded_of_keras": "note: keras.random without a seed draws for each replica",
         "unseeded": "as with random numbers of no seed: slices were not compared",
     }
     said = found[name]["said"]

@@ -6,15 +6,18 @@ and says what to do; nothing outside this file has to change. It is long, so tha
 is one file to look at.
 """
 
+import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.backend import compute_output_spec
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.models.functional import Functional
+from keras.src.random import seed_generator
 from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
@@ -595,6 +598,30 @@ def weights_file(model: keras.Model) -> tuple[bytes, list[tuple[int | None, Any]
     saving_lib._save_state(model, store, None, "", set())
     store.close()
     return file.getvalue(), store.places
+
+
+# --------------------------------------------------------------- random numbers
+
+
+def seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    """What a layer draws from, in attributes and in lists and dicts of them."""
+    return list(layer._seed_generators)
+
+
+@contextlib.contextmanager
+def unseeded_draws_from(generator: keras.random.SeedGenerator) -> Iterator[None]:
+    """Within it, in this thread, `keras.random` without a seed draws from it.
+
+    Keras has a generator for each thread, and TensorFlow traces each replica in a
+    thread of its own, where none could be made.
+    """
+    name = seed_generator.GLOBAL_SEED_GENERATOR
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, generator)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 # --------------------------------------------------------- batch normalisation

@@ -10,7 +10,7 @@ from kerascale.datasets import nests
 from kerascale.engine.collectives import replicas
 from kerascale.engine.data import slices
 from kerascale.engine.parity import check
-from kerascale.engine.step import preconditions
+from kerascale.engine.step import preconditions, randomness
 
 
 def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
@@ -26,11 +26,14 @@ def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync > 1:
         preconditions.check_prediction(model)
+        if replicas.num_workers(strategy) == 1:  # No worker waits for another.
+            randomness.prepare_unseeded(model)
     ids = replicas.local_ids(strategy)
 
     def one(item: Any) -> Any:
         data, where = item
-        outputs = model.predict_step(data)
+        with randomness.unseeded(model):
+            outputs = model.predict_step(data)
         # Those of a row that fills an empty slice up are none. A row may have several.
         counts = tf.cast(where[2] > 0, tf.int32)
         return keras.tree.map_structure(lambda t: t[: counts * tf.shape(t)[0]], outputs)

@@ -121,7 +121,8 @@ def _problems(
         if whole.draws:
             say(
                 f"note: {', '.join(dict.fromkeys(whole.draws))} draws for each replica "
-                "by itself: slices were not compared with the batch."
+                "by itself: slices were not compared with the batch, and the run "
+                "equals one device in distribution."
             )
             return []
         found = _compare(observer, differences, sample, whole, _look(model, results))

@@ -97,7 +97,8 @@ class Differences:
             if not self._close(output, together):
                 return [
                     f"{name}: its outputs for a row depend on the other rows "
-                    f"({self._far(output, together)})"
+                    f"({self._far(output, together)}), or on draws from a seed that "
+                    "is no keras.random.SeedGenerator in an attribute of a layer"
                 ]
         return []
 

@@ -11,7 +11,13 @@ import tensorflow as tf
 from kerascale.engine.collectives import all_reduce, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.step import build, half_range, optimizer_view, step_loss
+from kerascale.engine.step import (
+    build,
+    half_range,
+    optimizer_view,
+    randomness,
+    step_loss,
+)
 from kerascale.engine.step.own_logs import OwnLogs
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
@@ -92,7 +98,7 @@ class TrainStep:
     def _plain(self, item: Item) -> Any:
         data, where = item
         here = shard.of(where, self.replicas)
-        with shard.at(here), build.only_if_counted(self.model):
+        with shard.at(here), build.in_replica(self.model):
             logs = self._logs(self.model.train_step(data))
         self.after_update()
         return logs
@@ -107,7 +113,7 @@ class TrainStep:
         data, where = item
         here = shard.of(where, self.replicas)
         with optimizer_view.recording(self.recorder(here)), shard.at(here):
-            with build.only_if_counted(self.model):
+            with build.in_replica(self.model):
                 logs = self._logs(self.model.train_step(data))
         self.after_update()
         return logs
@@ -140,7 +146,8 @@ class TrainStep:
         """Calls what a user's model does behind the update, on each replica."""
         hook = getattr(self.model, "after_update", None)
         if hook is not None:
-            hook()
+            with randomness.unseeded(self.model):
+                hook()
 
     # ---------------------------------------------------- without accumulation
 
@@ -217,7 +224,7 @@ class TrainStep:
         with (
             shard.at(here),
             optimizer_view.recording(recorder),
-            build.only_if_counted(self.model),
+            build.in_replica(self.model),
         ):
             logs = self._logs(self.model.train_step(data))
         if recorder.gradients is None:
