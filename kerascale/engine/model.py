@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kerascale.config import Execution
 from kerascale.engine.collectives import replicas
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import batch_checks, fit_arguments
 from kerascale.engine.execution import (
     autotune,
@@ -66,15 +66,19 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
+            keras_faults.mend(self)
             self.train_function = step_functions.train(self)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
+            keras_faults.mend(self)
             self.test_function = step_functions.test(self)
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
+        if self.predict_function is None or force:
+            keras_faults.mend(self)
         if not replicas.is_distributed(self.distribute_strategy):
             return super().make_predict_function(force)
         if self.predict_function is None or force:
@@ -94,6 +98,10 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         if isinstance(spec, tuple) and isinstance(spec[0], tf.TensorSpec):
             # For an export: a subclass does not say what it takes.
             vars(self)["_kerascale_inputs"] = spec[0]
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        keras_faults.mend(self)
+        return super().get_compile_config()
 
     # ----------------------------------------------------- what a user calls
 
@@ -279,6 +287,11 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         return super().predict(
             x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )
+
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Exports as `keras.Model.export` does."""
+        keras_faults.mend(self)
+        super().export(*args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         if not replicas.is_distributed(self.distribute_strategy):

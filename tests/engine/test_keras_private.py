@@ -240,6 +240,16 @@ def test_seed_generators_of_a_layer():
     assert keras_private.seed_generators(layer) == [layer.one, *layer.more]
 
 
+def test_what_compile_was_given_as_metrics():
+    """If it fails: find where `CompileMetrics` keeps what it was given."""
+    metric = keras.metrics.MeanSquaredError()
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert keras_private.given_metrics(model) == []
+    model.compile(metrics=["mae", metric], weighted_metrics=[metric])
+    given = keras_private.given_metrics(model)
+    assert [each for each in given if each is not None] == ["mae", metric, metric]
+
+
 def test_the_schedule_of_an_optimizer():
     """If it fails: a rollback could not lower the rates of a schedule."""
     decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)

@@ -153,6 +153,27 @@ def as_single_steps_see(model: keras.Model, batch: Any) -> Any:
     )
 
 
+@contextlib.contextmanager
+def training_kept() -> Iterator[None]:
+    """Behind it, in a call of a layer, `training` is what it was before."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    before = None if context is None else context.get_value("training")
+    try:
+        yield
+    finally:
+        if context is not None:
+            context.set_value("training", before)
+
+
+def given_metrics(model: keras.Model) -> list[Any]:
+    """What `compile` was given as metrics: names, functions, and metrics."""
+    compiled = getattr(model, "_compile_metrics", None)
+    if compiled is None:
+        return []
+    given = [compiled._user_metrics, compiled._user_weighted_metrics]
+    return keras.tree.flatten(given)
+
+
 class Aside(keras.StatelessScope):
     """Within it variables keep their values, and what would be written lies aside.
 

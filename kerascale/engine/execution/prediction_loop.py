@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import feed
 from kerascale.engine.execution import beside, mode_of_model
 
@@ -105,6 +105,7 @@ def _function(model: keras.Model) -> Callable[..., Any]:
     compilation = keras_private.compilation(model)
     kept = vars(model).get(_KEPT)
     if kept is None or kept[0] is not compilation:
+        keras_faults.mend(model)
         made = tf.function(
             lambda *a: _all(model, *a), autograph=False, reduce_retracing=True
         )

@@ -58,6 +58,13 @@ FAULTS = (
         _equals("global_clipnorm"),
     ),
     Fault(
+        "a-resized-image-is-taken-for-training",
+        "engine/compat/keras_private.py",
+        'context.set_value("training", before)',
+        'context.get_value("training")',
+        ("test_keras_faults.py",),
+    ),
+    Fault(
         "a-sum-of-slices-is-finite-beyond-float16",
         "engine/step/half_range.py",
         "tf.abs(total) < _INFINITE",
