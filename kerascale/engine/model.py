@@ -99,6 +99,11 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             # For an export: a subclass does not say what it takes.
             vars(self)["_kerascale_inputs"] = spec[0]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle` and `copy`: as Keras does it, and with the engine again."""
+        own = {name: vars(self)[name] for name in _COPIED if name in vars(self)}
+        return _copied, (keras_private.pickled(self), own)
+
     def get_compile_config(self) -> dict[str, Any] | None:
         keras_faults.mend(self)
         return super().get_compile_config()
@@ -299,6 +304,18 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         self.make_predict_function()
         outputs = self.predict_function([prediction.cut(self, x)])
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+
+
+# What `scale` and a user set of a model.
+_COPIED = ("execution", "check", "_kerascale_check", "_kerascale_batch_statistics")
+
+
+def _copied(file: Any, own: dict[str, Any]) -> keras.Model:
+    """A model of what `Engine.__reduce__` gave."""
+    model = keras_private.unpickled(file)
+    keras_private.adopt_class(model, Engine, behind=True)
+    vars(model).update(own)
+    return model
 
 
 def _num_outputs(model: keras.Model) -> int | None:

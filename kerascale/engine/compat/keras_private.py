@@ -18,7 +18,7 @@ from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.models.functional import Functional
 from keras.src.random import seed_generator
-from keras.src.saving import saving_lib
+from keras.src.saving import object_registration, saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 
@@ -368,8 +368,9 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
     """Gives an object's class another base, in place.
 
-    Keras writes a class's name and module into saved files: the new class has those
-    of the old one, so that plain Keras loads what was saved.
+    Keras writes a class's name and module into saved files, and the name that it was
+    registered by: the new class has those of the old one, so that plain Keras loads
+    what was saved.
 
     Args:
         thing: The object.
@@ -389,6 +390,10 @@ def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
         }
         bases = (plain, added) if behind else (added, plain)
         _adopted[key] = type(plain.__name__, bases, names)
+        known = object_registration.GLOBAL_CUSTOM_NAMES
+        if plain in known:
+            # Written under it; what is loaded by it stays the old class.
+            known[_adopted[key]] = known[plain]
     thing.__class__ = _adopted[key]
     return thing
 
@@ -586,6 +591,17 @@ def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
 
 
 # ---------------------------------------------------------------------- saving
+
+
+def pickled(model: keras.Model) -> io.BytesIO:
+    """What Keras pickles of a model: its `.keras` file."""
+    _, (file,) = keras.Model.__reduce__(model)
+    return file
+
+
+def unpickled(file: io.BytesIO) -> keras.Model:
+    """The model of such a file, as Keras itself makes it."""
+    return keras.Model._unpickle_model(file)
 
 
 class _NotingStore(saving_lib.H5IOStore):
