@@ -3,8 +3,11 @@
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
 from kerascale.datasets.sources.checks import Problems, listing
-from kerascale.runtime.console import counted
+from kerascale.runtime.console import counted, say
 
 # Of one kind: that many are named one by one.
 _MOST_NAMED = 5
@@ -122,3 +125,27 @@ class CsvFaults:
         if kind.count <= _MOST_NAMED:
             return kind.named
         return [(kind.named[0][0], summary)]
+
+
+# Up to here float32 has every integer.
+_ALL_INTEGERS = 2**24
+
+
+def say_merged(path: str, frame: pd.DataFrame, features: np.ndarray) -> None:
+    """Says which columns of integers, such as ids, float32 does not tell apart.
+
+    Args:
+        path: The file.
+        frame: Its columns of features.
+        features: The same as float32, of shape (rows, columns).
+    """
+    for (name, column), values in zip(frame.items(), features.T, strict=True):
+        if column.dtype.kind not in "iu" or np.abs(values).max() < _ALL_INTEGERS:
+            continue
+        before, after = column.nunique(), len(np.unique(values))
+        if after < before:
+            say(
+                f"note: {path}, column {name!r}: features are float32, in which its "
+                f"{before} different integers become {after}. Leave it out if it is an "
+                f"id: --drop-columns {name}"
+            )

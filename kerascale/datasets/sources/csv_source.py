@@ -12,6 +12,7 @@ from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.class_names import with_classes_of
 from kerascale.datasets.sources.csv_diagnosis import diagnose, label_fault, whole_number
+from kerascale.datasets.sources.csv_faults import say_merged
 from kerascale.datasets.sources.csv_files import DAMAGED, is_gzip
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import header_hint, parse_number, read_header
@@ -90,6 +91,8 @@ def load_csv(
         labels = None
     if labels is None or features is None:
         raise _refusal(path, names, roles, num_classes, options)
+    if kind == "vector" and not is_test:
+        say_merged(path, frame[list(columns)], features)
     class_names, indices = labels
     if not is_test:
         check_class_count(f"{path}, column {label!r}", len(np.unique(indices)))
