@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from helpers.slices import accepted, checked, refused, unchecked
+from helpers.slices import accepted, checked, predicted, refused, unchecked
 from helpers.slices.devices import chosen, in_one_process, parameters
 
 # What the refusal of each kind says.
@@ -54,6 +54,7 @@ def found(request, forks):
     names += [f"accepted.{name}" for name in accepted.CASES]
     names += [f"checked.{name}" for name in checked.CASES]
     names += [f"unchecked.{name}" for name in unchecked.CASES]
+    names += [f"predicted.{name}" for name in predicted.CASES]
     return in_one_process(forks, chosen(request, names))
 
 
@@ -84,6 +85,11 @@ def test_it_is_not_refused_and_right(name, found):
     ((kind, changed, _),) = found[name]["looked"]
     assert kind == "train"
     assert changed == []
+
+
+@pytest.mark.parametrize("name", predicted.CASES)
+def test_predictions_know_the_batch(name, found):
+    assert found[name]["worst"] < 1e-12
 
 
 # By default they are in the parity matrix.

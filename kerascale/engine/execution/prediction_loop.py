@@ -54,7 +54,14 @@ def predict(
     for first in range(0, num, _MOST):
         end = min(first + _MOST, num)
         told.on_predict_batch_begin(first)
-        outputs = run(tensors, *map(_scalar, (first, end, batch_size, rows)))
+        try:
+            outputs = run(tensors, *map(_scalar, (first, end, batch_size, rows)))
+        except tf.errors.InvalidArgumentError as error:
+            if "TensorListConcat" not in error.message:
+                raise
+            return (
+                None  # Batches differ in more than their rows: Keras makes it ragged.
+            )
         parts.append(keras.tree.map_structure(lambda t: t.numpy(), outputs))
         told.on_predict_batch_end(end - 1, {"outputs": outputs})
         if model.stop_predicting:

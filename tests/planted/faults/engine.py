@@ -228,6 +228,13 @@ FAULTS = (
         ("test_coupled_losses.py",),
     ),
     Fault(
+        "a-prediction-does-not-know-its-place",
+        "engine/execution/prediction.py",
+        "here = shard.of(where, len(ids))",
+        "here = None",
+        ("test_parity_check.py::test_predictions_know_the_batch[draws]",),
+    ),
+    Fault(
         "draws-without-a-seed-make-variables-in-a-replica",
         "engine/step/randomness.py",
         "generator = vars(model).get(_UNSEEDED)",
