@@ -1,7 +1,7 @@
 """Guards of the private names of `tf.data` that tell how many examples there are.
 
-If one fails, change `kerascale/datasets/tf_data_private.py`: find what a dataset is told
-by in this release. Without them examples are counted when they are read.
+If one fails, change `kerascale/datasets/tf_data_private.py`: find what tells it in this
+release. Without them examples are counted when they are read.
 """
 
 import pytest
