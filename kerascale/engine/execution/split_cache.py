@@ -1,7 +1,8 @@
 """Programs of parts whose sums were those of the whole batch, in an earlier process.
 
 To compare them takes as long as to trace and run one step more. A program is known by
-its graph: another loss, layer, size of batch or number of parts is another graph.
+its graph: another loss, layer, size of batch or number of parts is another graph. XLA
+runs nothing that is no part of it, such as a Python function.
 """
 
 import contextlib
@@ -35,6 +36,10 @@ class Agreement:
         for program in programs:
             graph = program.graph.as_graph_def()
             key.update(graph.SerializeToString(deterministic=True))
+            for captured in program.captured_inputs:
+                # Constants are no part of the graph; variables may have any value.
+                if captured.dtype not in (tf.resource, tf.variant):
+                    key.update(repr(captured.numpy().tolist()).encode())
         self._path = cache_dir() / "executions" / f"parts-{key.hexdigest()[:32]}"
 
     def is_known(self) -> bool:

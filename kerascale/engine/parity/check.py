@@ -1,5 +1,6 @@
 """Shows, before the first step on replicas, that slices of a batch are the batch."""
 
+import dataclasses
 from typing import Any, Literal
 
 import keras
@@ -109,6 +110,41 @@ def _problems(
 ) -> list[str]:
     if samples.num_rows(batch) < 2:
         return []
+    compared = compare(model, kind, batch, step)
+    if compared.left_out:
+        say(f"note: {compared.left_out}")
+    return compared.problems
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """What came of comparing a few rows as a whole with their slices.
+
+    Args:
+        problems: What differs, each in a line.
+        left_out: Why nothing could be compared; empty: it was.
+        is_finite: Whether all was finite: of what is not nothing is known.
+    """
+
+    problems: list[str] = dataclasses.field(default_factory=list)
+    left_out: str = ""
+    is_finite: bool = True
+
+
+def compare(
+    model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None
+) -> Compared:
+    """Compares a few rows of a batch, in three orders, with their slices.
+
+    Compiled losses that are seen to give other values than one for each row are told
+    so, and `step` whether its updates may wait until its end.
+
+    Args:
+        model: Compiled and built, with losses that know of slices.
+        kind: Which of its steps.
+        batch: Of at least two rows.
+        step: What trains.
+    """
     observer = Observer(model, step, kind)
     differences = Differences(model, observer.results)
     results: list[str] = []
@@ -117,39 +153,38 @@ def _problems(
             whole = _whole(observer, sample)
         except Exception as error:  # Of a user's own code, which may need a graph.
             reason = first_line(error)[:200]
-            say(f"note: slices were not compared with the batch: {reason}")
-            return []
-        if whole.draws:
-            say(
-                f"note: {', '.join(dict.fromkeys(whole.draws))} draws for each replica "
-                "by itself: slices were not compared with the batch, and the run "
-                "equals one device in distribution."
+            return Compared(
+                left_out=f"slices were not compared with the batch: {reason}"
             )
-            return []
+        if whole.draws:
+            return Compared(
+                left_out=f"{', '.join(dict.fromkeys(whole.draws))} draws for each "
+                "replica by itself: slices were not compared with the batch, and the "
+                "run equals one device in distribution."
+            )
         found = _compare(observer, differences, sample, whole, _look(model, results))
         if found and differences.between(whole, [_whole(observer, sample)], [1.0]):
-            say(
-                f"note: a step of {type(model).__name__} gives something else each "
+            return Compared(
+                left_out=f"a step of {type(model).__name__} gives something else each "
                 "time, as with random numbers of no seed: slices were not compared "
                 "with the batch."
             )
-            return []
         if found and not is_of_gradients(found):
-            return unique(found)
+            return Compared(unique(found))
         # What makes them so may be seen in another order of rows.
         results = results or found
     if results:
-        return unique(results)
+        return Compared(unique(results))
     if step is not None and step.is_custom:
         depends = len(whole.gradients) > 1
         if observer.at_once:
             after = observer.whole(sample, at_once=False)
             depends = differences.by_update(whole, after)
         if depends and step.micro_batches:
-            return [_BEHIND_THE_UPDATE]
+            return Compared([_BEHIND_THE_UPDATE])
         step.updates_inside &= depends
     _build_optimizers(model, observer)
-    return []
+    return Compared(is_finite=differences.are_finite)
 
 
 def _whole(observer: Observer, sample: samples.Sample) -> Any:

@@ -30,6 +30,8 @@ class Differences:
         self._model = model
         self._results = results
         dtype = "float16" if "16" in model.compute_dtype else model.compute_dtype
+        # Whether all values were that were compared.
+        self.are_finite = True
         self._limit = _ROUNDING.get(dtype, _ROUNDING_OF_HALVES)
 
     def between(
@@ -213,6 +215,7 @@ class Differences:
         norm = np.linalg.norm(a)
         # Not finite in both: it says nothing, and training will.
         if not np.isfinite(norm):
+            self.are_finite = False
             return not np.isfinite(np.linalg.norm(b))
         return bool(_distance(a, b) <= self._limit * max(norm, 1e-6))
 

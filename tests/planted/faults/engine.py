@@ -147,6 +147,13 @@ FAULTS = (
         ("test_split.py::test_split_equals_whole",),
     ),
     Fault(
+        "a-batch-that-couples-its-rows-is-split",
+        "engine/execution/split.py",
+        "if compared.problems or compared.left_out:",
+        "if compared.left_out:",
+        ("test_split.py",),
+    ),
+    Fault(
         "rates-in-a-program-are-those-of-the-next-update",
         "engine/execution/schedule_rates.py",
         "counts = first + tf.range(num, dtype=first.dtype)",
