@@ -92,6 +92,28 @@ def test_predictions_know_the_batch(name, found):
     assert found[name]["worst"] < 1e-12
 
 
+def _kept(forks, name):
+    """What a process of its own sees of a training."""
+    return in_one_process(forks, [f"remembered.{name}"])[name]
+
+
+def test_what_was_seen_to_agree_is_known_in_the_next_process(
+    forks, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
+    first, second = (_kept(forks, "by_two") for _ in range(2))
+    assert (first["compared"], second["compared"]) == (1, 0)
+    assert first["losses"] == second["losses"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["by_three", "of_no_numbers"])
+def test_what_was_not_seen_to_agree_is_compared(name, forks, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
+    before = "by_two" if name == "by_three" else name
+    assert [_kept(forks, each)["compared"] for each in (before, name)] == [1, 1]
+
+
 # By default they are in the parity matrix.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", checked.CASES)

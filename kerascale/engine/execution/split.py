@@ -16,7 +16,7 @@ from kerascale.datasets import nests
 from kerascale.engine.collectives import all_reduce, lockstep
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.execution import kept_programs, split_cache, xla_program
+from kerascale.engine.execution import agreements, kept_programs, xla_program
 from kerascale.engine.execution.schedule_rates import Ahead, Rates
 from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import (
@@ -99,7 +99,7 @@ class SplitStep:
                 names = xla_program.uncompilable(program)
                 if names:
                     return f"XLA has no kernel for {', '.join(names)}"
-            agreement = split_cache.Agreement(traced, self._slices)
+            agreement = agreements.Agreement(traced, self._slices)
             if agreement.is_known():
                 return ""
             compared = parity_check.compare(self._model, "train", batch, self._step)

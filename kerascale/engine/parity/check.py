@@ -54,7 +54,12 @@ def is_due(model: keras.Model, kind: Kind) -> bool:
     return kind not in checked and not is_known
 
 
-def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) -> None:
+def believe(model: keras.Model, kind: Kind) -> None:
+    """Its steps of a kind were seen to be right before."""
+    _checked(model).add(kind)
+
+
+def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) -> bool:
     """Compares a few rows of a batch as a whole with their slices.
 
     All workers call it, but for predictions, which each makes for itself. It is done
@@ -66,15 +71,25 @@ def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) ->
         batch: Rows that this process has of the first batch.
         step: What trains; it is told whether updates may wait until a step's end.
 
+    Returns:
+        Whether they were seen to be the same, in this process; not so where nothing
+        could be compared.
+
     Raises:
         RefusedError: On all workers, if they differ; it names what differs.
     """
     _checked(model).add(kind)
-    problems = _problems(model, kind, batch, step)
+    compared = Compared(left_out="there is one row")
+    if samples.num_rows(batch) > 1:
+        compared = compare(model, kind, batch, step)
+        if compared.left_out:
+            say(f"note: {compared.left_out}")
+    problems = compared.problems
+    is_shown = compared.is_finite and not compared.left_out
     strategy = model.distribute_strategy
     if kind == "predict":
         _refuse(model, kind, problems)
-        return
+        return is_shown
     updates_inside = int(step is not None and step.updates_inside)
     votes = consensus.gather(strategy, [len(problems), updates_inside])
     if step is not None:
@@ -82,6 +97,7 @@ def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) ->
     if votes[:, 0].any():
         others = ["another worker has found that slices are not the batch"]
         _refuse(model, kind, problems or others)
+    return is_shown
 
 
 def _refuse(model: keras.Model, kind: Kind, problems: list[str]) -> None:
@@ -103,17 +119,6 @@ def _checked(model: keras.Model) -> set[str]:
         kinds = set()
         vars(model)[_CHECKED] = (now, kinds)
     return kinds
-
-
-def _problems(
-    model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None
-) -> list[str]:
-    if samples.num_rows(batch) < 2:
-        return []
-    compared = compare(model, kind, batch, step)
-    if compared.left_out:
-        say(f"note: {compared.left_out}")
-    return compared.problems
 
 
 @dataclasses.dataclass(frozen=True)

@@ -150,3 +150,21 @@ def predicted(case, strategy):
         flat += keras.tree.flatten(model.predict_on_batch(x[:5]))
         found.append({str(i): np.asarray(values) for i, values in enumerate(flat)})
     return {"worst": furthest(*found)}
+
+
+def remembered(case, strategy):
+    """How often slices were compared, in a training and in another one of the model."""
+    plain, compared = check.compare, []
+
+    def counted(*arguments):
+        compared.append(arguments)
+        return plain(*arguments)
+
+    check.compare = counted
+    try:
+        model, data = made(case, strategy)
+        history = model.fit(**data, epochs=2, verbose=0).history
+        model.fit(**data, verbose=0)
+    finally:
+        check.compare = plain
+    return {"compared": len(compared), "losses": history["loss"]}

@@ -147,6 +147,13 @@ FAULTS = (
         ("test_split.py::test_split_equals_whole",),
     ),
     Fault(
+        "any-step-is-known-to-agree",
+        "engine/execution/first_batch.py",
+        "is_known = int(agreement is not None and agreement.is_known())",
+        "is_known = 1",
+        ("test_parity_check.py::test_it_is_refused_by_name[contrastive_in_compile]",),
+    ),
+    Fault(
         "a-batch-that-couples-its-rows-is-split",
         "engine/execution/split.py",
         "if compared.problems or compared.left_out:",
