@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import nests
+from kerascale.datasets import nests, tf_data_private
 
 # What gives as many batches as it reads, as a rule with as many examples.
 _PASSING = ("Cache", "Map", "Options", "Prefetch", "Shuffle")
@@ -64,28 +64,17 @@ def planned(batches: tf.data.Dataset) -> int | None:
     if static.rank == 1 and static[0] is not None:
         return count * static[0]
     while True:
-        inputs = _inputs(batches)
+        inputs = tf_data_private.inputs_of(batches)
         if len(inputs) != 1:
             return None
-        name = type(batches).__name__
-        if "Padded" not in name and name.endswith("BatchDataset"):
+        kind = tf_data_private.kind_of(batches)
+        if "Padded" not in kind and kind.endswith("Batch"):
             examples = int(inputs[0].cardinality())
-            size = _batch_size(batches)
+            size = tf_data_private.batch_size_of(batches)
             # Not if a remainder is dropped, or the number was only asserted.
             fits = size and examples > 0 and -(-examples // size) == count
             return examples if fits else None
         same = int(inputs[0].cardinality()) == count
-        if not same or not any(part in name for part in _PASSING):
+        if not same or not any(part in kind for part in _PASSING):
             return None
         batches = inputs[0]
-
-
-def _inputs(batches: tf.data.Dataset) -> list[tf.data.Dataset]:
-    """What a dataset reads; nothing where TensorFlow does not tell any more."""
-    inputs = getattr(batches, "_inputs", None)
-    return list(inputs()) if callable(inputs) else []
-
-
-def _batch_size(batches: tf.data.Dataset) -> int | None:
-    size = getattr(batches, "_batch_size", None)
-    return None if size is None else int(tf.get_static_value(size))

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kerascale.config import Execution
 from kerascale.engine.collectives import replicas
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import batch_checks, fit_arguments
 from kerascale.engine.data.step_iterator import StepsLeft
 from kerascale.engine.execution import (
@@ -67,15 +67,19 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
+            keras_faults.mend(self)
             self.train_function = step_functions.train(self)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
+            keras_faults.mend(self)
             self.test_function = step_functions.test(self)
         return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
+        if self.predict_function is None or force:
+            keras_faults.mend(self)
         if not replicas.is_distributed(self.distribute_strategy):
             return super().make_predict_function(force)
         if self.predict_function is None or force:
@@ -95,6 +99,15 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         if isinstance(spec, tuple) and isinstance(spec[0], tf.TensorSpec):
             # For an export: a subclass does not say what it takes.
             vars(self)["_kerascale_inputs"] = spec[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle` and `copy`: as Keras does it, and with the engine again."""
+        own = {name: vars(self)[name] for name in _COPIED if name in vars(self)}
+        return _copied, (keras_private.pickled(self), own)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        keras_faults.mend(self)
+        return super().get_compile_config()
 
     # ----------------------------------------------------- what a user calls
 
@@ -285,12 +298,29 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )
 
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Exports as `keras.Model.export` does."""
+        keras_faults.mend(self)
+        super().export(*args, **kwargs)
+
     def predict_on_batch(self, x: Any) -> Any:
         if not replicas.is_distributed(self.distribute_strategy):
             return super().predict_on_batch(x)
         self.make_predict_function()
         outputs = self.predict_function([prediction.cut(self, x)])
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+
+
+# What `scale` and a user set of a model.
+_COPIED = ("execution", "check", "_kerascale_check", "_kerascale_batch_statistics")
+
+
+def _copied(file: Any, own: dict[str, Any]) -> keras.Model:
+    """A model of what `Engine.__reduce__` gave."""
+    model = keras_private.unpickled(file)
+    keras_private.adopt_class(model, Engine, behind=True)
+    vars(model).update(own)
+    return model
 
 
 def _num_outputs(model: keras.Model) -> int | None:

@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 
 from kerascale.config import Execution
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.model import Engine
 from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import build
@@ -70,6 +70,7 @@ def scale(
     keras_private.adopt_class(model, Engine, behind=True)
     build.set_batch_statistics(model, batch_statistics)
     model.execution = execution
+    keras_faults.mend(model)
     parity_check.set_check(model, check)
     # Those that Keras has made before are no longer the model's.
     model.train_function = model.test_function = model.predict_function = None

@@ -159,7 +159,9 @@ def _encode(array: np.ndarray) -> dict[str, Any]:
     if array.dtype.kind == "O":
         texts = [t.encode() if isinstance(t, str) else t for t in array.ravel()]
         return {"strings": [_base64(text) for text in texts], "shape": shape}
-    return {"data": _base64(array.tobytes()), "dtype": array.dtype.str, "shape": shape}
+    # bfloat16 is known by its name.
+    dtype = array.dtype.name if array.dtype.kind == "V" else array.dtype.str
+    return {"data": _base64(array.tobytes()), "dtype": dtype, "shape": shape}
 
 
 def _decode(content: dict[str, Any]) -> np.ndarray:

@@ -123,10 +123,10 @@ def _content(array: Any) -> dict[str, Any]:
     if array.dtype.kind == "O":
         texts = [base64.b64encode(text).decode() for text in array.ravel().tolist()]
         return {"strings": texts, "shape": shape}
-    if array.dtype.kind == "V":  # bfloat16, which NumPy does not know by name.
-        array = array.astype(np.float32)
     data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-    return {"data": data, "dtype": array.dtype.str, "shape": shape}
+    # bfloat16 is known by its name, wherever TensorFlow was imported.
+    dtype = array.dtype.name if array.dtype.kind == "V" else array.dtype.str
+    return {"data": data, "dtype": dtype, "shape": shape}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.engine.compat import keras_private
 from kerascale.errors import ExportRefusedError, RefusedError
 from kerascale.runs.run import Run
 from kerascale.runtime.console import say
@@ -160,12 +161,18 @@ def questions(
 ) -> tuple[list[gate.Call], list[dict[str, np.ndarray]]]:
     """What the written version is asked, and what the trained model answers."""
     names = [spec.name for spec in face.specs]
+    ask = face.call
+    if any(
+        "16" in layer.compute_dtype for layer in keras_private.all_layers(face.model)
+    ):
+        # Op by op, each result is rounded to a half; a graph fuses some, as `predict`.
+        ask = tf.function(ask, autograph=False)
     calls: list[gate.Call] = []
     expected: list[dict[str, np.ndarray]] = []
     for batch in examples.batches(arrays, face.specs):
         # The version is loaded on a CPU, which computes otherwise than a GPU.
         with tf.device("CPU:0"):
-            outputs = face.call(*examples.tensors(batch, face.specs))
+            outputs = ask(*examples.tensors(batch, face.specs))
         answers = {name: np.asarray(output) for name, output in outputs.items()}
         for signature in signatures:
             if signature != classify.NAME:

@@ -116,6 +116,19 @@ def test_booleans_and_large_integers_are_numbers(tmp_path):
     np.testing.assert_array_equal(features, np.float32([[1, 1e30], [0, 1]]))
 
 
+def test_integers_that_float32_does_not_tell_apart_are_said(tmp_path, capfd):
+    rows = "".join(f"{2**24 + i},{i},{i % 2}\n" for i in range(6))
+    path = write(tmp_path, f"id,a,y\n{rows}")
+    load_csv(path, "y")
+    said = capfd.readouterr().err
+    assert (
+        "column 'id': features are float32, in which the 6 different integers" in said
+    )
+    assert "of 6 rows become 3. Leave it out if it is an id: --drop-columns id" in said
+    load_csv(path, "y", options=CsvOptions(drop_columns=("id",)))
+    assert not capfd.readouterr().err
+
+
 @hypothesis.given(st.lists(st.tuples(finite, finite), min_size=2, max_size=20))
 @hypothesis.settings(max_examples=50, deadline=None)
 def test_float32_values_come_back_exactly(folder, rows):

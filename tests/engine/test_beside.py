@@ -48,6 +48,18 @@ def test_predictions_are_those_of_single_batches(model):
         np.testing.assert_array_equal(together[name], values)
 
 
+def test_predictions_of_other_widths_are_ragged_as_by_keras():
+    class Square(keras.Model):
+        def call(self, x):
+            return x[:, : keras.ops.shape(x)[0]]
+
+    ours, plain = (
+        m.predict(X[:9], 4, verbose=0) for m in (ks.scale(Square()), Square())
+    )
+    assert [list(row) for row in ours] == [list(row) for row in plain]
+    assert {len(row) for row in ours} == {4, 1}
+
+
 def test_scores_are_those_of_single_batches(model, tmp_path):
     told = Everything()
     y = {"kind": Y, "sum": X[:, 0]}

@@ -216,6 +216,40 @@ def test_adopted_class_before_or_behind():
     assert keras_private.adopt_class(Plain(), Added, behind=True).which() == "plain"
 
 
+def test_unseeded_draws_are_from_a_generator_that_is_given():
+    """If it fails: find where Keras keeps the generator of a thread."""
+    given, other = (keras.random.SeedGenerator(5) for _ in range(2))
+    with keras_private.unseeded_draws_from(given):
+        drawn = keras.random.normal((3,))
+    np.testing.assert_array_equal(
+        drawn, keras.random.normal((3,), seed=int(other.state.numpy()[0]))
+    )
+    assert given.state.numpy().tolist() != other.state.numpy().tolist()
+    before = given.state.numpy().tolist()
+    keras.random.normal((3,))
+    assert given.state.numpy().tolist() == before
+
+
+def test_seed_generators_of_a_layer():
+    """If it fails: find what Keras tracks them in."""
+    layer = keras.layers.Layer()
+    layer.one, layer.more = (
+        keras.random.SeedGenerator(1),
+        [keras.random.SeedGenerator(2)],
+    )
+    assert keras_private.seed_generators(layer) == [layer.one, *layer.more]
+
+
+def test_what_compile_was_given_as_metrics():
+    """If it fails: find where `CompileMetrics` keeps what it was given."""
+    metric = keras.metrics.MeanSquaredError()
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert keras_private.given_metrics(model) == []
+    model.compile(metrics=["mae", metric], weighted_metrics=[metric])
+    given = keras_private.given_metrics(model)
+    assert [each for each in given if each is not None] == ["mae", metric, metric]
+
+
 def test_the_schedule_of_an_optimizer():
     """If it fails: a rollback could not lower the rates of a schedule."""
     decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from helpers.slices import accepted, checked, refused, unchecked
+from helpers.slices import accepted, checked, predicted, refused, unchecked
 from helpers.slices.devices import chosen, in_one_process, parameters
 
 # What the refusal of each kind says.
@@ -22,6 +22,8 @@ _SAID = {
     "table": r"member 2 of the 3 of a batch \(float64, .* it is a table",
     "mean_of_the_batch": "call of Centred: its outputs for a row depend on the other",
     "stateful": "remembers: expected a model of batches of any size",
+    "stateful_in_predict": "remembers: expected a model of batches of any size",
+    "scalar_prediction": "call of Mean: expected outputs with a row each. Received: a",
     "metric_of_no_scope": "Received: outside, made outside of MirroredStrategy's scope",
     "loss_made_inside": "metric 'mine' is .* keep it in an attribute of the model",
     "log_that_is_no_mean": "log 'highest' is .* on the average of its slices",
@@ -36,11 +38,13 @@ _DEFAULT = (
     "table",
     "mean_of_the_batch",
     "stateful",
+    "stateful_in_predict",
+    "scalar_prediction",
     "metric_of_no_scope",
     "loss_made_inside",
 )
 # By a look at the model, before any batch is looked at.
-_BEFORE = ("stateful", "metric_of_no_scope")
+_BEFORE = ("stateful", "stateful_in_predict", "metric_of_no_scope")
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,7 @@ def found(request, forks):
     names += [f"accepted.{name}" for name in accepted.CASES]
     names += [f"checked.{name}" for name in checked.CASES]
     names += [f"unchecked.{name}" for name in unchecked.CASES]
+    names += [f"predicted.{name}" for name in predicted.CASES]
     return in_one_process(forks, chosen(request, names))
 
 
@@ -82,6 +87,33 @@ def test_it_is_not_refused_and_right(name, found):
     assert changed == []
 
 
+@pytest.mark.parametrize("name", predicted.CASES)
+def test_predictions_know_the_batch(name, found):
+    assert found[name]["worst"] < 1e-12
+
+
+def _kept(forks, name):
+    """What a process of its own sees of a training."""
+    return in_one_process(forks, [f"remembered.{name}"])[name]
+
+
+def test_what_was_seen_to_agree_is_known_in_the_next_process(
+    forks, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
+    first, second = (_kept(forks, "by_two") for _ in range(2))
+    assert (first["compared"], second["compared"]) == (1, 0)
+    assert first["losses"] == second["losses"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["by_three", "of_no_numbers"])
+def test_what_was_not_seen_to_agree_is_compared(name, forks, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
+    before = "by_two" if name == "by_three" else name
+    assert [_kept(forks, each)["compared"] for each in (before, name)] == [1, 1]
+
+
 # By default they are in the parity matrix.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", checked.CASES)
@@ -90,11 +122,14 @@ def test_recipes_are_not_refused(name, found):
     assert found[name]["changed"] == []
 
 
-@pytest.mark.parametrize("name", parameters(unchecked.CASES, ("told", "seeded")))
+@pytest.mark.parametrize(
+    "name", parameters(unchecked.CASES, ("told", "seeded", "unseeded_of_keras"))
+)
 def test_what_is_not_compared_trains_and_is_said(name, found):
     assert all(map(math.isfinite, found[name]["losses"]))
     notes = {
         "seeded": "note: noise draws for each replica by itself: slices were not",
+        "unseeded_of_keras": "note: keras.random without a seed draws for each replica",
         "unseeded": "as with random numbers of no seed: slices were not compared",
     }
     said = found[name]["said"]

@@ -25,14 +25,19 @@ def _three_parts_in_float64(monkeypatch):
     keras.config.set_dtype_policy(before[1])
 
 
-def _trained(kind, layers=list, x=X, y=Y, first=None, weighted=False, **compiled):
+def _trained(
+    kind, layers=list, x=X, y=Y, first=None, weighted=False, batch_size=8, **compiled
+):
     keras.utils.set_random_seed(1)  # Before the layers draw seeds of their own.
     first = first or (lambda: keras.layers.Dense(8, activation="relu"))
     hidden = [first(), *layers()]
     model = ks.scale(
         keras.Sequential([keras.Input(x.shape[1:], dtype=x.dtype), *hidden])
     )
-    compiled = {k: v() if callable(v) else v for k, v in compiled.items()}
+    made = {
+        k: v() for k, v in compiled.items() if getattr(v, "__name__", "") == "<lambda>"
+    }
+    compiled = {**compiled, **made}
     compiled = {
         "optimizer": keras.optimizers.Adam(0.01, global_clipnorm=0.1),
         "loss": "sparse_categorical_crossentropy",
@@ -44,7 +49,7 @@ def _trained(kind, layers=list, x=X, y=Y, first=None, weighted=False, **compiled
     keras.utils.set_random_seed(2)
     weights = np.linspace(0.5, 2, len(x)) if weighted else None
     history = model.fit(
-        x, y, batch_size=8, epochs=2, verbose=0, sample_weight=weights
+        x, y, batch_size=batch_size, epochs=2, verbose=0, sample_weight=weights
     ).history
     return model, history
 
@@ -124,13 +129,13 @@ def test_parts_are_compared_once(times, comparisons, tmp_path, monkeypatch):
     monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path))
     model, _ = _trained("loop", lambda: [_softmax()])
     compared = []
-    difference = split.SplitStep._difference
+    compare = split.parity_check.compare
 
-    def counted(self, *found):
-        compared.append(self)
-        return difference(self, *found)
+    def counted(*arguments):
+        compared.append(arguments)
+        return compare(*arguments)
 
-    monkeypatch.setattr(split.SplitStep, "_difference", counted)
+    monkeypatch.setattr(split.parity_check, "compare", counted)
     batch = (tf.constant(X[:8] * times), tf.constant(Y[:8]))
     for _ in range(2):  # As in the next process.
         assert not split.SplitStep(model, 8, 3).problem(batch)
@@ -171,7 +176,7 @@ class Counting(keras.layers.Layer):
     [
         (lambda: [keras.layers.BatchNormalization()], {}, "batch_norm"),
         (lambda: [keras.layers.Dropout(0.3)], {}, "dropout"),
-        (lambda: [Centered()], {}, "the gradient of the parts differs from that of"),
+        (lambda: [Centered()], {}, "outputs for a row depend on the other rows"),
         (
             list,
             {"optimizer": lambda: keras.optimizers.SGD(gradient_accumulation_steps=2)},
@@ -217,3 +222,39 @@ def test_the_mask_of_padding_is_split_only_where_it_can_be(capfd):
     whole, parts = trained("loop"), trained("split")
     assert "from each other" in capfd.readouterr().err
     assert _differ(whole, parts) == 0
+
+
+def _one():
+    return [keras.layers.Dense(1)]
+
+
+def _mean_of_some(y_true, y_pred):
+    """A scalar, over the rows of one class."""
+    counted = tf.cast(y_true > 0, y_pred.dtype)
+    return tf.reduce_sum(tf.square(y_pred - 1) * counted) / tf.reduce_sum(counted)
+
+
+def test_a_first_batch_that_agrees_by_chance_is_not_enough(capfd):
+    # In the first batch each part has as many rows of a class as the others.
+    y = np.array([0, 1] * 3 + [0, 0, 1, 1, 0, 1] * 4)[:, None]
+    options = {"y": y, "x": X[: len(y)], "batch_size": 6, "metrics": None}
+
+    def trained(kind):
+        return _trained(kind, _one, loss=_mean_of_some, **options)
+
+    whole, parts = trained("loop"), trained("split")
+    assert (
+        "not split, but run as they are: the loss '_mean_of_" in capfd.readouterr().err
+    )
+    assert _differ(whole, parts) == 0
+
+
+def test_a_scalar_metric_counts_parts_by_their_rows(capfd):
+    def distance(y_true, y_pred):
+        return tf.reduce_mean(tf.abs(y_pred - y_true))
+
+    options = {"y": Y[:, None] + 0.5, "loss": "mse", "metrics": [distance]}
+    whole, parts = (_trained(kind, _one, **options) for kind in ("loop", "split"))
+    assert "not split" not in capfd.readouterr().err
+    assert parts[0].train_function.kind == "split"
+    assert _differ(whole, parts) < 1e-10

@@ -231,4 +231,4 @@ def test_what_is_no_tf_data_is_refused():
 def test_images_that_grow_beyond_memory_are_refused():
     recipe = ks.load_recipe("cnn")
     with pytest.raises(ks.RefusedError, match=r"digits: expected data that fits"):
-        ks.train(recipe, recipe.Config(image_size=20_000))
+        ks.train(recipe, recipe.Config(image_size=20_000, pack="never"))

@@ -1,10 +1,13 @@
 """The faults of cells and lines: a few are named each, many of one kind in one line."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from kerascale.datasets.sources.checks import Problems, listing
-from kerascale.runtime.console import counted
+from kerascale.runtime.console import counted, say
 
 # Of one kind: that many are named one by one.
 _MOST_NAMED = 5
@@ -124,3 +127,31 @@ class CsvFaults:
         if kind.count <= _MOST_NAMED:
             return kind.named
         return [(kind.named[0][0], summary)]
+
+
+# Up to here float32 has every integer.
+_ALL_INTEGERS = 2**24
+
+
+def say_merged(
+    path: str, columns: Mapping[str, np.ndarray], features: np.ndarray, said: set[str]
+) -> None:
+    """Says which columns of integers, such as ids, float32 does not tell apart.
+
+    Args:
+        path: The file.
+        columns: Columns of features of some rows, as float64.
+        features: The same as float32, of shape (rows, columns).
+        said: Columns of which it was said; added to.
+    """
+    for (name, column), values in zip(columns.items(), features.T, strict=True):
+        if name in said or not len(values) or np.abs(values).max() < _ALL_INTEGERS:
+            continue
+        before, after = len(np.unique(column)), len(np.unique(values))
+        if after < before and (column == np.floor(column)).all():
+            said.add(name)
+            say(
+                f"note: {path}, column {name!r}: features are float32, in which the "
+                f"{before} different integers of {len(values)} rows become {after}. "
+                f"Leave it out if it is an id: --drop-columns {name}"
+            )

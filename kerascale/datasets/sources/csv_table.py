@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kerascale.datasets.packed.sources import ahead
-from kerascale.datasets.sources import csv_blocks, table_files, tables
+from kerascale.datasets.sources import csv_blocks, csv_faults, table_files, tables
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.csv_diagnosis import BOOLEANS, Lines, diagnose_all
 from kerascale.datasets.sources.csv_files import DAMAGED
@@ -109,6 +109,7 @@ class CsvTable:
         is_test: Nothing is trained on it.
         kind: What the features are.
         booleans: Columns of features that hold True and False.
+        said_merged: Those of which it was said that float32 merges their integers.
     """
 
     path: str
@@ -122,6 +123,7 @@ class CsvTable:
     is_test: bool
     kind: Literal["vector", "text"] = "vector"
     booleans: frozenset[str] = frozenset()
+    said_merged: set[str] = dataclasses.field(default_factory=set, compare=False)
 
     num_rows = None
 
@@ -219,6 +221,9 @@ class CsvTable:
             raise UnusableError
         if any(word in block.data for word in _BOOLEANS):
             self._refuse_booleans(features, block)
+        if not self.is_test:
+            columns = {name: frame[name].to_numpy() for name in self.feature_names}
+            csv_faults.say_merged(self.path, columns, features, self.said_merged)
         return features
 
     def _refuse_booleans(self, features: np.ndarray, block: csv_blocks.Block) -> None:

@@ -6,16 +6,19 @@ and says what to do; nothing outside this file has to change. It is long, so tha
 is one file to look at.
 """
 
+import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.backend import compute_output_spec
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.models.functional import Functional
-from keras.src.saving import saving_lib
+from keras.src.random import seed_generator
+from keras.src.saving import object_registration, saving_lib
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
 
@@ -148,6 +151,27 @@ def as_single_steps_see(model: keras.Model, batch: Any) -> Any:
         ),
         batch,
     )
+
+
+@contextlib.contextmanager
+def training_kept() -> Iterator[None]:
+    """Behind it, in a call of a layer, `training` is what it was before."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    before = None if context is None else context.get_value("training")
+    try:
+        yield
+    finally:
+        if context is not None:
+            context.set_value("training", before)
+
+
+def given_metrics(model: keras.Model) -> list[Any]:
+    """What `compile` was given as metrics: names, functions, and metrics."""
+    compiled = getattr(model, "_compile_metrics", None)
+    if compiled is None:
+        return []
+    given = [compiled._user_metrics, compiled._user_weighted_metrics]
+    return keras.tree.flatten(given)
 
 
 class Aside(keras.StatelessScope):
@@ -351,8 +375,9 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
     """Gives an object's class another base, in place.
 
-    Keras writes a class's name and module into saved files: the new class has those
-    of the old one, so that plain Keras loads what was saved.
+    Keras writes a class's name and module into saved files, and the name that it was
+    registered by: the new class has those of the old one, so that plain Keras loads
+    what was saved.
 
     Args:
         thing: The object.
@@ -372,6 +397,10 @@ def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
         }
         bases = (plain, added) if behind else (added, plain)
         _adopted[key] = type(plain.__name__, bases, names)
+        known = object_registration.GLOBAL_CUSTOM_NAMES
+        if plain in known:
+            # Written under it; what is loaded by it stays the old class.
+            known[_adopted[key]] = known[plain]
     thing.__class__ = _adopted[key]
     return thing
 
@@ -571,6 +600,17 @@ def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
 # ---------------------------------------------------------------------- saving
 
 
+def pickled(model: keras.Model) -> io.BytesIO:
+    """What Keras pickles of a model: its `.keras` file."""
+    _, (file,) = keras.Model.__reduce__(model)
+    return file
+
+
+def unpickled(file: io.BytesIO) -> keras.Model:
+    """The model of such a file, as Keras itself makes it."""
+    return keras.Model._unpickle_model(file)
+
+
 class _NotingStore(saving_lib.H5IOStore):
     """Notes where in the file each value lies."""
 
@@ -602,6 +642,30 @@ def weights_file(model: keras.Model) -> tuple[bytes, list[tuple[int | None, Any]
     saving_lib._save_state(model, store, None, "", set())
     store.close()
     return file.getvalue(), store.places
+
+
+# --------------------------------------------------------------- random numbers
+
+
+def seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    """What a layer draws from, in attributes and in lists and dicts of them."""
+    return list(layer._seed_generators)
+
+
+@contextlib.contextmanager
+def unseeded_draws_from(generator: keras.random.SeedGenerator) -> Iterator[None]:
+    """Within it, in this thread, `keras.random` without a seed draws from it.
+
+    Keras has a generator for each thread, and TensorFlow traces each replica in a
+    thread of its own, where none could be made.
+    """
+    name = seed_generator.GLOBAL_SEED_GENERATOR
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, generator)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 # --------------------------------------------------------- batch normalisation

@@ -119,8 +119,9 @@ class Executor:
         if function is None:  # Steps that were done before: Keras asks for names.
             return dict.fromkeys(self.logs.names(), 0.0)
         if self.num_replicas > 1 and function != "_on_batch":
-            elements = getattr(iterator, "iterator", iterator)
-            arguments.append(first_batch.checked(self, elements))
+            elements, given = getattr(iterator, "iterator", iterator), arguments.copy()
+            trace = lambda first: self._traced(function, *given, first)  # noqa: E731
+            arguments.append(first_batch.checked(self, elements, trace))
         try:
             logs = getattr(self, function)(*arguments)
         except all_reduce.CommunicatesInside:  # While it was traced: nothing was read.
@@ -187,6 +188,13 @@ class Executor:
         return self._steps.get_concrete_function(
             iterator.iterator, tf.constant(1, tf.int64)
         )
+
+    def _traced(self, function: str, *arguments: Any) -> Any:
+        return getattr(self, function).get_concrete_function(*arguments)
+
+    def trace_anew(self) -> None:
+        """What was traced is not what shall run."""
+        self._make()
 
     def traced_on(self, batch: Any) -> Any:
         """The function that runs one step on batches of a shape, not run.

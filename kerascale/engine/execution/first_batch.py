@@ -1,21 +1,29 @@
 """The batch on which it is shown that slices are the batch: read before, used after."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from kerascale.engine.collectives import consensus
+from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.data import slices
+from kerascale.engine.execution.agreements import Agreement
 from kerascale.engine.parity import check
+
+# Takes the batch that was read before, and gives what will run, traced.
+Trace = Callable[[tf.experimental.Optional], tf.types.experimental.ConcreteFunction]
 
 
 def checked(
-    execution: Any, iterator: tf.data.Iterator
+    execution: Any, iterator: tf.data.Iterator, trace: Trace
 ) -> tf.experimental.Optional | None:
     """Shows on a first batch that slices are the batch, if that is to be shown.
 
     Args:
         execution: An `Executor` of several replicas.
         iterator: Of the feed.
+        trace: Traces what will run, which is then known by its graph.
 
     Returns:
         The batch that was read of the iterator for that, or none: it is what the next
@@ -28,9 +36,51 @@ def checked(
         return tf.experimental.Optional.empty(iterator.element_spec)
     first = iterator.get_next_as_optional()
     if first.has_value():
-        rows = slices.joined(first.get_value())
-        check.check(execution.model, kind, rows, execution.train_step)
+        _show(execution, kind, first, trace)
     return first
+
+
+def _show(
+    execution: Any, kind: check.Kind, first: tf.experimental.Optional, trace: Trace
+) -> None:
+    model = execution.model
+    agreement = _agreement(execution, kind, lambda: trace(first))
+    is_known = int(agreement is not None and agreement.is_known())
+    if consensus.gather(execution.strategy, [is_known]).all():
+        check.believe(model, kind)
+        return
+    before = _by_row(model)
+    rows = slices.joined(first.get_value())
+    is_shown = check.check(model, kind, rows, execution.train_step)
+    if _by_row(model) != before:
+        execution.trace_anew()  # Losses count their values otherwise now.
+    elif is_shown and agreement is not None:
+        agreement.remember()
+
+
+def _agreement(
+    execution: Any,
+    kind: check.Kind,
+    trace: Callable[[], tf.types.experimental.ConcreteFunction],
+) -> Agreement | None:
+    """What is known of a step by its graph; None: the step must be looked at.
+
+    What a check finds out of a step of a user's own decides how it is traced.
+    """
+    model = execution.model
+    is_default = model.has_default_train_step and model.has_default_test_step
+    if not is_default or not model.has_default_metrics or model.run_eagerly:
+        return None
+    tensorflow_private.number_names_anew()  # As in another process.
+    try:
+        return Agreement([trace()], [kind, execution.num_replicas])
+    except Exception:  # It is said by the check, or where it is run.
+        return None
+
+
+def _by_row(model: Any) -> list[bool]:
+    losses = keras_private.flat_losses(model)
+    return [getattr(loss, "by_row", True) for loss in losses]
 
 
 def following(

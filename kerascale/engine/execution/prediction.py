@@ -1,5 +1,6 @@
 """`predict` on the replicas of this process."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,9 +8,11 @@ import keras
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.engine.collectives import replicas
-from kerascale.engine.data import slices
+from kerascale.engine.collectives import all_reduce, replicas
+from kerascale.engine.data import shard, slices
 from kerascale.engine.parity import check
+from kerascale.engine.step import preconditions, randomness
+from kerascale.errors import RefusedError
 
 
 def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
@@ -23,11 +26,20 @@ def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
         all of them, one after the other.
     """
     strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync > 1:
+        preconditions.check_prediction(model)
+        if replicas.num_workers(strategy) == 1:  # No worker waits for another.
+            randomness.prepare_unseeded(model)
     ids = replicas.local_ids(strategy)
+    # Each worker predicts for itself.
+    is_alone = strategy.num_replicas_in_sync > len(ids)
+    reach = all_reduce.no_communication if is_alone else contextlib.nullcontext
 
     def one(item: Any) -> Any:
         data, where = item
-        outputs = model.predict_step(data)
+        here = shard.of(where, len(ids))
+        with randomness.unseeded(model), shard.at(here), reach():
+            outputs = model.predict_step(data)
         # Those of a row that fills an empty slice up are none. A row may have several.
         counts = tf.cast(where[2] > 0, tf.int32)
         return keras.tree.map_structure(lambda t: t[: counts * tf.shape(t)[0]], outputs)
@@ -54,6 +66,13 @@ def predict(model: keras.Model) -> Callable[[Sequence[Any]], Any]:
             if strategy.num_replicas_in_sync > 1 and check.is_due(model, "predict"):
                 check.check(model, "predict", slices.joined(elements[0]), None)
             return function(elements)
+        except all_reduce.CommunicatesInside:
+            raise RefusedError(
+                f"predict of {type(model).__name__}: expected predictions that each "
+                "worker can make for itself. Received: kerascale.ops.gather or "
+                "global_mean, which ask all workers for their rows. Predict in one "
+                "process, or with one device for each worker."
+            ) from None
         except tf.errors.InvalidArgumentError as error:
             raise slices.refused(error) or error from None
 

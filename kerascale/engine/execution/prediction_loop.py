@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import feed
 from kerascale.engine.execution import beside, mode_of_model
 
@@ -54,7 +54,14 @@ def predict(
     for first in range(0, num, _MOST):
         end = min(first + _MOST, num)
         told.on_predict_batch_begin(first)
-        outputs = run(tensors, *map(_scalar, (first, end, batch_size, rows)))
+        try:
+            outputs = run(tensors, *map(_scalar, (first, end, batch_size, rows)))
+        except tf.errors.InvalidArgumentError as error:
+            if "TensorListConcat" not in error.message:
+                raise
+            return (
+                None  # Batches differ in more than their rows: Keras makes it ragged.
+            )
         parts.append(keras.tree.map_structure(lambda t: t.numpy(), outputs))
         told.on_predict_batch_end(end - 1, {"outputs": outputs})
         if model.stop_predicting:
@@ -105,6 +112,7 @@ def _function(model: keras.Model) -> Callable[..., Any]:
     compilation = keras_private.compilation(model)
     kept = vars(model).get(_KEPT)
     if kept is None or kept[0] is not compilation:
+        keras_faults.mend(model)
         made = tf.function(
             lambda *a: _all(model, *a), autograph=False, reduce_retracing=True
         )

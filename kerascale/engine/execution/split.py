@@ -10,16 +10,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests
 from kerascale.engine.collectives import all_reduce, lockstep
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.execution import kept_programs, split_cache, xla_program
+from kerascale.engine.execution import agreements, kept_programs, xla_program
 from kerascale.engine.execution.schedule_rates import Ahead, Rates
-from kerascale.engine.step import metrics, optimizer_view, randomness, step_loss
+from kerascale.engine.parity import check as parity_check
+from kerascale.engine.step import (
+    half_range,
+    metrics,
+    optimizer_view,
+    randomness,
+    scalar_means,
+    step_loss,
+)
 from kerascale.engine.step.losses import GlobalLoss
 from kerascale.engine.step.step import TrainStep, as_optimizer
 from kerascale.errors import RefusedError, first_line
@@ -27,10 +34,8 @@ from kerascale.runtime.host import usable_cores
 
 # More parts than these were never tried.
 _MOST_PARTS = 8
-# How far the gradient of the parts may be from that of the whole, over its norm:
-# rounding is a hundredth of it, statistics of the batch are ten times it and more.
-_ROUNDING = 1e-3
-_ROUNDING_OF_HALVES = 5e-2
+
+_COUPLED = "the rows of a batch are computed from each other"
 
 # What a part gives: gradients, what it adds to the metrics, seeds, and its loss.
 Found = tuple[list[Any], list[tf.Tensor], list[tf.Tensor], tf.Tensor | None]
@@ -76,14 +81,17 @@ class SplitStep:
     def problem(self, batch: Any) -> str:
         """Why it would not train as a step on the whole batch does; empty if it does.
 
+        What slices of a batch do is looked at as on replicas.
+
         Args:
-            batch: A full batch, on which both are computed and nothing is changed.
+            batch: A full batch. Nothing is changed.
         """
         found = self._impossible()
         if found:
             return found
         try:
             keras_private.wrap_losses(self._model, GlobalLoss)
+            scalar_means.weight_by_share(self._model)
             kept_programs.stable_names()
             traced = [p.get_concrete_function(*a) for p, a in self._calls(batch)]
             traced = list(dict.fromkeys(traced))
@@ -91,21 +99,24 @@ class SplitStep:
                 names = xla_program.uncompilable(program)
                 if names:
                     return f"XLA has no kernel for {', '.join(names)}"
-            agreement = split_cache.Agreement(traced, self._slices)
+            agreement = agreements.Agreement(traced, self._slices)
             if agreement.is_known():
                 return ""
-            whole = tf.function(self._part(None), autograph=False)
-            whole = whole(batch, tf.constant(0, tf.int64))
-            # In a graph: XLA compiles what is called outside of one once more.
-            parts = tf.function(self._found, autograph=False)(batch)
+            compared = parity_check.compare(self._model, "train", batch, self._step)
+            if compared.problems or compared.left_out:
+                return "; ".join(compared.problems) or compared.left_out
+            if not all(loss.by_row for loss in keras_private.flat_losses(self._model)):
+                return _COUPLED  # It has to count the values of all parts.
+            # What XLA refuses is seen here. In a graph: XLA compiles what is called
+            # outside of one once more.
+            tf.function(self._found, autograph=False)(batch)
         except all_reduce.CommunicatesInside:
-            return "the rows of a batch are computed from each other"
+            return _COUPLED
         except Exception as error:  # Of a user's own code too: once more, whole.
             return first_line(error)
-        difference, is_finite = self._difference(whole, parts)
-        if is_finite and not difference:
+        if compared.is_finite:
             agreement.remember()
-        return difference
+        return ""
 
     def __call__(self, batch: Any) -> None:
         """Traces a step on a batch of `batch_size` rows."""
@@ -155,21 +166,20 @@ class SplitStep:
             calls.append((self._programs[count], arguments))
         return calls
 
-    def _part(self, count: int | None) -> Callable[[Any, tf.Tensor], Found]:
-        """Computes so many rows, and changes nothing; None: a whole batch."""
+    def _part(self, count: int) -> Callable[[Any, tf.Tensor], Found]:
+        """Computes so many rows, and changes nothing."""
 
         def compute(rows: Any, offset: tf.Tensor) -> Found:
             rows = keras_private.as_single_steps_see(self._model, rows)
-            here, recorder = None, optimizer_view.Recorder()
-            if count is not None:
-                here = shard.Shard(
-                    size=tf.constant(self._batch_size, tf.int64),
-                    offset=offset,
-                    count=tf.constant(count, tf.int64),
-                    replicas=len(self._slices),
-                    all_here=True,
-                )
-                recorder.share = here.share
+            here = shard.Shard(
+                size=tf.constant(self._batch_size, tf.int64),
+                offset=offset,
+                count=tf.constant(count, tf.int64),
+                replicas=len(self._slices),
+                all_here=True,
+            )
+            recorder = optimizer_view.Recorder()
+            recorder.share = here.share
             zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in self._metrics]
             with (
                 keras_private.Aside(zeros) as scope,
@@ -183,7 +193,8 @@ class SplitStep:
             self._refuse_other_state(scope)
             self._variables = recorder.variables
             gradients = list(recorder.gradients)
-            if here is not None and not recorder.weighted:
+            self._halves = [half_range.was_half(g) for g in gradients]
+            if not recorder.weighted:
                 gradients = [here.weighted(g) for g in gradients]
             added = [scope.written(v) for v in self._metrics]
             seeds = [scope.written(v) for v in self._seeds]
@@ -204,6 +215,7 @@ class SplitStep:
     def _add_up(self, found: list[Found], ahead: Ahead) -> tf.Tensor | None:
         gradients, added, seeds, losses = zip(*found, strict=True)
         total = [_sum(each) for each in zip(*gradients, strict=True)]
+        total = half_range.limited(total, self._halves)
         pairs = [
             (g, v) for g, v in zip(total, self._variables, strict=True) if g is not None
         ]
@@ -226,39 +238,6 @@ class SplitStep:
             )
         ]
 
-    def _difference(self, whole: Found, parts: list[Found]) -> tuple[str, bool]:
-        """How they differ, or empty, and whether all that was compared is finite."""
-        sums = [_sum(each) for each in zip(*(p[0] for p in parts), strict=True)]
-        pairs = [
-            (_array(a), _array(b))
-            for a, b in zip(whole[0], sums, strict=True)
-            if a is not None
-        ]
-        added = self._added([part[1] for part in parts])
-        sums_added = [
-            (_array(a), _array(b)) for a, b in zip(whole[1], added, strict=True)
-        ]
-        is_half = "16" in self._model.compute_dtype
-        limit = _ROUNDING_OF_HALVES if is_half else _ROUNDING
-        is_finite = True
-        for name, each in (("gradient", pairs), ("metrics", sums_added)):
-            distance = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in each))
-            norm = np.sqrt(sum(np.sum(a**2) for a, _ in each))
-            # Not finite in both: it says nothing, and training will.
-            if np.isfinite(norm) and not distance <= limit * norm:
-                difference = (
-                    f"the {name} of the parts differs from that of the whole batch by "
-                    f"{distance / norm if norm else distance:.1e}: rows depend on "
-                    "each other"
-                )
-                return difference, True
-            is_finite &= bool(np.isfinite(norm))
-        return "", is_finite
-
 
 def _sum(gradients: tuple[Any, ...]) -> Any:
     return None if gradients[0] is None else lockstep.add_up(gradients)
-
-
-def _array(tensor: Any) -> np.ndarray:
-    return tf.convert_to_tensor(tensor).numpy().astype(np.float64)

@@ -91,7 +91,7 @@ def test(model: keras.Model) -> Executor:
     def one(item: Any) -> Any:
         data, where = item
         here = shard.of(where, num_replicas)
-        with shard.at(here), build.only_if_counted(model):
+        with shard.at(here), build.in_replica(model):
             logs = model.test_step(data)
             return logs if own is None else own.kept(logs)
 

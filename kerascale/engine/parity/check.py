@@ -1,5 +1,6 @@
 """Shows, before the first step on replicas, that slices of a batch are the batch."""
 
+import dataclasses
 from typing import Any, Literal
 
 import keras
@@ -42,8 +43,9 @@ def set_check(model: keras.Model, check: Check) -> None:
 
 
 def asked_check(model: keras.Model) -> Check:
-    """What was said of it."""
-    return vars(model).get(_WISH, "first_step")
+    """What was said of it, or of its class; a user's attribute may have that name."""
+    of_class = "never" if getattr(model, "check", None) == "never" else "first_step"
+    return vars(model).get(_WISH, of_class)
 
 
 def is_due(model: keras.Model, kind: Kind) -> bool:
@@ -57,7 +59,12 @@ def is_due(model: keras.Model, kind: Kind) -> bool:
     return kind not in checked and not is_known
 
 
-def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) -> None:
+def believe(model: keras.Model, kind: Kind) -> None:
+    """Its steps of a kind were seen to be right before."""
+    _checked(model).add(kind)
+
+
+def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) -> bool:
     """Compares a few rows of a batch as a whole with their slices.
 
     All workers call it, but for predictions, which each makes for itself. It is done
@@ -69,15 +76,25 @@ def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) ->
         batch: Rows that this process has of the first batch.
         step: What trains; it is told whether updates may wait until a step's end.
 
+    Returns:
+        Whether they were seen to be the same, in this process; not so where nothing
+        could be compared.
+
     Raises:
         RefusedError: On all workers, if they differ; it names what differs.
     """
     _checked(model).add(kind)
-    problems = _problems(model, kind, batch, step)
+    compared = Compared(left_out="there is one row")
+    if samples.num_rows(batch) > 1:
+        compared = compare(model, kind, batch, step)
+        if compared.left_out:
+            say(f"note: {compared.left_out}")
+    problems = compared.problems
+    is_shown = compared.is_finite and not compared.left_out
     strategy = model.distribute_strategy
     if kind == "predict":
         _refuse(model, kind, problems)
-        return
+        return is_shown
     updates_inside = int(step is not None and step.updates_inside)
     votes = consensus.gather(strategy, [len(problems), updates_inside])
     if step is not None:
@@ -85,6 +102,7 @@ def check(model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None) ->
     if votes[:, 0].any():
         others = ["another worker has found that slices are not the batch"]
         _refuse(model, kind, problems or others)
+    return is_shown
 
 
 def _refuse(model: keras.Model, kind: Kind, problems: list[str]) -> None:
@@ -108,11 +126,35 @@ def _checked(model: keras.Model) -> set[str]:
     return kinds
 
 
-def _problems(
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """What came of comparing a few rows as a whole with their slices.
+
+    Args:
+        problems: What differs, each in a line.
+        left_out: Why nothing could be compared; empty: it was.
+        is_finite: Whether all was finite: of what is not nothing is known.
+    """
+
+    problems: list[str] = dataclasses.field(default_factory=list)
+    left_out: str = ""
+    is_finite: bool = True
+
+
+def compare(
     model: keras.Model, kind: Kind, batch: Any, step: TrainStep | None
-) -> list[str]:
-    if samples.num_rows(batch) < 2:
-        return []
+) -> Compared:
+    """Compares a few rows of a batch, in three orders, with their slices.
+
+    Compiled losses that are seen to give other values than one for each row are told
+    so, and `step` whether its updates may wait until its end.
+
+    Args:
+        model: Compiled and built, with losses that know of slices.
+        kind: Which of its steps.
+        batch: Of at least two rows.
+        step: What trains.
+    """
     observer = Observer(model, step, kind)
     differences = Differences(model, observer.results)
     results: list[str] = []
@@ -121,38 +163,38 @@ def _problems(
             whole = _whole(observer, sample)
         except Exception as error:  # Of a user's own code, which may need a graph.
             reason = first_line(error)[:200]
-            say(f"note: slices were not compared with the batch: {reason}")
-            return []
-        if whole.draws:
-            say(
-                f"note: {', '.join(dict.fromkeys(whole.draws))} draws for each replica "
-                "by itself: slices were not compared with the batch."
+            return Compared(
+                left_out=f"slices were not compared with the batch: {reason}"
             )
-            return []
+        if whole.draws:
+            return Compared(
+                left_out=f"{', '.join(dict.fromkeys(whole.draws))} draws for each "
+                "replica by itself: slices were not compared with the batch, and the "
+                "run equals one device in distribution."
+            )
         found = _compare(observer, differences, sample, whole, _look(model, results))
         if found and differences.between(whole, [_whole(observer, sample)], [1.0]):
-            say(
-                f"note: a step of {type(model).__name__} gives something else each "
+            return Compared(
+                left_out=f"a step of {type(model).__name__} gives something else each "
                 "time, as with random numbers of no seed: slices were not compared "
                 "with the batch."
             )
-            return []
         if found and not is_of_gradients(found):
-            return unique(found)
+            return Compared(unique(found))
         # What makes them so may be seen in another order of rows.
         results = results or found
     if results:
-        return unique(results)
+        return Compared(unique(results))
     if step is not None and step.is_custom:
         depends = len(whole.gradients) > 1
         if observer.at_once:
             after = observer.whole(sample, at_once=False)
             depends = differences.by_update(whole, after)
         if depends and step.micro_batches:
-            return [_BEHIND_THE_UPDATE]
+            return Compared([_BEHIND_THE_UPDATE])
         step.updates_inside &= depends
     _build_optimizers(model, observer)
-    return []
+    return Compared(is_finite=differences.are_finite)
 
 
 def _whole(observer: Observer, sample: samples.Sample) -> Any:

@@ -30,6 +30,8 @@ class Differences:
         self._model = model
         self._results = results
         dtype = "float16" if "16" in model.compute_dtype else model.compute_dtype
+        # Whether all values were that were compared.
+        self.are_finite = True
         self._limit = _ROUNDING.get(dtype, _ROUNDING_OF_HALVES)
 
     def between(
@@ -85,6 +87,8 @@ class Differences:
         joined = [list(each) for each in zip(*(p.outputs for p in parts), strict=True)]
         for output, slices in zip(whole.outputs, joined, strict=True):
             if output.ndim == 0:
+                if len(slices) == 1:  # Of the batch once more.
+                    continue
                 return [f"{name}: expected outputs with a row each. Received: a scalar"]
             together = np.concatenate(slices)
             if together.shape != output.shape:
@@ -95,7 +99,8 @@ class Differences:
             if not self._close(output, together):
                 return [
                     f"{name}: its outputs for a row depend on the other rows "
-                    f"({self._far(output, together)})"
+                    f"({self._far(output, together)}), or on draws from a seed that "
+                    "is no keras.random.SeedGenerator in an attribute of a layer"
                 ]
         return []
 
@@ -210,6 +215,7 @@ class Differences:
         norm = np.linalg.norm(a)
         # Not finite in both: it says nothing, and training will.
         if not np.isfinite(norm):
+            self.are_finite = False
             return not np.isfinite(np.linalg.norm(b))
         return bool(_distance(a, b) <= self._limit * max(norm, 1e-6))
 

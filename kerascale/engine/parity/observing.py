@@ -65,6 +65,7 @@ class Observer:
         shares = keras_private.loss_metrics(model)
         # A share of the loss has a weight of its own where shapes are known.
         self._compared_metrics = [m for m in model.metrics if m not in shares]
+        self._unseeded = randomness.unseeded_generator()
         self._others = _other_variables(model, self._metrics)
         # Whether `optimizer.apply` updates where it is called, or after the step.
         self.at_once = True
@@ -152,6 +153,7 @@ class Observer:
         recorder.update = update
         with (
             keras_private.Aside([]) as scope,
+            keras_private.unseeded_draws_from(self._unseeded),
             observed.collecting() as box,
             shard.at(here),
             optimizer_view.recording(recorder),
@@ -173,7 +175,10 @@ class Observer:
         found.by_row = {name: by_row for name, _, by_row, _ in box}
         found.draws = [
             layer
-            for layer, generator in randomness.placeless(self._model)
+            for layer, generator in (
+                *randomness.placeless(self._model),
+                (randomness.UNSEEDED, self._unseeded),
+            )
             if scope.written(generator.state) is not None
         ]
         if self._kind == "predict":

@@ -101,6 +101,7 @@ def prepare(model: keras.Model, batch_spec: Any) -> None:
     for layer in keras_private.all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             keras_private.adopt_class(layer, batch_norm.GlobalMoments)
+    randomness.prepare_unseeded(model)
     names = randomness.draw_by_replica(model)
     if names and not getattr(model, "_kerascale_said", False):
         vars(model)["_kerascale_said"] = True
@@ -112,7 +113,14 @@ def prepare(model: keras.Model, batch_spec: Any) -> None:
 
 
 @contextlib.contextmanager
-def only_if_counted(model: keras.Model) -> Iterator[None]:
+def in_replica(model: keras.Model) -> Iterator[None]:
+    """What holds while the step of a replica is traced: draws, and what counts."""
+    with randomness.unseeded(model), _only_if_counted(model):
+        yield
+
+
+@contextlib.contextmanager
+def _only_if_counted(model: keras.Model) -> Iterator[None]:
     """Undoes metric updates that were made for the filler row of an empty slice."""
     here = shard.current()
     if here is None:

@@ -42,14 +42,9 @@ def check(model: keras.Model, batch_spec: Any) -> None:
             "some of an optimizer in a MultiOptimizer, which would update at times of "
             "its own. Leave it out, and use larger batches"
         )
-    fixed = _of_fixed_batch(model)
+    fixed = _stateful(model) or _of_fixed_batch(model)
     if fixed:
-        problems.append(
-            f"{', '.join(fixed)}: expected a model of batches of any size: replicas "
-            "take slices. Received: a fixed batch size, or a state that is kept from "
-            "batch to batch. Leave out batch_shape and stateful=True, or train on one "
-            "device"
-        )
+        problems.append(_ANY_SIZE.format(", ".join(fixed)))
     problems += _foreign_variables(model, strategy)
     if problems:
         raise RefusedError(problems, heading=f"{type(model).__name__} on replicas")
@@ -143,14 +138,30 @@ def _foreign_variables(
     ]
 
 
-def _of_fixed_batch(model: keras.Model) -> list[str]:
-    """Names of layers that know how many rows a batch has."""
-    names = [
+_ANY_SIZE = (
+    "{}: expected a model of batches of any size: replicas take slices. Received: a "
+    "fixed batch size, or a state that is kept from batch to batch. Leave out "
+    "batch_shape and stateful=True, or use one device"
+)
+
+
+def check_prediction(model: keras.Model) -> None:
+    """Refuses predictions that depend on which rows came before."""
+    names = _stateful(model)
+    if names:
+        raise RefusedError(_ANY_SIZE.format(", ".join(names)) + ".")
+
+
+def _stateful(model: keras.Model) -> list[str]:
+    """Names of layers that keep a state for each row of a batch."""
+    return [
         layer.name
         for layer in keras_private.all_layers(model)
         if getattr(layer, "stateful", False)
     ]
-    inputs = getattr(model, "inputs", None) or []
-    return names or [
-        i.name for i in keras.tree.flatten(inputs) if i.shape[:1] != (None,)
-    ]
+
+
+def _of_fixed_batch(model: keras.Model) -> list[str]:
+    """Names of inputs that know how many rows a batch has."""
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    return [i.name for i in inputs if i.shape[:1] != (None,)]

@@ -1,5 +1,7 @@
-"""Random layers of Keras' own: a draw of its own for each replica."""
+"""Random draws of Keras' own: each replica has its own."""
 
+import contextlib
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,11 @@ from kerascale.engine.compat import keras_private
 
 # Attributes of Keras' layers that say how much they draw.
 RATES = ("rate", "dropout", "recurrent_dropout", "stddev")
+
+
+# What is said to draw, and the attribute of a model that such draws are from.
+UNSEEDED = "keras.random without a seed"
+_UNSEEDED = "_kerascale_unseeded"
 
 
 class PerReplicaSeeds:
@@ -40,10 +47,35 @@ def draw_by_replica(model: keras.Model) -> list[str]:
     """
     names = []
     for layer in drawing(model):
-        for generator in _generators(layer):
+        for generator in keras_private.seed_generators(layer):
             keras_private.adopt_class(generator, PerReplicaSeeds)
         names.append(layer.name)
     return names
+
+
+def unseeded_generator() -> keras.random.SeedGenerator:
+    """One that stands for Keras' own, on replicas or aside.
+
+    Python's random numbers go on as if it had not been made.
+    """
+    seed = random.Random(repr(random.getstate())).randint(1, 10**9)
+    generator = keras.random.SeedGenerator(seed, name="unseeded")
+    return keras_private.adopt_class(generator, PerReplicaSeeds)
+
+
+def prepare_unseeded(model: keras.Model) -> None:
+    """Makes what draws without a seed are from, in the scope of replicas."""
+    if _UNSEEDED not in vars(model):
+        with model.distribute_strategy.scope():
+            vars(model)[_UNSEEDED] = unseeded_generator()
+
+
+def unseeded(model: keras.Model) -> contextlib.AbstractContextManager[None]:
+    """Within it a step may draw without a seed, on each replica for itself."""
+    generator = vars(model).get(_UNSEEDED)
+    if generator is None:
+        return contextlib.nullcontext()
+    return keras_private.unseeded_draws_from(generator)
 
 
 def drawing_for_themselves(model: keras.Model) -> list[str]:
@@ -54,7 +86,11 @@ def drawing_for_themselves(model: keras.Model) -> list[str]:
 def generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
     """All that layers draw from."""
     layers = keras_private.all_layers(model)
-    return [generator for layer in layers for generator in _generators(layer)]
+    return [
+        generator
+        for layer in layers
+        for generator in keras_private.seed_generators(layer)
+    ]
 
 
 def placeless(
@@ -63,7 +99,10 @@ def placeless(
     """(name of a layer, what it draws from) where draws know no place in a batch."""
     for layer in keras_private.all_layers(model):
         if not getattr(layer, "draws_by_place", False):
-            yield from ((layer.name, generator) for generator in _generators(layer))
+            yield from (
+                (layer.name, generator)
+                for generator in keras_private.seed_generators(layer)
+            )
 
 
 def drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -74,13 +113,5 @@ def drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
         rates = [getattr(layer, name, None) for name in RATES]
         if any(r is not None for r in rates) and not any(rates):
             continue  # It draws nothing.
-        if _generators(layer):
+        if keras_private.seed_generators(layer):
             yield layer
-
-
-def _generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
-    return [
-        value
-        for value in vars(layer).values()
-        if isinstance(value, keras.random.SeedGenerator)
-    ]

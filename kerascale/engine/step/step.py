@@ -11,7 +11,13 @@ import tensorflow as tf
 from kerascale.engine.collectives import all_reduce, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.step import build, optimizer_view, step_loss
+from kerascale.engine.step import (
+    build,
+    half_range,
+    optimizer_view,
+    randomness,
+    step_loss,
+)
 from kerascale.engine.step.own_logs import OwnLogs
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
@@ -92,7 +98,7 @@ class TrainStep:
     def _plain(self, item: Item) -> Any:
         data, where = item
         here = shard.of(where, self.replicas)
-        with shard.at(here), build.only_if_counted(self.model):
+        with shard.at(here), build.in_replica(self.model):
             logs = self._logs(self.model.train_step(data))
         self.after_update()
         return logs
@@ -107,7 +113,7 @@ class TrainStep:
         data, where = item
         here = shard.of(where, self.replicas)
         with optimizer_view.recording(self.recorder(here)), shard.at(here):
-            with build.only_if_counted(self.model):
+            with build.in_replica(self.model):
                 logs = self._logs(self.model.train_step(data))
         self.after_update()
         return logs
@@ -125,11 +131,12 @@ class TrainStep:
                 if gradient is not None
             ]
             gradients = [gradient for gradient, _ in pairs]
+            halves = [half_range.was_half(g) for g in gradients]
             if here is not None and not recorder.weighted:
                 gradients = [here.weighted(g) for g in gradients]
             # The next loss is weighted, or not, for itself.
             recorder.weighted = False
-            total = shared_memory.all_reduce(gradients)
+            total = half_range.limited(shared_memory.all_reduce(gradients), halves)
             optimizer_view.apply_now(view, total, [variable for _, variable in pairs])
 
         recorder.update = update
@@ -139,7 +146,8 @@ class TrainStep:
         """Calls what a user's model does behind the update, on each replica."""
         hook = getattr(self.model, "after_update", None)
         if hook is not None:
-            hook()
+            with randomness.unseeded(self.model):
+                hook()
 
     # ---------------------------------------------------- without accumulation
 
@@ -154,6 +162,8 @@ class TrainStep:
         gradients, logs = compute(item)
         if gradients:
             gradients = shared_memory.all_reduce(gradients)
+            if self.replicas > 1:
+                gradients = half_range.limited(gradients, self._halves)
             update = self._jit("update", self._update) if compiled else self._update
             update(gradients)
         return logs
@@ -214,7 +224,7 @@ class TrainStep:
         with (
             shard.at(here),
             optimizer_view.recording(recorder),
-            build.only_if_counted(self.model),
+            build.in_replica(self.model),
         ):
             logs = self._logs(self.model.train_step(data))
         if recorder.gradients is None:
@@ -230,6 +240,7 @@ class TrainStep:
         self._variables = [variable for _, variable in pairs]
         self._warn_of_missing(recorder)
         gradients = [gradient for gradient, _ in pairs]
+        self._halves = [half_range.was_half(gradient) for gradient in gradients]
         if self.micro_batches:
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         # Shapes that tracing may have lost are needed for packing.

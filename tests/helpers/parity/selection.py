@@ -62,6 +62,7 @@ SUMS = (
 PLAIN = (
     "combined_heads",
     "combined_sequences",
+    "coupled_at_once",
     "custom_train_step",
     "fine_tuning",
     "recipe_mlp",

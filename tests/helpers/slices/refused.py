@@ -198,6 +198,22 @@ def stateful():
     return compiled(ks.scale(model), data={**FIT, "x": X[..., None]})
 
 
+def stateful_in_predict():
+    model, data = stateful()
+    return model, {"x": data["x"], "batch_size": BATCH_SIZE, "call": "predict"}
+
+
+def scalar_prediction():
+    class Mean(Plain):
+        def call(self, x):
+            return ops.mean(self.dense(x))
+
+        def predict_batch(self, x, verbose):
+            return self.predict_on_batch(x)
+
+    return compiled(Mean(), data={"x": X[:BATCH_SIZE], "call": "predict_batch"})
+
+
 _OUTSIDE = keras.metrics.MeanAbsoluteError(name="outside")
 
 
@@ -248,6 +264,8 @@ CASES = {
         table,
         mean_of_the_batch,
         stateful,
+        stateful_in_predict,
+        scalar_prediction,
         metric_of_no_scope,
         loss_made_inside,
         log_that_is_no_mean,

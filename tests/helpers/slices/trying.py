@@ -137,3 +137,34 @@ def unchecked(case, strategy):
     with contextlib.redirect_stderr(io.StringIO()) as said:
         history = model.fit(**data, epochs=2, verbose=0).history
     return {"losses": history["loss"], "said": said.getvalue()}
+
+
+def predicted(case, strategy):
+    """The difference between predictions of one device and of two, twice."""
+    x = np.random.default_rng(0).normal(size=(17, 6))
+    found = []
+    for each in (ONE, strategy):
+        model, flat = made(case, each), []
+        for _ in range(2):  # What is drawn goes on.
+            flat += keras.tree.flatten(model.predict(x, batch_size=8, verbose=0))
+        flat += keras.tree.flatten(model.predict_on_batch(x[:5]))
+        found.append({str(i): np.asarray(values) for i, values in enumerate(flat)})
+    return {"worst": furthest(*found)}
+
+
+def remembered(case, strategy):
+    """How often slices were compared, in a training and in another one of the model."""
+    plain, compared = check.compare, []
+
+    def counted(*arguments):
+        compared.append(arguments)
+        return plain(*arguments)
+
+    check.compare = counted
+    try:
+        model, data = made(case, strategy)
+        history = model.fit(**data, epochs=2, verbose=0).history
+        model.fit(**data, verbose=0)
+    finally:
+        check.compare = plain
+    return {"compared": len(compared), "losses": history["loss"]}

@@ -58,6 +58,20 @@ FAULTS = (
         _equals("global_clipnorm"),
     ),
     Fault(
+        "a-resized-image-is-taken-for-training",
+        "engine/compat/keras_private.py",
+        'context.set_value("training", before)',
+        'context.get_value("training")',
+        ("test_keras_faults.py",),
+    ),
+    Fault(
+        "a-sum-of-slices-is-finite-beyond-float16",
+        "engine/step/half_range.py",
+        "tf.abs(total) < _INFINITE",
+        "tf.abs(total) < float('inf')",
+        (f"{_MATRIX}[overflow-mirrored:2-mixed_float16]",),
+    ),
+    Fault(
         "accumulated-gradients-are-not-divided",
         "engine/step/step.py",
         "self._update([t / self.micro_batches for t in total])",
@@ -131,6 +145,20 @@ FAULTS = (
         "size=tf.constant(self._batch_size, tf.int64),",
         "size=tf.constant(count * len(self._slices), tf.int64),",
         ("test_split.py::test_split_equals_whole",),
+    ),
+    Fault(
+        "any-step-is-known-to-agree",
+        "engine/execution/first_batch.py",
+        "is_known = int(agreement is not None and agreement.is_known())",
+        "is_known = 1",
+        ("test_parity_check.py::test_it_is_refused_by_name[contrastive_in_compile]",),
+    ),
+    Fault(
+        "a-batch-that-couples-its-rows-is-split",
+        "engine/execution/split.py",
+        "if compared.problems or compared.left_out:",
+        "if compared.left_out:",
+        ("test_split.py",),
     ),
     Fault(
         "rates-in-a-program-are-those-of-the-next-update",
@@ -214,10 +242,27 @@ FAULTS = (
         ("test_coupled_losses.py",),
     ),
     Fault(
+        "a-prediction-does-not-know-its-place",
+        "engine/execution/prediction.py",
+        "here = shard.of(where, len(ids))",
+        "here = None",
+        ("test_parity_check.py::test_predictions_know_the_batch[draws]",),
+    ),
+    Fault(
+        "draws-without-a-seed-make-variables-in-a-replica",
+        "engine/step/randomness.py",
+        "generator = vars(model).get(_UNSEEDED)",
+        "generator = None",
+        (
+            "test_parity_check.py::test_what_is_not_compared_trains_and_is_said"
+            "[unseeded_of_keras]",
+        ),
+    ),
+    Fault(
         "a-hook-behind-the-update-is-forgotten",
         "engine/step/step.py",
-        "        if hook is not None:\n            hook()\n",
-        "",
+        "                hook()\n",
+        "                pass\n",
         ("test_coupled_losses.py::test_after_update_runs_once_for_each_update",),
     ),
     Fault(

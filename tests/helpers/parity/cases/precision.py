@@ -7,6 +7,8 @@ from building import BATCH, classes, mlp, numbers, result, scaled, trained
 from registry import case
 
 MIXED = ("mixed_float16", "mixed_bfloat16")
+# From 230 to 360 a row's gradient is finite, and twice it is not.
+LARGE = 300
 
 
 @case("mixed precision", default=("mirrored:4", "workers:2"), precisions=MIXED)
@@ -49,6 +51,8 @@ def _overflowing(optimizer, **compile_arguments):
     # Equal rows of all classes: two of three are wrong by all that there is.
     for rows in (slice(16, 19), slice(61, 64)):
         x[rows], y[rows] = 1000, [0, 1, 2]
+    # Two rows beside each other, in two slices: neither overflows without the other.
+    x[39:41], y[39:41] = LARGE, 2
     scales = Scales()
     inputs = keras.Input((4,))
     hidden = keras.layers.Dense(8, activation="relu")(inputs)
