@@ -38,6 +38,10 @@ class RefusedError(ValueError):
         return f"{self.heading}: {len(self.problems)} problems{lines}"
 
 
+class TooLargeError(RefusedError):
+    """Data that would not fit in memory. Packed, it can be trained on."""
+
+
 class ExportRefusedError(RuntimeError):
     """A model that is not to be served as it is. Nothing was exported.
 

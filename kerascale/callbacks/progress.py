@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerascale.callbacks.speed import Speed
-from kerascale.engine.execution import step_functions
+from kerascale.engine.data import waits
 from kerascale.runtime.console import duration, is_live, say, show
 from kerascale.runtime.live_view import LiveView, flow
 
@@ -16,6 +16,8 @@ from kerascale.runtime.live_view import LiveView, flow
 _LINE_SECONDS = 10.0
 # How often a view is drawn: seldom enough to cost nothing.
 _VIEW_SECONDS = 0.5
+# Of less nothing is said of its share.
+_LEAST_SECONDS = 0.01
 
 
 class Progress(keras.callbacks.Callback):
@@ -48,12 +50,18 @@ class Progress(keras.callbacks.Callback):
         self._began: tuple[int, float] | None = None
         self._very_first: tuple[int, float] | None = None
         self._validating = ""
+        # Since when steps are timed in this epoch, and what they had waited then; and
+        # the share of the time that they wait.
+        self._timed: tuple[float, float] | None = None
+        self._wait: float | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._step, self._logs = epoch, 0, logs
         self._epoch_began = time.monotonic()
         self._validating = ""
+        self._timed = None
         if self._began is not None:
+            self._timed = self._epoch_began, waits.seconds()
             self._speed.begin(self._done(), self._epoch_began)
 
     def on_train_batch_end(
@@ -68,6 +76,8 @@ class Progress(keras.callbacks.Callback):
             self._began = self._done(), now
             self._speed.begin(self._done(), now)
         self._speed.add(self._done(), now)
+        if self._timed is None:
+            self._timed = now, waits.seconds()
         if self._is_terminal:
             if now - self._last >= _VIEW_SECONDS:
                 self._show(now)
@@ -105,6 +115,8 @@ class Progress(keras.callbacks.Callback):
         return round((self._epoch + share) * self.examples_per_epoch)
 
     def _end_training(self) -> None:
+        self._note_waiting()
+        self._timed = None
         self._speed.end(self._done(), time.monotonic())
 
     def _left(self, now: float) -> str:
@@ -142,10 +154,18 @@ class Progress(keras.callbacks.Callback):
         return [f"learning rate {rate:.3g}", *self._waiting(), _memory()]
 
     def _waiting(self) -> list[str]:
-        # Elsewhere it is not known: steps fetch their batches in compiled code, and
-        # TensorFlow has no clock there when operations are deterministic.
-        known = step_functions.gathers_itself(self.model)
-        return ["waiting for data 0%"] if known else []
+        self._note_waiting()
+        if self._wait is None:
+            return []
+        return [f"waiting for data {100 * self._wait:.0f}%"]
+
+    def _note_waiting(self) -> None:
+        if self._timed is None:
+            return
+        began, before = self._timed
+        seconds = time.monotonic() - began
+        if seconds > _LEAST_SECONDS:
+            self._wait = min(1.0, (waits.seconds() - before) / seconds)
 
     # -------------------------------------------------------------------- shown
 

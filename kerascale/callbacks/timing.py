@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from kerascale.engine.data import waits
+
 
 class Timing(keras.callbacks.Callback):
     """Reads the clock once for each execution and each epoch.
@@ -27,9 +29,9 @@ class Timing(keras.callbacks.Callback):
         # Batches that have been trained in all epochs, those of before included.
         self.step = 0
         # Of epochs after the first; of the first; of its executions after the first.
-        self._later = [0, 0.0]
-        self._first = [0, 0.0]
-        self._first_later = [0, 0.0]
+        self._later = [0, 0.0, 0.0]
+        self._first = [0, 0.0, 0.0]
+        self._first_later = [0, 0.0, 0.0]
 
     @property
     def steps(self) -> int:
@@ -40,6 +42,11 @@ class Timing(keras.callbacks.Callback):
     def seconds(self) -> float:
         """How long they took."""
         return self._best[1]
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long of that they waited for data."""
+        return min(self._best[2], self.seconds)
 
     @property
     def compiling_included(self) -> bool:
@@ -57,6 +64,7 @@ class Timing(keras.callbacks.Callback):
         self._executions = 0
         self._began_at = self._done = None
         self._began = self._now = time.monotonic()
+        self._waited = waits.seconds()
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -72,7 +80,7 @@ class Timing(keras.callbacks.Callback):
         self.step = self._epoch * self._steps_per_epoch + self._done
         self._executions += 1
         if self._executions == 1:
-            self._after_first = self._done, self._now
+            self._after_first = self._done, self._now, waits.seconds()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._end_epoch()
@@ -83,11 +91,17 @@ class Timing(keras.callbacks.Callback):
     def _end_epoch(self) -> None:
         if getattr(self, "_done", None) is None:
             return
+        waited = waits.seconds()
         if self._epochs_begun > 1:
             self._later[0] += self._done - self._began_at
             self._later[1] += self._now - self._began
+            self._later[2] += waited - self._waited
         else:
-            self._first[:] = self._done - self._began_at, self._now - self._began
-            done, at = self._after_first
-            self._first_later[:] = self._done - done, self._now - at
+            self._first[:] = (
+                self._done - self._began_at,
+                self._now - self._began,
+                waited - self._waited,
+            )
+            done, at, then = self._after_first
+            self._first_later[:] = self._done - done, self._now - at, waited - then
         self._done = None

@@ -11,7 +11,7 @@ from kerascale.errors import RefusedError
 from kerascale.runtime import atomic_files
 from kerascale.runtime.console import counted
 
-_USAGE = "RUN --input FILE|FOLDER --output FILE.csv [--json]"
+_USAGE = "RUN --input FILE|FOLDER|packed:FOLDER --output FILE.csv [--json]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Options:
     array y), scores are printed, too."""
 
     input: str
-    """CSV or .npz file, folder of images, or for a language model a text file."""
+    """CSV or .npz file, folder of images, packed:FOLDER, or for a language model a text
+    file."""
     output: str
     """CSV file to write: class, probability, and one column per class."""
     json: bool = False

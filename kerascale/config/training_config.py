@@ -21,6 +21,7 @@ Optimizer = Literal[
 ]
 Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
 Execution = Literal["auto", "fixed", "loop", "one_program", "split"]
+Shuffle = Literal["full", "blocks", "none"]
 Initializer = Literal[
     "zeros",
     "random_normal",
@@ -42,7 +43,8 @@ class TrainingConfig:
     """
 
     dataset: str = "digits"
-    """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER or tfrecord:PATH."""
+    """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER, tfrecord:PATH, or
+    packed:FOLDER, which kerascale pack made of one of them."""
     label: str | None = None
     """Label column of a csv: data set."""
     test_data: str | None = None
@@ -66,6 +68,11 @@ class TrainingConfig:
     """Share of the training examples held back for validation, unless the data has
     a split for it. The same for a test split that the data lacks."""
 
+    pack: Literal["never", "auto", "always"] = "auto"
+    """Whether data is packed into the cache folder and read from there, with memory
+    that does not grow with it. auto: if it does not fit in memory; always: once, for
+    all trainings on it; never: what does not fit is refused."""
+
     class_weight: tuple[str, ...] = ()
     """How much the loss of a training example counts, by its class: balanced, or
     NAME=WEIGHT for some classes; that of the others is 1."""
@@ -76,6 +83,10 @@ class TrainingConfig:
     """Passes over the training data."""
     seed: Seed = 0
     """Decides the weights, the order of the data, dropout and augmentation."""
+    shuffle: Shuffle = "full"
+    """Order of the training examples. full: a permutation of all in each epoch; blocks:
+    of blocks of 256, then within 512 blocks, for hard disks and network shares; none:
+    as they are."""
 
     optimizer: Optimizer = "adam"
     """Optimizer. momentum and nesterov are SGD with momentum."""

@@ -16,6 +16,7 @@ _PUBLIC = {
     "Stream": "stream",
     "from_arrays": "loading",
     "from_config": "loading",
+    "from_indexed": "indexed",
     "from_packed": "packed.training",
     "from_tf_data": "bundle",
     "packed": "packed",

@@ -32,6 +32,7 @@ class Datasets:
         variance: Variance of the training features, like `mean`.
         origins: Split -> the file of each example, or its text as it was written; see
             `kerascale.datasets.origins`.
+        is_packed: Whether they were packed into the cache folder by themselves.
     """
 
     info: DataInfo
@@ -42,6 +43,7 @@ class Datasets:
     mean: np.ndarray | None = None
     variance: np.ndarray | None = None
     origins: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    is_packed: bool = False
 
     @property
     def steps_per_epoch(self) -> int:

@@ -71,7 +71,7 @@ class HostRows:
         self._read = read
         self.specs = specs
         self.clock = StageClock() if clock is None else clock
-        self._num = num_threads or min(_MOST_THREADS, usable_cores())
+        self.num_threads = num_threads or min(_MOST_THREADS, usable_cores())
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -112,7 +112,7 @@ class HostRows:
         return [array[places] for array in found]
 
     def _in_pieces(self, given: list[np.ndarray]) -> list[np.ndarray]:
-        if self._num == 1:
+        if self.num_threads == 1:
             with self._lock:
                 return self._read(*given)
         count = len(given[0])
@@ -128,7 +128,7 @@ class HostRows:
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._num, "kerascale-rows")
+                self._pool = ThreadPoolExecutor(self.num_threads, "kerascale-rows")
                 weakref.finalize(self, self._pool.shutdown, wait=False)
             return self._pool
 

@@ -12,6 +12,7 @@ from kerascale.datasets import (
     applicable,
     gathers,
     memory,
+    order,
     origins,
     pipeline,
     resident,
@@ -23,13 +24,16 @@ from kerascale.datasets import (
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.class_weights import class_weights
 from kerascale.datasets.info import DataInfo, fingerprint
+from kerascale.datasets.packed import automatic
 from kerascale.datasets.packed import training as packed_training
 from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, TooLargeError
+
+_TOO_LARGE = "the data does not fit in memory"
 
 
 def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
@@ -46,6 +50,20 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
     """
     if config.dataset.startswith(PREFIX):
         return packed_training.prepare(open_packed(config.dataset), config, kinds=kinds)
+    asked = getattr(config, "pack", "never")
+    if asked == "always" or (asked == "auto" and automatic.is_too_large(config)):
+        why = "--pack always" if asked == "always" else _TOO_LARGE
+        return automatic.pack_and_prepare(config, kinds=kinds, why=why)
+    try:
+        return _read_and_prepare(config, kinds)
+    except TooLargeError:
+        if asked == "never":
+            raise
+    # Behind the handler, whose error holds what was read.
+    return automatic.pack_and_prepare(config, kinds=kinds, why=_TOO_LARGE)
+
+
+def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets:
     raw = read(
         config.dataset,
         label=config.label,
@@ -143,7 +161,7 @@ def prepare(
             num_examples=len(split),
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=name == "train",
+            **order.of_split(name, config),
         )
         for name, split in named.items()
     }
@@ -217,7 +235,7 @@ def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
             num_examples=sizes[name],
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=name == "train",
+            **order.of_split(name, config),
             plain_gather=plain,
         )
     if problems:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerascale.datasets.raw import RawData
-from kerascale.errors import RefusedError
+from kerascale.errors import TooLargeError
 from kerascale.runtime.free_memory import available_bytes
 
 _GIB = 2**30
@@ -54,7 +54,7 @@ def refuse_too_much(name: str, to_read: int, to_prepare: int) -> None:
         to_prepare: Bytes that training takes at its highest point, with the data.
 
     Raises:
-        RefusedError: Naming what is needed, for what, and what there is.
+        TooLargeError: Naming what is needed, for what, and what there is.
     """
     room, data = available_bytes(), max(to_read, to_prepare)
     beside = _BESIDE_DATA_BYTES if data > _LITTLE_BYTES else 0
@@ -62,13 +62,13 @@ def refuse_too_much(name: str, to_read: int, to_prepare: int) -> None:
         return
     reading = f"{to_read / _GIB:.1f} GiB to read them, " if to_read else ""
     more = "" if to_read else " more"
-    raise RefusedError(
+    raise TooLargeError(
         f"{name}: expected data that fits in memory. Received: examples that need "
         f"{(data + beside) / _GIB:.1f} GiB{more} ({reading}{to_prepare / _GIB:.1f} GiB "
         f"split, resized and handed to TensorFlow; {beside / _GIB:.1f} GiB for "
         f"TensorFlow and the model), where {room / _GIB:.1f} GiB are free. Take fewer "
-        "or smaller examples (--image-size), or pass a tf.data pipeline from Python "
-        "(kerascale.datasets.from_tf_data)."
+        "or smaller examples (--image-size), or pack them: kerascale pack SOURCE DEST, "
+        "and train with --dataset packed:DEST."
     )
 
 
@@ -80,7 +80,7 @@ def refuse_what_does_not_fit(raw: RawData, image_size: int | None = None) -> Non
         image_size: Height and width to which its images are to be resized.
 
     Raises:
-        RefusedError: Naming what is needed and what there is.
+        TooLargeError: Naming what is needed and what there is.
     """
     splits = [raw.train, raw.validation, raw.test]
     kept = sum(split.features.nbytes for split in splits if split is not None)

@@ -1,27 +1,16 @@
-"""The global order of an epoch, as a function that starts at any position.
-
-TensorFlow's `RandomIndexShuffle` (the Simon block cipher with cycle walking,
-https://eprint.iacr.org/2013/404) gives one index of a permutation at no cost for
-the others. Three things in TensorFlow 2.21 need care:
-
-- It keeps only the low bits of each seed word: 8 for up to 65,536 examples. Raw
-  words would repeat the order every 256 epochs, so they are hashed first.
-- `tf.random.experimental.index_shuffle` fixes 4 rounds, which leaves patterns: of
-  5 million examples the first half of the order differs from a fair draw by 16
-  standard deviations. With 16 rounds the same tests see nothing.
-- For 4**k + 1 examples, k >= 8 (65,537; 262,145; ...), its block is one bit too
-  small: one example comes twice and the last one never.
-"""
+"""The global order of an epoch, as a function that starts at any position."""
 
 import functools
 import operator
+from typing import Any, Literal
 
 import tensorflow as tf
 
-from kerascale.datasets import stateless
+from kerascale.datasets import order_blocks, permutation, stateless
 from kerascale.errors import RefusedError
 
-_ROUNDS = 16
+# Whether all examples are shuffled, or those that lie together stay so for a while.
+Order = Literal["full", "blocks"]
 
 
 def shuffled(
@@ -30,6 +19,7 @@ def shuffled(
     seed: int,
     epoch: tf.Tensor | int,
     num_examples: int,
+    how: Order = "full",
 ) -> tf.Tensor:
     """The example indices at these positions of the epoch's global order.
 
@@ -42,6 +32,7 @@ def shuffled(
         seed: An integer from 0 to 2**63 - 1.
         epoch: An integer, or an integer tensor of shape ().
         num_examples: How many examples there are, at least 1.
+        how: Whether all are shuffled, or neighbours kept together; see `order_blocks`.
 
     Returns:
         int64 tensor of shape (positions,).
@@ -57,7 +48,7 @@ def shuffled(
     ```
     """
     key = stateless.epoch_key(seed, epoch, "order")
-    return _shuffled(positions, key, _checked_size(num_examples))
+    return _shuffled(positions, key, _checked_size(num_examples), how)
 
 
 def batches(
@@ -67,6 +58,7 @@ def batches(
     seed: int,
     epoch: tf.Tensor,
     num_examples: int,
+    how: Order = "full",
 ) -> tf.Tensor:
     """The example indices of several full batches, quickly where nothing is traced.
 
@@ -79,18 +71,19 @@ def batches(
         seed: As in `shuffled`.
         epoch: int64 scalar.
         num_examples: As in `shuffled`. Positions behind the last one hold its index.
+        how: As in `shuffled`.
 
     Returns:
         int64 tensor of that shape.
     """
     key = tf.constant(stateless.stream_key(seed, "order"), tf.uint64)
-    run = _batches_of(shape, _checked_size(num_examples))
+    run = _batches_of(shape, _checked_size(num_examples), how)
     return run(key, tf.cast(epoch, tf.int64), tf.cast(first, tf.int64))
 
 
 @functools.lru_cache(maxsize=16)
 def _batches_of(
-    shape: tuple[int, int], num_examples: int
+    shape: tuple[int, int], num_examples: int, how: Order
 ) -> tf.types.experimental.PolymorphicFunction:
     @tf.function(autograph=False)
     def run(key: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
@@ -100,25 +93,18 @@ def _batches_of(
         key = stateless.key_of_epoch(key, epoch)
         # The kernel has one thread; two of them run beside each other.
         halves = [positions[: count // 2], positions[count // 2 :]]
-        found = [_shuffled(half, key, num_examples) for half in halves]
+        found = [_shuffled(half, key, num_examples, how) for half in halves]
         return tf.reshape(tf.concat(found, axis=0), shape)
 
     return run
 
 
-def _shuffled(positions: tf.Tensor, key: tf.Tensor, num_examples: int) -> tf.Tensor:
-    # One more index where the block would be too small; see below.
-    max_index = num_examples - (0 if _is_power_of_four(num_examples - 1) else 1)
-    # The kernel refuses no index at all, so the last one always goes along.
-    asked = tf.concat([tf.cast(positions, tf.int64), [max_index]], axis=0)
-    found = tf.raw_ops.RandomIndexShuffle(
-        index=asked,
-        seed=_seed_words(key),
-        max_index=tf.constant(max_index, tf.int64),
-        rounds=_ROUNDS,
-    )
-    # Leaving the index too many out of its cycle makes a permutation of the rest.
-    return tf.where(found[:-1] == num_examples, found[-1], found[:-1])
+def _shuffled(
+    positions: tf.Tensor, key: tf.Tensor, num_examples: int, how: Order
+) -> tf.Tensor:
+    if how == "blocks":
+        return order_blocks.shuffled(positions, key, num_examples)
+    return permutation.permuted(positions, key, num_examples)
 
 
 def _checked_size(num_examples: int) -> int:
@@ -134,11 +120,13 @@ def _checked_size(num_examples: int) -> int:
     return size
 
 
-def _is_power_of_four(number: int) -> bool:
-    return number.bit_count() == 1 and number.bit_length() % 2 == 1
+def of_split(split: str, config: Any) -> dict[str, Any]:
+    """Arguments of `Batches` that say how a split is shuffled.
 
-
-def _seed_words(key: tf.Tensor) -> tf.Tensor:
-    # Spread over the words so that each gets 21 bits of its own at its low end.
-    distances = tf.constant([0, 21, 42], tf.uint64)
-    return tf.cast(tf.bitwise.right_shift(key, distances), tf.uint32)
+    Args:
+        split: "train", or another, which is not.
+        config: Has the field `shuffle`.
+    """
+    asked = getattr(config, "shuffle", "full")
+    is_shuffled = split == "train" and asked != "none"
+    return {"shuffle": is_shuffled, "order": "blocks" if asked == "blocks" else "full"}

@@ -21,6 +21,11 @@ def are_kept() -> Iterator[None]:
         _kept.reset(token)
 
 
+def kept() -> bool:
+    """Whether origins are kept."""
+    return _kept.get()
+
+
 def of(kind: Kind, named: Mapping[str, Split]) -> dict[str, np.ndarray]:
     """Split -> the origin of each example, in the order of their indices.
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from kerascale.datasets import gathers, pipeline, resizing, text
 from kerascale.datasets.info import DataInfo
+from kerascale.datasets.packed import other
+from kerascale.datasets.packed.opened import PREFIX
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources.class_names import with_classes_of
@@ -38,6 +40,9 @@ def read_like(
     Raises:
         RefusedError: If the data is of another kind, shape or of other classes.
     """
+    if name.startswith(PREFIX):
+        _refuse_label(name, label)
+        return other.read_like(name, info, fields, vectorizer)
     raw = _read(name, info, fields, label)
     if raw.kind != info.kind:
         raise RefusedError(
@@ -75,12 +80,7 @@ def _read(
     is_npz, num_classes = name.startswith("npz:"), fields.get("num_classes")
     if name.startswith("tfrecord:"):
         num_classes = info.num_classes  # Its labels are indices.
-    is_csv = name.startswith("csv:")
-    if not is_csv and label is not None:
-        raise RefusedError(
-            f"label: expected only with csv: data. Received: {label!r} with {name}. "
-            "Leave it out."
-        )
+    _refuse_label(name, label)
     return read(
         name,
         label=label or fields.get("label"),
@@ -90,6 +90,14 @@ def _read(
         is_test=True,
         class_names=info.class_names or None,
     )
+
+
+def _refuse_label(name: str, label: str | None) -> None:
+    if not name.startswith("csv:") and label is not None:
+        raise RefusedError(
+            f"label: expected only with csv: data. Received: {label!r} with {name}. "
+            "Leave it out."
+        )
 
 
 def _like_training(raw: RawData, features: np.ndarray, info: DataInfo) -> np.ndarray:

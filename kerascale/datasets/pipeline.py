@@ -9,6 +9,7 @@ import tensorflow as tf
 from kerascale.datasets import nests, order
 from kerascale.datasets.gathers import FromArrays, Gather
 from kerascale.datasets.host_rows import HostRows
+from kerascale.datasets.order import Order
 
 # That are computed beside each other.
 _BATCHES_AT_ONCE = 2
@@ -36,6 +37,7 @@ class Batches:
         plain_gather: Like `gather`, without what training adds to the examples
             (augmentation, shifted windows); None: the same.
         first_step: Batches of the first epoch that is read which were done before.
+        order: How each epoch is shuffled, if it is.
         host: What reads rows in threads of Python, if `gather` has that done; or None.
     """
 
@@ -46,6 +48,7 @@ class Batches:
     shuffle: bool
     plain_gather: Gather | None = None
     first_step: int = 0
+    order: Order = "full"
     host: HostRows | None = None
 
     def for_evaluation(self) -> "Batches":
@@ -79,7 +82,11 @@ class Batches:
         if not self.shuffle:
             return positions
         return order.shuffled(
-            positions, seed=self.seed, epoch=epoch, num_examples=self.num_examples
+            positions,
+            seed=self.seed,
+            epoch=epoch,
+            num_examples=self.num_examples,
+            how=self.order,
         )
 
     def indices_of(
@@ -104,6 +111,7 @@ class Batches:
                 seed=self.seed,
                 epoch=epoch,
                 num_examples=self.num_examples,
+                how=self.order,
             )
         positions = first * self.batch_size + tf.range(
             num_batches * self.batch_size, dtype=tf.int64
@@ -180,6 +188,7 @@ class Batches:
             seed=self.seed,
             epoch=0,
             num_examples=self.num_examples,
+            how=self.order,
         )
         gather = self.for_evaluation().gather
 

@@ -54,11 +54,12 @@ def read(
         if suffix in (".csv", ".npz", ".tfrecord"):
             hint = f" Did you mean {suffix[1:]}:{name}?"
         else:
-            known = [*EMBEDDED, *(f"{prefix}:" for prefix in PREFIXES)]
+            known = [*EMBEDDED, *(f"{prefix}:" for prefix in (*PREFIXES, "packed"))]
             hint = nearest(name, known)
         raise RefusedError(
             "dataset: expected digits, python_reference, tfds:NAME, csv:PATH, "
-            "npz:PATH, images:FOLDER, tfrecord:PATH or text:PATH. Received: "
+            "npz:PATH, images:FOLDER, tfrecord:PATH, text:PATH or packed:FOLDER. "
+            "Received: "
             f"{name!r}.{hint}"
         )
     if prefix != "tfds":

@@ -142,7 +142,9 @@ def _read_throughput(folder: pathlib.Path) -> str | None:
     if not (folder / layout.THROUGHPUT).exists():
         return None
     content = files.read_json(folder, layout.THROUGHPUT)
-    if set(content) != {field.name for field in dataclasses.fields(Throughput)}:
+    fields = dataclasses.fields(Throughput)
+    needed = {f.name for f in fields if f.default is dataclasses.MISSING}
+    if not needed <= set(content) <= {field.name for field in fields}:
         return None  # Of another version.
     return Throughput(**content).text()
 

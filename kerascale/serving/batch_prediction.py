@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from kerascale.datasets import text
+from kerascale.datasets.packed import other, pictures
+from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
 from kerascale.datasets.sources import csv_source, images_source, npz_source
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError
@@ -26,8 +28,8 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
         run: A finished run.
         path: For tables and texts a CSV file with the columns of the training data;
             for images an image or a folder of images; for any of them an `.npz`
-            file with the array `x`. For a language model a text file, each line of
-            which is a prompt.
+            file with the array `x`; or `packed:FOLDER`. For a language model a text
+            file, each line of which is a prompt.
 
     Returns:
         One row per example, in order. For classifiers: `path` (of images), `class`,
@@ -38,6 +40,7 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
     Raises:
         RefusedError: If the file does not fit the run's training data.
     """
+    packed = os.fspath(path) if os.fspath(path).startswith(PREFIX) else None
     path = pathlib.Path(path)
     if run.info.kind == "corpus":
         return _continue_prompts(run, path)
@@ -47,8 +50,11 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
             "sets. Received: a run on tf.data without class names. Call "
             "run.model.predict in Python."
         )
-    features, columns, labels = _read(run, path)
-    probabilities = run.model.predict(features, verbose=0)
+    if packed is not None:
+        probabilities, columns, labels = _of_packed(run, open_packed(packed))
+    else:
+        features, columns, labels = _read(run, path)
+        probabilities = run.model.predict(features, verbose=0)
     best = probabilities.argmax(axis=-1)
     names = np.array(run.info.class_names, dtype=object)
     rows = np.arange(len(best))
@@ -97,6 +103,22 @@ def _read(
     if info.kind == "text":
         features = text.encode(run.vectorizer, features)
     return features, columns, labels
+
+
+def _of_packed(
+    run: Run, packed: Packed
+) -> tuple[np.ndarray, dict[str, list[str]], list[str]]:
+    """Probabilities, batch by batch, of all rows; their files, and their labels."""
+    size = run.whole_number("batch_size", at_least=1, default=32)
+    batches = other.inputs_like(packed, run.info, run.vectorizer, size)
+    outputs, labels = [], []
+    for x, y in batches.dataset():
+        outputs.append(np.asarray(run.model.predict_on_batch(x)))
+        labels += y.numpy().tolist()
+    files = pictures.files_of(packed.folder)
+    names = packed.manifest.class_names
+    columns = {} if files is None else {"path": files}
+    return np.concatenate(outputs), columns, [names[label] for label in labels]
 
 
 def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from kerascale.training import resume
 from kerascale.training.context import RunContext
 
 # Fields that do not change what is computed.
-_HARMLESS = ("steps_per_execution",)
+_HARMLESS = ("pack", "steps_per_execution")
 
 
 def holds_a_run(path: pathlib.Path | None) -> bool:
@@ -159,7 +159,9 @@ _OF_BEFORE = {
         "monitor",
         "monitor_mode",
         "no_header",
+        "pack",
         "separator",
+        "shuffle",
         "test_data",
     )
 }

@@ -137,6 +137,8 @@ def train(
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
         datasets = _load_data(recipe, config, datasets, wishes.dry)
+        if datasets.is_packed:  # A machine with more memory reads the same rows then.
+            config = dataclasses.replace(config, pack="always")
         context = RunContext(strategy, recipe, config, datasets, policy)
         model, callbacks = _build(context, wishes)
         context, point = _open(stack, model, context, run_dir, callbacks, wishes)

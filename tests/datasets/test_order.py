@@ -124,3 +124,45 @@ def test_nothing_to_shuffle_is_refused(num_examples):
 def test_a_seed_that_is_none_is_refused(seed):
     with pytest.raises(RefusedError, match=f"Received: seed={seed!r}"):
         order(10, seed=seed)
+
+
+@pytest.mark.parametrize(
+    "num_examples",
+    # Without a whole block; one more than blocks; than windows of 512; 4**k + 1.
+    [*range(1, 9), 255, 256, 257, 1000, 65_537, 131_071, 131_072, 131_073, 262_145],
+)
+def test_blocks_are_a_permutation(num_examples):
+    positions = tf.range(num_examples, dtype=tf.int64)
+    found = shuffled(
+        positions, seed=7, epoch=3, num_examples=num_examples, how="blocks"
+    ).numpy()
+    np.testing.assert_array_equal(np.sort(found), np.arange(num_examples))
+
+
+def test_blocks_keep_neighbours_together_and_differ_by_epoch():
+    count = 600_000
+    orders = [
+        shuffled(
+            tf.range(130_000, dtype=tf.int64),
+            seed=7,
+            epoch=epoch,
+            num_examples=count,
+            how="blocks",
+        ).numpy()
+        for epoch in (0, 1)
+    ]
+    for found in orders:
+        assert len(np.unique(found // 256)) <= 513
+        # The window is drawn of all of the data, and mixed in itself.
+        assert np.ptp(found) > 0.9 * count
+        assert abs(np.corrcoef(found, np.arange(len(found)))[0, 1]) < 0.02
+    assert (orders[0] != orders[1]).mean() > 0.99
+
+
+def test_a_position_of_blocks_costs_nothing_for_the_others():
+    count = 10**10 + 123
+    positions = tf.constant([0, 5, count - 1], tf.int64)
+    found = shuffled(positions, seed=1, epoch=0, num_examples=count, how="blocks")
+    alone = shuffled(positions[1:2], seed=1, epoch=0, num_examples=count, how="blocks")
+    assert int(found[1]) == int(alone[0])
+    assert 0 <= int(tf.reduce_min(found)) <= int(tf.reduce_max(found)) < count

@@ -98,7 +98,7 @@ def test_the_number_of_threads_changes_nothing(packed):
     expected = None
     for threads in (1, 3):
         reader = pictures.cropped(0.3)
-        reader._num = threads
+        reader.num_threads = threads
         (found,) = reader.arrays(rows, draws)
         expected = found if expected is None else expected
         np.testing.assert_array_equal(found, expected)

@@ -168,7 +168,7 @@ def _assert_whole(view):
     assert re.fullmatch(
         r"loss \d+\.\d{4}  accuracy \d\.\d{4}(  val_loss \S+  val_accuracy \S+)?"
         r"  [\d,]+ examples/s \(median [\d,]+\)  learning rate \S+"
-        r"(  waiting for data 0%)?  memory \d+\.\d\d GiB",
+        r"(  waiting for data \d+%)?  memory \d+\.\d\d GiB",
         text,
     ), text
 

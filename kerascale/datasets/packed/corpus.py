@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.config import TrainingConfig
-from kerascale.datasets import gathers, pipeline, text
+from kerascale.datasets import gathers, order, pipeline, text
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import mapped
@@ -71,7 +71,7 @@ def _batches(
         num_examples=count,
         batch_size=config.micro_batch_size,
         seed=config.seed,
-        shuffle=split == "train",
+        **order.of_split(split, config),
         plain_gather=plain,
     )
 

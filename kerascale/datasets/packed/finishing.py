@@ -29,7 +29,7 @@ def finish(
     folder: pathlib.Path,
     progress: Progress,
     watcher: "Watcher | None" = None,
-) -> Manifest:
+) -> None:
     """Makes the rest of a packed data set. A kill costs less than a minute.
 
     Args:
@@ -85,7 +85,6 @@ def finish(
     with atomic_files.replacing(folder / layout.MANIFEST, durable=True) as temporary:
         temporary.write_text(made.to_json(), encoding="utf-8")
     durable_files.sync_folder(folder)
-    return made
 
 
 def _moments(

@@ -1,5 +1,6 @@
 """Another packed data set, in the form that a run was trained on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import gathers, pipeline, resizing, text
+from kerascale.datasets.host_rows import HostRows
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import corpus, mapped
 from kerascale.datasets.packed.opened import Packed, open_packed
+from kerascale.datasets.packed.pictures import Pictures
 from kerascale.datasets.packed.records import Records
 from kerascale.datasets.packed.texts import texts_of
 from kerascale.datasets.raw import Split
@@ -46,15 +49,60 @@ def read_like(
         length = fields.get("max_length", 64)
         return _windows(packed, vectorizer, length, batch_size)
     rows = _rows(packed)
-    inputs = features_like(packed, rows, info, vectorizer)
     labels = _labels_like(packed, rows, info)
+    return _batches(packed, rows, info, vectorizer, batch_size, labels)
+
+
+def inputs_like(
+    packed: Packed,
+    info: DataInfo,
+    vectorizer: keras.layers.Layer | None,
+    batch_size: int,
+) -> pipeline.Batches:
+    """All rows in their order, as inputs of a run's model, each with its own label.
+
+    Raises:
+        RefusedError: If the data is of another kind or shape.
+    """
+    if packed.manifest.kind != info.kind:
+        raise RefusedError(
+            f"--input: expected {info.kind} data, as the run was trained on. Received: "
+            f"{packed.name}, which is {packed.manifest.kind} data."
+        )
+    rows = np.arange(packed.manifest.num_rows)
+    labels = mapped.tensor(packed.labels)
+    own = lambda numbers: tf.gather(labels, numbers)  # noqa: E731
+    return _batches(packed, rows, info, vectorizer, batch_size, own)
+
+
+def _batches(
+    packed: Packed,
+    rows: np.ndarray,
+    info: DataInfo,
+    vectorizer: keras.layers.Layer | None,
+    batch_size: int,
+    labels: Callable[[tf.Tensor], tf.Tensor],
+) -> pipeline.Batches:
+    numbers = mapped.tensor(rows)
+    host = None
+    if packed.manifest.encoding is None:
+        inputs = _features_like(packed, info)
+    else:
+        host = _host_like(packed, info, vectorizer)
+        inputs = lambda rows: host(rows)[0]  # noqa: E731
 
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
-        return inputs(indices, epoch), labels(tf.gather(numbers, indices))
+        del epoch
+        own = tf.gather(numbers, indices)
+        return inputs(own), labels(own)
 
-    numbers = mapped.tensor(rows)
     return pipeline.Batches(
-        gather, num_examples=len(rows), batch_size=batch_size, seed=0, shuffle=False
+        gather,
+        num_examples=len(rows),
+        batch_size=batch_size,
+        seed=0,
+        shuffle=False,
+        host=host,
     )
 
 
@@ -67,70 +115,64 @@ def _rows(packed: Packed) -> np.ndarray:
     return np.sort(np.concatenate([packed.index[s] for s in ("train", *lacking)]))
 
 
-def features_like(
-    packed: Packed,
-    rows: np.ndarray,
-    info: DataInfo,
-    vectorizer: keras.layers.Layer | None,
-) -> gathers.Gather:
-    """What gives the inputs of the model for some of the rows.
-
-    Args:
-        packed: Of the kind of the run.
-        rows: Those that are read.
-        info: What is known of the data that the run was trained on.
-        vectorizer: The run's layer from strings to ids; or None.
-
-    Raises:
-        RefusedError: If they are of another shape or dtype.
-    """
+def _features_like(packed: Packed, info: DataInfo) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What gives the inputs of a run's model for some rows of one shape."""
     held = packed.manifest
-    numbers = mapped.tensor(rows)
-    if held.encoding == "text":
-        return _ids_like(packed, numbers, vectorizer)
     features = mapped.tensor(packed.features)
     order = None
     if info.feature_names and set(held.feature_names) == set(info.feature_names):
         order = [held.feature_names.index(name) for name in info.feature_names]
-    shape, size = tuple(held.shape), None
-    if held.kind == "image" and info.input_shape[0] == info.input_shape[1]:
-        size = info.input_shape[0]
+    shape, size = tuple(held.shape), _size_like(info)
+    if size is not None:
         shape = (size, size, shape[-1])
     dtype = held.dtype if held.kind == "image" else None
-    if (shape, dtype) != (tuple(info.input_shape), info.dtype):
-        raise RefusedError(
-            f"data: expected examples as in training: shape {tuple(info.input_shape)} "
-            f"and {info.dtype or 'numbers'}. Received: {packed.name} with shape "
-            f"{shape} and {held.dtype}. Prepare it as the training data was."
-        )
+    _refuse_other_shape(packed, shape, dtype, info)
 
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        del epoch
-        found = tf.gather(features, tf.gather(numbers, indices))
+    def inputs(rows: tf.Tensor) -> tf.Tensor:
+        found = tf.gather(features, rows)
         if order is not None:
             found = tf.gather(found, order, axis=1)
         if size is not None and tuple(held.shape[:2]) != (size, size):
             found = resizing.resized_batch(found, size)
         return found
 
-    return gather
+    return inputs
 
 
-def _ids_like(
-    packed: Packed, numbers: tf.Tensor, vectorizer: keras.layers.Layer
-) -> gathers.Gather:
+def _host_like(
+    packed: Packed, info: DataInfo, vectorizer: keras.layers.Layer | None
+) -> HostRows:
+    """The same of rows of any size: pictures, or the ids of texts."""
+    if packed.manifest.encoding == "image":
+        pictures = Pictures(packed, _size_like(info))
+        _refuse_other_shape(packed, pictures.shape, "uint8", info)
+        return pictures.whole()
     records = Records(packed.folder, packed.manifest.shards)
 
-    def read(rows: np.ndarray) -> np.ndarray:
-        return text.encode(vectorizer, texts_of(records, rows))
+    def read(rows: np.ndarray) -> list[np.ndarray]:
+        return [text.encode(vectorizer, texts_of(records, rows))]
 
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        del epoch
-        rows = tf.gather(numbers, indices)
-        found = tf.numpy_function(read, [rows], tf.int32)
-        return tf.ensure_shape(found, [None, None])
+    # Texts of one batch are padded to the longest of them: not in pieces.
+    return HostRows(read, [tf.TensorSpec([None], tf.int32)], num_threads=1)
 
-    return gather
+
+def _size_like(info: DataInfo) -> int | None:
+    """The height and width of a run's images; None: they differ, or are no images."""
+    if info.kind != "image" or info.input_shape[0] != info.input_shape[1]:
+        return None
+    return info.input_shape[0]
+
+
+def _refuse_other_shape(
+    packed: Packed, shape: tuple[int, ...], dtype: str | None, info: DataInfo
+) -> None:
+    if (tuple(shape), dtype) == (tuple(info.input_shape), info.dtype):
+        return
+    raise RefusedError(
+        f"data: expected examples as in training: shape {tuple(info.input_shape)} "
+        f"and {info.dtype or 'numbers'}. Received: {packed.name} with shape "
+        f"{tuple(shape)} and {dtype or 'numbers'}. Prepare it as the training data was."
+    )
 
 
 def _labels_like(packed: Packed, rows: np.ndarray, info: DataInfo) -> Any:

@@ -112,9 +112,9 @@ def _go_on(
             facts["order"] = np.asarray(facts["order"]).tolist()
         progress.facts = facts
         progress.save(folder)
-    made = finishing.finish(source, folder, progress, watcher)
+    finishing.finish(source, folder, progress, watcher)
     folders.remove_leftovers(folder)
-    return made
+    return manifest.load(folder)
 
 
 def _read(

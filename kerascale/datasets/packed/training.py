@@ -13,6 +13,8 @@ from kerascale.datasets import (
     applicable,
     class_weights,
     gathers,
+    order,
+    origins,
     pipeline,
     resized_crop,
     resizing,
@@ -22,6 +24,7 @@ from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import corpus, mapped, moments
 from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
+from kerascale.datasets.packed.origins import origins_of
 from kerascale.datasets.packed.pictures import Pictures
 from kerascale.datasets.packed.texts import EncodedTexts
 from kerascale.datasets.raw import Kind
@@ -70,11 +73,11 @@ def prepare(
     if held.kind == "corpus":
         return corpus.prepare(packed, config)
     rows = packed.split_rows(config.validation_fraction)
-    if held.encoding == "text":
-        return _of_texts(packed, rows, config)
-    if held.encoding == "image":
-        return _of_pictures(packed, rows, config)
-    return _of_flat_rows(packed, rows, config)
+    make = {"text": _of_texts, "image": _of_pictures, None: _of_flat_rows}
+    datasets = make[held.encoding](packed, rows, config)
+    if not origins.kept():
+        return datasets
+    return dataclasses.replace(datasets, origins=origins_of(packed, rows))
 
 
 def _of_flat_rows(
@@ -176,7 +179,7 @@ def _batches(
             num_examples=len(rows[split]),
             batch_size=config.micro_batch_size,
             seed=config.seed,
-            shuffle=split == "train",
+            **order.of_split(split, config),
         )
         for split, gather in made.items()
     }

@@ -26,6 +26,7 @@ _CHANNELS = {
     ("WEBP", "RGB"): 3,
     ("WEBP", "RGBA"): 4,
 }
+_PNG_END = b"IEND\xae\x42\x60\x82"
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 
 
@@ -89,8 +90,8 @@ def _shape(content: bytes) -> tuple[int, int, int] | None:
 
 def _is_whole(image: pillow.Image, content: bytes) -> bool:
     if image.format == "PNG":
-        image.verify()  # Raises.
-        return True
+        image.verify()  # Raises; it does not look behind the name of the last chunk.
+        return _PNG_END in content
     if image.format == "GIF":
         return content.endswith(b";")
     if image.format == "WEBP":

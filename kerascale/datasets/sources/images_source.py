@@ -24,7 +24,7 @@ from kerascale.datasets.sources.image_listing import (
     walk,
 )
 from kerascale.datasets.sources.label_checks import check_class_count
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, TooLargeError
 from kerascale.runtime.free_memory import available_bytes
 
 # Training needs room for more than the images.
@@ -201,7 +201,7 @@ def _say_converted(directory: str, found: Counter, channels: int) -> None:
 def _allocate(directory: str, num_images: int, shape: tuple[int, ...]) -> np.ndarray:
     needed, room = num_images * int(np.prod(shape)), available_bytes()
     if needed > room * _SHARE_OF_MEMORY:
-        raise RefusedError(
+        raise TooLargeError(
             f"{directory}: expected images that fit in memory. Received: {num_images} "
             f"images of shape {shape}, which need {needed / 2**30:.1f} GiB of "
             f"{room / 2**30:.1f} GiB. Pass a smaller --image-size N, or fewer images."

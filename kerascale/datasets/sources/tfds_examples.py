@@ -72,7 +72,7 @@ def read_split(
     num_examples = builder.info.splits[split].num_examples
     features, labels, place = None, np.empty(num_examples, dtype=np.int64), 0
     try:
-        for batch, batch_labels in _batches(builder, split, keys, image_size):
+        for batch, batch_labels in batches(builder, split, keys, image_size):
             if features is None:
                 features = np.empty((num_examples, *batch.shape[1:]), batch.dtype)
             features[place : place + len(batch)] = batch
@@ -80,40 +80,61 @@ def read_split(
             place += len(batch)
     except Exception as error:
         # TensorFlow, ArrayRecord and Parquet each have their own errors for it.
-        _refuse_damaged_files(builder, split, error)
+        refuse_damaged_files(builder, split, error)
         raise
     if features is None or place != num_examples:
         found = ValueError(f"{place} of {num_examples} examples")
-        _refuse_damaged_files(builder, split, found)
+        refuse_damaged_files(builder, split, found)
         raise found
     if features.dtype == object:
         features[:] = [text.decode("utf-8", "replace") for text in features]
     return Split(features, labels)
 
 
-def _batches(
+def batches(
     builder: tfds.core.DatasetBuilder,
     split: str,
     keys: tuple[str, str],
     image_size: int | None,
+    *,
+    first: int = 0,
+    batch_size: int = _BATCH_SIZE,
+    is_encoded: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Features and labels of a split, in its stored order.
+
+    Args:
+        builder: Of a data set that is prepared.
+        split: The split's name.
+        keys: Names of the feature and of the label.
+        image_size: See `read_split`.
+        first: Examples that are left out at the beginning.
+        batch_size: Examples at a time.
+        is_encoded: Images come as what is in their files.
+    """
     import tensorflow as tf
 
     feature, label = keys
+    skip = {feature: tfds.decode.SkipDecoding()} if is_encoded else None
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
-        source = builder.as_data_source(split=split)
+        source = builder.as_data_source(split=split, decoders=skip)
         specs = {key: builder.info.features[key].get_tensor_spec() for key in keys}
+        if is_encoded:
+            specs[feature] = tf.TensorSpec((), tf.string)
+        rows = (source[i] for i in range(first, len(source)))
         dataset = tf.data.Dataset.from_generator(
-            lambda: ({key: row[key] for key in keys} for row in source),
+            lambda: ({key: row[key] for key in keys} for row in rows),
             output_signature=specs,
         )
     else:
         dataset = builder.as_dataset(
             split=split,
-            decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
+            decoders=tfds.decode.PartialDecoding(
+                dict.fromkeys(keys, True), decoders=skip
+            ),
             # What is read once is not worth a cache.
             read_config=tfds.ReadConfig(try_autocache=False, skip_prefetch=True),
-        )
+        ).skip(first)
 
     # AutoGraph cannot resolve an annotation that names a local module.
     def pair(example: dict[str, Any]) -> tuple[Any, Any]:
@@ -128,16 +149,16 @@ def _batches(
     dataset = dataset.map(pair)
     shape = dataset.element_spec[0].shape
     if image_size is None or shape.rank == 0 or shape[:2] == (image_size, image_size):
-        dataset = dataset.batch(_BATCH_SIZE)
+        dataset = dataset.batch(batch_size)
     elif shape.is_fully_defined():
         # A batch at a time is faster than an image at a time.
-        dataset = dataset.batch(_BATCH_SIZE).map(resize, tf.data.AUTOTUNE)
+        dataset = dataset.batch(batch_size).map(resize, tf.data.AUTOTUNE)
     else:
-        dataset = dataset.map(resize, tf.data.AUTOTUNE).batch(_BATCH_SIZE)
+        dataset = dataset.map(resize, tf.data.AUTOTUNE).batch(batch_size)
     yield from dataset.prefetch(2).as_numpy_iterator()
 
 
-def _refuse_damaged_files(
+def refuse_damaged_files(
     builder: tfds.core.DatasetBuilder, split: str, cause: Exception
 ) -> None:
     """Raises if files are damaged; returns if something else is wrong."""

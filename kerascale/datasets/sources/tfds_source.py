@@ -7,6 +7,7 @@ import socket
 import sys
 import urllib.parse
 import urllib.request
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,7 +16,7 @@ from kerascale.config.fields import nearest
 from kerascale.datasets import cache
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.tfds_examples import quiet_tfds, read_split
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, TooLargeError
 from kerascale.runtime.console import is_terminal, say
 from kerascale.runtime.free_memory import available_bytes
 
@@ -52,6 +53,56 @@ def load_tfds(name: str, image_size: int | None = None) -> RawData:
 
     >>> data = load_tfds("mnist")
     """
+    prepared = prepare(name)
+    name, builder, splits = prepared.name, prepared.builder, prepared.splits
+    kind, (feature, label) = prepared.kind, prepared.keys
+    _check_memory(
+        name,
+        sum(builder.info.splits[split].num_examples for split in splits),
+        image_bytes(name, builder.info.features[feature], image_size)
+        if kind == "image"
+        else _text_bytes(builder, splits),
+    )
+    with quiet_tfds():
+        found = {
+            split: read_split(builder, split, (feature, label), image_size)
+            for split in splits
+        }
+    return RawData(
+        name=f"tfds:{name}",
+        kind=kind,
+        class_names=tuple(builder.info.features[label].names),
+        **_with_labels(name, found),
+    )
+
+
+class Prepared(NamedTuple):
+    """A data set that is prepared.
+
+    Args:
+        name: Without the prefix.
+        builder: That of TFDS.
+        kind: `image` or `text`.
+        keys: Names of the feature and of the label.
+        splits: Those that can be used, as far as is known: `train` first.
+    """
+
+    name: str
+    builder: tfds.core.DatasetBuilder
+    kind: Kind
+    keys: tuple[str, str]
+    splits: list[str]
+
+
+def prepare(name: str) -> Prepared:
+    """Opens a data set, and prepares it first if it is not yet.
+
+    Args:
+        name: As `load_tfds` takes it.
+
+    Raises:
+        RefusedError: As `load_tfds` does.
+    """
     name = name.removeprefix("tfds:")
     builder = _open(name)
     if not _is_prepared(builder):
@@ -68,24 +119,7 @@ def load_tfds(name: str, image_size: int | None = None) -> RawData:
             f"tfds:{name}: expected examples in a split called train. Received: "
             f"{sizes}. Take another data set or config."
         )
-    _check_memory(
-        name,
-        sum(sizes[split] for split in splits),
-        _image_bytes(name, builder.info.features[feature], image_size)
-        if kind == "image"
-        else _text_bytes(builder, splits),
-    )
-    with quiet_tfds():
-        found = {
-            split: read_split(builder, split, (feature, label), image_size)
-            for split in splits
-        }
-    return RawData(
-        name=f"tfds:{name}",
-        kind=kind,
-        class_names=tuple(builder.info.features[label].names),
-        **_with_labels(name, found),
-    )
+    return Prepared(name, builder, kind, (feature, label), splits)
 
 
 def _open(name: str) -> tfds.core.DatasetBuilder:
@@ -202,9 +236,7 @@ def _choose_features(
     )
 
 
-def _image_bytes(
-    name: str, feature: tfds.features.Image, image_size: int | None
-) -> int:
+def image_bytes(name: str, feature: tfds.features.Image, image_size: int | None) -> int:
     """Size of one image in memory; refuses images that cannot be an array."""
     shape, dtype = feature.shape, np.dtype(feature.np_dtype)
     if not shape[-1] or dtype not in (np.uint8, np.float32):
@@ -232,7 +264,7 @@ def _text_bytes(builder: tfds.core.DatasetBuilder, splits: list[str]) -> int:
 def _check_memory(name: str, num_examples: int, bytes_per_example: int) -> None:
     needed, room = num_examples * bytes_per_example, available_bytes()
     if needed > room * _SHARE_OF_MEMORY:
-        raise RefusedError(
+        raise TooLargeError(
             f"tfds:{name}: expected examples that fit in memory. Received: "
             f"{num_examples} examples, which need {needed / 2**30:.1f} GiB of "
             f"{room / 2**30:.1f} GiB. Take a smaller data set, or of images a smaller "

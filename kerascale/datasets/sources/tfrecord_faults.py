@@ -1,10 +1,14 @@
 """What is wrong with records: refused, or skipped up to a share, and said."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from kerascale.datasets.sources.checks import Problems
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import counted, say
+
+_KEPT = ("_skipped", "_lost_bytes", "_first", "_all_used", "_all_skipped", "_all_bytes")
 
 
 class Faults:
@@ -26,6 +30,31 @@ class Faults:
         self._all_skipped = 0
         self._all_bytes = 0
         self._lost: list[tuple[str, int]] = []
+        self.lines: list[str] = []
+        """What is wrong, a line for each record."""
+
+    @property
+    def share(self) -> float:
+        """Of the records, that may be skipped."""
+        return self._skip_share
+
+    def to_json(self) -> dict[str, Any]:
+        """All that was noted, to go on with by `restore`."""
+        fields = {name: getattr(self, name) for name in _KEPT}
+        # As they are now: packing goes on while this is kept.
+        fields |= {"lines": list(self.lines), "_lost": [list(x) for x in self._lost]}
+        problems = self._problems
+        return {**fields, "listed": list(problems.listed), "total": problems.total}
+
+    def restore(self, noted: Mapping[str, Any]) -> None:
+        """Takes over what `to_json` gave."""
+        for name in (*_KEPT, "lines"):
+            setattr(self, name, noted[name])
+        self._lost = [(file, count) for file, count in noted["_lost"]]
+        self._problems.listed, self._problems.total = (
+            list(noted["listed"]),
+            noted["total"],
+        )
 
     def add(self, file: str, number: int, reason: str, lost_bytes: int = 0) -> None:
         """Notes a record that cannot be used.
@@ -36,7 +65,9 @@ class Faults:
             reason: What was expected and what was received.
             lost_bytes: What of the file cannot be read for it.
         """
-        self._problems.add(f"{file}, record {number}: {reason.rstrip('.')}.")
+        line = f"{file}, record {number}: {reason.rstrip('.')}."
+        self._problems.add(line)
+        self.lines.append(line)
         self._first = self._first or f"record {number}: {reason}"
         self._skipped += 1
         self._lost_bytes += lost_bytes

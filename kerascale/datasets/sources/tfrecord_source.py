@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from kerascale.datasets.raw import RawData
-from kerascale.datasets.sources import tfrecord_examples, tfrecord_schema
 from kerascale.datasets.sources.arrays import Part, assemble
-from kerascale.datasets.sources.checks import Problems, listing
+from kerascale.datasets.sources.checks import Problems
 from kerascale.datasets.sources.image_files import (
     check_shapes,
     decode_bytes,
@@ -23,11 +22,15 @@ from kerascale.datasets.sources.label_checks import (
 )
 from kerascale.datasets.sources.tfrecord_examples import ExampleError
 from kerascale.datasets.sources.tfrecord_faults import Faults
-from kerascale.datasets.sources.tfrecord_files import Damage, Record, read_records
+from kerascale.datasets.sources.tfrecord_files import Damage, read_records
+from kerascale.datasets.sources.tfrecord_parsing import (
+    Parser,
+    read_schema,
+    refuse_missing_files,
+)
 from kerascale.datasets.sources.tfrecord_paths import find
-from kerascale.datasets.sources.tfrecord_schema import SCHEMA, Schema
-from kerascale.errors import RefusedError
-from kerascale.runtime.console import say
+from kerascale.datasets.sources.tfrecord_schema import Schema
+from kerascale.errors import RefusedError, TooLargeError
 from kerascale.runtime.free_memory import available_bytes
 
 # Training needs room for more than the examples.
@@ -90,64 +93,32 @@ def load_tfrecord(
     path = os.fspath(path)
     check_num_classes(num_classes)
     files = find(path)
-    schema = _read_schema(files, num_classes)
+    schema = read_schema(files, num_classes)
     if schema is not None and os.path.isdir(path):
-        _refuse_missing_files(files, schema)
+        refuse_missing_files(files, schema)
     if schema is not None and schema.class_names is not None:
         num_classes = len(schema.class_names)
     faults = Faults(path, skip_share)
-    reader = _Reader(schema, num_classes, image_size, faults)
+    parser = Parser(schema, num_classes)
+    reader = _Reader(parser, image_size, faults)
     splits = {split: _Examples() for split in sorted(files)}
     for split, names in files.items():
         for file in names:
             reader.read(file, splits[split])
     faults.settle()
-    return _assemble(path, reader.schema, splits, num_classes, image_size)
-
-
-def _read_schema(
-    files: Mapping[str, list[str]], num_classes: int | None
-) -> Schema | None:
-    folders = {os.path.dirname(file) for names in files.values() for file in names}
-    places = [os.path.join(folder, SCHEMA) for folder in sorted(folders)]
-    places = [place for place in places if os.path.exists(place)]
-    if not places:
-        return None
-    if len(places) > 1:
-        raise RefusedError(f"Expected one {SCHEMA}. Received: {listing(places)}.")
-    schema = tfrecord_schema.read(places[0])
-    if None not in (num_classes, schema.class_names) and num_classes != len(
-        schema.class_names
-    ):
-        raise RefusedError(
-            f"num_classes: expected {len(schema.class_names)}, as {places[0]} has "
-            f"class_names. Received: {num_classes}. Leave one of them out."
-        )
-    return schema
-
-
-def _refuse_missing_files(files: Mapping[str, list[str]], schema: Schema) -> None:
-    found = {os.path.basename(file) for names in files.values() for file in names}
-    missing = [name for name in schema.records if name not in found]
-    if missing:
-        raise RefusedError(
-            f"{schema.source}: records: expected the files {listing(schema.records)}. "
-            f"Received: none of the name {listing(missing)}. Copy them, too."
-        )
+    return _assemble(path, parser.schema, splits, num_classes, image_size)
 
 
 class _Reader:
-    """Reads files; infers the schema from the first record if there is none."""
+    """Reads files whole."""
 
     def __init__(
         self,
-        schema: Schema | None,
-        num_classes: int | None,
+        parser: Parser,
         image_size: int | None,
         faults: Faults,
     ) -> None:
-        self.schema = schema
-        self._num_classes = num_classes
+        self._parser = parser
         self._size = None if image_size is None else (image_size, image_size)
         self._faults = faults
         self._room = int(available_bytes() * _SHARE_OF_MEMORY)
@@ -161,39 +132,22 @@ class _Reader:
                 continue
             self._refuse_what_does_not_fit(file, len(record.content))
             try:
-                found.append((record.number, *self._parse(file, record)))
+                found.append((record.number, *self._parser.parse(file, record)))
             except ExampleError as error:
                 self._faults.add(file, record.number, str(error))
-        if self.schema is not None and self.schema.kind == "image":
+        if self._parser.schema is not None and self._parser.schema.kind == "image":
             found = self._decode(file, found)
         for number, values, label in found:
             examples.values.append(values)
             examples.labels.append(label)
             examples.places.append(f"{file}, record {number}")
         expected = None
-        if self.schema is not None:
-            expected = self.schema.records.get(os.path.basename(file))
+        if self._parser.schema is not None:
+            expected = self._parser.schema.records.get(os.path.basename(file))
         self._faults.end_of_file(file, len(found), expected)
 
-    def _parse(self, file: str, record: Record) -> tuple[list[Any], int]:
-        features = tfrecord_examples.parse(record.content)
-        if self.schema is None:
-            place = f"{file}, record {record.number},"
-            self.schema, ignored = tfrecord_schema.infer(features, place)
-            if ignored:
-                say(f"{file}: ignored the features {listing(ignored)}")
-        schema = self.schema
-        label = tfrecord_examples.label_of(
-            features, schema.label, schema.source, self._num_classes
-        )
-        values = [
-            tfrecord_examples.value_of(features, feature, schema.source)
-            for feature in schema.features
-        ]
-        return values, label
-
     def _decode(self, file: str, found: list[tuple]) -> list[tuple]:
-        name = repr(self.schema.features[0].name)
+        name = repr(self._parser.schema.features[0].name)
 
         def decode(item: tuple) -> Any:
             (content,) = item[1]
@@ -213,7 +167,7 @@ class _Reader:
     def _refuse_what_does_not_fit(self, file: str, num_bytes: int) -> None:
         self._room -= num_bytes
         if self._room < 0:
-            raise RefusedError(
+            raise TooLargeError(
                 f"{file}: expected data that fits in memory. Received: more than "
                 f"{available_bytes() / 2**30:.1f} GiB can hold. Take fewer files, pass "
                 "a smaller --image-size N, or a tf.data pipeline from Python "
@@ -267,7 +221,7 @@ def _assemble(
     parts = {
         split: Part(
             f"the {split} examples",
-            _stack(examples.values, schema),
+            stacked(examples.values, schema),
             f"the labels of the {split} examples",
             np.array(examples.labels, np.int64),
         )
@@ -282,7 +236,8 @@ def _assemble(
     return dataclasses.replace(raw, feature_names=schema.feature_names())
 
 
-def _stack(values: list[list[Any]], schema: Schema) -> np.ndarray:
+def stacked(values: list[list[Any]], schema: Schema) -> np.ndarray:
+    """The values of examples as one array, as the schema has them."""
     if schema.kind == "text":
         texts = np.empty(len(values), dtype=object)
         texts[:] = [text for (text,) in values]

@@ -73,12 +73,6 @@ def release(model: keras.Model) -> None:
         model.train_function.release()
 
 
-def gathers_itself(model: keras.Model) -> bool:
-    """Whether steps gather their batches in their own program: none is waited for."""
-    function = model.train_function
-    return isinstance(function, Executor) and function.kind == "one_program"
-
-
 def step_losses(model: keras.Model) -> np.ndarray | None:
     """The loss of each step of the last execution; None where they are not known.
 

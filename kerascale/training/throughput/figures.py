@@ -8,6 +8,12 @@ from kerascale.runtime.console import duration
 
 # A step of less than that is not timed but noise.
 _LEAST_SECONDS = 1e-6
+_STAGES = {
+    "gather": "rows to be gathered in memory (larger batches, or longer epochs)",
+    "read": "reading (a faster disk, or a packed data set on a local one)",
+    "decode": "decoding (smaller pictures: kerascale pack --image-size)",
+    "augment": "augmentation (fewer kinds of it)",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,12 @@ class Throughput:
         wall_seconds: From the first start to the end, restarts included.
         goodput: The one over the other.
         starts: How often the run was started.
+        utilization: The share of the steps' time in which they did not wait for data
+            (accelerator utilization, as MLPerf Storage has it).
+        waited_for: The stage of reading data that took longest, where steps waited:
+            `gather`, `read`, `decode` or `augment`; None: they did not, or it is not
+            known.
+        order: How the training examples were shuffled.
     """
 
     examples_per_second: float
@@ -46,6 +58,9 @@ class Throughput:
     wall_seconds: float
     goodput: float | None
     starts: int
+    utilization: float | None = None
+    waited_for: str | None = None
+    order: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -72,7 +87,17 @@ class Throughput:
             useful, wall = duration(self.useful_seconds), duration(self.wall_seconds)
             share = f"{self.goodput * 100:.0f} %"
             lines.append(f"goodput: {share} ({useful} of steps in {wall}, {starts})")
+        if self.utilization is not None:
+            lines.append(f"data: {self._data()}")
         return "\n".join(lines)
+
+    def _data(self) -> str:
+        text = f"steps waited {100 * (1 - self.utilization):.0f} % of their time"
+        if self.waited_for is not None:
+            text += f", for {_STAGES.get(self.waited_for, self.waited_for)}"
+        if self.order is not None:
+            text += f"; order: {self.order}"
+        return text
 
 
 def make(
@@ -89,6 +114,9 @@ def make(
     last_step: int,
     wall_seconds: float,
     starts: int,
+    waited_seconds: float | None = None,
+    waited_for: str | None = None,
+    order: str | None = None,
 ) -> Throughput | None:
     """Throughput out of what was measured; None where no step was timed.
 
@@ -105,6 +133,9 @@ def make(
         last_step: And now.
         wall_seconds: See `Throughput`.
         starts: See `Throughput`.
+        waited_seconds: How long they waited for data; None: not known.
+        waited_for: See `Throughput`.
+        order: See `Throughput`.
     """
     if steps < 1 or seconds < steps * _LEAST_SECONDS:
         return None
@@ -127,6 +158,9 @@ def make(
         # A clock that was set back tells nothing.
         goodput=useful / wall_seconds if 0 < useful <= wall_seconds else None,
         starts=starts,
+        utilization=None if waited_seconds is None else 1 - waited_seconds / seconds,
+        waited_for=waited_for,
+        order=order,
     )
 
 

@@ -16,13 +16,17 @@ from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
 from kerascale.training.context import RunContext
-from kerascale.training.throughput import figures, flops, peak
+from kerascale.training.throughput import figures, flops, peak, stages
 from kerascale.training.throughput.figures import Throughput
 
 _PROBLEM_LENGTH = 120
 
 # From then on it costs little to trace a step once more: up to 3 seconds.
 _ENOUGH_SECONDS = 60.0
+# From then on it is asked which stage is to blame.
+_MUCH_WAITING = 0.05
+# Seconds of steps, of which a share is worth that.
+_LEAST_WAITING = 1.0
 # How long a training was.
 _NONE, _TOO_SHORT, _SHORT, _LONG = "none", "too short", "short", "long"
 
@@ -65,7 +69,12 @@ def _make(
     starts = timeline.starts(events)
     train = datasets.train
     x = tf.nest.flatten(train.dataset().element_spec)[0]
+    waited = timed.waited_seconds
+    share = waited / max(timed.seconds, _LEAST_WAITING)
     return figures.make(
+        waited_seconds=waited,
+        waited_for=stages.slowest(train) if share >= _MUCH_WAITING else None,
+        order=order_of(train),
         steps=timed.steps,
         seconds=timed.seconds,
         compiling_included=timed.compiling_included,
@@ -79,6 +88,13 @@ def _make(
         wall_seconds=timeline.wall_seconds(events, time.time()),
         starts=len(starts),
     )
+
+
+def order_of(source: Source) -> str | None:
+    """How a source is shuffled; None of a user's own pipeline."""
+    if not source.is_indexed:
+        return None
+    return source.order if source.shuffle else "none"
 
 
 def _length(timed: Timing) -> str:

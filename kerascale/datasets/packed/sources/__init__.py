@@ -9,7 +9,12 @@ from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 
 # Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
 # `rest` is what stands behind the colon. What is not here is read into memory first.
-_STREAMED: dict[str, str] = {"images": "images", "npz": "npz"}
+_STREAMED: dict[str, str] = {
+    "images": "images",
+    "npz": "npz",
+    "tfds": "tfds",
+    "tfrecord": "tfrecord",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

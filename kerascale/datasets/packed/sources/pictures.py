@@ -39,6 +39,10 @@ class Pictures:
         kinds = {str(kind): count for kind, count in self._kinds.items()}
         return {"kinds": kinds, "height": self._height, "width": self._width}
 
+    def channels(self) -> int | None:
+        """Those of one that was counted; None: none was."""
+        return next(iter(self._kinds), None)
+
     def common_channels(self) -> int:
         """Those that all are converted to."""
         return common_channels(self._kinds or {3})
