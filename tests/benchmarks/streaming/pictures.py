@@ -15,13 +15,13 @@ from ..contenders import TESTS, Contender, FailedError, Process
 from ..rounds import LARGEST_OTHERS_CORES, Bench, Plan
 from ..statistics import Spread, shuffled_rounds
 from . import made, shards
+from .caches import read
 from .reader import BATCH
 
 OURS = "kerascale"
 LEAST = 1.1
 _WARM_UP_SECONDS = 10.0
 _FIRST_BATCHES = 8
-_PART_BYTES = 8 * 2**20
 _TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 CONTENDERS = {
@@ -162,16 +162,6 @@ def table(found: Mapping[str, Any]) -> str:
         cells.append(f"other programs took {others:.2f} cores" if is_disturbed else "")
         rows.append((-rate["median"], f"| {' | '.join(cells)} |"))
     return "\n".join([*lines, *(row for _, row in sorted(rows)), "", *failed])
-
-
-def read(place: pathlib.Path) -> None:
-    """Brings files into the system's cache."""
-    paths = [place] if place.is_file() else sorted(place.rglob("*"))
-    for path in paths:
-        if path.is_file():
-            with open(path, "rb", buffering=0) as file:
-                while file.read(_PART_BYTES):
-                    pass
 
 
 def _range(spread: Mapping[str, float], form: str) -> str:

@@ -4,14 +4,13 @@ import contextlib
 import io
 import pathlib
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
 
-from ..contenders import TESTS, FailedError
 from ..environments import Environment
 from . import made
+from .commands import call
 
 # As the documents of TensorFlow and WebDataset advise: files of a hundred megabytes and
 # more; and at least so many, that readers have one each.
@@ -34,7 +33,13 @@ def in_folder(
 
 
 def tfrecord(pictures: pathlib.Path, count: int, folder: pathlib.Path) -> None:
-    """`NUMBER.tfrecord`, uncompressed: pictures are compressed already."""
+    """`NUMBER.tfrecord`, uncompressed, written in another process: by TensorFlow."""
+    module = "benchmarks.streaming.shards"
+    given = [str(pictures), str(count), str(folder)]
+    call([sys.executable, "-m", module, *given])
+
+
+def _write_tfrecord(pictures: pathlib.Path, count: int, folder: pathlib.Path) -> None:
     import tensorflow as tf
 
     def feature(**value):
@@ -77,7 +82,7 @@ def mds(environment: Environment) -> Write:
     def write(pictures: pathlib.Path, count: int, folder: pathlib.Path) -> None:
         module = "benchmarks.runners.pictures_streaming"
         given = ["--write", str(pictures), str(count), str(folder)]
-        _call([environment.python, "-m", module, *given])
+        call([environment.python, "-m", module, *given])
 
     return write
 
@@ -87,17 +92,15 @@ def packed(pictures: pathlib.Path, count: int, folder: pathlib.Path) -> None:
     del count
     source = f"images:{pictures / 'files'}"
     command = [sys.executable, "-m", "kerascale", "pack", source, str(folder)]
-    _call(command)
-
-
-def _call(command: list[str]) -> None:
-    finished = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=TESTS
-    )
-    if finished.returncode:
-        lines = (finished.stderr or finished.stdout).strip().splitlines()
-        raise FailedError(" / ".join(lines[-4:]))
+    call(command)
 
 
 def _num_files(count: int) -> int:
     return max(_FEWEST_FILES, -(-count // _PICTURES_A_FILE))
+
+
+if __name__ == "__main__":
+    _, own_pictures, own_count, own_folder = sys.argv
+    _write_tfrecord(
+        pathlib.Path(own_pictures), int(own_count), pathlib.Path(own_folder)
+    )
