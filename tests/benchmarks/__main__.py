@@ -17,10 +17,10 @@ from . import (
     rounds,
     scaling,
     serving,
-    streaming,
     watching,
 )
 from .contenders import CONTENDERS, Contender, FailedError
+from .streaming import parts as streaming
 from .workload import Workload, load_all
 
 # Workloads that one of the measurements has for itself.
