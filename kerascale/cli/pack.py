@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from kerascale.cli import parsing
+from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.config.fields import Limits, PositiveInt, Share, check
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
@@ -97,6 +97,8 @@ def _pack(source: str, dest: pathlib.Path, options: Options) -> int:
         **{name: fields[name] for name in names if name in fields}
         | {"csv_options": CsvOptions.of(fields), "validation_fraction": fraction}
     )
+    if sources.needs_tensorflow(source, how):
+        quiet.import_tensorflow()
     was_packed = packing.is_packed(dest) and not options.again
     made = packing.pack(
         sources.open_source(source, how),

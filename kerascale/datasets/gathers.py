@@ -1,7 +1,9 @@
 """How a batch comes out of example indices."""
 
+import contextlib
+import contextvars
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,50 @@ from kerascale.datasets import nests, resident
 
 # Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
 Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
+
+
+_in_pipeline = contextvars.ContextVar("in_pipeline", default=False)
+
+
+@contextlib.contextmanager
+def for_pipeline() -> Iterator[None]:
+    """Where a function of a `tf.data` pipeline is traced."""
+    token = _in_pipeline.set(True)
+    try:
+        yield
+    finally:
+        _in_pipeline.reset(token)
+
+
+def taken(tensors: Sequence[tf.Tensor], rows: tf.Tensor) -> list[tf.Tensor]:
+    """Rows of tensors that may be of any size, files that are mapped among them.
+
+    Where operations are deterministic, `tf.data` rewrites the graph of a pipeline, and
+    copies all tensors in it; one of more than 2 GB ends the process. There NumPy takes
+    the rows, which looks at the same memory.
+
+    Args:
+        tensors: Eager, on the CPU; the first axis is that of rows.
+        rows: int64 of any shape.
+
+    Returns:
+        Of each tensor its rows, of shape (*rows.shape, ...).
+    """
+    if not _in_pipeline.get():
+        return [tf.gather(tensor, rows) for tensor in tensors]
+    arrays = [np.from_dlpack(tensor) for tensor in tensors]
+
+    def take(rows: np.ndarray) -> list[np.ndarray]:
+        return [np.take(array, rows, axis=0) for array in arrays]
+
+    # With state it would run for one batch at a time.
+    found = tf.numpy_function(
+        take, [rows], [tensor.dtype for tensor in tensors], stateful=False
+    )
+    return [
+        tf.ensure_shape(own, [*rows.shape, *tensor.shape[1:]])
+        for own, tensor in zip(tf.nest.flatten(found), tensors, strict=True)
+    ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +74,12 @@ class FromArrays:
     index: tf.Tensor | None = None
 
     def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        return self.rows(self.given, indices, epoch)
+        if self.index is None:
+            return self.rows(self.given, indices, epoch)
+        (rows,) = taken([self.index], indices)
+        found = taken(nests.flat(self.arrays), rows)
+        places = iter(found)
+        return nests.map_present(lambda _: next(places), self.arrays)
 
     @property
     def given(self) -> tuple[Any, tf.Tensor | None]:
@@ -72,7 +123,12 @@ def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
 
 
 def windows_of(
-    tokens: tf.Tensor, part: tuple[int, int], length: int, *, shift: bool
+    tokens: tf.Tensor,
+    part: tuple[int, int],
+    length: int,
+    *,
+    shift: bool,
+    is_mapped: bool = False,
 ) -> Gather:
     """The same of a part of the tokens.
 
@@ -81,6 +137,7 @@ def windows_of(
         part: Its first token, and the one behind its last.
         length: As in `gather_windows`.
         shift: As in `gather_windows`.
+        is_mapped: Whether they are a file's; see `taken`.
     """
     first, behind = part
     # The golden ratio spreads the shifts of any number of epochs evenly.
@@ -90,8 +147,9 @@ def windows_of(
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         starts = first + indices * length + (epoch * stride) % length
         starts = tf.minimum(starts, last_start)
-        window = tf.gather(
-            tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64)
+        places = starts[:, None] + tf.range(length + 1, dtype=tf.int64)
+        (window,) = (
+            taken([tokens], places) if is_mapped else [tf.gather(tokens, places)]
         )
         window = tf.cast(window, tf.int32)
         return window[:, :-1], window[:, 1:]

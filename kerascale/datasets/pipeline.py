@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerascale.datasets import nests, order
-from kerascale.datasets.gathers import FromArrays, Gather
+from kerascale.datasets.gathers import FromArrays, Gather, for_pipeline
 from kerascale.datasets.host_rows import HostRows
 from kerascale.datasets.order import Order
 
@@ -121,6 +121,10 @@ class Batches:
     def batch(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
         """Batch `step` (from 0) of `epoch` (from 0)."""
         return self.gather(self.indices(epoch, step), epoch)
+
+    def _batch_for_pipeline(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
+        with for_pipeline():
+            return self.batch(epoch, step)
 
     @functools.cached_property
     def element_spec(self) -> Any:
@@ -246,7 +250,7 @@ class Batches:
         if self.host is not None:
             # Who waits for them takes no thread from the operations of a step.
             options.threading.private_threadpool_size = 2 * _BATCHES_AT_ONCE
-        batch = self.batch
+        batch = self._batch_for_pipeline
         if isinstance(self.gather, FromArrays):  # Else it may be a user's own.
             batch = _plain(batch)
         return (

@@ -82,7 +82,7 @@ def open_at(path: pathlib.Path, size: int) -> IO[bytes]:
         if found < size:
             raise PackFailedError(
                 f"{path}: expected the {size:,} bytes that were packed. Received: "
-                f"{found:,}. Begin anew with --again."
+                f"{found:,}. Remove the folder, and begin anew."
             )
         file.truncate(size)
         file.seek(size)

@@ -1,5 +1,7 @@
 """Windows of a packed text: its tokens are mapped, and never in memory as a whole."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -63,9 +65,12 @@ def _batches(
     split: str,
     config: TrainingConfig,
 ) -> pipeline.Batches:
-    gather = plain = gathers.windows_of(tokens, tuple(part), length, shift=False)
+    windows = functools.partial(
+        gathers.windows_of, tokens, tuple(part), length, is_mapped=True
+    )
+    gather = plain = windows(shift=False)
     if split == "train":
-        gather = gathers.windows_of(tokens, tuple(part), length, shift=True)
+        gather = windows(shift=True)
     return pipeline.Batches(
         gather,
         num_examples=count,

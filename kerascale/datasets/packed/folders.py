@@ -94,6 +94,21 @@ def refuse_another(
         RefusedError: Saying what differs.
     """
     state = "packed already" if is_finished else "packed in part"
+    difference = _difference(found, wanted, state)
+    if difference:
+        raise RefusedError(
+            f"pack: expected a folder for {wanted.source} as it is. Received: "
+            f"{folder}, into which {difference}. {_WAY_OUT}."
+        )
+
+
+def is_same(found: Progress, wanted: Progress) -> bool:
+    """Whether a packing is the one that is wanted, and can go on."""
+    return not _difference(found, wanted, "")
+
+
+def _difference(found: Manifest | Progress, wanted: Progress, state: str) -> str:
+    """What was packed instead; empty if that is wanted."""
     options = _as_json(wanted.options)
     different = [
         f"{name}={found.options.get(name)!r}"
@@ -103,17 +118,12 @@ def refuse_another(
     same = found.identity == _as_json(wanted.identity)
     # The same under another name, as from another working folder, is the same.
     if found.source != wanted.source and not same:
-        problem = f"into which {found.source} was {state}"
-    elif different:
-        problem = f"into which it was {state} with {', '.join(different)}"
-    elif not same:
-        problem = f"into which it was {state}; {wanted.source} has changed since then"
-    else:
-        return
-    raise RefusedError(
-        f"pack: expected a folder for {wanted.source} as it is. Received: {folder}, "
-        f"{problem}. {_WAY_OUT}."
-    )
+        return f"{found.source} was {state}"
+    if different:
+        return f"it was {state} with {', '.join(different)}"
+    if not same:
+        return f"it was {state}; {wanted.source} has changed since then"
+    return ""
 
 
 def refuse_content(folder: pathlib.Path) -> None:
@@ -122,7 +132,8 @@ def refuse_content(folder: pathlib.Path) -> None:
     Raises:
         RefusedError: Naming it.
     """
-    found = sorted(path.name for path in folder.iterdir() if path.name != layout.LOCK)
+    names = (path.name for path in folder.iterdir() if path.name != layout.LOCK)
+    found = sorted(name for name in names if not _LEFTOVERS.fullmatch(name))
     if found:
         raise RefusedError(
             f"pack: expected a new or empty folder. Received: {folder}, which holds "
@@ -132,11 +143,10 @@ def refuse_content(folder: pathlib.Path) -> None:
 
 def clear(folder: pathlib.Path) -> None:
     """Removes what was packed into a folder, and nothing else."""
-    with failures_named(folder):
-        # First, so that nobody takes what is left for something whole.
-        for name in (layout.MANIFEST, layout.PROGRESS):
-            (folder / name).unlink(missing_ok=True)
-        _remove(folder, _OURS)
+    # First, so that nobody takes what is left for something whole.
+    for name in (layout.MANIFEST, layout.PROGRESS):
+        (folder / name).unlink(missing_ok=True)
+    _remove(folder, _OURS)
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:

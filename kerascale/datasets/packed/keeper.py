@@ -12,11 +12,13 @@ import threading
 import time
 import weakref
 
-# What may be read of mapped files and stay. Less in all is never taken out.
-LIMIT_BYTES = 160 * 2**20
+# Files of no more than that in all stay in the process.
+SMALL_BYTES = 200 * 2**20
+# What may be read of larger ones before it is taken out.
+LIMIT_BYTES = 96 * 2**20
 _STATM = pathlib.Path("/proc/self/statm")
 # Between two looks: pages come at gigabytes a second, or not at all.
-_SHORTEST, _LONGEST = 0.01, 0.5
+_SHORTEST, _LONGEST = 0.004, 0.25
 
 _maps: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 _lock = threading.Lock()
@@ -31,7 +33,7 @@ def watch(mapping: mmap.mmap) -> None:
     with _lock:
         _maps.add(mapping)
         is_running = _thread is not None and _thread.is_alive()
-        if not is_running and sum(map(len, _maps)) > LIMIT_BYTES:
+        if not is_running and sum(map(len, _maps)) > SMALL_BYTES:
             _thread = threading.Thread(
                 target=_keep, name="kerascale-mapped-files", daemon=True
             )
@@ -45,7 +47,7 @@ def _keep() -> None:
         time.sleep(wait)
         with _lock:
             maps = list(_maps)
-        if sum(map(len, maps)) <= LIMIT_BYTES:
+        if sum(map(len, maps)) <= SMALL_BYTES:
             if not maps:
                 return
             continue

@@ -20,8 +20,8 @@ def array(path: pathlib.Path, dtype: str, shape: Sequence[int]) -> np.ndarray:
     """A file of numbers, in C order and little-endian, as an array.
 
     Pages come from the file when they are first read, and stay in the system's cache
-    of files, which gives way where memory is wanted. Nobody writes to the array: what
-    was written would stay in this process alone.
+    of files, which gives way where memory is wanted. Nobody may write to the array: the
+    system would end the process.
 
     Args:
         path: The file.
@@ -44,14 +44,7 @@ def array(path: pathlib.Path, dtype: str, shape: Sequence[int]) -> np.ndarray:
                 )
             if not expected:
                 return np.zeros(shape, kind)
-            # What can be written TensorFlow takes over as it is; a private mapping
-            # has nothing to write to the file.
-            mapping = mmap.mmap(
-                file.fileno(),
-                0,
-                flags=mmap.MAP_PRIVATE,
-                prot=mmap.PROT_READ | mmap.PROT_WRITE,
-            )
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise RefusedError(
             f"packed: expected a readable file {path}. Received: {error.strerror}."
@@ -61,7 +54,28 @@ def array(path: pathlib.Path, dtype: str, shape: Sequence[int]) -> np.ndarray:
         # read would only drive out other rows.
         mapping.madvise(mmap.MADV_RANDOM)
     keeper.watch(mapping)
-    return np.frombuffer(mapping, kind).reshape(shape)
+    return np.asarray(_Readable(mapping, kind, tuple(shape)))
+
+
+class _Readable:
+    """What NumPy makes an array of that TensorFlow takes over as it is.
+
+    Of one that cannot be written it would make a copy. A mapping that can be written
+    counts as memory that may be needed, though it never is: 30 GB of it would be
+    refused on a machine of 24.
+    """
+
+    def __init__(
+        self, mapping: mmap.mmap, dtype: np.dtype, shape: tuple[int, ...]
+    ) -> None:
+        self._mapping = mapping  # As long as the array is there.
+        address = np.frombuffer(mapping, np.uint8).ctypes.data
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (address, False),
+        }
 
 
 def tensor(array: np.ndarray) -> tf.Tensor:

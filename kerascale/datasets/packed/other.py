@@ -71,7 +71,7 @@ def inputs_like(
         )
     rows = np.arange(packed.manifest.num_rows)
     labels = mapped.tensor(packed.labels)
-    own = lambda numbers: tf.gather(labels, numbers)  # noqa: E731
+    own = lambda rows: gathers.taken([labels], rows)[0]  # noqa: E731
     return _batches(packed, rows, info, vectorizer, batch_size, own)
 
 
@@ -93,7 +93,7 @@ def _batches(
 
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
         del epoch
-        own = tf.gather(numbers, indices)
+        (own,) = gathers.taken([numbers], indices)
         return inputs(own), labels(own)
 
     return pipeline.Batches(
@@ -129,7 +129,7 @@ def _features_like(packed: Packed, info: DataInfo) -> Callable[[tf.Tensor], tf.T
     _refuse_other_shape(packed, shape, dtype, info)
 
     def inputs(rows: tf.Tensor) -> tf.Tensor:
-        found = tf.gather(features, rows)
+        (found,) = gathers.taken([features], rows)
         if order is not None:
             found = tf.gather(found, order, axis=1)
         if size is not None and tuple(held.shape[:2]) != (size, size):
@@ -188,7 +188,7 @@ def _labels_like(packed: Packed, rows: np.ndarray, info: DataInfo) -> Any:
     table = np.zeros(len(found), np.int64)
     table[used] = own.labels
     labels, indices = mapped.tensor(packed.labels), tf.constant(table)
-    return lambda numbers: tf.gather(indices, tf.gather(labels, numbers))
+    return lambda rows: tf.gather(indices, gathers.taken([labels], rows)[0])
 
 
 def _windows(
@@ -210,7 +210,7 @@ def _windows(
         )
     tokens = mapped.tensor(packed.features)
     return pipeline.Batches(
-        gathers.windows_of(tokens, (0, total), length, shift=False),
+        gathers.windows_of(tokens, (0, total), length, shift=False, is_mapped=True),
         num_examples=count,
         batch_size=batch_size,
         seed=0,

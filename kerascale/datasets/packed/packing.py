@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,17 +66,35 @@ def pack(
     """
     folder = pathlib.Path(folder)
     options = dict(options or {}, validation_fraction=validation_fraction)
-    with folders.held(folder):
+    with folders.held(folder), folders.failures_named(folder):
+        wanted = Progress(source.name, source.identity(), options, again=again)
         if again:
-            folders.clear(folder)
+            _clear(folder, wanted)
         if (folder / layout.MANIFEST).exists():
             found = manifest.load(folder)
-            wanted = Progress(source.name, source.identity(), options)
             folders.refuse_another(folder, found, wanted, is_finished=True)
             folders.remove_leftovers(folder)
             return found
-        with folders.failures_named(folder):
-            return _go_on(source, folder, options, watcher)
+        progress = progresses.load(folder)
+        if progress is None:
+            folders.refuse_content(folder)
+            progress = wanted
+            progress.save(folder)
+        else:
+            folders.refuse_another(folder, progress, wanted, is_finished=False)
+        return _go_on(source, folder, progress, watcher)
+
+
+def _clear(folder: pathlib.Path, wanted: Progress) -> None:
+    """Removes what was packed before; not what this very call has packed so far."""
+    if not (folder / layout.MANIFEST).exists():
+        try:
+            found = progresses.load(folder)
+        except RefusedError:
+            found = None
+        if found is not None and found.again and folders.is_same(found, wanted):
+            return
+    folders.clear(folder)
 
 
 def is_packed(folder: str | os.PathLike[str]) -> bool:
@@ -86,17 +105,9 @@ def is_packed(folder: str | os.PathLike[str]) -> bool:
 def _go_on(
     source: RowSource,
     folder: pathlib.Path,
-    options: dict[str, Any],
+    progress: Progress,
     watcher: Watcher | None,
 ) -> Manifest:
-    wanted = Progress(source.name, source.identity(), options)
-    progress = progresses.load(folder)
-    if progress is None:
-        folders.refuse_content(folder)
-        progress = wanted
-        progress.save(folder)
-    else:
-        folders.refuse_another(folder, progress, wanted, is_finished=False)
     if watcher is not None:
         watcher.begin(source, progress)
     if progress.facts is None:
@@ -108,6 +119,7 @@ def _go_on(
                 "command with --again."
             )
         facts = dataclasses.asdict(source.facts())
+        _refuse_number_of_classes(progress, facts["class_names"])
         if facts["order"] is not None:
             facts["order"] = np.asarray(facts["order"]).tolist()
         progress.facts = facts
@@ -115,6 +127,15 @@ def _go_on(
     finishing.finish(source, folder, progress, watcher)
     folders.remove_leftovers(folder)
     return manifest.load(folder)
+
+
+def _refuse_number_of_classes(progress: Progress, names: Sequence[str]) -> None:
+    wanted = progress.options.get("num_classes")
+    if wanted not in (None, len(names)):
+        raise RefusedError(
+            f"num_classes: expected {len(names)}, as {progress.source} has. Received: "
+            f"{wanted}. Leave it out, and begin anew with --again."
+        )
 
 
 def _read(

@@ -21,6 +21,8 @@ class Progress:
         source: What the user called it.
         identity: Of the source, when packing began.
         options: Of the source and of the packer.
+        again: Whether what was there before was removed for it: where that is asked
+            for again, it goes on.
         state: Of the last rows that are on the disk, for `RowSource.read`.
         rows: How many these are.
         bytes_read: Of the source.
@@ -37,6 +39,7 @@ class Progress:
     source: str
     identity: dict[str, Any]
     options: dict[str, Any]
+    again: bool = False
     state: dict[str, Any] = dataclasses.field(default_factory=dict)
     rows: int = 0
     bytes_read: int = 0

@@ -70,7 +70,7 @@ def split_rows(
         if split not in given:
             left = place == 0
             taken = splits.is_taken(of_train[left], fraction, salt=salt)
-            place[left] = np.where(taken, salt, 0)
+            place[left] = taken.astype(np.uint8) * np.uint8(salt)
     counts, class_counts = {}, {}
     for split, number in (("train", 0), ("validation", 2), ("test", 1)):
         source = split if split in given else "train"

@@ -114,9 +114,9 @@ def _of_pictures(
     def of(split: str) -> gathers.Gather:
         def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
             del epoch
-            numbers = tf.gather(index[split], indices)
+            (numbers,) = gathers.taken([index[split]], indices)
             (images,) = whole(numbers)
-            return images, tf.gather(labels, numbers)
+            return images, *gathers.taken([labels], numbers)
 
         return gather
 
@@ -130,10 +130,10 @@ def _of_pictures(
         cropped = pictures.cropped(scale)
 
         def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, ...]:
-            numbers = tf.gather(index["train"], indices)
+            (numbers,) = gathers.taken([index["train"]], indices)
             drawn = resized_crop.draws(indices, epoch, config.seed)
             (images,) = cropped(numbers, drawn)
-            return images, tf.gather(labels, numbers)
+            return images, *gathers.taken([labels], numbers)
 
         train = batches["train"]
         plain = train.plain_gather or train.gather
@@ -230,7 +230,7 @@ def _ids(ids: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor) -> gathers.Gather:
 
     def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
         del epoch
-        found = tf.cast(tf.gather(ids, indices), tf.int32)
-        return found, tf.gather(labels, tf.gather(rows, indices))
+        found, numbers = gathers.taken([ids, rows], indices)
+        return tf.cast(found, tf.int32), *gathers.taken([labels], numbers)
 
     return gather

@@ -18,15 +18,19 @@ class Shown:
 
     def begin(self, source: RowSource, progress: Progress) -> None:
         self._source = source
-        self._began = self._last = time.monotonic()
-        self._bytes = 0
-        self._first_share = self._share_of(progress)
+        self._last = time.monotonic()
+        # When the first rows came: what is loaded for them is no part of the pace.
+        self._began: float | None = None
         if progress.rows:
             say(f"going on behind {counted(progress.rows, 'row')}")
 
     def rows(self, progress: Progress, num_bytes: int) -> None:
-        self._bytes += num_bytes
         now = time.monotonic()
+        if self._began is None:
+            self._began, self._bytes = now, 0
+            self._first_share = self._share_of(progress)
+            return
+        self._bytes += num_bytes
         if not self._is_due(now):
             return
         share = self._share_of(progress)

@@ -14,6 +14,7 @@ from kerascale.datasets import reading
 from kerascale.datasets.packed import layout, manifest
 from kerascale.datasets.packed.sources import SourceOptions, open_source
 from kerascale.datasets.sources import image_files, tfds_source
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.image_headers import look
 from kerascale.errors import RefusedError
 
@@ -317,6 +318,26 @@ def test_digits(tmp_path):
     pack("digits", tmp_path / "made")
     assert_same(tmp_path / "made", reading.read("digits"))
     assert manifest.load(tmp_path / "made").source == "digits"
+    made = pack("digits", tmp_path / "small", image_size=5)
+    assert made.shape == (5, 5, 1)
+    with pytest.raises(RefusedError, match=r"num_classes: expected 10, as digits has"):
+        pack("digits", tmp_path / "few", num_classes=4)
+
+
+def test_options_that_are_not_for_the_data_are_refused(tmp_path, folder):
+    np.savez(tmp_path / "x.npz", x=np.zeros((9, 2)), y=np.arange(9) % 2)
+    how = SourceOptions(
+        image_size=3, label="y", skip_damaged_share=0.1, csv_options=CsvOptions(";")
+    )
+    with pytest.raises(RefusedError) as caught:
+        open_source(f"npz:{tmp_path / 'x.npz'}", how)
+    starts = [problem.partition(". Received: ")[0] for problem in caught.value.problems]
+    assert starts == [
+        "label: expected only with csv: or parquet: data",
+        "separator: expected only with csv: data",
+        "skip_damaged_share: expected only with images: or tfds: or tfrecord: data",
+        "image_size: expected only with image data",
+    ]
 
 
 def test_bad_sources_are_refused_before_anything_is_made(tmp_path):

@@ -1,9 +1,9 @@
 """Packing into a folder: what is refused, what goes on, what nobody may disturb."""
 
-import errno
 import os
 import re
 import resource
+import subprocess
 
 import filelock
 import numpy as np
@@ -11,8 +11,9 @@ import pytest
 from helpers.packed import assert_same, pack, read, records, sums
 
 from kerascale.datasets import reading
-from kerascale.datasets.packed import layout, manifest, packing, shards
+from kerascale.datasets.packed import layout, manifest, packing, progress, shards
 from kerascale.datasets.packed.sources.in_memory import InMemory
+from kerascale.datasets.packed.watching import Shown
 from kerascale.datasets.raw import RawData, Split
 from kerascale.errors import PackFailedError, RefusedError, StoppedError
 from kerascale.runtime import interrupts
@@ -182,14 +183,29 @@ def test_packing_goes_on_when_there_is_room_again(disk, kind):
     assert_same(disk / "made", raw)
 
 
-def test_a_disk_that_cannot_be_written_is_refused(tmp_path, npz, monkeypatch):
-    def refuse(*arguments, **keywords):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / "made"))
+def test_a_disk_that_cannot_be_written_is_refused(disk, npz):
+    (disk / "made").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for name in ("made", "other"):
+        message = rf"written\. Received: .*{name} \(EROFS: Read-only file system\)"
+        with pytest.raises(RefusedError, match=message):
+            pack(npz(), disk / name)
 
-    monkeypatch.setattr(packing.folders.pathlib.Path, "mkdir", refuse)
-    message = r"can be written\. Received: .*made \(EROFS: Read-only file system\)"
-    with pytest.raises(RefusedError, match=message):
-        pack(npz(), tmp_path / "made")
+
+def test_how_it_goes_is_told(tmp_path, monkeypatch, capsys):
+    raw = vectors(3000)
+    monkeypatch.setattr("kerascale.datasets.packed.sources.in_memory._MOST_ROWS", 1000)
+    monkeypatch.setattr("kerascale.datasets.packed.watching._LINE_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 0)
+        with pytest.raises(StoppedError):
+            packing.pack(InMemory(raw), tmp_path / "made", watcher=Shown())
+    packing.pack(InMemory(raw), tmp_path / "made", watcher=Shown())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "going on behind 1,000 rows"
+    pattern = r"3,000 of 3,000 rows, 100 %, [\d.,]+ MB/s, 0\.0 s left"
+    assert re.fullmatch(pattern, lines[1])
+    assert lines[2:4] == ["mean and variance, 50 %", "mean and variance, 100 %"]
 
 
 def stop_after(monkeypatch, batches):
@@ -220,6 +236,20 @@ def test_packing_goes_on_where_it_was_stopped(tmp_path, monkeypatch, kind):
     assert sums(tmp_path / "parts") == sums(tmp_path / "whole")
     assert manifest.load(tmp_path / "parts") == manifest.load(tmp_path / "whole")
     assert_same(tmp_path / "parts", raw)
+
+
+def test_packing_again_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    raw, folder = vectors(3000), tmp_path / "made"
+    monkeypatch.setattr("kerascale.datasets.packed.sources.in_memory._MOST_ROWS", 100)
+    packing.pack(InMemory(raw), folder)
+    for rows in (600, 1200):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 5)
+            with pytest.raises(StoppedError):
+                packing.pack(InMemory(raw), folder, again=True)
+        assert progress.load(folder).rows == rows
+    packing.pack(InMemory(raw), folder)
+    assert_same(folder, raw)
 
 
 def test_moments_go_on_where_they_were(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ import importlib
 import os
 
 from kerascale.datasets.packed.rows import RowSource
+from kerascale.datasets.packed.sources import inapplicable
+from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 
 # Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
@@ -59,9 +61,16 @@ def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
         options: How it is read.
 
     Raises:
-        RefusedError: If the name is unknown, or the data is not as expected.
+        RefusedError: If the name is unknown, the data is not as expected, or an option
+            is not for it.
     """
     options = SourceOptions() if options is None else options
+    source = _opened(name, options)
+    inapplicable.refuse(source, options)
+    return source
+
+
+def _opened(name: str, options: SourceOptions) -> RowSource:
     prefix, _, rest = name.partition(":")
     if prefix in _STREAMED and rest:
         module = importlib.import_module(f"{__name__}.{_STREAMED[prefix]}")
@@ -81,7 +90,33 @@ def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
         test_data=options.test_data,
         held_out_fraction=options.validation_fraction,
     )
+    if raw.kind == "image" and options.image_size is not None:
+        raw = _resized(raw, options.image_size)
     return InMemory(raw)
+
+
+def _resized(raw: RawData, size: int) -> RawData:
+    from kerascale.datasets import resizing
+
+    splits = {
+        name: dataclasses.replace(
+            split, features=resizing.resized(split.features, size)
+        )
+        for name in ("train", "validation", "test")
+        if (split := getattr(raw, name)) is not None
+    }
+    return dataclasses.replace(raw, **splits)
+
+
+def needs_tensorflow(name: str, options: SourceOptions) -> bool:
+    """Whether a data set is packed with TensorFlow, as far as is known before.
+
+    Args:
+        name: As `--dataset` takes it.
+        options: How it is read.
+    """
+    without = ("csv:", "images:", "npz:", "parquet:", "text:")
+    return options.image_size is not None or not name.startswith(without)
 
 
 def usual_fraction(name: str) -> float:

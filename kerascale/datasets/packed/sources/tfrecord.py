@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from kerascale.datasets.packed.rows import Facts, Rows, RowSource
 from kerascale.datasets.packed.sources.ahead import in_order
 from kerascale.datasets.packed.sources.counted_labels import CountedLabels
 from kerascale.datasets.packed.sources.pictures import Pictures
+from kerascale.datasets.packed.sources.records import Bad, Batch, Good, bytes_of
 from kerascale.datasets.packed.sources.stamps import Stamps
 from kerascale.datasets.sources.checks import MAX_LISTED, Problems, check_features
 from kerascale.datasets.sources.image_channels import NAMES
@@ -36,34 +37,6 @@ if TYPE_CHECKING:
 _BATCH_RECORDS = 1024
 _BATCH_BYTES = 4 * 2**20
 _SHARE_OF_MEMORY = 0.25
-
-
-class _Bad(NamedTuple):
-    """A record that cannot be used."""
-
-    number: int
-    reason: str
-    lost_bytes: int = 0
-
-
-class _Good(NamedTuple):
-    """A record as its schema says; a picture is encoded, or decoded by then."""
-
-    number: int
-    values: list[Any]
-    label: int
-
-
-class _Batch(NamedTuple):
-    """Records of one file, in order; of its last ones `is_last` is true."""
-
-    place: int
-    split: str
-    file: str
-    records: list[_Good | _Bad]
-    behind: int
-    bytes_read: int
-    is_last: bool
 
 
 def open_rows(rest: str, options: "SourceOptions") -> RowSource:
@@ -169,11 +142,11 @@ class TFRecords:
     def _schema(self) -> Schema:
         return self._parser.schema
 
-    def _first_good(self) -> _Good:
+    def _first_good(self) -> Good:
         """The first record that can be used: it tells what all are."""
         for _, file in self._files:
             for record in self._records(file, 0):
-                if isinstance(record, _Good):
+                if isinstance(record, Good):
                     return record
                 self._faults.add(file, *record)
                 # In memory all would be told; here they are when they are read.
@@ -185,7 +158,7 @@ class TFRecords:
             "the files."
         )
 
-    def _form(self, first: _Good) -> tuple[Any, str | None]:
+    def _form(self, first: Good) -> tuple[Any, str | None]:
         kind = self._schema.kind
         if kind == "image":
             is_flat = self._options.image_size is not None
@@ -198,70 +171,70 @@ class TFRecords:
         problems.raise_if_any()
         return checked[0], None
 
-    def _records(self, file: str, behind: int) -> Iterator[_Good | _Bad]:
+    def _records(self, file: str, behind: int) -> Iterator[Good | Bad]:
         """The records of a file whose number is greater than `behind`."""
         largest = int(available_bytes() * _SHARE_OF_MEMORY)
         for record in read_records(file, largest):
             if record.number <= behind:
                 continue
             if isinstance(record, Damage):
-                yield _Bad(*record)
+                yield Bad(*record)
                 continue
             try:
-                yield _Good(record.number, *self._parser.parse(file, record))
+                yield Good(record.number, *self._parser.parse(file, record))
             except ExampleError as error:
-                yield _Bad(record.number, str(error))
+                yield Bad(record.number, str(error))
 
-    def _batches(self, place: int, behind: int) -> Iterator[_Batch]:
+    def _batches(self, place: int, behind: int) -> Iterator[Batch]:
         before = sum(os.path.getsize(file) for _, file in self._files[:place])
         for number, (split, file) in enumerate(self._files[place:], place):
-            records: list[_Good | _Bad] = []
+            records: list[Good | Bad] = []
             held, last = 0, behind
             total = os.path.getsize(file)
             for record in self._records(file, behind):
                 records.append(record)
-                held, last = held + _bytes_of(record), record.number
+                held, last = held + bytes_of(record), record.number
                 if len(records) >= _BATCH_RECORDS or held >= _BATCH_BYTES:
-                    yield _Batch(number, split, file, records, last, before, False)
+                    yield Batch(number, split, file, records, last, before, False)
                     records, held = [], 0
             behind, before = 0, before + total
-            yield _Batch(number, split, file, records, last, before, True)
+            yield Batch(number, split, file, records, last, before, True)
 
-    def _size_of(self, batch: _Batch) -> int:
-        return sum(map(_bytes_of, batch.records))
+    def _size_of(self, batch: Batch) -> int:
+        return sum(map(bytes_of, batch.records))
 
-    def _seen(self, batch: _Batch) -> _Batch:
+    def _seen(self, batch: Batch) -> Batch:
         """Pictures that were looked at, or decoded and resized."""
         name, size = repr(self._schema.features[0].name), self._options.image_size
-        records: list[_Good | _Bad] = []
+        records: list[Good | Bad] = []
         for record in batch.records:
-            if isinstance(record, _Good):
+            if isinstance(record, Good):
                 (content,) = record.values
                 if size is None:
                     image = look(content, name)
                 else:
                     image = decode_bytes(content, name, (size, size))
                 if image.fault:
-                    record = _Bad(record.number, image.fault)
+                    record = Bad(record.number, image.fault)
                 else:
                     row = content if size is None else image.pixels
                     record = record._replace(values=[row, image.shape])
             records.append(record)
         return batch._replace(records=records)
 
-    def _take(self, batch: _Batch) -> list[_Good]:
+    def _take(self, batch: Batch) -> list[Good]:
         """The records that are used; the others are noted."""
         good = []
         for record in batch.records:
-            if isinstance(record, _Good) and self._schema.kind == "image":
+            if isinstance(record, Good) and self._schema.kind == "image":
                 row, shape = record.values
                 reason = self._wrong_channels(shape)
                 if reason:
-                    record = _Bad(record.number, reason)
+                    record = Bad(record.number, reason)
                 else:
                     self._pictures.add(shape)
                     record = record._replace(values=[row])
-            if isinstance(record, _Good):
+            if isinstance(record, Good):
                 good.append(record)
             else:
                 self._faults.add(batch.file, *record)
@@ -281,9 +254,7 @@ class TFRecords:
             )
         return ""
 
-    def _arrays(
-        self, batch: _Batch, good: list[_Good]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _arrays(self, batch: Batch, good: list[Good]) -> tuple[np.ndarray, np.ndarray]:
         labels = np.array([record.label for record in good], np.int64)
         if not good:
             return np.empty(0, object), labels
@@ -302,12 +273,3 @@ class TFRecords:
         )
         problems.raise_if_any()
         return checked[1], labels
-
-
-def _bytes_of(record: _Good | _Bad) -> int:
-    if isinstance(record, _Bad):
-        return 0
-    return sum(
-        value.nbytes if isinstance(value, np.ndarray) else len(value)
-        for value in record.values
-    )

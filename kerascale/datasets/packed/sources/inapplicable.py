@@ -1,0 +1,51 @@
+"""Options that were given and cannot have an effect: a mistake worth a word."""
+
+from typing import TYPE_CHECKING
+
+from kerascale.datasets.packed.rows import RowSource
+from kerascale.errors import RefusedError
+
+if TYPE_CHECKING:
+    from kerascale.datasets.packed.sources import SourceOptions
+
+# Option -> prefixes of data that it is for.
+_PREFIXES = {
+    "label": ("csv", "parquet"),
+    "test_data": ("csv", "parquet"),
+    "columns": ("csv", "parquet"),
+    "drop_columns": ("csv", "parquet"),
+    "separator": ("csv",),
+    "no_header": ("csv",),
+    "skip_damaged_share": ("images", "tfds", "tfrecord"),
+}
+
+
+def refuse(source: RowSource, options: "SourceOptions") -> None:
+    """Refuses options that are not for the data.
+
+    Raises:
+        RefusedError: With each of them.
+    """
+    usual = type(options)()
+    problems = []
+    for name, prefixes in _PREFIXES.items():
+        value, default = _value(options, name), _value(usual, name)
+        if value != default and source.name.partition(":")[0] not in prefixes:
+            expected = " or ".join(f"{prefix}:" for prefix in prefixes)
+            problems.append(
+                f"{name}: expected only with {expected} data. Received: {value!r} with "
+                f"{source.name}. Leave it out"
+            )
+    if options.image_size is not None and source.kind != "image":
+        problems.append(
+            f"image_size: expected only with image data. Received: "
+            f"{options.image_size!r} with {source.name}, which is {source.kind} data. "
+            "Leave it out"
+        )
+    if problems:
+        raise RefusedError(problems, heading=source.name)
+
+
+def _value(options: "SourceOptions", name: str) -> object:
+    holder = options if hasattr(options, name) else options.csv_options
+    return getattr(holder, name)

@@ -1,0 +1,106 @@
+"""A packer that is killed at random goes on to the same files as one that is not."""
+
+import io
+import random
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.packed import assert_same, sums
+from PIL import Image
+
+from kerascale.datasets import reading
+from kerascale.datasets.packed import layout, manifest
+
+# Packs by itself, without TensorFlow, and dies at a call that brings something onto the
+# disk or gives it its name. Each is called many times.
+CHILD = """
+import os, signal, sys
+
+name, folder, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+seen = 0
+
+def dying(function):
+    def call(*arguments, **keywords):
+        global seen
+        seen += 1
+        if seen == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **keywords)
+    return call
+
+for call in ("fsync", "replace", "unlink"):
+    setattr(os, call, dying(getattr(os, call)))
+
+from kerascale.datasets.packed import finishing, packing, shards, sources
+from kerascale.datasets.packed.sources import images
+from kerascale.datasets.sources import npz_members
+
+packing.SYNC_SECONDS = finishing.SYNC_SECONDS = 0.0
+shards.SHARD_BYTES = 40_000
+images._FILES = 8
+npz_members._BLOCK_BYTES = 3000
+how = sources.SourceOptions()
+packing.pack(sources.open_source(name, how), folder, options=how.of_rows())
+assert "tensorflow" not in sys.modules
+print(seen)
+"""
+
+
+@pytest.fixture(params=["images", pytest.param("npz", marks=pytest.mark.slow)])
+def source(request, tmp_path):
+    generator = np.random.default_rng(0)
+    if request.param == "npz":
+        x = generator.normal(size=(2000, 5)).astype(np.float32)
+        np.savez_compressed(tmp_path / "x.npz", x=x, y=np.arange(2000) % 3)
+        return f"npz:{tmp_path / 'x.npz'}"
+    for i in range(120):
+        content = io.BytesIO()
+        pixels = generator.integers(0, 256, (20, 20 + i % 5, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(content, "PNG")
+        path = tmp_path / "pictures" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.getvalue())
+    return f"images:{tmp_path / 'pictures'}"
+
+
+def start(source, folder, calls):
+    return subprocess.run(
+        [sys.executable, "-c", CHILD, source, str(folder), str(calls)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_packer_that_is_killed_five_times(source, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    undisturbed = start(source, whole, 0)
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    total = int(undisturbed.stdout)
+    generator = random.Random(total)
+    for _ in range(5):
+        killed = start(source, parts, generator.randint(2, total // 6))
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not (parts / layout.MANIFEST).exists()
+    finished = start(source, parts, 0)
+    assert finished.returncode == 0, finished.stderr
+    assert sums(parts) == sums(whole)
+    assert manifest.load(parts) == manifest.load(whole)
+    if source.startswith("npz:"):
+        assert_same(parts, reading.read(source))
+
+
+@pytest.mark.slow
+def test_a_packer_that_is_killed_everywhere(source, tmp_path):
+    """At calls from the first to the last, and soon again when it goes on."""
+    whole = tmp_path / "whole"
+    total = int(start(source, whole, 0).stdout)
+    for calls in range(1, total + 1, 13):
+        parts = tmp_path / f"parts{calls}"
+        assert start(source, parts, calls).returncode == -signal.SIGKILL
+        start(source, parts, 1 + calls % 7)
+        assert start(source, parts, 0).returncode == 0
+        assert sums(parts) == sums(whole), calls
