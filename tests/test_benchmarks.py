@@ -468,6 +468,7 @@ def test_streaming_is_held_against_its_targets():
     assert "above digits (700 MB) | 200 | 200 to 200 | at most 400 | kept |" in table
     # 290 MB at 10 GB, and 10 MB more for each of 20 others: below those of digits.
     assert memory.above_digits(found["memory"])["pack"] == pytest.approx(-210e6)
+    assert "| -210 | -210 to -210 | at most 400 | kept |" in table
     assert "over step 0 | 1.1 | 1.1 to 1.1 | at most 1.05 | MISSED |" in table
     assert "over `cp -r` | 0.5 | 0.5 to 0.5 | at least 0.5 | kept |" in table
     assert "webdataset failed: no network" in table

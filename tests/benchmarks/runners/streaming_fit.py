@@ -8,6 +8,7 @@ import kerascale as ks  # isort: skip
 import keras
 
 from kerascale.engine.data import waits
+from kerascale.engine.execution import mode_of_model
 
 from .. import protocol
 from ..workload import load_all
@@ -55,7 +56,8 @@ class Fit:
         found = {name: self._one(name, epochs) for name in names}
         # Each epoch has an order of its own: not the pages of the last one again.
         self._epoch += epochs
-        return {"parts": found}
+        modes = {n: str(mode_of_model.read(m)) for n, m in self._models.items()}
+        return {"parts": found, "modes": modes}
 
     def _model(self):
         keras.utils.set_random_seed(0)

@@ -20,6 +20,8 @@ DATA_BYTES, WIDTH = 30 * 10**9, 784
 # Of a training: memory is what it will be, long before.
 _STEPS = 500
 _SHARE = 10
+# Of a tenth, for more to be told from less.
+LEAST_BYTES = 500 * 10**6
 _LOOK_SECONDS = 0.01
 
 

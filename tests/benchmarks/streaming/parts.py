@@ -143,7 +143,7 @@ def _of_pictures(found: Mapping[str, Any]) -> list[str]:
 def _of_arrays(found: Mapping[str, Any]) -> list[str]:
     lines = []
     for letter, figures in found.items():
-        what = f"{letter}: pace, packed over in memory"
+        what = f"{letter}: pace, packed over in memory{_modes(figures)}"
         lines.append(_line(what, figures["pace"], least=training.LEAST[letter]))
         least = training.LEAST_UTILIZATION if letter == "B" else None
         what = f"{letter}: utilization, packed"
@@ -151,10 +151,19 @@ def _of_arrays(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _modes(figures: Mapping[str, Any]) -> str:
+    """How steps are executed, where that was chosen otherwise for one of them."""
+    modes = figures.get("modes", {})
+    if len(set(modes.values())) < 2:
+        return ""
+    return f" ({modes['packed']}; in memory {modes['memory']})"
+
+
 def _of_tokens(found: Mapping[str, Any]) -> list[str]:
     lines = []
     for state, figures in found.items():
         what = f"D: pace, packed tokens ({state} cache) over 10 MB in memory"
+        what += _modes(figures)
         least = training.LEAST["D"] if state == "warm" else None
         lines.append(_line(what, figures["pace"], least=least))
         what = f"D: utilization, packed ({state} cache)"
@@ -166,6 +175,9 @@ def _of_memory(found: Mapping[str, Any]) -> list[str]:
     above = memory.above_digits(found)
     most, size = memory.MOST_BYTES / 1e6, found["bytes"] / 1e9
     packed = found["packed_bytes"]
+    where = f"from {packed['tenth'] / 1e9:.2f} and {packed['all'] / 1e9:.2f} GB"
+    # What fills its buffers first is no growth.
+    is_enough = packed["tenth"] >= memory.LEAST_BYTES
     return [
         _number(
             f"MB, peak of training on {size:.3g} GB above digits "
@@ -174,12 +186,16 @@ def _of_memory(found: Mapping[str, Any]) -> list[str]:
             most,
         ),
         _number(
-            f"MB, peak of packing {size:.3g} GB above digits, from "
-            f"{packed['tenth'] / 1e9:.2f} and {packed['all'] / 1e9:.2f} GB",
-            above["pack"] / 1e6,
+            f"MB, peak of packing {packed['all'] / 1e9:.2f} GB above digits",
+            (found["pack_all"] - found["train_digits"]) / 1e6,
             most,
         ),
-        _number("MB, growth of packing a GB", above["pack_growth_per_gb"] / 1e6),
+        _number(
+            f"MB, the same of {size:.3g} GB, {where}"
+            + ("" if is_enough else " (too few to tell)"),
+            above["pack"] / 1e6,
+            most if is_enough else None,
+        ),
     ]
 
 

@@ -91,7 +91,7 @@ def _measure(
         before()
         answer = process.ask("run", timeout=patience, epochs=epochs)
         answers.append(answer["parts"])
-    return summary(answers)
+    return {**summary(answers), "modes": answer["modes"]}
 
 
 def summary(
