@@ -28,6 +28,8 @@ from benchmarks.statistics import (
     slowdown_while_writing,
     who_learned_otherwise,
 )
+from benchmarks.streaming import copying, jumping, made, memory, parts, pictures, sets
+from benchmarks.streaming import training as packed_training
 from benchmarks.workload import load_all
 
 # Answers as a contender does; its speed and its faults are arguments.
@@ -417,3 +419,113 @@ def test_workers_of_the_scaling_benchmark_know_their_place():
     for contender in scaling.CONTENDERS.values():
         runner = contenders.TESTS / "benchmarks" / "runners" / f"{contender.runner}.py"
         assert runner.is_file()
+
+
+def _streamed():
+    """Figures of all parts, as they are kept in the JSON."""
+    part = {"seconds": 2.0, "waited_seconds": 0.02, "steps": 100}
+    slower = {**part, "seconds": 2.5, "waited_seconds": 0.5}
+    trained = packed_training.summary([{"memory": part, "packed": slower}] * 2)
+    read = {
+        name: {"title": name, "others_cores": [0.0, 0.5], "processor_ms": [1.0, 2.0]}
+        for name in ("kerascale", "grain", "tf.data")
+    }
+    rates = {"kerascale": [220, 110], "grain": [100, 50], "tf.data": [200, 100]}
+    found = pictures.summary({**read, "webdataset": {"failed": "no network"}}, rates)
+    peaks = {"train_digits": 700e6, "train_large": 900e6}
+    peaks |= {"pack_tenth": 200e6, "pack_all": 290e6, "bytes": 30e9}
+    return {
+        "sizes": {},
+        "pictures": {"bytes": 3e6, "count": 30, "contenders": found},
+        "arrays": {"A": trained, "B": trained},
+        "tokens": {"cold": trained, "warm": trained},
+        "memory": {**peaks, "packed_bytes": {"all": 10e9, "tenth": 1e9}},
+        "jump": {
+            "rows": 1000,
+            "step": 10,
+            **jumping.summary([{"0": [1.0, 1.0], "10": [1.1, 1.1]}], "10"),
+        },
+        "pack": {
+            "bytes": 3e6,
+            **copying.summary(
+                {"cp": [1.0, 3.0], "pack": [2.0, 6.0], "cp_on_disk": [1.5, 4.5]}
+            ),
+        },
+    }
+
+
+def test_streaming_is_held_against_its_targets():
+    found = _streamed()
+    table = parts.table(found)
+    assert "over the best of the others (tf.data) | 1.1 | 1.1 to 1.1 |" in table
+    assert "| A: pace, packed over in memory | 0.8 | 0.8 to 0.8 | at least 0.97 |" in (
+        table
+    )
+    assert "| B: utilization, packed | 0.8 | 0.8 to 0.8 | at least 0.95 | MISSED" in (
+        table
+    )
+    assert table.count("at least 0.98") == 1
+    assert "above digits (700 MB) | 200 | 200 to 200 | at most 400 | kept |" in table
+    # 290 MB at 10 GB, and 10 MB more for each of 20 others: below those of digits.
+    assert memory.above_digits(found["memory"])["pack"] == pytest.approx(-210e6)
+    assert "| -210 | -210 to -210 | at most 400 | kept |" in table
+    assert "over step 0 | 1.1 | 1.1 to 1.1 | at most 1.05 | MISSED |" in table
+    assert "over `cp -r` | 0.5 | 0.5 to 0.5 | at least 0.5 | kept |" in table
+    assert "webdataset failed: no network" in table
+    assert parts.is_failed(found)
+    del found["pictures"]["contenders"]["webdataset"]
+    assert not parts.is_failed(found)
+    json.dumps(found)
+
+
+def test_a_part_of_streaming_that_fails_leaves_the_others(tmp_path, monkeypatch):
+    def fails(*_):
+        raise contenders.FailedError("no disk")
+
+    monkeypatch.setattr(jumping, "measure", fails)
+    monkeypatch.setattr(copying, "measure", lambda *_: {"failed": "too"})
+    bench, kept = rounds.Bench(tmp_path, lambda line: None), []
+    found = parts.measure(
+        bench,
+        rounds.Plan(),
+        tmp_path,
+        parts.Sizes(),
+        [],
+        ["jump", "pack"],
+        lambda found: kept.append(list(found)),
+    )
+    assert kept == [["sizes", "jump"], ["sizes", "jump", "pack"]]
+    assert "jump failed: FailedError: no disk" in parts.table(found)
+
+
+def test_pictures_of_streaming_are_made_once_and_differ(tmp_path):
+    said = []
+    total = made.pictures(tmp_path, 20, said.append)
+    assert made.pictures(tmp_path, 20, said.append) == total
+    assert len(said) == 1
+    with pytest.raises(ValueError, match="--pictures: expected 20, which"):
+        made.pictures(tmp_path, 30, said.append)
+    shuffled = list(made.shuffled(tmp_path, 20))
+    assert len({path.read_bytes() for path, _ in shuffled}) == 20
+    assert sorted(label for _, label in shuffled) == sorted([*range(10)] * 2)
+    assert sum(path.stat().st_size for path, _ in shuffled) == total
+
+
+def test_sets_of_streaming_are_packed_sets(tmp_path):
+    made_set = sets.vectors(tmp_path / "rows", 30_000, 3)
+    assert (made_set / "features.bin").stat().st_size == 4 * 3 * 30_000
+    index = [np.fromfile(made_set / f"{s}.index", "<i8") for s in ("train", "test")]
+    np.testing.assert_array_equal(index[0], np.arange(10_000))
+    np.testing.assert_array_equal(index[1], np.arange(20_000, 30_000))
+    tokens = sets.tokens(tmp_path / "tokens", 1000)
+    ids = np.fromfile(tokens / "features.bin", "<u2")
+    assert len(ids) == 500
+    assert 2 <= ids.min() <= ids.max() < 2 + len(sets.ALPHABET) <= 65
+
+
+def test_every_reader_of_pictures_has_a_runner_and_an_environment():
+    folder = contenders.TESTS / "benchmarks" / "runners"
+    for contender in parts.CONTENDERS.values():
+        assert (folder / f"{contender.runner}.py").is_file()
+        known = (environments.OWN, *environments.REQUIREMENTS)
+        assert contender.environment in known

@@ -9,12 +9,24 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from . import checkpointing, machine, report, rounds, scaling, serving, watching
+from . import (
+    checkpointing,
+    environments,
+    machine,
+    report,
+    rounds,
+    scaling,
+    serving,
+    watching,
+)
 from .contenders import CONTENDERS, Contender, FailedError
+from .streaming import parts as streaming
 from .workload import Workload, load_all
 
 # Workloads that one of the measurements has for itself.
 _OF_ITS_OWN = {"overhead": "T", "checkpoint": "P"}
+_MORE = ("scaling", "serving", "streaming")
+_CONTENDERS = {"scaling": scaling.CONTENDERS, "streaming": streaming.CONTENDERS}
 # What it costs, beside the training: a module for each.
 _COSTS = {"checkpoint": (checkpointing, "P"), "watching": (watching, "D")}
 
@@ -22,7 +34,7 @@ _COSTS = {"checkpoint": (checkpointing, "P"), "watching": (watching, "D")}
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     workloads = load_all()
-    known = scaling.CONTENDERS if options.what == "scaling" else CONTENDERS
+    known = _CONTENDERS.get(options.what, CONTENDERS)
     chosen = [known[name] for name in options.contenders]
     plan = rounds.Plan(options.rounds, options.seconds, options.patience, options.seed)
     result: dict[str, Any] = {
@@ -36,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = rounds.Bench(logs, _say)
     if options.what == "serving":
         return _serving(result, bench, plan, options.json)
+    if options.what == "streaming":
+        return _streaming(result, bench, options, chosen, plan)
     if options.what in _COSTS:
         module, letter = _COSTS[options.what]
         return _cost(module, result, bench, workloads[letter], plan, options.json)
@@ -97,6 +111,25 @@ def _scaling(
     return 0
 
 
+def _streaming(
+    result: dict[str, Any],
+    bench: rounds.Bench,
+    options: argparse.Namespace,
+    chosen: Sequence[Contender],
+    plan: rounds.Plan,
+) -> int:
+    def keep(found: dict[str, Any]) -> None:
+        result["streaming"] = found
+        _finish(result, bench, options.json)
+
+    sizes = streaming.Sizes(options.pictures, options.share)
+    folder = options.folder or environments.cache_folder() / "streaming"
+    found = streaming.measure(bench, plan, folder, sizes, chosen, options.parts, keep)
+    print(streaming.table(found))
+    _say(f"load average at the end: {machine.facts()['load_average']}")
+    return int(streaming.is_failed(found))
+
+
 def _serving(
     result: dict[str, Any],
     bench: rounds.Bench,
@@ -124,11 +157,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "what",
         nargs="?",
         default="throughput",
-        choices=("throughput", "overhead", "startup", *_COSTS, "scaling", "serving"),
+        choices=("throughput", "overhead", "startup", *_COSTS, *_MORE),
         help="items per second; the cost of a step of a tiny model; seconds from "
         "the start of the process to the end of the first steps; what saving and being "
-        "watched cost; two workers of one host; or requests per second of the local "
-        "server",
+        "watched cost; two workers of one host; requests per second of the local "
+        "server; or data that is streamed from the disk",
     )
     parser.add_argument(
         "--workloads", type=_list, help=f"of {','.join(letters)}; default: all"
@@ -144,18 +177,31 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the order in a round")
     parser.add_argument("--json", type=pathlib.Path, help="file for all figures")
     parser.add_argument("--plot", type=pathlib.Path, help="file for a picture (PNG)")
+    parser.add_argument(
+        "--folder", type=pathlib.Path, help="for the data of streaming, which stays"
+    )
+    parser.add_argument("--pictures", type=int, default=streaming.NUM_PICTURES)
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the other data of streaming"
+    )
+    parser.add_argument(
+        "--parts",
+        type=_list,
+        default=list(streaming.PARTS),
+        help=f"of streaming: {','.join(streaming.PARTS)}; default: all",
+    )
     options = parser.parse_args(arguments)
     if options.what in _OF_ITS_OWN:
         options.workloads = [_OF_ITS_OWN[options.what]]
-    contenders = list(CONTENDERS)
+    contenders = list(_CONTENDERS.get(options.what, CONTENDERS))
     if options.what == "scaling":
-        contenders = list(scaling.CONTENDERS)
         options.workloads = options.workloads or list(scaling.LETTERS)
     options.workloads = options.workloads or letters
     options.contenders = options.contenders or contenders
     for name, known in (
         ("workloads", [*letters, *_OF_ITS_OWN.values()]),
         ("contenders", contenders),
+        ("parts", list(streaming.PARTS)),
     ):
         unknown = [each for each in getattr(options, name) if each not in known]
         if unknown:

@@ -21,6 +21,23 @@ _LAST_LINES = 8
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "torch": ("torch==2.13.0", "lightning==2.6.6", "numpy"),
     "jax": ("jax==0.10.2", "keras==3.15.1", "numpy"),
+    "grain": (
+        "grain==0.2.18",
+        "array_record==0.8.6",
+        "opencv-python-headless==5.0.0.93",
+    ),
+    "webdataset": (
+        "webdataset==1.0.2",
+        "torch==2.13.0",
+        "opencv-python-headless==5.0.0.93",
+    ),
+    # It imports torchvision, which is not used.
+    "streaming": (
+        "mosaicml-streaming==0.13.0",
+        "torch==2.13.0",
+        "torchvision==0.28.0",
+        "opencv-python-headless==5.0.0.93",
+    ),
 }
 
 

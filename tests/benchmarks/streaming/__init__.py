@@ -1,0 +1,1 @@
+"""Data that is streamed from the disk: see `parts`."""
