@@ -34,14 +34,16 @@ def shuffled(positions: tf.Tensor, key: tf.Tensor, num_examples: int) -> tf.Tens
     # Where the one smaller block comes; behind all if there is none.
     small = tf.constant(num_blocks, tf.int64)
     if short:
-        drawn = permutation.permuted(
-            tf.zeros([1], tf.int64), _key(key, 1)[None], num_blocks
-        )
+        drawn = permutation.permuted(tf.zeros([1], tf.int64), _key(key, 1), num_blocks)
         small = drawn[0]
     lacking = BLOCK - short if short else 0
     window, offset, size = _windows(positions, small, lacking, num_blocks)
-    rows = permutation.permuted_of(
-        offset, _key(key, window + 2), size, _sizes(lacking, num_blocks)
+    rows = permutation.permuted_in_groups(
+        offset,
+        window,
+        lambda number: _key(key, number + 2),
+        size,
+        _sizes(lacking, num_blocks),
     )
     # From a row of the window to its block: those behind the small one come earlier.
     before = (small - window * WINDOW) * BLOCK
@@ -51,7 +53,10 @@ def shuffled(positions: tf.Tensor, key: tf.Tensor, num_examples: int) -> tf.Tens
     place = window * WINDOW + rows // BLOCK
     full = place - tf.cast(place > small, tf.int64)
     full = tf.clip_by_value(full, 0, max(0, num_full - 1))
-    block = permutation.permuted(full, _key(key, 0)[None], max(1, num_full))
+    # Of few numbers the kernel takes microseconds for each: only once for each block.
+    distinct, places = tf.unique(full)
+    block = permutation.permuted(distinct, _key(key, 0), max(1, num_full))
+    block = tf.gather(block, places)
     block = tf.where(is_small, tf.constant(num_full, tf.int64), block)
     return block * BLOCK + tf.where(is_small, rows - before, rows % BLOCK)
 

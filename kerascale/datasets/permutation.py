@@ -13,6 +13,8 @@ the others. Three things in TensorFlow 2.21 need care:
   small: one example comes twice and the last one never.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 _ROUNDS = 16
@@ -23,49 +25,70 @@ def permuted(positions: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
 
     Args:
         positions: int64 tensor of shape (positions,), below `count`.
-        key: uint64 scalar or of shape (1,), well mixed.
+        key: uint64 scalar, well mixed.
         count: At least 1.
     """
-    max_index = _max_index(count)
-    # The kernel refuses no index at all, so the last one always goes along.
-    asked = tf.concat([tf.cast(positions, tf.int64), [max_index]], axis=0)
-    found = tf.raw_ops.RandomIndexShuffle(
-        index=asked,
-        seed=_seed_words(tf.reshape(key, [])),
-        max_index=tf.constant(max_index, tf.int64),
-        rounds=_ROUNDS,
-    )
-    # Leaving the index too many out of its cycle makes a permutation of the rest.
-    return tf.where(found[:-1] == count, found[-1], found[:-1])
+    last = tf.constant(_max_index(count), tf.int64)
+    return _walked(positions, key, last, tf.constant(count, tf.int64))
 
 
-def permuted_of(
-    positions: tf.Tensor, keys: tf.Tensor, counts: tf.Tensor, possible: set[int]
+def permuted_in_groups(
+    positions: tf.Tensor,
+    groups: tf.Tensor,
+    key_of: Callable[[tf.Tensor], tf.Tensor],
+    counts: tf.Tensor,
+    possible: set[int],
 ) -> tf.Tensor:
-    """The same of as many permutations as there are positions.
+    """The same of several permutations, each asked at some of the positions.
+
+    A permutation takes some time to begin, and little for each position: it should be
+    asked for many at once.
 
     Args:
         positions: int64 tensor of shape (positions,), each below its count.
-        keys: uint64 tensor of that shape.
-        counts: int64 tensor of that shape.
+        groups: int64 tensor of that shape: the number of each one's permutation.
+        key_of: Number of a permutation, int64 scalar -> its key, uint64 scalar.
+        counts: int64 tensor of that shape, the same within a group.
         possible: All that `counts` may hold.
     """
     last = counts - 1
     for count in possible:
         if count >= 1 and _max_index(count) == count:
             last = tf.where(counts == count, counts, last)
-    seeds = _seed_words(keys[:, None])
+    distinct = tf.unique(groups).y
 
-    def at(index: tf.Tensor) -> tf.Tensor:
-        return tf.raw_ops.RandomIndexShuffle(
-            index=tf.concat([index, [0]], 0),
-            seed=tf.concat([seeds, tf.zeros([1, 3], tf.uint32)], 0),
-            max_index=tf.concat([last, [0]], 0),
-            rounds=_ROUNDS,
-        )[:-1]
+    def body(i: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        own = tf.where(groups == distinct[i])
+        first = own[0, 0]
+        values = _walked(
+            tf.gather_nd(positions, own),
+            key_of(distinct[i]),
+            last[first],
+            counts[first],
+        )
+        return i + 1, tf.tensor_scatter_nd_update(found, own, values)
 
-    found = at(positions)
-    return tf.where(found == counts, at(last), found)
+    _, found = tf.while_loop(
+        lambda i, _: i < tf.size(distinct),
+        body,
+        (tf.constant(0), tf.zeros_like(positions)),
+        parallel_iterations=1,
+    )
+    return found
+
+
+def _walked(
+    positions: tf.Tensor, key: tf.Tensor, last: tf.Tensor, count: tf.Tensor
+) -> tf.Tensor:
+    # The kernel refuses no index at all, so the last one always goes along.
+    found = tf.raw_ops.RandomIndexShuffle(
+        index=tf.concat([tf.cast(positions, tf.int64), last[None]], axis=0),
+        seed=_seed_words(key),
+        max_index=last,
+        rounds=_ROUNDS,
+    )
+    # Leaving the index too many out of its cycle makes a permutation of the rest.
+    return tf.where(found[:-1] == count, found[-1], found[:-1])
 
 
 def _max_index(count: int) -> int:

@@ -104,10 +104,7 @@ _TRAININGS = [
 
 @pytest.mark.parametrize(
     ("name", "kind", "fields"),
-    [
-        _TRAININGS[0],
-        *(pytest.param(*t, marks=pytest.mark.slow) for t in _TRAININGS[1:]),
-    ],
+    [pytest.param(*training, marks=_SLOW) for training in _TRAININGS],
 )
 def test_training_is_that_of_memory(name, kind, fields, packed, tmp_path):
     recipe, config, _, in_memory = _both(name, kind, packed(kind), fields)

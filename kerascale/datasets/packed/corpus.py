@@ -1,6 +1,7 @@
 """Windows of a packed text: its tokens are mapped, and never in memory as a whole."""
 
 import functools
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
@@ -29,6 +30,7 @@ def prepare(packed: Packed, config: TrainingConfig) -> Datasets:
             f"Received: {config.validation_fraction:g}. Pass the one that is there, or "
             "pack the text again."
         )
+    _refuse_other_tokens(packed, config)
     vectorizer = vectorizer_of(packed)
     length = getattr(config, "max_length", 64)
     tokens = mapped.tensor(packed.features)
@@ -83,4 +85,28 @@ def _batches(
 
 def vectorizer_of(packed: Packed) -> keras.layers.Layer:
     """The layer from strings to the ids of a packed text."""
-    return text.characters_as(packed.manifest.vocabulary)
+    return text.vectorizer_as(packed.manifest.vocabulary)
+
+
+def _refuse_other_tokens(packed: Packed, config: TrainingConfig) -> None:
+    """A text is packed as token ids: a configuration cannot ask for others."""
+    held = packed.manifest
+    is_bpe = isinstance(held.vocabulary, Mapping)
+    problems = []
+    if getattr(config, "tokenizer", "characters") == "bpe" and not is_bpe:
+        problems.append(
+            f"tokenizer: expected characters, as which {packed.name} was packed. "
+            "Received: 'bpe'"
+        )
+    size = getattr(config, "vocabulary_size", None)
+    packed_size = held.options.get("vocabulary_size")
+    is_default = size == getattr(type(config), "vocabulary_size", None)
+    if is_bpe and not is_default and size != packed_size:
+        problems.append(
+            f"vocabulary_size: expected {packed_size}, with which {packed.name} was "
+            f"packed. Received: {size}"
+        )
+    if problems:
+        way_out = "Leave it out, or pack the text again"
+        problems = [f"{problem}. {way_out}" for problem in problems]
+        raise RefusedError(problems, heading=packed.name)

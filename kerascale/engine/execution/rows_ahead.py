@@ -40,11 +40,11 @@ class RowsOf:
 
     Args:
         make: The function.
-        is_order: Whether that is the order alone, which is soon made.
+        is_quick: Whether that is made sooner than a thread begins.
     """
 
     make: Callable[[tf.Tensor, tf.Tensor], Any]
-    is_order: bool
+    is_quick: bool
 
     def __call__(self, epoch: tf.Tensor, first: int) -> Any:
         return self.make(epoch, tf.constant(first, tf.int64))
@@ -68,13 +68,13 @@ class RowsAhead:
             found = begun[1].result()
         else:
             found = rows(part.epoch, part.first)
-        if not rows.is_order:
+        if not rows.is_quick:
             waits.add(time.perf_counter() - began)
         return found
 
     def begin(self, part: Part, rows: RowsOf) -> None:
         """Begins with what follows a part in its epoch, in a thread."""
-        if rows.is_order:
+        if rows.is_quick:
             return
         first, batches = part.first + part.steps, part.batches
         if first >= batches.num_examples // batches.batch_size:

@@ -123,7 +123,8 @@ class Chunk:
             )
 
         # The order alone is quicker computed than traced, in each `fit` anew.
-        made = RowsOf(rows if inside else tf.function(rows, autograph=False), inside)
+        is_quick = inside and batches.order == "full"
+        made = RowsOf(rows if inside else tf.function(rows, autograph=False), is_quick)
         self._order = (batches, made)
         return self._order[1]
 
