@@ -47,6 +47,7 @@ class Progress(keras.callbacks.Callback):
         self._total_steps = total_steps
         self.examples_per_epoch = examples_per_epoch
         self.steps_per_epoch = steps_per_epoch
+        waits.ask()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._epochs = self.params["epochs"]

@@ -24,6 +24,7 @@ class Timing(keras.callbacks.Callback):
 
     def __init__(self, steps_per_epoch: int) -> None:
         super().__init__()
+        waits.ask()
         self._steps_per_epoch = steps_per_epoch
         self._epochs_begun = 0
         # Batches that have been trained in all epochs, those of before included.
