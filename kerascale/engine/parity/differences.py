@@ -29,7 +29,8 @@ class Differences:
     def __init__(self, model: keras.Model, results: Results) -> None:
         self._model = model
         self._results = results
-        dtype = "float16" if "16" in model.compute_dtype else model.compute_dtype
+        self._is_half = "16" in model.compute_dtype
+        dtype = "float16" if self._is_half else model.compute_dtype
         # Whether all values were that were compared.
         self.are_finite = True
         self._limit = _ROUNDING.get(dtype, _ROUNDING_OF_HALVES)
@@ -185,6 +186,10 @@ class Differences:
                 return ["optimizer.apply is called for other variables in a slice"]
             pairs = {k: (v, others[number][k]) for k, v in gradients.items()}
             flat = [np.concatenate(each) for each in zip(*pairs.values(), strict=True)]
+            if self._is_half and not np.isfinite(flat).all():
+                # A sum may be beyond the range where its parts are not.
+                self.are_finite = False
+                continue
             if not self._close(*flat):
                 worst = max(pairs, key=lambda k: _distance(*pairs[k]))
                 return [

@@ -19,6 +19,8 @@ from kerascale.engine.step.step import TrainStep, as_optimizer, as_shaped
 
 # What stands for an update: small, so that nothing blows up.
 _RATE = 1e-3
+# Of losses in float16: neither small gradients nor large ones are lost.
+_LOSS_SCALE = 2.0**7
 # Values that are compared of one variable, spread over it.
 _MOST_VALUES = 2**16
 
@@ -65,6 +67,12 @@ class Observer:
         shares = keras_private.loss_metrics(model)
         # A share of the loss has a weight of its own where shapes are known.
         self._compared_metrics = [m for m in model.metrics if m not in shares]
+        self._scales = [
+            (optimizer.dynamic_scale, tf.constant(_LOSS_SCALE))
+            for optimizer in [model.optimizer, *keras_private.optimizers_of(model)]
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            and optimizer.built
+        ]
         self._unseeded = randomness.unseeded_generator()
         self._others = _other_variables(model, self._metrics)
         # Whether `optimizer.apply` updates where it is called, or after the step.
@@ -152,7 +160,7 @@ class Observer:
 
         recorder.update = update
         with (
-            keras_private.Aside([]) as scope,
+            keras_private.Aside(self._scales) as scope,
             keras_private.unseeded_draws_from(self._unseeded),
             observed.collecting() as box,
             shard.at(here),
@@ -230,8 +238,10 @@ class Observer:
                 self.optimizers.append((view, [v for _, v in pairs]))
         if not at_once:
             return
+        is_scaled = isinstance(view, keras.optimizers.LossScaleOptimizer)
+        rate = _RATE / _LOSS_SCALE if is_scaled else _RATE
         for gradient, (_, variable) in zip(gradients, pairs, strict=True):
-            step = tf.cast(tf.convert_to_tensor(gradient), variable.dtype) * _RATE
+            step = tf.cast(tf.convert_to_tensor(gradient), variable.dtype) * rate
             variable.assign(variable - step)
 
 

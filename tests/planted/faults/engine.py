@@ -69,7 +69,7 @@ FAULTS = (
         "engine/step/half_range.py",
         "tf.abs(total) < _INFINITE",
         "tf.abs(total) < float('inf')",
-        (f"{_MATRIX}[overflow-mirrored:2-mixed_float16]",),
+        (f"{_MATRIX}[overflow_of_a_sum-mirrored:2-mixed_float16]",),
     ),
     Fault(
         "accumulated-gradients-are-not-divided",

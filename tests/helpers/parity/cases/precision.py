@@ -7,8 +7,6 @@ from building import BATCH, classes, mlp, numbers, result, scaled, trained
 from registry import case
 
 MIXED = ("mixed_float16", "mixed_bfloat16")
-# From 230 to 360 a row's gradient is finite, and twice it is not.
-LARGE = 300
 
 
 @case("mixed precision", default=("mirrored:4", "workers:2"), precisions=MIXED)
@@ -51,19 +49,22 @@ def _overflowing(optimizer, **compile_arguments):
     # Equal rows of all classes: two of three are wrong by all that there is.
     for rows in (slice(16, 19), slice(61, 64)):
         x[rows], y[rows] = 1000, [0, 1, 2]
-    # Two rows beside each other, in two slices: neither overflows without the other.
-    x[39:41], y[39:41] = LARGE, 2
-    scales = Scales()
     inputs = keras.Input((4,))
     hidden = keras.layers.Dense(8, activation="relu")(inputs)
     # A saturated softmax would hide the error behind a gradient of zero.
     model = scaled(keras.Model(inputs, keras.layers.Dense(3)(hidden)))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    compile_arguments = {"metrics": ["accuracy"], **compile_arguments}
+    return _with_scales(model, x, y, optimizer, loss, **compile_arguments)
+
+
+def _with_scales(model, x, y, optimizer, loss, **compile_arguments):
+    scales = Scales()
     model.compile(
         keras.optimizers.LossScaleOptimizer(
             optimizer, initial_scale=2.0**12, dynamic_growth_steps=7
         ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        loss,
         **compile_arguments,
     )
     history = model.fit(
@@ -92,6 +93,21 @@ def _overflowing(optimizer, **compile_arguments):
 )
 def overflow():
     return _overflowing(keras.optimizers.SGD(0.001, momentum=0.5))
+
+
+@case(
+    "float16, overflow of the sum of slices, each of which is finite",
+    default=("mirrored:2",),
+    precisions=("mixed_float16",),
+)
+def overflow_of_a_sum():
+    x, y = 0.01 * numbers(65, 4), classes(65)
+    # Neighbours in two slices. A row adds x * scale / 48, whatever the weights are.
+    x[7:9] = 600
+    inputs = keras.Input((4,))
+    model = scaled(keras.Model(inputs, keras.layers.Dense(3)(inputs)))
+    optimizer = keras.optimizers.SGD(1e-6)
+    return _with_scales(model, x, y, optimizer, lambda _, y: keras.ops.mean(y, axis=-1))
 
 
 @case("float16, overflow, accumulation", precisions=("mixed_float16",))
