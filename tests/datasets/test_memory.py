@@ -53,7 +53,7 @@ def test_an_npz_that_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeyp
         match=r"huge.npz: expected data that fits in memory. Received: examples that "
         r"need 24.5 GiB \(10.0 GiB to read them, 24.0 GiB split, resized and handed "
         r"to TensorFlow; 0.5 GiB for TensorFlow and the model\), where 24.0 GiB are "
-        r"free. Take fewer or smaller examples .* tf.data pipeline",
+        r"free. Take fewer or smaller examples .* pack them: kerascale pack",
     ):
         ks.datasets.read(f"npz:{path}")
     assert time.monotonic() - began < 5
