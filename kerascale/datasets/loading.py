@@ -28,7 +28,7 @@ from kerascale.datasets.packed import automatic
 from kerascale.datasets.packed import training as packed_training
 from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
-from kerascale.datasets.reading import read
+from kerascale.datasets.reading import EMBEDDED, read
 from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.errors import RefusedError, TooLargeError
@@ -57,7 +57,7 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
     try:
         return _read_and_prepare(config, kinds)
     except TooLargeError:
-        if asked == "never":
+        if asked == "never" or config.dataset in EMBEDDED:
             raise
     # Behind the handler, whose error holds what was read.
     return automatic.pack_and_prepare(config, kinds=kinds, why=_TOO_LARGE)

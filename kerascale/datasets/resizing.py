@@ -20,7 +20,10 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
         return images
     result = np.empty((len(images), size, size, images.shape[3]), images.dtype)
     for part in memory.parts(images):
-        result[part] = resized_batch(images[part], size).numpy()
+        values = tf.image.resize(images[part], (size, size), antialias=True).numpy()
+        if images.dtype == np.uint8:
+            values = np.clip(np.rint(values), 0, 255)
+        result[part] = values
     return result
 
 
