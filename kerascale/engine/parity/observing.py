@@ -67,9 +67,11 @@ class Observer:
         shares = keras_private.loss_metrics(model)
         # A share of the loss has a weight of its own where shapes are known.
         self._compared_metrics = [m for m in model.metrics if m not in shares]
+        # A model that only predicts may have none.
+        optimizers = [] if step is None else keras_private.optimizers_of(model)
         self._scales = [
             (optimizer.dynamic_scale, tf.constant(_LOSS_SCALE))
-            for optimizer in [model.optimizer, *keras_private.optimizers_of(model)]
+            for optimizer in [getattr(step, "optimizer", None), *optimizers]
             if isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
             and optimizer.built
         ]

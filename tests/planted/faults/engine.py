@@ -206,7 +206,7 @@ FAULTS = (
     Fault(
         "the-check-changes-the-model",
         "engine/parity/observing.py",
-        "keras_private.Aside([]) as scope,",
+        "keras_private.Aside(self._scales) as scope,",
         "contextlib.nullcontext(keras_private.Aside([])) as scope,",
         ("test_parity_check.py",),
     ),
