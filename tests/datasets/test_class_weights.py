@@ -48,7 +48,9 @@ def test_training_has_weights_and_evaluation_has_none(recipe):
         assert len(next(iter(source.dataset()))) == 2
 
 
-@pytest.mark.parametrize("execution", ["fixed", "auto"])
+@pytest.mark.parametrize(
+    "execution", [pytest.param("fixed", marks=pytest.mark.slow), "auto"]
+)
 def test_the_weights_are_those_of_keras(recipe, tmp_path, execution):
     """The same training by plain Keras, with its own `class_weight`."""
     config, data = _data(recipe, class_weight=("0=0.5", "1=9"), execution=execution)

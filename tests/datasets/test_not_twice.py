@@ -70,6 +70,7 @@ def peaks(run_python, tmp_path, num_rows, num_pictures):
     return [json.loads(line) for line in done.stdout.splitlines()[-2:]]
 
 
+@pytest.mark.slow
 def test_tables_and_pictures_are_in_memory_once(run_python, tmp_path):
     for taken, arrays in peaks(run_python, tmp_path, 700_000, 2000):
         # What a few blocks of a table take does not depend on its size.

@@ -29,7 +29,7 @@ def _labels(dataset):
     return [y.numpy().tolist() for _, y in dataset]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     num_examples=st.integers(1, 40),
     batch_size=st.integers(1, 50),
@@ -48,7 +48,7 @@ def test_any_start_step_continues_the_same_batches(
     assert _labels(batches.dataset(epochs, start_step=start)) == whole[start:]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(num_examples=st.integers(1, 60), batch_size=st.integers(1, 70))
 def test_each_epoch_has_every_example_once(num_examples, batch_size):
     batches = _batches(num_examples, batch_size)
