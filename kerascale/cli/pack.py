@@ -133,7 +133,7 @@ def _pack(source: str, dest: pathlib.Path, options: Options) -> int:
         else f"Packed {made.source} in {duration(seconds)}"
     )
     text += (
-        f": {counted(made.num_rows, unit)} ({counts}), {size / 1e9:.2f} GB, in {dest}\n"
+        f": {counted(made.num_rows, unit)} ({counts}), {_size(size)}, in {dest}\n"
     )
     if made.skipped:
         text += f"Left out as damaged: {counted(len(made.skipped), 'row')}\n"
@@ -164,3 +164,9 @@ def _check(options: CheckOptions) -> int:
         text = f"{folder} is as it was packed ({duration(seconds)})"
     finish(summary, as_json=options.json, text=text)
     return EXIT_FAILED if faults else EXIT_DONE
+
+
+def _size(num_bytes: int) -> str:
+    if num_bytes < 1e9:
+        return f"{num_bytes / 1e6:.1f} MB"
+    return f"{num_bytes / 1e9:.1f} GB"
