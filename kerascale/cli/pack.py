@@ -132,9 +132,7 @@ def _pack(source: str, dest: pathlib.Path, options: Options) -> int:
         if was_packed
         else f"Packed {made.source} in {duration(seconds)}"
     )
-    text += (
-        f": {counted(made.num_rows, unit)} ({counts}), {_size(size)}, in {dest}\n"
-    )
+    text += f": {counted(made.num_rows, unit)} ({counts}), {_size(size)}, in {dest}\n"
     if made.skipped:
         text += f"Left out as damaged: {counted(len(made.skipped), 'row')}\n"
     text += f"Train on it:  kerascale train RECIPE --dataset packed:{dest}"

@@ -171,7 +171,7 @@ def test_every_fault_with_its_place(tmp_path):
         )
     ]
     error = refusal(write(path, {"a": [1, 2], "b": ["u", "v"], "y": [0, 1]}))
-    assert "text in 1 of 2 columns: 'b' ('u' on row 0)" in str(error)
+    assert "text in 1 of 2 columns: 'b' (2 cells, such as 'u' on row 0)" in str(error)
     error = refusal(write(path, {"a": ["u", " ", None], "y": [0, 1, 1]}))
     assert [p.split(". ")[0].removeprefix(f"{path}, ") for p in error.problems] == [
         "row 1, column 'a': expected text",

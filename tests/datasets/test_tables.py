@@ -98,7 +98,8 @@ def test_faults_are_named_with_their_files(parts):
         ]
     for path in parts.iterdir():
         path.write_text("a,b,y\nu,1,cat\n")
-    with pytest.raises(RefusedError, match=f"'a' \\('u' on line 2 of {parts}/part-1"):
+    some = f"'a' \\(5 cells, such as 'u' on line 2 of {parts}/part-1"
+    with pytest.raises(RefusedError, match=some):
         read(f"csv:{parts}")
 
 
