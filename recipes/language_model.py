@@ -1,4 +1,4 @@
-"""Causal Transformer that predicts the next character of a text.
+"""Causal Transformer that predicts the next character, or byte pair, of a text.
 
 Command: kerascale train language_model
 Result: test loss 1.45 nats per character (seed 0; margin 0.1)
@@ -30,18 +30,23 @@ class Config(ks.TrainingConfig):
     """Text: python_reference (that of the running Python), or text:PATH."""
     validation_fraction: Annotated[float, Limits(above=0, below=0.5)] = 0.05
     """Share of the characters held back for validation, and the same for the test."""
+    tokenizer: Literal["characters", "bpe"] = "characters"
+    """What a token is: a character; or bpe: byte pairs, learned from the training text
+    (extra bpe)."""
+    vocabulary_size: PositiveInt = 4096
+    """Largest number of token ids of byte pairs."""
     num_layers: PositiveInt = 3
     """Blocks of attention and feed-forward network."""
     num_heads: PositiveInt = 4
     """Attention heads in each block."""
     width: PositiveInt = 128
-    """Width of a character's vector; num_heads divides it."""
+    """Width of a token's vector; num_heads divides it."""
     max_length: PositiveInt = 64
-    """Characters that the model looks back."""
+    """Tokens that the model looks back."""
     positions: Literal["learned", "sinusoidal"] = "learned"
-    """How a character's place is told."""
+    """How a token's place is told."""
     batch_size: PositiveInt = 32
-    """Windows of max_length characters in the global batch."""
+    """Windows of max_length tokens in the global batch."""
     epochs: NonNegativeInt = 6
     """Passes over the text."""
     optimizer: ks.config.Optimizer = "adamw"
@@ -61,6 +66,12 @@ class Config(ks.TrainingConfig):
             problems.append(
                 "width: expected a multiple of num_heads. Received: "
                 f"width={self.width}, num_heads={self.num_heads}"
+            )
+        usual = type(self).vocabulary_size
+        if self.tokenizer != "bpe" and self.vocabulary_size != usual:
+            problems.append(
+                "vocabulary_size: expected only with tokenizer=bpe. Received: "
+                f"vocabulary_size={self.vocabulary_size}, tokenizer={self.tokenizer}"
             )
         return problems
 

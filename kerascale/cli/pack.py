@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
@@ -46,6 +46,11 @@ class Options:
     """The first line of a csv: data set is a row of data. Default: it has names."""
     num_classes: PositiveInt | None = None
     """Number of classes; labels must be below it. Default: as the data has."""
+    tokenizer: Literal["characters", "bpe"] = "characters"
+    """What a token of a text is: a character; or bpe: byte pairs, learned from the
+    training text."""
+    vocabulary_size: PositiveInt = 4096
+    """Largest number of token ids of byte pairs."""
     skip_damaged_share: Share = 0.0
     """Largest share of the rows that may be left out where they are damaged."""
     jobs: PositiveInt | None = None

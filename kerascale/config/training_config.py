@@ -43,16 +43,17 @@ class TrainingConfig:
     """
 
     dataset: str = "digits"
-    """Data: digits, tfds:NAME, csv:PATH, npz:PATH, images:FOLDER, tfrecord:PATH, or
-    packed:FOLDER, which kerascale pack made of one of them."""
+    """Data: digits, tfds:NAME, csv:PATH, parquet:PATH, npz:PATH, images:FOLDER,
+    tfrecord:PATH, or packed:FOLDER, which kerascale pack made of one of them."""
     label: str | None = None
-    """Label column of a csv: data set."""
+    """Label column of a csv: or parquet: data set."""
     test_data: str | None = None
-    """Another CSV file like that of a csv: data set, with the test examples."""
+    """Another table like that of a csv: or parquet: data set, with test examples."""
     columns: tuple[str, ...] = ()
-    """Columns of features of a csv: data set. Default: all but the label."""
+    """Columns of features of a csv: or parquet: data set. Default: all but the
+    label."""
     drop_columns: tuple[str, ...] = ()
-    """Columns of a csv: data set that are left out."""
+    """Columns of a csv: or parquet: data set that are left out."""
     separator: str = ","
     """The character between two cells of a csv: data set, or tab or space."""
     no_header: bool | None = None

@@ -19,19 +19,13 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
         "augment_cutout",
         "augment_resized_crop",
     ): ("image",),
-    ("vocabulary_size", "embedding_dim"): ("text",),
-    ("max_length",): ("text", "corpus"),
+    ("embedding_dim",): ("text",),
+    ("max_length", "vocabulary_size"): ("text", "corpus"),
     ("class_weight",): ("image", "vector", "text"),
 }
 
-_FIELDS_OF_CSV = (
-    "label",
-    "separator",
-    "no_header",
-    "columns",
-    "drop_columns",
-    "test_data",
-)
+_FIELDS_OF_TEXT = ("separator", "no_header")
+_FIELDS_OF_CSV = (*_FIELDS_OF_TEXT, "label", "columns", "drop_columns", "test_data")
 
 
 def refuse_other_kind(
@@ -83,11 +77,14 @@ def refuse_inapplicable(
                     f"{field}: expected only with {' or '.join(kinds)} data. Received: "
                     f"{value!r} with {name}, which is {kind} data. Leave it out"
                 )
-    for field in () if name.startswith("csv:") else _FIELDS_OF_CSV:
+    # What a table in Parquet cannot have is told where it is opened.
+    is_table = name.startswith(("csv:", "parquet:"))
+    for field in () if is_table else _FIELDS_OF_CSV:
         value = getattr(config, field)
+        where = "csv:" if field in _FIELDS_OF_TEXT else "csv: or parquet:"
         if value != getattr(TrainingConfig, field):
             problems.append(
-                f"{field}: expected only with csv: data. Received: {value!r} with "
+                f"{field}: expected only with {where} data. Received: {value!r} with "
                 f"{name}. Leave it out"
             )
     if config.skip_damaged_share and not name.startswith("tfrecord:"):

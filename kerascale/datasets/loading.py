@@ -75,7 +75,7 @@ def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets
         held_out_fraction=config.validation_fraction,
     )
     applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
-    return prepare(raw, config, kinds=kinds)
+    return _prepare(raw, config, kinds, is_last_use=True)
 
 
 def from_arrays(
@@ -120,18 +120,32 @@ def prepare(
 
     See `from_config` for the arguments and errors.
     """
+    return _prepare(raw, config, kinds)
+
+
+def _prepare(
+    raw: RawData,
+    config: TrainingConfig,
+    kinds: Sequence[Kind] | None,
+    *,
+    is_last_use: bool = False,
+) -> Datasets:
+    """The same; nobody needs `raw` any more if this `is_last_use` of it."""
     rank = raw.train.features.ndim - 1
     applicable.refuse_other_kind(raw.name, raw.kind, rank, kinds)
-    memory.refuse_what_does_not_fit(raw, getattr(config, "image_size", None))
+    size = getattr(config, "image_size", None)
+    memory.refuse_what_does_not_fit(raw, size, is_last_use=is_last_use)
     if raw.kind == "corpus":
         return _prepare_corpus(raw, config)
-    train, validation, test = _three_splits(raw, config.validation_fraction)
-    named = {"train": train, "validation": validation, "test": test}
+    # Before its arrays are taken apart.
+    found = fingerprint(raw)
+    fraction = config.validation_fraction
+    named = splits.three(raw, fraction, is_last_use=is_last_use)
     origin = origins.of(raw.kind, named)
     vectorizer, vocabulary_size = None, None
     if raw.kind == "text":
         vectorizer = text.word_vectorizer(
-            train.features,
+            named["train"].features,
             vocabulary_size=getattr(config, "vocabulary_size", 10_000),
             max_length=getattr(config, "max_length", 256),
         )
@@ -153,7 +167,7 @@ def prepare(
         dtype=str(raw.train.features.dtype) if raw.kind == "image" else None,
         num_examples={k: len(split) for k, split in named.items()},
         vocabulary_size=vocabulary_size,
-        fingerprint=fingerprint(raw),
+        fingerprint=found,
     )
     batches = {
         name: pipeline.Batches(
@@ -177,17 +191,6 @@ def prepare(
         variance=variance,
         origins=origin,
     )
-
-
-def _three_splits(raw: RawData, fraction: float) -> tuple[Split, Split, Split]:
-    train, validation, test = raw.train, raw.validation, raw.test
-    # Of what a data set lacks, the test examples are taken out first, so that they
-    # stay the same if it is given a validation split later.
-    if test is None:
-        train, test = splits.split_off(train, fraction, salt=1)
-    if validation is None:
-        train, validation = splits.split_off(train, fraction, salt=2)
-    return train, validation, test
 
 
 def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
@@ -215,15 +218,19 @@ def _weighted(
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
     max_length = getattr(config, "max_length", 64)
     named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
-    vectorizer = text.character_vectorizer(raw.train.features[0])
+    vectorizer = text.corpus_vectorizer(
+        raw.train.features[0],
+        tokenizer=getattr(config, "tokenizer", "characters"),
+        vocabulary_size=getattr(config, "vocabulary_size", 4096),
+    )
     batches, sizes, problems = {}, {}, []
     for name, split in named.items():
-        tokens = text.encode(vectorizer, split.features)[0]
+        tokens = text.tokens_of(vectorizer, split.features[0])
         sizes[name] = gathers.num_windows(tokens, max_length)
         if sizes[name] < 1:
             problems.append(
                 f"{raw.name}, {name} text: expected at least max_length + 1 = "
-                f"{max_length + 1} characters. Received: {len(tokens)}. Add text, or "
+                f"{max_length + 1} tokens. Received: {len(tokens)}. Add text, or "
                 "lower max_length"
             )
             continue

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from kerascale.datasets import regions
 from kerascale.datasets.raw import RawData
 from kerascale.errors import TooLargeError
 from kerascale.runtime.free_memory import available_bytes
 
 _GIB = 2**30
-_PART_BYTES = 32 * 2**20
+_PART_BYTES = 2 * 2**20
 # What TensorFlow, a model with its optimizer and the programs of XLA take beside the
 # data. Where there is little data, it is not to blame if they do not fit.
 _BESIDE_DATA_BYTES = 512 * 2**20
@@ -20,7 +21,11 @@ _LITTLE_BYTES = 32 * 2**20
 
 
 def bytes_to_prepare(
-    kept: int, *, is_split: bool, size_ratio: float | None = None
+    kept: int,
+    *,
+    is_split: bool,
+    size_ratio: float | None = None,
+    is_in_place: bool = False,
 ) -> int:
     """What training needs beside the examples as they were read.
 
@@ -30,12 +35,15 @@ def bytes_to_prepare(
     Args:
         kept: Bytes of the examples as they were read.
         is_split: Whether validation or test examples are taken out of the training's.
+        is_in_place: That is done where they are, and TensorFlow takes them as they are.
         size_ratio: Pixels of a resized image for each one that it had; None: no image
             is resized.
     """
     copies = kept if is_split else 0
     # For the moments, a part is in float64: up to eight bytes for each of its own.
     working = 8 * min(kept, _PART_BYTES)
+    if size_ratio is None and is_in_place:
+        return working
     if size_ratio is None:
         return copies + max(kept, working)
     resized = int(kept * size_ratio)
@@ -72,12 +80,15 @@ def refuse_too_much(name: str, to_read: int, to_prepare: int) -> None:
     )
 
 
-def refuse_what_does_not_fit(raw: RawData, image_size: int | None = None) -> None:
+def refuse_what_does_not_fit(
+    raw: RawData, image_size: int | None = None, *, is_last_use: bool = False
+) -> None:
     """Refuses data, which has been read, that training would not have the memory for.
 
     Args:
         raw: The data.
         image_size: Height and width to which its images are to be resized.
+        is_last_use: Nobody needs `raw` any more: see `splits.three`.
 
     Raises:
         TooLargeError: Naming what is needed and what there is.
@@ -87,7 +98,11 @@ def refuse_what_does_not_fit(raw: RawData, image_size: int | None = None) -> Non
     ratio = None
     if raw.kind == "image":
         ratio = size_ratio(raw.train.features.shape[1:3], image_size)
-    needed = bytes_to_prepare(kept, is_split=None in splits, size_ratio=ratio)
+    own = [split for split in splits if split is not None]
+    in_place = is_last_use and all(regions.is_ours(split.features) for split in own)
+    needed = bytes_to_prepare(
+        kept, is_split=None in splits, size_ratio=ratio, is_in_place=in_place
+    )
     refuse_too_much(raw.name, 0, needed)
 
 

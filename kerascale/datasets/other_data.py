@@ -1,6 +1,5 @@
 """Examples of another data set, in the form that a run was trained on."""
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ from kerascale.datasets.packed.opened import PREFIX
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources.class_names import with_classes_of
-from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
 
 
@@ -69,11 +68,10 @@ def read_like(
 def _read(
     name: str, info: DataInfo, fields: dict[str, Any], label: str | None
 ) -> RawData:
-    options = CsvOptions.of(fields)
+    is_parquet = name.startswith("parquet:")
+    options = USUAL if is_parquet else CsvOptions.of(fields)
     if info.feature_names:
-        options = dataclasses.replace(
-            options, columns=info.feature_names, drop_columns=()
-        )
+        options = options.only(info.feature_names)
     size = None
     if info.kind == "image" and len(set(info.input_shape[:2])) == 1:
         size = info.input_shape[0]
@@ -93,10 +91,10 @@ def _read(
 
 
 def _refuse_label(name: str, label: str | None) -> None:
-    if not name.startswith("csv:") and label is not None:
+    if label is not None and not name.startswith(("csv:", "parquet:")):
         raise RefusedError(
-            f"label: expected only with csv: data. Received: {label!r} with {name}. "
-            "Leave it out."
+            "label: expected only with csv: or parquet: data. Received: "
+            f"{label!r} with {name}. Leave it out."
         )
 
 
@@ -141,11 +139,11 @@ def _windows(
 ) -> pipeline.Batches:
     parts = [raw.train, raw.validation, raw.test]
     whole = "".join(str(part.features[0]) for part in parts if part is not None)
-    tokens = text.encode(vectorizer, np.array([whole], dtype=object))[0]
+    tokens = text.tokens_of(vectorizer, whole)
     count = gathers.num_windows(tokens, length)
     if count < 1:
         raise RefusedError(
-            f"data: expected at least max_length + 1 = {length + 1} characters. "
+            f"data: expected at least max_length + 1 = {length + 1} tokens. "
             f"Received: {raw.name} with {len(tokens)}. Add text."
         )
     return pipeline.Batches(

@@ -10,7 +10,7 @@ from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
 
 EMBEDDED = ("digits", "python_reference")
-PREFIXES = ("tfds", "csv", "npz", "images", "tfrecord", "text")
+PREFIXES = ("tfds", "csv", "parquet", "npz", "images", "tfrecord", "text")
 
 
 def read(
@@ -29,15 +29,16 @@ def read(
     """Reads a data set into memory.
 
     Args:
-        name: `digits`, `python_reference`, `tfds:NAME`, `csv:PATH`, `npz:PATH`,
-            `images:FOLDER`, `tfrecord:PATH` or `text:PATH`.
-        label: Label column of a CSV file.
+        name: `digits`, `python_reference`, `tfds:NAME`, `csv:PATH`, `parquet:PATH`,
+            `npz:PATH`, `images:FOLDER`, `tfrecord:PATH` or `text:PATH`.
+        label: Label column of a table.
         num_classes: Number of classes, where the data does not say.
         image_size: Height and width in pixels to resize images to; or None.
         skip_damaged_share: Largest share of damaged TFRecord records to skip.
-        csv_options: How a CSV file is written.
-        test_data: Another CSV file, with the test examples: PATH or csv:PATH.
-        is_test: Nothing is trained on it: a CSV file may have few rows of each class.
+        csv_options: How a CSV file is written, and which columns of a table are read.
+        test_data: Another table of the same kind, with the test examples: PATH, or
+            with csv: or parquet: before it.
+        is_test: Nothing is trained on it: a table may have few rows of each class.
         class_names: Of an `.npz` file: the names that its labels may have, or the
             order of their indices.
         held_out_fraction: Of `python_reference` and `text:`: share of the characters
@@ -51,14 +52,15 @@ def read(
         suffix = pathlib.PurePath(name).suffix.lower()
         if name.lower().endswith((".csv.gz", ".tsv", ".tsv.gz")):
             suffix = ".csv"
-        if suffix in (".csv", ".npz", ".tfrecord"):
+        if suffix in (".csv", ".npz", ".parquet", ".tfrecord"):
             hint = f" Did you mean {suffix[1:]}:{name}?"
         else:
             known = [*EMBEDDED, *(f"{prefix}:" for prefix in (*PREFIXES, "packed"))]
             hint = nearest(name, known)
         raise RefusedError(
             "dataset: expected digits, python_reference, tfds:NAME, csv:PATH, "
-            "npz:PATH, images:FOLDER, tfrecord:PATH, text:PATH or packed:FOLDER. "
+            "parquet:PATH, npz:PATH, images:FOLDER, tfrecord:PATH, text:PATH or "
+            "packed:FOLDER. "
             "Received: "
             f"{name!r}.{hint}"
         )
@@ -87,6 +89,16 @@ def read(
         return csv_source.with_test_file(
             raw, test_path, label, num_classes, csv_options
         )
+    if prefix == "parquet":
+        from kerascale.datasets.sources import parquet_source
+
+        raw = parquet_source.load_parquet(
+            rest, label, num_classes, csv_options, is_test=is_test
+        )
+        if test_data is None:
+            return raw
+        test_path = os.path.expanduser(test_data.removeprefix("parquet:"))
+        return parquet_source.with_test_file(raw, test_path, label, num_classes)
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 
@@ -103,4 +115,4 @@ def read(
         )
     from kerascale.datasets.sources import text_file
 
-    return text_file.load_text(pathlib.Path(rest), held_out_fraction)
+    return text_file.load_text(rest, held_out_fraction)

@@ -7,6 +7,8 @@ import threading
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import regions
+
 # From here on NumPy asks the system for large pages: less is looked up at a gather of
 # rows, and the copy has fewer pages to be given.
 _LARGE_BYTES = 4 * 2**20
@@ -24,15 +26,18 @@ _lock = threading.Lock()
 
 
 def tensor(array: np.ndarray, dtype: str | None = None) -> tf.Tensor:
-    """A copy of an array, on the CPU.
+    """A copy of an array, on the CPU; of one that was given up, the same memory.
 
     Args:
-        array: Of numbers, or anything else that `tf.constant` takes.
+        array: Of numbers, or anything else that `tf.constant` takes. See
+            `regions.give_up`.
         dtype: What numbers are cast to; None: they are kept.
 
     Returns:
         A tensor of the same shape.
     """
+    if dtype in (None, str(array.dtype)) and regions.is_given_up(array):
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     kept = np.dtype(dtype) if dtype in ("float32", "float64") else array.dtype
     if array.size * kept.itemsize < _LARGE_BYTES or kept.kind not in "iuf":
         with tf.device("CPU"):

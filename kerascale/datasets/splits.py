@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from kerascale.datasets.raw import Split
+from kerascale.datasets import regions
+from kerascale.datasets.raw import RawData, Split
 from kerascale.errors import RefusedError
+from kerascale.runtime import free_memory
 from kerascale.runtime.console import counted
 
 # Not the run's seed: runs that differ in their seed are compared on the same
 # validation and test examples.
 _SPLIT_SEED = 20_240_601
 # Examples that are looked at together.
-_PART = 2**20
+_PART = 2**16
 
 
 def split_off(split: Split, fraction: float, *, salt: int) -> tuple[Split, Split]:
@@ -29,6 +31,59 @@ def split_off(split: Split, fraction: float, *, salt: int) -> tuple[Split, Split
     """
     taken = is_taken(split.labels, fraction, salt=salt)
     return split.take(np.flatnonzero(~taken)), split.take(np.flatnonzero(taken))
+
+
+def three(
+    raw: RawData, fraction: float, *, is_last_use: bool = False
+) -> dict[str, Split]:
+    """The splits of a data set; those that it lacks are taken out of its training's.
+
+    Args:
+        raw: The data.
+        fraction: The share that is taken for each.
+        is_last_use: Nobody needs `raw` any more: large arrays are taken apart where
+            they are, so that they are never there twice.
+
+    Raises:
+        RefusedError: If a split would be empty.
+    """
+    named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
+    part_of = np.zeros(len(raw.train), np.uint8)
+    labels = raw.train.labels
+    labels = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
+    # Of what a data set lacks, the test examples are taken out first, so that they
+    # stay the same if it is given a validation split later.
+    for split, number, salt in (("test", 2, 1), ("validation", 1, 2)):
+        if named[split] is None:
+            left = labels[part_of == 0] if part_of.any() else labels
+            taken = is_taken(left, fraction, salt=salt)
+            del left
+            part_of[part_of == 0] = taken.view(np.uint8) * np.uint8(number)
+            del taken
+            if is_last_use:
+                free_memory.give_back()
+    if part_of.any():
+        parts = _apart(raw.train, part_of, is_last_use=is_last_use)
+        for number, split in enumerate(named):
+            if split == "train" or named[split] is None:
+                named[split] = parts[number]
+    if is_last_use:
+        for split in named.values():
+            regions.give_up(split.features)
+            regions.give_up(split.labels)
+    return named
+
+
+def _apart(split: Split, part_of: np.ndarray, *, is_last_use: bool) -> list[Split]:
+    """Examples in three splits, by the number of each one's."""
+    if not (is_last_use and regions.is_ours(split.features)):
+        return [split.take(np.flatnonzero(part_of == number)) for number in range(3)]
+    features = regions.taken_apart(split.features, part_of, 3)
+    labels = regions.taken_apart(split.labels, part_of, 3)
+    files = [None] * 3
+    if split.files is not None:
+        files = [split.files[part_of == number] for number in range(3)]
+    return [Split(*arrays) for arrays in zip(features, labels, files, strict=True)]
 
 
 def is_taken(labels: np.ndarray, fraction: float, *, salt: int) -> np.ndarray:

@@ -1,20 +1,20 @@
 """Text to token ids: done once in the data, and put in front of the model to serve."""
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import byte_pairs, characters
+from kerascale.datasets.byte_pair_layer import BytePairEncoding
+from kerascale.datasets.characters import NUM_SPECIAL_TOKENS
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import counted
 
 Token = TypeVar("Token", str, bytes)
-
-# Ids 0 and 1 of Keras' TextVectorization: padding, and unknown tokens.
-NUM_SPECIAL_TOKENS = 2
 
 # Texts that are in TensorFlow's memory at once.
 _BATCH = 1024
@@ -137,8 +137,7 @@ def character_vectorizer(text: str) -> keras.layers.TextVectorization:
             "dataset: expected characters in the training text. Received: an empty "
             "text. Take other data."
         )
-    counts = collections.Counter(text.replace("\0", "\ufffd"))
-    return characters_as(_most_frequent(counts, len(counts)))
+    return characters_as(characters.vocabulary_of(characters.counts_of(text)))
 
 
 def characters_as(vocabulary: Sequence[str]) -> keras.layers.TextVectorization:
@@ -149,6 +148,73 @@ def characters_as(vocabulary: Sequence[str]) -> keras.layers.TextVectorization:
         vocabulary=list(vocabulary),
         name="characters",
     )
+
+
+def corpus_vectorizer(
+    text: str, *, tokenizer: str = "characters", vocabulary_size: int = 4096
+) -> keras.layers.Layer:
+    """The layer from strings to ids of a language model.
+
+    Args:
+        text: What is trained on.
+        tokenizer: `characters`: see `character_vectorizer`. `bpe`: byte pairs.
+        vocabulary_size: Largest number of ids of byte pairs.
+
+    Raises:
+        RefusedError: If `text` is empty, the library for byte pairs is missing, or
+            `vocabulary_size` has no room for one.
+    """
+    if tokenizer == "characters":
+        return character_vectorizer(text)
+    pieces = byte_pairs.sample([text], len(text))
+    return vectorizer_as(byte_pairs.learned(pieces, len(text), vocabulary_size))
+
+
+def vectorizer_as(vocabulary: Any) -> keras.layers.Layer:
+    """The layer from strings to the ids of a packed text; see `Facts.vocabulary`."""
+    if isinstance(vocabulary, Mapping):
+        return BytePairEncoding(vocabulary["bpe"])
+    return characters_as(vocabulary)
+
+
+def tokens_of(vectorizer: keras.layers.Layer, text: str) -> np.ndarray:
+    """Token ids of one text of any length, int32 of shape (tokens,).
+
+    Args:
+        vectorizer: From `corpus_vectorizer`, or such a one that was saved.
+        text: The text.
+    """
+    if isinstance(vectorizer, BytePairEncoding):
+        ids: Any = byte_pairs.BytePairs(vectorizer.tokenizer)
+    else:
+        vocabulary = vectorizer.get_vocabulary()[NUM_SPECIAL_TOKENS:]
+        ids = characters.CharacterIds(vocabulary)
+    return ids.of(text).astype(np.int32)
+
+
+def shown_tokens(vectorizer: keras.layers.Layer) -> list[str]:
+    """The tokens by id, as a person reads them; U+FFFD for half a character."""
+    tokens = vectorizer.get_vocabulary()
+    if isinstance(vectorizer, BytePairEncoding):
+        pairs = byte_pairs.BytePairs(vectorizer.tokenizer)
+        first = NUM_SPECIAL_TOKENS
+        tokens[first:] = [pairs.decode([i]) for i in range(first, len(tokens))]
+    return tokens
+
+
+def joined(vectorizer: keras.layers.Layer, ids: Sequence[int], separator: str) -> str:
+    """The text of some ids, without padding.
+
+    Args:
+        vectorizer: That made them.
+        ids: Token ids.
+        separator: Between two tokens, unless these are byte pairs.
+    """
+    if isinstance(vectorizer, BytePairEncoding):
+        return byte_pairs.BytePairs(vectorizer.tokenizer).decode(ids)
+    vocabulary = vectorizer.get_vocabulary()
+    # Id 0 is padding. The unknown word is one that no vocabulary has.
+    return separator.join(vocabulary[i] if i > 1 else "\ufffd" for i in ids if i)
 
 
 def _most_frequent(counts: collections.Counter[Token], limit: int) -> list[Token]:

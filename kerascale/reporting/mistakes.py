@@ -8,6 +8,7 @@ import numpy as np
 
 from kerascale.config import recipes
 from kerascale.datasets import Datasets, origins
+from kerascale.datasets import text as texts_as_ids
 from kerascale.errors import RefusedError
 from kerascale.reporting import examples
 from kerascale.runs.run import Run
@@ -162,7 +163,7 @@ def hardest(run: Run, source: Any) -> list[HardText]:
         run: A run of a language model.
         source: The split to look at.
     """
-    vocabulary = run.vectorizer.get_vocabulary()
+    vocabulary = texts_as_ids.shown_tokens(run.vectorizer)
     found: list[tuple[float, int, np.ndarray, np.ndarray, np.ndarray]] = []
     for first, x, labels, outputs in _batches(run, source):
         given = np.take_along_axis(outputs, labels[..., None], axis=-1)[..., 0]

@@ -147,9 +147,13 @@ def load_vectorizer(file: pathlib.Path) -> Any:
     """The layer from strings to ids in a run folder's `vectorizer.keras`."""
     import keras
 
+    # Imported before: it registers its class.
+    from kerascale.datasets.byte_pair_layer import BytePairEncoding
+
     model = load_model(file)
     vectorizer = model.layers[-1] if getattr(model, "layers", None) else model
-    if not isinstance(vectorizer, keras.layers.TextVectorization):
+    kinds = (keras.layers.TextVectorization, BytePairEncoding)
+    if not isinstance(vectorizer, kinds):
         raise _damaged(
             file,
             "expected a model that ends in a TextVectorization. Received: "

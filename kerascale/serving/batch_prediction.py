@@ -26,7 +26,8 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
 
     Args:
         run: A finished run.
-        path: For tables and texts a CSV file with the columns of the training data;
+        path: For tables and texts a CSV or Parquet file with the columns of the
+            training data;
             for images an image or a folder of images; for any of them an `.npz`
             file with the array `x`; or `packed:FOLDER`. For a language model a text
             file, each line of which is a prompt.
@@ -95,10 +96,20 @@ def _read(
             path, info.kind, info.feature_names, options
         )
         labels = known_labels.of_table(table, run.fields.get("label"))
+    elif path.suffix.lower() == ".parquet" and info.feature_names:
+        # Imported here: it takes a while.
+        from kerascale.datasets.sources import parquet_source
+
+        label = run.fields.get("label")
+        features, table = parquet_source.read_features(
+            path, info.kind, info.feature_names, label
+        )
+        labels = known_labels.of_table(table, label)
     else:
+        what = "a .csv, .parquet or" if info.feature_names else "an"
         raise RefusedError(
-            f"--input: expected {'a .csv or' if info.feature_names else 'an'} .npz "
-            f"file, as this model was trained on {info.name}. Received: {path}."
+            f"--input: expected {what} .npz file, as this model was trained on "
+            f"{info.name}. Received: {path}."
         )
     if info.kind == "text":
         features = text.encode(run.vectorizer, features)
@@ -142,8 +153,7 @@ def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:
 
 
 def _continue(run: Run, prompt: str) -> str:
-    """Characters drawn from the model's own probabilities, the same at each call."""
-    vocabulary = run.vectorizer.get_vocabulary()
+    """Tokens drawn from the model's own probabilities, the same at each call."""
     window = run.whole_number("max_length", at_least=1)
     seed = run.whole_number("seed", at_least=0, default=0)
     generator = np.random.default_rng(seed)
@@ -161,5 +171,5 @@ def _continue(run: Run, prompt: str) -> str:
             len(probabilities), p=probabilities / probabilities.sum()
         )
         ids.append(int(token))
-        drawn.append(vocabulary[token])
-    return "".join(drawn)
+        drawn.append(int(token))
+    return text.joined(run.vectorizer, drawn, "")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import text
 from kerascale.errors import RefusedError
 from kerascale.runs.files import read_examples
 from kerascale.runs.layout import EXAMPLES
@@ -29,12 +30,7 @@ def of_run(run: Run, *, as_ids: bool) -> dict[str, np.ndarray] | None:
         return arrays
     (ids,) = arrays.values()
     separator = "" if run.info.kind == "corpus" else " "
-    vocabulary = run.vectorizer.get_vocabulary()
-    texts = [
-        # Id 0 is padding. The unknown word is one that no vocabulary has.
-        separator.join(vocabulary[i] if i > 1 else "\ufffd" for i in row if i)
-        for row in ids
-    ]
+    texts = [text.joined(run.vectorizer, row.tolist(), separator) for row in ids]
     return {"text": np.array(texts, dtype=object)}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kerascale.datasets.sources import npz_source
-from kerascale.datasets.sources.csv_diagnosis import whole_number
+from kerascale.datasets.sources.label_cells import whole_number
 from kerascale.runtime.console import counted, say
 
 

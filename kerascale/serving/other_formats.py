@@ -98,6 +98,7 @@ def export_converted(
         _CONVERT[format](saved_model, file)
         (temporary / record.EXTRA).mkdir()
         record.write_labels(temporary, what.labels)
+        record.write_tokenizer(temporary, what.tokenizer)
         calls, expected = questions(what, face, arrays, [_SIGNATURE])
         tensors, answers = loader.ask(file, calls)
         gate.compare(calls, expected, answers)

@@ -12,10 +12,17 @@ from typing import Any
 from kerascale._version import __version__
 
 EXTRA = "assets.extra"
+TOKENIZER = "tokenizer.json"
 FILE = "kerascale.json"
 LABELS = "labels.json"
 FORMAT = 1
 _PIECE = 2**20
+
+
+def write_tokenizer(folder: pathlib.Path, tokenizer: str | None) -> None:
+    """Writes what makes ids of texts, as the library `tokenizers` reads it, if any."""
+    if tokenizer is not None:
+        (folder / EXTRA / TOKENIZER).write_text(tokenizer, encoding="utf-8")
 
 
 def write_labels(folder: pathlib.Path, labels: Sequence[str]) -> None:

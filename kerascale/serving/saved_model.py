@@ -51,8 +51,9 @@ def export_saved_model(
     written under a name that no server looks at. It is loaded in a process without
     Keras and compared with the model, and its signatures and its main metric with those
     of the version that is served; only then is it renamed to its number. What stands
-    beside the graph, in `assets.extra`: labels, warm-up requests, and `kerascale.json`,
-    which says where the version comes from.
+    beside the graph, in `assets.extra`: labels, warm-up requests, the `tokenizer.json`
+    of a run with byte pairs, and `kerascale.json`, which says where the version comes
+    from.
 
     Args:
         model: A run, whose preprocessing is put in front of its model; or a built
@@ -104,6 +105,7 @@ def export_saved_model(
         extra = temporary / record.EXTRA
         extra.mkdir(exist_ok=True)
         record.write_labels(temporary, what.labels)
+        record.write_tokenizer(temporary, what.tokenizer)
         classifies = classify.NAME in functions
         warm_up.write(extra / warm_up.FILE, arrays, face.specs, classifies=classifies)
         signatures = _signatures(temporary)

@@ -26,6 +26,7 @@ class Subject:
             known.
         metrics: The final evaluation; or empty.
         origin: Where it comes from, for the export's record.
+        tokenizer: What made ids of texts, as `tokenizer.json` has it; None: nothing.
     """
 
     model: keras.Model
@@ -34,6 +35,7 @@ class Subject:
     examples: dict[str, np.ndarray] | None = None
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tokenizer: str | None = None
 
 
 def of_run(
@@ -72,6 +74,7 @@ def of_run(
             "data": {"name": run.info.name, "fingerprint": run.info.fingerprint},
             "fields": run.fields,
         },
+        tokenizer=getattr(run.vectorizer, "tokenizer", None),
     )
 
 

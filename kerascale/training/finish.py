@@ -70,6 +70,10 @@ def save(model: keras.Model, context: RunContext, metrics: dict[str, Any]) -> No
         texts = keras.Input((), dtype="string", name="text")
         vectorizer = keras.Model(texts, datasets.vectorizer(texts))
         vectorizer.save(folder.path / layout.VECTORIZER)
+        tokenizer = getattr(datasets.vectorizer, "tokenizer", None)
+        if tokenizer is not None:
+            place = folder.path / layout.TOKENIZER
+            place.write_text(tokenizer, encoding="utf-8")
     split = datasets.test or datasets.validation or datasets.train
     batch = next(iter(split.for_evaluation().dataset()))
     files.write_examples(folder.path / layout.EXAMPLES, batch)

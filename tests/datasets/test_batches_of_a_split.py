@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from kerascale.datasets.pipeline import Batches, gather_arrays
+from kerascale.datasets.gathers import gather_arrays
+from kerascale.datasets.pipeline import Batches
 
 
 def _all(batches):

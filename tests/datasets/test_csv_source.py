@@ -418,7 +418,7 @@ def test_training_with_a_test_file(tmp_path, recipe):
     config = recipe.Config(dataset=f"csv:{train}", label="y", test_data=test)
     sizes = recipe.make_datasets(config).info.num_examples
     assert sizes == {"train": 34, "validation": 6, "test": 2}
-    with pytest.raises(RefusedError, match="test_data: expected only with csv: data"):
+    with pytest.raises(RefusedError, match="test_data: expected only with csv: or"):
         recipe.make_datasets(recipe.Config(test_data=test))
 
 
@@ -556,8 +556,7 @@ def test_path(tmp_path):
         RefusedError, match=r"flower.csv', which does not exist.*flowers"
     ):
         load_csv(str(tmp_path / "flower.csv"), "y")
-    with pytest.raises(RefusedError, match=r"which is a folder. Name a file in it"):
-        load_csv(str(tmp_path), "y")
+    assert len(load_csv(str(tmp_path), "y").train) == 3
     with pytest.raises(RefusedError, match=r"Received: 'no/such.csv', .*not exist"):
         load_csv("no/such.csv", "y")
     assert load_csv(tmp_path / "flowers.csv", "y").name == f"csv:{path}"

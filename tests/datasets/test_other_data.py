@@ -49,7 +49,9 @@ def test_a_table(table, tmp_path):
         read_like(f"csv:{new}", datasets.info, fields)
     with pytest.raises(ks.RefusedError, match="expected vector data, as the run was"):
         read_like("digits", datasets.info, fields)
-    with pytest.raises(ks.RefusedError, match="label: expected only with csv: data"):
+    with pytest.raises(
+        ks.RefusedError, match="label: expected only with csv: or parquet: data"
+    ):
         read_like("digits", datasets.info, fields, label="y")
 
 

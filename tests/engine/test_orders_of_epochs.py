@@ -5,7 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 import kerascale as ks
-from kerascale.datasets.pipeline import Batches, gather_arrays
+from kerascale.datasets.gathers import gather_arrays
+from kerascale.datasets.pipeline import Batches
 
 STEPS = 4
 

@@ -187,7 +187,7 @@ def test_a_text_file_and_prompts(tmp_path):
         ("new.csv", "length,width\n1,2\n", "'noise'"),
         ("new.csv", "length,width,noise\n1,two,3\n", r"line 2.*width|width.*line 2"),
         ("new.csv", "", "empty"),
-        ("new.txt", "1 2 3", r"expected a \.csv or \.npz file"),
+        ("new.txt", "1 2 3", r"expected a \.csv, \.parquet or \.npz file"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(table, tmp_path, name, content, message):

@@ -136,7 +136,7 @@ def test_a_plain_keras_model_of_a_recipe_is_scaled(tmp_path, recipe_with):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"label": "y"}, "label: expected only with csv: data"),
+        ({"label": "y"}, "label: expected only with csv: or parquet: data"),
         ({"num_classes": 5}, "num_classes: expected 10, as digits has"),
     ],
 )

@@ -1,6 +1,7 @@
 """Windows of a packed text: its tokens are mapped, and never in memory as a whole."""
 
 import functools
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
@@ -28,6 +29,12 @@ def prepare(packed: Packed, config: TrainingConfig) -> Datasets:
             f"{packed.name} was packed: its vocabulary is that of the training text. "
             f"Received: {config.validation_fraction:g}. Pass the one that is there, or "
             "pack the text again."
+        )
+    is_bpe = isinstance(held.vocabulary, Mapping)
+    if getattr(config, "tokenizer", "characters") == "bpe" and not is_bpe:
+        raise RefusedError(
+            f"tokenizer: expected characters, of which {packed.name} was packed. "
+            "Received: bpe. Leave it out, or pack the text with --tokenizer bpe."
         )
     vectorizer = vectorizer_of(packed)
     length = getattr(config, "max_length", 64)
@@ -83,4 +90,4 @@ def _batches(
 
 def vectorizer_of(packed: Packed) -> keras.layers.Layer:
     """The layer from strings to the ids of a packed text."""
-    return text.characters_as(packed.manifest.vocabulary)
+    return text.vectorizer_as(packed.manifest.vocabulary)

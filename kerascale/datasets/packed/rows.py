@@ -44,8 +44,9 @@ class Facts:
         order: Code -> label index, where labels were given as codes; None: they are
             indices.
         skipped: What was left out because it was damaged, a line for each.
-        vocabulary: Of a corpus: its tokens in the order of their ids, or what
-            makes them; in JSON.
+        vocabulary: Of a corpus: its characters in the order of their ids, which begin
+            behind padding and unknown ones; or {"bpe": a `tokenizer.json`}, of which
+            the ids count from there on, too.
         unused_splits: Splits whose rows are not used, because they have no labels;
             they count as not given.
         image_shape: Of encoded pictures: (height, width, channels) that all have;

@@ -59,8 +59,10 @@ def split_rows(
         raise RefusedError(
             f"{name}: expected {empty[0]} examples. Received: none. Add some."
         )
-    if kind == "corpus":
-        return Splits(sizes, {}, _ranges(runs))
+    if kind == "corpus":  # Its source has divided it, by the fraction if need be.
+        ranges = _ranges(runs)
+        sizes = {split: end - begin for split, (begin, end) in ranges.items()}
+        return Splits(sizes, {}, ranges)
     of_train = np.concatenate([labels[part] for part in _slices(runs, "train")])
     check_class_count(name, len(np.unique(of_train)))
     # Of what a data set lacks, the test examples are taken out first, so that they

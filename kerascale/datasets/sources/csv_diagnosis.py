@@ -1,11 +1,11 @@
-"""Says what is wrong with a CSV file, after the fast reader has given up on it.
+"""Says what is wrong with a table, after the fast reader has given up on it.
 
-Two passes over the file, neither of which keeps a row: the first decides what each
+Two passes over its files, neither of which keeps a row: the first decides what each
 column should hold, the second names the cells that do not hold it.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import compress
 
 import numpy as np
@@ -14,14 +14,29 @@ from kerascale.datasets.sources.checks import Problems
 from kerascale.datasets.sources.csv_faults import CsvFaults, Fault
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import data_rows, line_of_cell, parse_number
-from kerascale.datasets.sources.label_checks import (
-    looks_measured,
-    measured_fault,
-)
+from kerascale.datasets.sources.label_cells import label_fault, shown, whole_number
+from kerascale.datasets.sources.label_checks import looks_measured, measured_fault
 
 # The words that pandas takes for a column of booleans.
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
 _LARGEST = float(np.finfo(np.float32).max)
+# Distinct labels that are counted.
+_MOST_COUNTED = 2_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """The rows of one file of a table, as they are written.
+
+    Args:
+        path: The file.
+        rows: Gives each row's number and its cells, from the first one on.
+        unit: What the number counts: a `line` of the file, or a `row`.
+    """
+
+    path: str
+    rows: Callable[[], Iterator[tuple[int, list[str]]]]
+    unit: str = "line"
 
 
 def diagnose(
@@ -31,67 +46,46 @@ def diagnose(
     num_classes: int | None = None,
     options: CsvOptions = USUAL,
 ) -> None:
-    """Refuses a CSV file with what is wrong in it; returns if nothing is.
+    """The same as `diagnose_all` of one CSV file, whose header has been checked."""
+    lines = [Lines(path, lambda: data_rows(path, options))]
+    diagnose_all(path, lines, names, roles, num_classes)
+
+
+def diagnose_all(
+    path: str,
+    files: Sequence[Lines],
+    names: tuple[str, ...],
+    roles: Mapping[str, str],
+    num_classes: int | None = None,
+) -> None:
+    """Refuses a table with what is wrong in it; returns if nothing is.
 
     Args:
-        path: The file. Its header has been checked.
+        path: What the user called it.
+        files: What it consists of.
         names: The column names, in order.
         roles: What each column should hold: `feature` (numbers or text, as most of
             its cells), `number`, `text`, `label`, `test label` (of few rows
             and classes, perhaps) or `ignored`.
         num_classes: Labels are whole numbers below it. None: whatever there is.
-        options: How the file is written.
 
     Raises:
         RefusedError: With line and column of each fault.
     """
     columns = [_Column(name, roles[name]) for name in names]
-    _count_cells(data_rows(path, options), columns)
+    for file in files:
+        where = f" of {file.path}" if len(files) > 1 else ""
+        _count_cells(file, columns, where)
     problems = Problems(f"{path} cannot be used")
-    _decide_features(path, columns, problems)
+    _decide_features(path, files[0].unit, columns, problems)
     for column in columns:
         if column.role in ("label", "test label"):
             _decide_label(path, column, num_classes, problems)
-    faults = CsvFaults(path, [column.name for column in columns])
-    _name_cells(data_rows(path, options), columns, num_classes, faults)
-    faults.tell(problems)
+    for file in files:
+        faults = CsvFaults(file.path, [column.name for column in columns], file.unit)
+        _name_cells(file, columns, num_classes, faults)
+        faults.tell(problems)
     problems.raise_if_any()
-
-
-def label_fault(cell: str, numeric: bool, num_classes: int | None) -> Fault | None:
-    """What is wrong with one label, or None.
-
-    Args:
-        cell: The label.
-        numeric: Whether most labels of the column are numbers.
-        num_classes: Labels are whole numbers below it. None: whatever there is.
-    """
-    number, whole = parse_number(cell), whole_number(cell)
-    if not cell.strip() or (number is not None and np.isnan(number)):
-        expected = "a label"
-    elif num_classes is not None:
-        if whole is not None and 0 <= whole < num_classes:
-            return None
-        expected = f"a label in 0..{num_classes - 1}"
-        return Fault(expected, cell.strip(), "Correct the label, or num_classes.")
-    elif numeric and whole is None:
-        expected = "a whole number, as most labels are"
-    elif number is not None and np.isinf(number):
-        expected = "the name of a class"
-    else:
-        return None
-    return Fault(expected, _shown(cell))
-
-
-def whole_number(cell: str) -> int | None:
-    """The whole number in a cell, such as `3` or `3.0`, or None."""
-    number = parse_number(cell)
-    if number is None or not np.isfinite(number) or number % 1:
-        return None
-    try:
-        return int(cell)  # exact where a float is not
-    except ValueError:
-        return int(number)
 
 
 @dataclasses.dataclass
@@ -108,19 +102,23 @@ class _Column:
     fraction_seen: str = ""
     whole_numbers: set[int] = dataclasses.field(default_factory=set)
 
-    def count(self, cell: str, line: int) -> None:
+    def count(self, cell: str, place: str) -> None:
         number = parse_number(cell)
         if number is not None:
             self.num_numbers += 1
             whole = whole_number(cell)
             if whole is None and np.isfinite(number):
                 self.num_fractions += 1
-                self.fraction_seen = self.fraction_seen or f"{cell!r} on line {line}"
-            elif whole is not None and self.role == "label":
+                self.fraction_seen = self.fraction_seen or f"{cell!r} {place}"
+            elif (
+                whole is not None
+                and self.role == "label"
+                and len(self.whole_numbers) < _MOST_COUNTED
+            ):
                 self.whole_numbers.add(whole)
         elif cell.strip():
             self.num_booleans += cell in BOOLEANS
-            self.text_seen = self.text_seen or f"{cell[:40]!r} on line {line}"
+            self.text_seen = self.text_seen or f"{cell[:40]!r} {place}"
         else:
             return
         self.num_filled += 1
@@ -129,20 +127,21 @@ class _Column:
         return count * 2 > self.num_filled
 
 
-def _count_cells(rows: Iterator[tuple[int, list[str]]], columns: list[_Column]) -> None:
+def _count_cells(file: Lines, columns: list[_Column], where: str) -> None:
     are_features = [column.role in ("feature", "number") for column in columns]
     others = [(i, column) for i, column in enumerate(columns) if not are_features[i]]
     num_clean = 0
-    for line, cells in rows:
+    for line, cells in file.rows():
         if len(cells) != len(columns):
             continue
+        place = f"on {file.unit} {line}{where}"
         if _all_numbers(list(compress(cells, are_features))):
             num_clean += 1
             for index, column in others:
-                column.count(cells[index], line)
+                column.count(cells[index], place)
         else:
             for column, cell in zip(columns, cells, strict=True):
-                column.count(cell, line)
+                column.count(cell, place)
     for column in compress(columns, are_features):
         column.num_numbers += num_clean
         column.num_filled += num_clean
@@ -161,7 +160,9 @@ def _all_numbers(cells: list[str]) -> bool:
     return max(map(abs, numbers), default=1.0) <= _LARGEST and sum(numbers) * 0 == 0
 
 
-def _decide_features(path: str, columns: list[_Column], problems: Problems) -> None:
+def _decide_features(
+    path: str, unit: str, columns: list[_Column], problems: Problems
+) -> None:
     undecided = [column for column in columns if column.role == "feature"]
     # Where no row fits the header, the columns are not to blame.
     any_filled = any(column.num_filled for column in columns)
@@ -169,7 +170,7 @@ def _decide_features(path: str, columns: list[_Column], problems: Problems) -> N
         if column.role != "ignored" and any_filled and column.num_filled == 0:
             problems.add(
                 f"{path}, column {column.name!r}: expected values. Received: no value "
-                "on any line. Fill or remove the column."
+                f"on any {unit}. Fill or remove the column."
             )
             column.role = "ignored"
         elif column.role in ("feature", "number"):
@@ -225,13 +226,13 @@ def _looks_measured(column: _Column) -> bool:
 
 
 def _name_cells(
-    rows: Iterator[tuple[int, list[str]]],
+    file: Lines,
     columns: list[_Column],
     num_classes: int | None,
     faults: CsvFaults,
 ) -> None:
     are_features = [column.role == "number" for column in columns]
-    for line, cells in rows:
+    for line, cells in file.rows():
         if len(cells) != len(columns):
             faults.add_ragged(line, len(cells))
             continue
@@ -248,7 +249,11 @@ def _name_cells(
             else:
                 fault = _feature_fault(cell, column.role)
             if fault is not None:
-                faults.add_cell(line_of_cell(line, cells, index), index, fault)
+                if file.unit == "line":  # Cells may have several.
+                    place = line_of_cell(line, cells, index)
+                else:
+                    place = line
+                faults.add_cell(place, index, fault)
 
 
 def _feature_fault(cell: str, role: str) -> Fault | None:
@@ -268,10 +273,4 @@ def _feature_fault(cell: str, role: str) -> Fault | None:
                 if np.isfinite(np.float32(number)):
                     return None
             expected = "a finite number in the range of float32"
-    return Fault(expected, _shown(cell))
-
-
-def _shown(cell: str) -> str:
-    if not cell:
-        return "nothing"
-    return repr(cell if len(cell) <= 60 else f"{cell[:60]}...")
+    return Fault(expected, shown(cell))

@@ -17,15 +17,12 @@ class Fault(NamedTuple):
     Args:
         expected: Such as `a number`.
         received: What is there instead.
-        remedy: What to do about it: a sentence.
+        remedy: What to do about it: a sentence. None: to correct or to remove it.
     """
 
     expected: str
     received: str
-    remedy: str = "Correct or remove the line."
-
-    def __str__(self) -> str:
-        return f"expected {self.expected}. Received: {self.received}. {self.remedy}"
+    remedy: str | None = None
 
 
 @dataclasses.dataclass
@@ -51,21 +48,26 @@ class CsvFaults:
     Args:
         path: The file.
         names: Its columns.
+        unit: What a row is found by: a `line` or a `row`.
     """
 
-    def __init__(self, path: str, names: list[str]) -> None:
+    def __init__(self, path: str, names: list[str], unit: str = "line") -> None:
         self._path = path
         self._names = names
+        self._unit = unit
         self._cells: dict[tuple[int, str, str], _Kind] = {}
         self._ragged = _Kind()
         self._empty = _Kind()
 
     def add_cell(self, line: int, index: int, fault: Fault) -> None:
         """Notes a wrong cell: the line on which it starts, and its column's number."""
-        key = (index, fault.expected, fault.remedy)
-        text = f"{self._path}, line {line}, column {self._names[index]!r}: {fault}"
-        kind = self._cells.setdefault(key, _Kind())
-        kind.add(line, text, f"{fault.received} on line {line}")
+        remedy = fault.remedy or f"Correct or remove the {self._unit}."
+        text = (
+            f"{self._path}, {self._unit} {line}, column {self._names[index]!r}: "
+            f"expected {fault.expected}. Received: {fault.received}. {remedy}"
+        )
+        kind = self._cells.setdefault((index, fault.expected, remedy), _Kind())
+        kind.add(line, text, f"{fault.received} on {self._unit} {line}")
 
     def add_ragged(self, line: int, num_cells: int) -> None:
         """Notes a line with more or fewer cells than there are columns."""
@@ -81,8 +83,8 @@ class CsvFaults:
     def add_empty(self, line: int) -> None:
         """Notes a line without any value."""
         text = (
-            f"{self._path}, line {line}: expected values. Received: empty cells only. "
-            "Remove the line."
+            f"{self._path}, {self._unit} {line}: expected values. Received: empty "
+            f"cells only. Remove the {self._unit}."
         )
         self._empty.add(line, text, str(line))
 
@@ -106,9 +108,9 @@ class CsvFaults:
         )
         told += self._told(
             self._empty,
-            f"{self._path}: expected values on each line. Received: empty cells only "
-            f"on {self._empty.count:,} lines: {self._empty.examples} and so on. Remove "
-            "these lines.",
+            f"{self._path}: expected values on each {self._unit}. Received: empty "
+            f"cells only on {self._empty.count:,} {self._unit}s: "
+            f"{self._empty.examples} and so on. Remove these {self._unit}s.",
         )
         for _, text in sorted(told, key=lambda item: item[0]):
             problems.add(text)

@@ -65,6 +65,10 @@ class CsvOptions:
         lists = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         return cls(**{name: lists[name] for name in names if name in lists})
 
+    def only(self, columns: tuple[str, ...]) -> "CsvOptions":
+        """The same, of these columns of features."""
+        return dataclasses.replace(self, columns=columns, drop_columns=())
+
     def column_names(self, count: int) -> tuple[str, ...]:
         """The names of the columns of a file without a header."""
         return tuple(f"column_{i}" for i in range(count))

@@ -3,10 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from kerascale.datasets import regions
+from kerascale.datasets.packed.sources import ahead
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.sources.checks import Problems
 from kerascale.datasets.sources.image_channels import NAMES, common_channels
@@ -75,12 +76,16 @@ def load_images(
     size = None if image_size is None else (image_size, image_size)
     # In one array, so that all have one form.
     images = _read_all(directory, [file for s in found.values() for file, _ in s], size)
-    splits, first = {}, 0
-    for split, files in found.items():
+    own = [images]
+    if len(found) > 1:
+        counts = [len(files) for files in found.values()]
+        part_of = np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
+        own = regions.taken_apart(images, part_of, len(counts))
+    splits = {}
+    for pixels, (split, files) in zip(own, found.items(), strict=True):
         labels = np.array([label for _, label in files], dtype=np.int64)
         paths = np.array([file for file, _ in files], dtype=object)
-        splits[split] = Split(images[first : first + len(files)], labels, paths)
-        first += len(files)
+        splits[split] = Split(pixels, labels, paths)
     return RawData(
         name=f"images:{directory}", kind="image", class_names=class_names, **splits
     )
@@ -181,8 +186,10 @@ def _decode_all(
             images[index] = result.pixels
         return result._replace(pixels=None)
 
-    with ThreadPoolExecutor() as pool:
-        results += pool.map(read, range(first, len(files)))
+    # A few at a time: what waits for its turn takes more than a small picture.
+    row_bytes = 0 if images is None else images[0].nbytes
+    rest = ((row_bytes, index) for index in range(first, len(files)))
+    results += ahead.in_order(read, rest)
     return images, results
 
 
@@ -206,7 +213,7 @@ def _allocate(directory: str, num_images: int, shape: tuple[int, ...]) -> np.nda
             f"images of shape {shape}, which need {needed / 2**30:.1f} GiB of "
             f"{room / 2**30:.1f} GiB. Pass a smaller --image-size N, or fewer images."
         )
-    return np.empty((num_images, *shape), dtype=np.uint8)
+    return regions.empty((num_images, *shape), np.uint8)
 
 
 def _say_resized(

@@ -12,8 +12,11 @@ from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 # Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
 # `rest` is what stands behind the colon. What is not here is read into memory first.
 _STREAMED: dict[str, str] = {
+    "csv": "csv",
     "images": "images",
     "npz": "npz",
+    "parquet": "parquet",
+    "text": "text",
     "tfds": "tfds",
     "tfrecord": "tfrecord",
 }
@@ -32,6 +35,8 @@ class SourceOptions:
         csv_options: How a CSV file is written, and which columns of a table are read.
         test_data: Another CSV file, with the test examples.
         validation_fraction: Of a corpus: share of it for validation, and for the test.
+        tokenizer: Of a corpus: `characters` or `bpe`.
+        vocabulary_size: Largest number of ids of byte pairs.
         jobs: Threads or processes that read and decode; None: as many as cores.
     """
 
@@ -42,6 +47,8 @@ class SourceOptions:
     csv_options: CsvOptions = USUAL
     test_data: str | None = None
     validation_fraction: float = 0.15
+    tokenizer: str = "characters"
+    vocabulary_size: int = 4096
     jobs: int | None = None
 
     def of_rows(self) -> dict[str, object]:
@@ -90,6 +97,10 @@ def _opened(name: str, options: SourceOptions) -> RowSource:
         test_data=options.test_data,
         held_out_fraction=options.validation_fraction,
     )
+    if raw.kind == "corpus":
+        from kerascale.datasets.packed.sources.text import TextInMemory
+
+        return TextInMemory(raw, options)
     if raw.kind == "image" and options.image_size is not None:
         raw = _resized(raw, options.image_size)
     return InMemory(raw)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from kerascale.datasets.packed.rows import RowSource
+from kerascale.datasets.reading import EMBEDDED
 from kerascale.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ _PREFIXES = {
     "drop_columns": ("csv", "parquet"),
     "separator": ("csv",),
     "no_header": ("csv",),
+    "tokenizer": ("text", "python_reference"),
+    "vocabulary_size": ("text", "python_reference"),
     "skip_damaged_share": ("images", "tfds", "tfrecord"),
 }
 
@@ -31,7 +34,8 @@ def refuse(source: RowSource, options: "SourceOptions") -> None:
     for name, prefixes in _PREFIXES.items():
         value, default = _value(options, name), _value(usual, name)
         if value != default and source.name.partition(":")[0] not in prefixes:
-            expected = " or ".join(f"{prefix}:" for prefix in prefixes)
+            names = (p if p in EMBEDDED else f"{p}:" for p in prefixes)
+            expected = " or ".join(names)
             problems.append(
                 f"{name}: expected only with {expected} data. Received: {value!r} with "
                 f"{source.name}. Leave it out"
@@ -41,6 +45,12 @@ def refuse(source: RowSource, options: "SourceOptions") -> None:
             f"image_size: expected only with image data. Received: "
             f"{options.image_size!r} with {source.name}, which is {source.kind} data. "
             "Leave it out"
+        )
+    if options.tokenizer != "bpe" and options.vocabulary_size != usual.vocabulary_size:
+        problems.append(
+            "vocabulary_size: expected only with tokenizer=bpe. Received: "
+            f"{options.vocabulary_size!r} with tokenizer={options.tokenizer}. Leave it "
+            "out"
         )
     if problems:
         raise RefusedError(problems, heading=source.name)
