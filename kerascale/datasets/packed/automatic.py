@@ -27,7 +27,7 @@ from kerascale.runtime.free_memory import available_bytes
 
 # How much memory a byte of a file takes that is read as a whole: cells become arrays of
 # text, then numbers; a character a code point, then an id.
-_BYTES_IN_MEMORY = {"csv": 4, "text": 12}
+_BYTES_IN_MEMORY = {"text": 12}
 # What a disk should have left.
 _ROOM = 1.05
 _GB = 1e9
@@ -68,6 +68,7 @@ def pack_and_prepare(
         csv_options=CsvOptions.of(to_dict(config)),
         test_data=config.test_data,
         validation_fraction=config.validation_fraction,
+        **_tokenizer(config),
     )
     key = [config.dataset, options.of_rows()]
     if config.dataset.startswith("text:"):
@@ -79,6 +80,14 @@ def pack_and_prepare(
         _pack(config, options, folder, why)
     packed = Packed(config.dataset, folder, manifest.load(folder))
     return dataclasses.replace(prepare(packed, config, kinds=kinds), is_packed=True)
+
+
+def _tokenizer(config: Any) -> dict[str, Any]:
+    """Options of a corpus."""
+    if getattr(config, "tokenizer", "characters") == "characters":
+        return {}
+    names = ("tokenizer", "vocabulary_size")
+    return {name: getattr(config, name) for name in names}
 
 
 def _packed_image_size(config: Any) -> int | None:

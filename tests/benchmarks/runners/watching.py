@@ -16,7 +16,8 @@ from kerascale.callbacks import (
     Timing,
     standard_callbacks,
 )
-from kerascale.datasets.pipeline import Batches, gather_arrays
+from kerascale.datasets.gathers import gather_arrays
+from kerascale.datasets.pipeline import Batches
 from kerascale.runs import layout
 from kerascale.runs.checkpoint import Store, Writer
 from kerascale.runtime.prometheus.exporter import exported
