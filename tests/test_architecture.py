@@ -28,10 +28,11 @@ ROOMS = [
     "runtime",
     "config",
 ]
-# The same inside of the engine; `model`, `state` and `weights_file` are files.
+# The same inside of the engine; those that are no room are files.
 ENGINE = [
     "scaling",
     "model",
+    "copies",
     "execution",
     "weights_file",
     "state",

@@ -7,9 +7,11 @@ import keras
 import tensorflow as tf
 
 from kerascale.config import Execution
+from kerascale.engine import copies
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import batch_checks, fit_arguments
+from kerascale.engine.data.class_weight import num_outputs
 from kerascale.engine.data.step_iterator import StepsLeft
 from kerascale.engine.execution import (
     autotune,
@@ -102,8 +104,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For `pickle` and `copy`: as Keras does it, and with the engine again."""
-        own = {name: vars(self)[name] for name in _COPIED if name in vars(self)}
-        return _copied, (keras_private.pickled(self), own)
+        return copies.restored, (Engine, *copies.kept(self))
 
     def get_compile_config(self) -> dict[str, Any] | None:
         keras_faults.mend(self)
@@ -162,7 +163,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             steps=steps_per_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
-            num_outputs=_num_outputs(self),
+            num_outputs=num_outputs(self),
         )
         batch_checks.check_steps(
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
@@ -309,24 +310,6 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         self.make_predict_function()
         outputs = self.predict_function([prediction.cut(self, x)])
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
-
-
-# What `scale` and a user set of a model.
-_COPIED = ("execution", "check", "_kerascale_check", "_kerascale_batch_statistics")
-
-
-def _copied(file: Any, own: dict[str, Any]) -> keras.Model:
-    """A model of what `Engine.__reduce__` gave."""
-    model = keras_private.unpickled(file)
-    keras_private.adopt_class(model, Engine, behind=True)
-    vars(model).update(own)
-    return model
-
-
-def _num_outputs(model: keras.Model) -> int | None:
-    """Outputs for an example, of a model that is built and has one output."""
-    outputs = getattr(model, "outputs", None)
-    return outputs[0].shape[-1] if outputs and len(outputs) == 1 else None
 
 
 # Compiled losses are built by it; a user's own may never ask for them.

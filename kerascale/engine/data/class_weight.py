@@ -17,6 +17,12 @@ from kerascale.datasets.sources.checks import listing
 from kerascale.errors import RefusedError
 
 
+def num_outputs(model: keras.Model) -> int | None:
+    """Outputs for an example, of a model that is built and has one output."""
+    outputs = getattr(model, "outputs", None)
+    return outputs[0].shape[-1] if outputs and len(outputs) == 1 else None
+
+
 def checked(class_weight: Any) -> dict[int, float] | None:
     """The weights by class index; None where there are none.
 
