@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 
 import kerascale as ks
 from kerascale.datasets import memory
-from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.sources import csv_source
 from kerascale.datasets.sources.csv_source import load_csv
 from kerascale.datasets.sources.npz_source import load_npz, read_features
 from kerascale.runtime.free_memory import available_bytes, memory_room
@@ -93,11 +93,11 @@ def test_what_is_needed(
     assert f"({to_read:.1f} GiB to read them, {to_prepare:.1f} GiB" in str(caught.value)
 
 
-def needed_for(path, room, monkeypatch, **options):
-    """What a CSV file is refused with."""
+def needed_for(path, room, monkeypatch, columns):
+    """What a CSV file to predict from is refused with."""
     monkeypatch.setattr(memory, "available_bytes", lambda: room)
     with pytest.raises(ks.RefusedError, match="fits in memory") as caught:
-        load_csv(path, "y", options=CsvOptions(**options))
+        csv_source.read_features(path, "vector", columns)
     return str(caught.value)
 
 
@@ -107,17 +107,31 @@ def test_a_csv_that_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypa
     path.write_text(",".join(f"c{i}" for i in range(63)) + ",y\n" + f"{row},1\n" * 2000)
     os.truncate(path, 24 * GIB)  # All that follows is told of and not there.
     began = time.monotonic()
-    said = needed_for(str(path), 60 * GIB, monkeypatch)
+    names = [f"c{i}" for i in range(63)]
+    said = needed_for(str(path), 60 * GIB, monkeypatch, names)
     assert time.monotonic() - began < 5
     # Each of 64 cells has its 11 characters and 20 bytes; no copy is larger.
     assert re.search(
-        r"huge.csv: expected .* need 68.\d GiB \(68.\d GiB to read them, 26.\d GiB "
+        r"huge.csv: expected .* need 68.\d GiB \(68.\d GiB to read them, 17.\d GiB "
         r"split, .* where 60.0 GiB are free",
         said,
     ), said
     # Without most of its columns less is handed on.
-    few = needed_for(str(path), GIB, monkeypatch, columns=("c0", "c1"))
-    assert "0.8 GiB split" in few
+    few = needed_for(str(path), GIB, monkeypatch, ("c0", "c1"))
+    assert re.search(r"0\.[56] GiB split", few), few
+
+
+def test_a_csv_to_train_on_is_refused_by_its_first_rows(tmp_path, monkeypatch):
+    path = tmp_path / "huge.csv"
+    row = ",".join(["0.12345678"] * 63)
+    rows = "".join(f"{row},{i % 2}\n" for i in range(4000))
+    path.write_text(",".join(f"c{i}" for i in range(63)) + ",y\n" + rows)
+    os.truncate(path, 24 * GIB)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4 * GIB)
+    began = time.monotonic()
+    with pytest.raises(ks.RefusedError, match=r"huge\.csv: expected data that fits in"):
+        load_csv(str(path), "y")
+    assert time.monotonic() - began < 5
 
 
 def test_a_compressed_csv_is_taken_for_what_is_in_it(tmp_path, monkeypatch):
@@ -130,7 +144,7 @@ def test_a_compressed_csv_is_taken_for_what_is_in_it(tmp_path, monkeypatch):
     plain, packed = (
         float(re.search(r"\(([\d.]+) GiB to", said)[1])
         for name in ("t.csv", "t.csv.gz")
-        for said in [needed_for(str(tmp_path / name), 2**20, monkeypatch)]
+        for said in [needed_for(str(tmp_path / name), 2**20, monkeypatch, ("a",))]
     )
     assert 5 < plain < 10
     assert packed == pytest.approx(plain, rel=0.1)
@@ -172,7 +186,7 @@ def test_what_is_needed_is_what_is_taken(run_python, tmp_path, shape, dtype, nee
 _PEAK_OF_CSV = """
 import os, sys
 from kerascale.datasets import memory
-from kerascale.datasets.sources.csv_source import load_csv
+from kerascale.datasets.sources import csv_source
 
 def peak():
     with open("/proc/self/status") as file:
@@ -181,9 +195,10 @@ def peak():
 
 needed = []
 memory.refuse_too_much = lambda name, to_read, to_prepare: needed.append(to_read)
-load_csv("small.csv", "y")  # Everything is imported.
+kind, *names = sys.argv[1:]
+csv_source.read_features("small.csv", kind, names)  # Everything is imported.
 before = peak()
-load_csv("large.csv", "y")
+csv_source.read_features("large.csv", kind, names)
 print(needed[-1], peak() - before)
 """
 
@@ -200,7 +215,8 @@ def test_what_a_csv_takes_is_estimated(run_python, tmp_path, cell):
             for i in range(rows):
                 cells = [cell.format((i * 37 + k) % 997 + i) for k in range(columns)]
                 file.write(",".join(cells) + f",{i % 3}\n")
-    done = run_python(_PEAK_OF_CSV, cwd=tmp_path, imported=True)
+    kind, names = "text" if columns == 1 else "vector", header.split(",")[:columns]
+    done = run_python(_PEAK_OF_CSV, kind, *names, cwd=tmp_path, imported=True)
     needed, taken = map(int, done.stdout.split()[-2:])
     assert 0.6 * needed < taken < 1.1 * needed
 

@@ -41,16 +41,16 @@ FAULTS = (
     ),
     Fault(
         "classes-are-numbered-as-they-come",
-        "datasets/sources/csv_source.py",
+        "datasets/sources/label_codes.py",
         "distinct = sorted(set(values))",
         "distinct = list(dict.fromkeys(values))",
         ("test_csv_source.py::test_labels",),
     ),
     Fault(
         "a-cell-of-nan-is-a-number",
-        "datasets/sources/csv_frame.py",
-        "return features if np.isfinite(features).all() else None",
-        "return features if not np.isinf(features).any() else None",
+        "datasets/sources/csv_table.py",
+        "if not np.isfinite(features).all():",
+        "if np.isinf(features).any():",
         ("test_csv_source.py::test_one_bad_cell_is_named_exactly",),
     ),
     Fault(
