@@ -86,8 +86,13 @@ def test_asked_to_stop_again_and_again(train, undisturbed, tmp_path, seen):
     # It ends when the compilation ends.
     stops_after(1, train(run, events="compile:0:SIGTERM"))
 
+    # Paced: the save is to end before the epoch does.
     in_save = train(
-        run, "--save-every-steps", 5, fault="save:before-rename:term:from=10"
+        run,
+        "--save-every-steps",
+        5,
+        events="step:2:pace",
+        fault="save:before-rename:term:from=10",
     )
     assert "resuming at step 1 " in in_save.stderr
     saved = store.steps()[-1]
