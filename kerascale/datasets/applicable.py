@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerascale.config import TrainingConfig
+from kerascale.datasets.info import DataInfo
 from kerascale.datasets.raw import Kind
 from kerascale.errors import RefusedError
 
@@ -51,6 +52,27 @@ def refuse_other_kind(
         f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
         f"{name}, which is {kind} data. {way_out}."
     )
+
+
+def refuse_kind_unlike(
+    info: DataInfo, name: str, kind: Kind, *, asked: str = "data"
+) -> None:
+    """Refuses data of another kind than a run was trained on.
+
+    Args:
+        info: What is known of the run's data.
+        name: What the user calls the data.
+        kind: Of the data.
+        asked: Where the user named it.
+
+    Raises:
+        RefusedError: Naming both kinds.
+    """
+    if kind != info.kind:
+        raise RefusedError(
+            f"{asked}: expected {info.kind} data, as the run was trained on. Received: "
+            f"{name}, which is {kind} data."
+        )
 
 
 def refuse_inapplicable(

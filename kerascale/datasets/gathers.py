@@ -76,12 +76,17 @@ class FromArrays:
     is_traced_as_it_is = True
 
     def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        if self.index is None:
+        if self.is_in_memory:
             return self.rows(self.given, indices, epoch)
         (rows,) = taken([self.index], indices)
         found = taken(nests.flat(self.arrays), rows)
         places = iter(found)
         return nests.map_present(lambda _: next(places), self.arrays)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether examples are the rows; those of packed data may not fit."""
+        return self.index is None
 
     @property
     def given(self) -> tuple[Any, tf.Tensor | None]:
@@ -138,15 +143,11 @@ def gather_windows(tokens: np.ndarray, length: int, *, shift: bool) -> Gather:
     """
     with tf.device("CPU"):
         all_tokens = tf.constant(tokens)
-    gather = windows_of(all_tokens, (0, len(tokens)), length, shift=shift)
-    gather.is_in_memory = True
-    return gather
+    return windows_of(all_tokens, (0, len(tokens)), length, shift=shift)
 
 
 def is_in_memory(gather: Gather) -> bool:
     """Whether it reads no file."""
-    if isinstance(gather, FromArrays):
-        return gather.index is None
     return getattr(gather, "is_in_memory", False)
 
 
@@ -182,9 +183,10 @@ def windows_of(
         window = tf.cast(window, tf.int32)
         return window[:, :-1], window[:, 1:]
 
+    gather.is_in_memory = not is_mapped
     return traced_as_it_is(gather)
 
 
-def num_windows(tokens: np.ndarray | range, length: int) -> int:
-    """Windows of `length` tokens with a successor each in `tokens`."""
-    return (len(tokens) - 1) // length
+def num_windows(num_tokens: int, length: int) -> int:
+    """Windows of `length` tokens with a successor each in so many tokens."""
+    return (num_tokens - 1) // length

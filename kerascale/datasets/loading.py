@@ -1,5 +1,6 @@
 """From a data set's name, or from arrays, to batches that are ready for `fit`."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
 from kerascale.datasets import (
     applicable,
+    corpora,
     gathers,
     memory,
     order,
@@ -31,7 +33,7 @@ from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read
 from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
-from kerascale.errors import RefusedError, TooLargeError
+from kerascale.errors import TooLargeError
 
 _TOO_LARGE = "the data does not fit in memory"
 
@@ -216,44 +218,22 @@ def _weighted(
 
 
 def _prepare_corpus(raw: RawData, config: TrainingConfig) -> Datasets:
-    max_length = getattr(config, "max_length", 64)
-    named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
     vectorizer = text.corpus_vectorizer(
         raw.train.features[0],
         tokenizer=getattr(config, "tokenizer", "characters"),
         vocabulary_size=getattr(config, "vocabulary_size", 4096),
     )
-    batches, sizes, problems = {}, {}, []
+    length = getattr(config, "max_length", 64)
+    named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
+    parts = {}
     for name, split in named.items():
         tokens = text.tokens_of(vectorizer, split.features[0])
-        sizes[name] = gathers.num_windows(tokens, max_length)
-        if sizes[name] < 1:
-            problems.append(
-                f"{raw.name}, {name} text: expected at least max_length + 1 = "
-                f"{max_length + 1} tokens. Received: {len(tokens)}. Add text, or "
-                "lower max_length"
-            )
-            continue
-        gather = plain = gathers.gather_windows(tokens, max_length, shift=False)
-        if name == "train":
-            gather = gathers.gather_windows(tokens, max_length, shift=True)
-        batches[name] = pipeline.Batches(
-            gather,
-            num_examples=sizes[name],
-            batch_size=config.micro_batch_size,
-            seed=config.seed,
-            **order.of_split(name, config),
-            plain_gather=plain,
-        )
-    if problems:
-        raise RefusedError(problems, heading=raw.name)
-    info = DataInfo(
-        name=raw.name,
-        kind=raw.kind,
-        input_shape=(None,),
-        class_names=(),
-        num_examples=sizes,
-        vocabulary_size=vectorizer.vocabulary_size(),
+        windows = functools.partial(gathers.gather_windows, tokens, length)
+        parts[name] = corpora.Part(len(tokens), windows)
+    return corpora.prepare(
+        raw.name,
+        parts,
+        config,
+        vectorizer=vectorizer,
         fingerprint=fingerprint(raw),
     )
-    return Datasets(info, **batches, vectorizer=vectorizer)

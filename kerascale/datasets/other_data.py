@@ -1,11 +1,12 @@
 """Examples of another data set, in the form that a run was trained on."""
 
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 
-from kerascale.datasets import gathers, pipeline, resizing, text
+from kerascale.datasets import applicable, corpora, gathers, pipeline, resizing, text
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import other
 from kerascale.datasets.packed.opened import PREFIX
@@ -43,11 +44,7 @@ def read_like(
         _refuse_label(name, label)
         return other.read_like(name, info, fields, vectorizer)
     raw = _read(name, info, fields, label)
-    if raw.kind != info.kind:
-        raise RefusedError(
-            f"data: expected {info.kind} data, as the run was trained on. Received: "
-            f"{raw.name}, which is {raw.kind} data."
-        )
+    applicable.refuse_kind_unlike(info, raw.name, raw.kind)
     batch_size = fields.get("batch_size", 32)
     if raw.kind == "corpus":
         return _windows(raw, vectorizer, fields.get("max_length", 64), batch_size)
@@ -140,16 +137,6 @@ def _windows(
     parts = [raw.train, raw.validation, raw.test]
     whole = "".join(str(part.features[0]) for part in parts if part is not None)
     tokens = text.tokens_of(vectorizer, whole)
-    count = gathers.num_windows(tokens, length)
-    if count < 1:
-        raise RefusedError(
-            f"data: expected at least max_length + 1 = {length + 1} tokens. "
-            f"Received: {raw.name} with {len(tokens)}. Add text."
-        )
-    return pipeline.Batches(
-        gathers.gather_windows(tokens, length, shift=False),
-        num_examples=count,
-        batch_size=batch_size,
-        seed=0,
-        shuffle=False,
-    )
+    windows = functools.partial(gathers.gather_windows, tokens, length)
+    part = corpora.Part(len(tokens), windows)
+    return corpora.for_evaluation(raw.name, part, length=length, batch_size=batch_size)

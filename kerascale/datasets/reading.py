@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import RawData
@@ -77,28 +77,17 @@ def read(
         from kerascale.datasets.sources import tfds_source
 
         return tfds_source.load_tfds(rest, image_size)
-    if prefix == "csv":
-        from kerascale.datasets.sources import csv_source
+    if prefix in ("csv", "parquet"):
+        from kerascale.datasets.sources import tables
 
-        raw = csv_source.load_csv(
-            rest, label, num_classes, csv_options, is_test=is_test
-        )
+        load = _table_loader(prefix)
+        raw = load(rest, label, num_classes, csv_options, is_test=is_test)
         if test_data is None:
             return raw
-        test_path = os.path.expanduser(test_data.removeprefix("csv:"))
-        return csv_source.with_test_file(
-            raw, test_path, label, num_classes, csv_options
+        test_path = os.path.expanduser(test_data.removeprefix(f"{prefix}:"))
+        return tables.with_test_file(
+            load, raw, test_path, label, num_classes, csv_options
         )
-    if prefix == "parquet":
-        from kerascale.datasets.sources import parquet_source
-
-        raw = parquet_source.load_parquet(
-            rest, label, num_classes, csv_options, is_test=is_test
-        )
-        if test_data is None:
-            return raw
-        test_path = os.path.expanduser(test_data.removeprefix("parquet:"))
-        return parquet_source.with_test_file(raw, test_path, label, num_classes)
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 
@@ -116,3 +105,13 @@ def read(
     from kerascale.datasets.sources import text_file
 
     return text_file.load_text(rest, held_out_fraction)
+
+
+def _table_loader(prefix: str) -> Callable[..., RawData]:
+    if prefix == "csv":
+        from kerascale.datasets.sources.csv_source import load_csv
+
+        return load_csv
+    from kerascale.datasets.sources.parquet_source import load_parquet
+
+    return load_parquet

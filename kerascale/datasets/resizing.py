@@ -20,6 +20,7 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
         return images
     result = np.empty((len(images), size, size, images.shape[3]), images.dtype)
     for part in memory.parts(images):
+        # As `resized_batch`, whose every step would be a tensor of its own in memory.
         values = tf.image.resize(images[part], (size, size), antialias=True).numpy()
         if images.dtype == np.uint8:
             values = np.clip(np.rint(values), 0, 255)

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import strategies as st
 
 import kerascale as ks
+from kerascale.datasets.sources import tables
 from kerascale.datasets.sources.csv_diagnosis import diagnose
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.csv_rows import read_rows
 from kerascale.datasets.sources.csv_source import (
     load_csv,
     read_features,
-    with_test_file,
 )
 from kerascale.errors import RefusedError
 
@@ -423,7 +423,7 @@ def test_a_file_of_test_examples(tmp_path):
     ):
         write(tmp_path, content, "test.csv")
         with pytest.raises(RefusedError, match=f"test.csv.*{match}"):
-            with_test_file(raw, test, "y", options=options)
+            tables.with_test_file(load_csv, raw, test, "y", options=options)
 
 
 def test_training_with_a_test_file(tmp_path, recipe):

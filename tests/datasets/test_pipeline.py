@@ -82,7 +82,7 @@ def test_features_and_labels_stay_together():
 @given(length=st.integers(1, 9), extra=st.integers(1, 50), epoch=st.integers(0, 5))
 def test_windows_are_followed_by_their_next_token(length, extra, epoch):
     tokens = np.arange(length + extra, dtype=np.int32)
-    count = gathers.num_windows(tokens, length)
+    count = gathers.num_windows(len(tokens), length)
     gather = gathers.gather_windows(tokens, length, shift=True)
     x, y = gather(np.arange(count, dtype=np.int64), np.int64(epoch))
     assert x.shape == y.shape == (count, length)

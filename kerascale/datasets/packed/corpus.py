@@ -7,9 +7,8 @@ import keras
 import tensorflow as tf
 
 from kerascale.config import TrainingConfig
-from kerascale.datasets import gathers, order, pipeline, text
+from kerascale.datasets import corpora, gathers, text
 from kerascale.datasets.bundle import Datasets
-from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import mapped
 from kerascale.datasets.packed.opened import Packed
 from kerascale.errors import RefusedError
@@ -34,53 +33,29 @@ def prepare(packed: Packed, config: TrainingConfig) -> Datasets:
     vectorizer = vectorizer_of(packed)
     length = getattr(config, "max_length", 64)
     tokens = mapped.tensor(packed.features)
-    batches, sizes, problems = {}, {}, []
-    for split, part in held.ranges.items():
-        sizes[split] = gathers.num_windows(range(*part), length)
-        if sizes[split] < 1:
-            problems.append(
-                f"{packed.name}, {split} text: expected at least max_length + 1 = "
-                f"{length + 1} tokens. Received: {len(range(*part))}. Add text, or "
-                "lower max_length"
-            )
-            continue
-        batches[split] = _batches(tokens, part, sizes[split], length, split, config)
-    if problems:
-        raise RefusedError(problems, heading=packed.name)
-    info = DataInfo(
-        name=packed.name,
-        kind=held.kind,
-        input_shape=(None,),
-        class_names=(),
-        num_examples=sizes,
-        vocabulary_size=vectorizer.vocabulary_size(),
+    parts = {
+        split: _part(tokens, tuple(part), length) for split, part in held.ranges.items()
+    }
+    return corpora.prepare(
+        packed.name,
+        parts,
+        config,
+        vectorizer=vectorizer,
         fingerprint=held.fingerprint,
     )
-    return Datasets(info, **batches, vectorizer=vectorizer)
 
 
-def _batches(
-    tokens: tf.Tensor,
-    part: list[int],
-    count: int,
-    length: int,
-    split: str,
-    config: TrainingConfig,
-) -> pipeline.Batches:
+def whole(packed: Packed, length: int) -> corpora.Part:
+    """All tokens, in windows of a length."""
+    tokens = mapped.tensor(packed.features)
+    return _part(tokens, (0, packed.manifest.num_rows), length)
+
+
+def _part(tokens: tf.Tensor, part: tuple[int, int], length: int) -> corpora.Part:
     windows = functools.partial(
-        gathers.windows_of, tokens, tuple(part), length, is_mapped=True
+        gathers.windows_of, tokens, part, length, is_mapped=True
     )
-    gather = plain = windows(shift=False)
-    if split == "train":
-        gather = windows(shift=True)
-    return pipeline.Batches(
-        gather,
-        num_examples=count,
-        batch_size=config.micro_batch_size,
-        seed=config.seed,
-        **order.of_split(split, config),
-        plain_gather=plain,
-    )
+    return corpora.Part(part[1] - part[0], windows)
 
 
 def vectorizer_of(packed: Packed) -> keras.layers.Layer:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import gathers, pipeline, resizing, text
+from kerascale.datasets import applicable, corpora, gathers, pipeline, resizing, text
 from kerascale.datasets.host_rows import HostRows
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import corpus, mapped
@@ -39,11 +39,7 @@ def read_like(
     """
     packed = open_packed(name)
     held = packed.manifest
-    if held.kind != info.kind:
-        raise RefusedError(
-            f"data: expected {info.kind} data, as the run was trained on. Received: "
-            f"{name}, which is {held.kind} data."
-        )
+    applicable.refuse_kind_unlike(info, name, held.kind)
     batch_size = fields.get("batch_size", 32)
     if held.kind == "corpus":
         length = fields.get("max_length", 64)
@@ -64,11 +60,9 @@ def inputs_like(
     Raises:
         RefusedError: If the data is of another kind or shape.
     """
-    if packed.manifest.kind != info.kind:
-        raise RefusedError(
-            f"--input: expected {info.kind} data, as the run was trained on. Received: "
-            f"{packed.name}, which is {packed.manifest.kind} data."
-        )
+    applicable.refuse_kind_unlike(
+        info, packed.name, packed.manifest.kind, asked="--input"
+    )
     rows = np.arange(packed.manifest.num_rows)
     labels = mapped.tensor(packed.labels)
     own = lambda rows: gathers.taken([labels], rows)[0]  # noqa: E731
@@ -201,18 +195,7 @@ def _windows(
             f"{packed.name}, which was packed with its own. Give the text itself: "
             "text:PATH."
         )
-    total = packed.manifest.num_rows
-    count = gathers.num_windows(range(total), length)
-    if count < 1:
-        raise RefusedError(
-            f"data: expected at least max_length + 1 = {length + 1} tokens. "
-            f"Received: {packed.name} with {total}. Add text."
-        )
-    tokens = mapped.tensor(packed.features)
-    return pipeline.Batches(
-        gathers.windows_of(tokens, (0, total), length, shift=False, is_mapped=True),
-        num_examples=count,
-        batch_size=batch_size,
-        seed=0,
-        shuffle=False,
+    part = corpus.whole(packed, length)
+    return corpora.for_evaluation(
+        packed.name, part, length=length, batch_size=batch_size
     )

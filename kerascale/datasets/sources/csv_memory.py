@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from kerascale.datasets import memory
 from kerascale.datasets.sources.csv_files import is_gzip
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
-from kerascale.datasets.sources.csv_rows import parse_number
 
 # Bytes that are looked at, in so many places of a file that is not compressed.
 _SAMPLE_BYTES = 2**20
@@ -52,11 +51,6 @@ class _Sample:
         """Whether most cells of a column are in no other row: else one is kept."""
         return 2 * len({row[column] for row in self.rows}) > len(self.rows)
 
-    def is_text(self, column: int) -> bool:
-        """Whether most cells of a column are no numbers."""
-        numbers = sum(parse_number(row[column]) is not None for row in self.rows)
-        return 2 * numbers <= len(self.rows)
-
 
 def refuse_too_much(
     path: str,
@@ -69,7 +63,7 @@ def refuse_too_much(
     Args:
         path: The file.
         names: All its columns.
-        roles: Column -> `feature`, `number` or `text`; the others are no features.
+        roles: Column -> `number`, or `text` of one; the others are no features.
         options: How the file is written.
 
     Raises:
@@ -78,14 +72,8 @@ def refuse_too_much(
     sample = _sample(path, len(names), options)
     if sample is None:  # What is wrong with it is told when it is read.
         return
-    features = [
-        i for i, n in enumerate(names) if roles[n] in ("feature", "number", "text")
-    ]
-    text = None
-    if len(features) == 1 and (
-        roles[names[features[0]]] == "text" or sample.is_text(features[0])
-    ):
-        text = features[0]
+    features = [i for i, n in enumerate(names) if roles[n] in ("number", "text")]
+    text = next((i for i in features if roles[names[i]] == "text"), None)
     count = sample.num_rows
     to_read = sample.num_bytes + count * len(names) * _BYTES_PER_CELL
     for column in range(len(names)):

@@ -10,7 +10,6 @@ from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData
 from kerascale.datasets.sources import csv_frame, csv_memory, tables
 from kerascale.datasets.sources.checks import listing
-from kerascale.datasets.sources.class_names import with_test_of
 from kerascale.datasets.sources.csv_diagnosis import diagnose
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import header_hint, read_header
@@ -55,30 +54,6 @@ def load_csv(
     """
     table = open_csv(path, label, num_classes, options, is_test=is_test)
     return tables.read(table)
-
-
-def with_test_file(
-    raw: RawData,
-    path: str,
-    label: str,
-    num_classes: int | None = None,
-    options: CsvOptions = USUAL,
-) -> RawData:
-    """The data of `load_csv`, with the test examples of other files.
-
-    Args:
-        raw: What `load_csv` gave.
-        path: Files with the same columns; others may be there.
-        label: As in `load_csv`, like the next two.
-        num_classes: As in `load_csv`.
-        options: As in `load_csv`.
-
-    Raises:
-        RefusedError: With what is wrong in the files, or differs from the training's.
-    """
-    options = options.only(raw.feature_names)
-    other = load_csv(path, label, num_classes, options, is_test=True)
-    return with_test_of(raw, other, path)
 
 
 def read_features(

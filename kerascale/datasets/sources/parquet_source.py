@@ -10,7 +10,6 @@ from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind, RawData
 from kerascale.datasets.sources import parquet_files, tables
 from kerascale.datasets.sources.checks import listing
-from kerascale.datasets.sources.class_names import with_test_of
 from kerascale.datasets.sources.csv_diagnosis import Lines, diagnose_all
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.parquet_table import (
@@ -58,25 +57,6 @@ def load_parquet(
     >>> data = load_parquet("iris.parquet", label="species")
     """
     return tables.read(open_parquet(path, label, num_classes, options, is_test=is_test))
-
-
-def with_test_file(
-    raw: RawData, path: str, label: str, num_classes: int | None = None
-) -> RawData:
-    """The data of `load_parquet`, with the test examples of other files.
-
-    Args:
-        raw: What `load_parquet` gave.
-        path: Files with the same columns; others may be there.
-        label: As in `load_parquet`.
-        num_classes: As in `load_parquet`.
-
-    Raises:
-        RefusedError: With what is wrong in the files, or differs from the training's.
-    """
-    options = USUAL.only(raw.feature_names)
-    other = load_parquet(path, label, num_classes, options, is_test=True)
-    return with_test_of(raw, other, path)
 
 
 def read_features(

@@ -4,13 +4,15 @@ A table in memory is put together from the same parts, so that both are equal.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from kerascale.datasets import memory, regions
 from kerascale.datasets.raw import RawData, Split
+from kerascale.datasets.sources.class_names import with_test_of
+from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.datasets.sources.label_codes import MOST_LABELS, LabelCodes
 from kerascale.errors import RefusedError
@@ -125,6 +127,32 @@ def read(table: Table) -> RawData:
         train=Split(rows.array(), indices),
         feature_names=table.feature_names,
     )
+
+
+def with_test_file(
+    load: Callable[..., RawData],
+    raw: RawData,
+    path: str,
+    label: str,
+    num_classes: int | None = None,
+    options: CsvOptions = USUAL,
+) -> RawData:
+    """The data of `load_csv` or `load_parquet`, with the test examples of other files.
+
+    Args:
+        load: That function.
+        raw: What it gave.
+        path: Files with the same columns; others may be there.
+        label: As `load` takes it, like the next two.
+        num_classes: As `load` takes it.
+        options: As `load` takes it.
+
+    Raises:
+        RefusedError: With what is wrong in the files, or differs from the training's.
+    """
+    options = options.only(raw.feature_names)
+    other = load(path, label, num_classes, options, is_test=True)
+    return with_test_of(raw, other, path)
 
 
 def check_number(labels: LabelCodes) -> None:

@@ -140,7 +140,7 @@ def put_into(
     # A batch need not have all classes.
     known = class_weight if arrays is not None else {}
     check_classes(known, labels, num_outputs)
-    if _is_in_memory(batches.gather):
+    if _are_arrays(batches.gather):
         weights = resident.tensor(_weights(class_weight, labels).numpy())
         return batches.weighted(weights)
     plain = batches.gather
@@ -159,14 +159,13 @@ def put_into(
 def _arrays(batches: Batches) -> Any:
     """(x, y) of all examples, where they are in memory; else None."""
     for gather in (batches.gather, batches.plain_gather):
-        if _is_in_memory(gather):
+        if _are_arrays(gather):
             return gather.arrays
     return None
 
 
-def _is_in_memory(gather: Any) -> bool:
-    """Whether examples are rows of arrays; those of packed data may not fit."""
-    return isinstance(gather, FromArrays) and gather.index is None
+def _are_arrays(gather: Any) -> bool:
+    return isinstance(gather, FromArrays) and gather.is_in_memory
 
 
 def _weights(class_weight: Mapping[int, float], labels: Any) -> tf.Tensor:

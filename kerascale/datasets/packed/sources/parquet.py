@@ -1,10 +1,9 @@
 """`parquet:PATH`: Parquet files, some rows at a time."""
 
-import os
 from typing import TYPE_CHECKING
 
 from kerascale.datasets.packed.rows import RowSource
-from kerascale.datasets.packed.sources.tables import TableRows, opener
+from kerascale.datasets.packed.sources.tables import opened
 from kerascale.datasets.sources.parquet_table import open_parquet
 
 if TYPE_CHECKING:
@@ -17,12 +16,4 @@ def open_rows(rest: str, options: "SourceOptions") -> RowSource:
     Raises:
         RefusedError: With what is wrong with their columns.
     """
-    how = {
-        "label": options.label,
-        "num_classes": options.num_classes,
-        "options": options.csv_options,
-    }
-    test = options.test_data
-    if test is not None:
-        test = os.path.expanduser(test.removeprefix("parquet:"))
-    return TableRows(open_parquet(rest, **how), opener(open_parquet, test, **how))
+    return opened(open_parquet, "parquet:", rest, options)

@@ -1,7 +1,8 @@
 """Rows of a table, whatever its files are; see `kerascale.datasets.sources.tables`."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from kerascale.datasets.sources import tables
 from kerascale.datasets.sources.class_names import indices_among, refuse_other_kind
 from kerascale.datasets.sources.label_codes import LabelCodes
 from kerascale.datasets.sources.tables import Table, UnusableError
+
+if TYPE_CHECKING:
+    from kerascale.datasets.packed.sources import SourceOptions
 
 
 class TableRows:
@@ -124,21 +128,28 @@ class TableRows:
         return Facts(class_names, names, np.concatenate(orders))
 
 
-def opener(
-    open_table: Callable[..., Table], path: str | None, **options: Any
-) -> Callable[[tuple[str, ...]], Table] | None:
-    """What opens the test table; None: there is none.
+def opened(
+    open_table: Callable[..., Table],
+    prefix: str,
+    rest: str,
+    options: "SourceOptions",
+) -> TableRows:
+    """The rows of a table, and of the test table of the options.
 
     Args:
         open_table: Opens a table; takes a path and `is_test`.
-        path: Of the test table; None: there is none.
-        **options: For `open_table`; `options` are `CsvOptions`.
+        prefix: Of such tables, as in `csv:`; the test table may be without.
+        rest: What is behind it.
+        options: See `SourceOptions`.
     """
-    if path is None:
-        return None
+    how = {"label": options.label, "num_classes": options.num_classes}
+    train = open_table(rest, **how, options=options.csv_options)
+    if options.test_data is None:
+        return TableRows(train)
+    test = os.path.expanduser(options.test_data.removeprefix(prefix))
 
     def open_test(columns: tuple[str, ...]) -> Table:
-        own = options["options"].only(columns)
-        return open_table(path, **{**options, "options": own, "is_test": True})
+        own = options.csv_options.only(columns)
+        return open_table(test, **how, options=own, is_test=True)
 
-    return open_test
+    return TableRows(train, open_test)
