@@ -1,6 +1,7 @@
 """A CSV file as pandas reads it, and columns of it as arrays."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,24 +22,58 @@ def read_frame(
         options: How the file is written.
     """
     try:
-        return pd.read_csv(
+        return frame_of(
             path,
-            names=list(names),
-            sep=options.delimiter,
-            header=None if options.no_header else 0,
-            dtype=dict.fromkeys(as_text, str),
-            # An empty cell is a fault, and NA may be the name of a class.
-            keep_default_na=False,
-            # In one piece: otherwise a column can change its type half way.
-            low_memory=False,
-            # An empty line among texts would be skipped, and rows miscounted.
-            skip_blank_lines=len(names) > 1,
-            encoding="utf-8-sig",
+            names,
+            dict.fromkeys(as_text, str),
+            options,
+            has_header=not options.no_header,
             # By content, not by the end of the name.
             compression="gzip" if is_gzip(path) else None,
         )
-    except (ValueError, *DAMAGED):  # pandas' ParserError and UnicodeDecodeError, too
+    except (ValueError, *DAMAGED):
         return None
+
+
+def frame_of(
+    source: Any,
+    names: tuple[str, ...],
+    dtypes: Mapping[str, Any],
+    options: CsvOptions,
+    *,
+    has_header: bool,
+    encoding: str = "utf-8-sig",
+    compression: str | None = None,
+) -> pd.DataFrame:
+    """A table, or a part of one, as pandas reads it.
+
+    Args:
+        source: A path, or a file of bytes.
+        names: All columns.
+        dtypes: Of columns; the others are read as pandas likes.
+        options: How it is written.
+        has_header: Whether its first line is one.
+        encoding: Of its bytes.
+        compression: As pandas takes it.
+
+    Raises:
+        ValueError: pandas' ParserError and UnicodeDecodeError, too.
+    """
+    return pd.read_csv(
+        source,
+        names=list(names),
+        sep=options.delimiter,
+        header=0 if has_header else None,
+        dtype=dict(dtypes),
+        # An empty cell is a fault, and NA may be the name of a class.
+        keep_default_na=False,
+        # In one piece: otherwise a column can change its type half way.
+        low_memory=False,
+        # An empty line among texts would be skipped, and rows miscounted.
+        skip_blank_lines=len(names) > 1,
+        encoding=encoding,
+        compression=compression,
+    )
 
 
 def may_be_padded(

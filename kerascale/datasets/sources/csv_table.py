@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from kerascale.datasets.packed.sources import ahead
-from kerascale.datasets.sources import csv_blocks, csv_faults, table_files, tables
+from kerascale.datasets.sources import (
+    csv_blocks,
+    csv_faults,
+    csv_frame,
+    table_files,
+    tables,
+)
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.csv_diagnosis import BOOLEANS, Lines, diagnose_all
 from kerascale.datasets.sources.csv_files import DAMAGED
@@ -264,26 +270,17 @@ class CsvTable:
         if max(itertools.islice(widths, 1 + has_header), default=count) > count:
             raise UnusableError
         try:
-            frame = pd.read_csv(
+            frame = csv_frame.frame_of(
                 io.BytesIO(block.data),
-                names=list(self.names),
-                sep=options.delimiter,
-                header=0 if has_header else None,
-                dtype=dict.fromkeys(others, object) | dict(dtypes),
-                # An empty cell is a fault, and NA may be the name of a class.
-                keep_default_na=False,
-                # In one piece: otherwise a column can change its type half way.
-                low_memory=False,
-                # An empty line among texts would be skipped, and rows miscounted.
-                skip_blank_lines=count > 1,
+                self.names,
+                dict.fromkeys(others, object) | dict(dtypes),
+                options,
+                has_header=has_header,
                 encoding="utf-8-sig" if is_first else "utf-8",
             )
-        except ValueError as error:  # pandas' ParserError and UnicodeDecodeError, too
+        except ValueError as error:
             raise UnusableError from error
-        # It pads a short row with empty cells, whose other cells may be shifted. Where
-        # that is in a column that is looked at, it is found there.
-        last = self.names[-1]
-        if self.roles[last] == "ignored" and frame[last].isin(["", np.nan]).any():
+        if csv_frame.may_be_padded(frame, self.names, self.roles):
             widths = csv_blocks.widths(block.data, options.delimiter)
             if any(width != count for width in widths):
                 raise UnusableError
@@ -292,8 +289,8 @@ class CsvTable:
 
 def _texts(column: pd.Series) -> tuple[np.ndarray, int]:
     """Texts as an object array, and how many of them are numbers."""
-    column = column.astype(str)
-    if (column.str.strip() == "").any():
+    texts = csv_frame.texts(column)
+    if texts is None:
         raise UnusableError
-    numbers = pd.to_numeric(column, errors="coerce").notna()
-    return column.to_numpy(dtype=object), int(numbers.sum())
+    numbers = pd.notna(pd.to_numeric(texts, errors="coerce"))
+    return texts, int(numbers.sum())

@@ -59,9 +59,8 @@ def predict(
         except tf.errors.InvalidArgumentError as error:
             if "TensorListConcat" not in error.message:
                 raise
-            return (
-                None  # Batches differ in more than their rows: Keras makes it ragged.
-            )
+            # Batches differ in more than their rows: Keras makes it ragged.
+            return None
         parts.append(keras.tree.map_structure(lambda t: t.numpy(), outputs))
         told.on_predict_batch_end(end - 1, {"outputs": outputs})
         if model.stop_predicting:
