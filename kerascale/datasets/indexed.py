@@ -94,13 +94,11 @@ def from_indexed(
     check_class_count(name, count)
     names = tuple(class_names or map(str, range(count)))
     rows = {split: np.arange(len(each)) for split, each in known.items()}
-    for split, salt in (("test", 1), ("validation", 2)):
-        if split not in readers:
-            own = rows["train"]
-            fraction = config.validation_fraction
-            taken = splits.is_taken(known["train"][own], fraction, salt=salt)
-            rows[split], rows["train"] = own[taken], own[~taken]
-            readers[split], known[split] = train, known["train"]
+    lacking = [split for split in ("test", "validation") if split not in readers]
+    part_of = splits.parts_of(known["train"], lacking, config.validation_fraction)
+    for split in ("train", *lacking):
+        rows[split] = np.flatnonzero(part_of == splits.NUMBERS[split])
+        readers[split], known[split] = train, known["train"]
     batches = {
         split: readers[split].batches(own, known[split], split, config)
         for split, own in rows.items()

@@ -1,5 +1,7 @@
 """A fixed split of a data set that has none: stratified, the same for every run."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from kerascale.datasets import regions
@@ -11,6 +13,8 @@ from kerascale.runtime.console import counted
 # Not the run's seed: runs that differ in their seed are compared on the same
 # validation and test examples.
 _SPLIT_SEED = 20_240_601
+# In `parts_of`.
+NUMBERS = {"train": 0, "validation": 1, "test": 2}
 # Examples that are looked at together.
 _PART = 2**16
 
@@ -48,30 +52,50 @@ def three(
         RefusedError: If a split would be empty.
     """
     named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
-    part_of = np.zeros(len(raw.train), np.uint8)
     labels = raw.train.labels
     labels = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
-    # Of what a data set lacks, the test examples are taken out first, so that they
-    # stay the same if it is given a validation split later.
-    for split, number, salt in (("test", 2, 1), ("validation", 1, 2)):
-        if named[split] is None:
-            left = labels[part_of == 0] if part_of.any() else labels
-            taken = is_taken(left, fraction, salt=salt)
-            del left
-            part_of[part_of == 0] = taken.view(np.uint8) * np.uint8(number)
-            del taken
-            if is_last_use:
-                free_memory.give_back()
-    if part_of.any():
+    lacking = [split for split, examples in named.items() if examples is None]
+    part_of = parts_of(labels, lacking, fraction)
+    if is_last_use:
+        free_memory.give_back()
+    if lacking:
         parts = _apart(raw.train, part_of, is_last_use=is_last_use)
-        for number, split in enumerate(named):
-            if split == "train" or named[split] is None:
-                named[split] = parts[number]
+        for split in ("train", *lacking):
+            named[split] = parts[NUMBERS[split]]
     if is_last_use:
         for split in named.values():
             regions.give_up(split.features)
             regions.give_up(split.labels)
     return named
+
+
+def parts_of(
+    labels: np.ndarray, lacking: Collection[str], fraction: float
+) -> np.ndarray:
+    """Where each training example goes if a data set lacks other splits.
+
+    Args:
+        labels: Of the training examples; see `is_taken`.
+        lacking: The splits that it lacks: "validation", "test".
+        fraction: The share that is taken for each.
+
+    Returns:
+        uint8 of shape (examples,): the number of its split in `NUMBERS`.
+
+    Raises:
+        RefusedError: If a split would be empty.
+    """
+    part_of = np.zeros(len(labels), np.uint8)
+    # The test examples are taken out first, so that they stay the same if the data set
+    # is given a validation split later.
+    for split, salt in (("test", 1), ("validation", 2)):
+        if split in lacking:
+            left = labels[part_of == 0] if part_of.any() else labels
+            taken = is_taken(left, fraction, salt=salt)
+            del left
+            part_of[part_of == 0] = taken.view(np.uint8) * np.uint8(NUMBERS[split])
+            del taken
+    return part_of
 
 
 def _apart(split: Split, part_of: np.ndarray, *, is_last_use: bool) -> list[Split]:

@@ -70,11 +70,10 @@ class Packed:
         # Taken out anew of what the source gave for training, by the rule of data in
         # memory.
         train = np.sort(np.concatenate([rows[s] for s in ("train", *lacking)]))
-        salts = {"test": 1, "validation": 2}
-        for split in lacking:
-            taken = splits.is_taken(self.labels[train], fraction, salt=salts[split])
-            rows[split], train = train[taken], train[~taken]
-        return {**rows, "train": train}
+        part_of = splits.parts_of(self.labels[train], lacking, fraction)
+        for split in ("train", *lacking):
+            rows[split] = train[part_of == splits.NUMBERS[split]]
+        return rows
 
     def class_counts(self, rows: np.ndarray) -> np.ndarray:
         """How many of some rows each class has."""

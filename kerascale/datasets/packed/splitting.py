@@ -65,18 +65,12 @@ def split_rows(
         return Splits(sizes, {}, ranges)
     of_train = np.concatenate([labels[part] for part in _slices(runs, "train")])
     check_class_count(name, len(np.unique(of_train)))
-    # Of what a data set lacks, the test examples are taken out first, so that they
-    # stay the same if it is given a validation split later.
-    place = np.zeros(len(of_train), np.uint8)
-    for salt, split in ((1, "test"), (2, "validation")):
-        if split not in given:
-            left = place == 0
-            taken = splits.is_taken(of_train[left], fraction, salt=salt)
-            place[left] = taken.astype(np.uint8) * np.uint8(salt)
+    lacking = [split for split in layout.SPLITS if split not in given]
+    part_of = splits.parts_of(of_train, lacking, fraction)
     counts, class_counts = {}, {}
-    for split, number in (("train", 0), ("validation", 2), ("test", 1)):
+    for split in layout.SPLITS:
         source = split if split in given else "train"
-        chosen = place == number if source == "train" else None
+        chosen = part_of == splits.NUMBERS[split] if source == "train" else None
         of_split = of_train if chosen is None else of_train[chosen]
         if source != "train":
             of_split = np.concatenate([labels[p] for p in _slices(runs, source)])
