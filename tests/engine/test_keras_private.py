@@ -4,6 +4,8 @@ Each test says what to do when a release of Keras breaks it. All uses are in
 `kerascale/engine/compat/keras_private.py`, so that is the file to change.
 """
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -276,3 +278,28 @@ def test_a_weights_file_in_memory_is_that_on_disk(tmp_path):
     for place, value in places:
         array = np.frombuffer(content, value.dtype, int(np.prod(value.shape)), place)
         np.testing.assert_array_equal(array, value.numpy().reshape(-1))
+
+
+def test_added_losses_are_those_of_a_thread():
+    class Adding(keras.layers.Layer):
+        def call(self, inputs):
+            self.add_loss(keras.ops.sum(inputs))
+            return inputs
+
+    model = keras.Sequential([keras.Input((2,)), Adding()])
+    keras_private.keep_added_losses_apart(model)
+    model(np.ones((1, 2), "float32"))
+    elsewhere = []
+
+    def other():
+        model(np.ones((3, 2), "float32"))
+        elsewhere.extend(float(loss) for loss in model.losses)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert elsewhere == [6.0]
+    assert [float(loss) for loss in model.losses] == [2.0]
+    with keras_private.Aside([]):
+        model(np.ones((2, 2), "float32"))
+        assert [float(loss) for loss in model.losses] == [4.0]

@@ -11,9 +11,6 @@ from typing import Any
 
 import tensorflow as tf
 
-# A thread that computes something else than the others never comes.
-_LIMIT_SECONDS = 600.0
-
 _here = threading.local()
 
 
@@ -24,14 +21,22 @@ class OutOfStep(Exception):
 class Group:
     """Threads that stand for replicas.
 
+    One runs at a time, from one place where they communicate to the next, as those of
+    `MirroredStrategy` do: what a layer keeps in Python is not written by two at once.
+
     Args:
         size: How many there are.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._barrier = threading.Barrier(size)
+        self._turns = threading.Condition()
+        self._turn = 0
+        # Places that each member has come to, and who comes to no more.
+        self._places = [0] * size
+        self._ended = [False] * size
         self._given: list[Any] = [None] * size
+        self._exchanged: list[Any] = []
 
     def run(self, functions: Sequence[Callable[[], Any]]) -> list[Any]:
         """Calls each function in a thread of its own.
@@ -50,15 +55,16 @@ class Group:
 
         def work(member: int) -> None:
             try:
+                self._await_turn(member)
+                if errors:
+                    return
                 with _as_member(self, member):
                     results[member] = functions[member]()
-            except threading.BrokenBarrierError:
-                errors.append(OutOfStep())
             except BaseException as error:  # Raised in the caller's thread.
-                errors.insert(0, error)
+                errors.append(error)
             finally:
-                if errors:
-                    self._barrier.abort()
+                self._ended[member] = True
+                self._pass_on(member)
 
         threads = [
             threading.Thread(target=work, args=(member,), daemon=True)
@@ -73,12 +79,31 @@ class Group:
         return results
 
     def exchange(self, member: int, value: Any) -> list[Any]:
-        """What every member has given at this place."""
+        """What every member has given at this place.
+
+        Raises:
+            OutOfStep: Another member does not come to it.
+        """
         self._given[member] = value
-        self._barrier.wait(_LIMIT_SECONDS)
-        given = list(self._given)
-        self._barrier.wait(_LIMIT_SECONDS)
-        return given
+        self._places[member] += 1
+        if member == self.size - 1:
+            self._exchanged = list(self._given)
+        self._pass_on(member)
+        self._await_turn(member)
+        for ended, places in zip(self._ended, self._places, strict=True):
+            if ended and places < self._places[member]:
+                raise OutOfStep
+        return self._exchanged
+
+    def _await_turn(self, member: int) -> None:
+        with self._turns:
+            self._turns.wait_for(lambda: self._turn == member)
+
+    def _pass_on(self, member: int) -> None:
+        others = [(member + 1 + n) % self.size for n in range(self.size)]
+        with self._turns:
+            self._turn = next((m for m in others if not self._ended[m]), member)
+            self._turns.notify_all()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ is one file to look at.
 
 import contextlib
 import io
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -192,6 +193,35 @@ class Aside(keras.StatelessScope):
     def written(self, variable: keras.Variable) -> tf.Tensor | None:
         """What a variable would have now; None: nothing was written."""
         return super().get_current_value(variable)
+
+
+class _ByThread(threading.local):
+    """What a layer remembers of `add_loss`, by the thread of a replica."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.kept = make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.kept, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.kept[key]
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self.kept
+
+
+def keep_added_losses_apart(model: keras.Model) -> None:
+    """Lets each replica's thread see the losses that it has added itself.
+
+    Keras keeps them in a list of the layer, and empties it where a layer is called.
+    Replicas of one process take turns where they communicate: what the first had added
+    before was lost to it, and it found what the second had added.
+    """
+    for layer in all_layers(model):
+        for name, make in (("_losses", list), ("_loss_ids", set)):
+            if not isinstance(vars(layer)[name], _ByThread):
+                vars(layer)[name] = _ByThread(make)
 
 
 def wrap_losses(model: keras.Model, wrap: Callable[[Any], Any]) -> None:

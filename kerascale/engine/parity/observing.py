@@ -60,6 +60,7 @@ class Observer:
     """
 
     def __init__(self, model: keras.Model, step: TrainStep | None, kind: str) -> None:
+        keras_private.keep_added_losses_apart(model)
         self._model = model
         self._step = step
         self._kind = kind

@@ -93,6 +93,7 @@ def prepare(model: keras.Model, batch_spec: Any) -> None:
     build(model, batch_spec)
     if model.optimizer is not None:
         keras_private.prepare_optimizer(model.optimizer)
+    keras_private.keep_added_losses_apart(model)
     keras_private.wrap_losses(model, GlobalLoss)
     scalar_means.weight_by_share(model)
     slice_losses.adopt(model)

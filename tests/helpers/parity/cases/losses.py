@@ -44,6 +44,13 @@ def add_loss():
     return trained(mlp(hidden, MeanActivity()), validation=True)
 
 
+@case("add_loss before replicas communicate", default=("mirrored:2",))
+def add_loss_before_batch_statistics():
+    normalization = keras.layers.BatchNormalization(momentum=0.9)
+    hidden = keras.layers.Dense(8, activation="tanh")
+    return trained(mlp(MeanActivity(), hidden, normalization, MeanActivity()))
+
+
 @case("class_weight")
 def class_weight():
     return trained(
