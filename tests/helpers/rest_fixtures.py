@@ -1,5 +1,7 @@
 """One server for all tests that only ask it something."""
 
+import functools
+
 import pytest
 
 from helpers import rest_models, rest_process
@@ -36,7 +38,13 @@ def rest_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def rest_server(rest_folder, tmp_path_factory):
+def serving(forks):
+    """`rest_process.serving`, which need not import TensorFlow."""
+    return functools.partial(rest_process.serving, forks=forks)
+
+
+@pytest.fixture(scope="session")
+def rest_server(rest_folder, serving, tmp_path_factory):
     log = tmp_path_factory.mktemp("server") / "log"
-    with rest_process.serving(rest_folder, log=log) as server:
+    with serving(rest_folder, log=log) as server:
         yield server

@@ -56,28 +56,40 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(base, *flags, log):
-    """A server of a folder, until the block ends."""
-    with open(log, "wb") as errors:
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "kerascale", "serve", str(base),
-                "--port", "0", "--json", *map(str, flags),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=dict(os.environ),
-        )  # fmt: skip
-    try:
-        line = process.stdout.readline()
-        assert line, pathlib.Path(log).read_text()
-        address = json.loads(line)["address"]
-        yield Server(process, address, pathlib.Path(log))
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+def serving(base, *flags, log, forks=None):
+    """A server of a folder, until the block ends.
+
+    Args:
+        base: The folder.
+        flags: Of the command.
+        log: Where its standard error is kept.
+        forks: Starts it by a fork; None: in a new process.
+    """
+    command = ["-m", "kerascale", "serve", base, "--port", 0, "--json", *flags]
+    out, printed = os.pipe()
+    with open(out) as output, open(log, "wb") as errors:
+        try:
+            process = _started(list(map(str, command)), printed, errors.fileno(), forks)
+        finally:
+            os.close(printed)
+        try:
+            line = output.readline()
+            assert line, pathlib.Path(log).read_text()
+            yield Server(process, json.loads(line)["address"], pathlib.Path(log))
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def _started(command, stdout, stderr, forks):
+    environ = dict(os.environ)
+    if forks is None:
+        command = [sys.executable, *command]
+        return subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environ)
+    return forks.start(
+        command, cwd=os.getcwd(), env=environ, stdout=stdout, stderr=stderr
+    )
 
 
 def until(condition, seconds=60):

@@ -10,7 +10,7 @@ pytest_plugins = ["helpers.rest_fixtures"]
 
 
 @pytest.fixture(scope="module")
-def joined(tmp_path_factory):
+def joined(tmp_path_factory, serving):
     """A server that waits for others, so that joining is sure to happen."""
     base = tmp_path_factory.mktemp("joined") / "model"
     base.mkdir()
@@ -20,16 +20,16 @@ def joined(tmp_path_factory):
         "num_batch_threads { value: 2 } allowed_batch_sizes: 4 "
         "allowed_batch_sizes: 16"
     )
-    with rest_process.serving(base, log=base.parent / "log") as server:
+    with serving(base, log=base.parent / "log") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(tmp_path_factory, serving):
     base = tmp_path_factory.mktemp("alone") / "model"
     base.mkdir()
     rest_models.batching(base / "1")
-    with rest_process.serving(base, "--no-batching", log=base.parent / "log") as server:
+    with serving(base, "--no-batching", log=base.parent / "log") as server:
         yield server
 
 

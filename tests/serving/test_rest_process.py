@@ -4,15 +4,16 @@ import contextlib
 import gzip
 import http.client
 import json
+import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 from helpers import rest_models, rest_process
+
+pytest_plugins = ["helpers.rest_fixtures"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def half(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory):
+def limited(tmp_path_factory, serving):
     """A server whose limits are soon reached."""
     base = tmp_path_factory.mktemp("limited") / "slow"
     base.mkdir()
@@ -33,18 +34,23 @@ def limited(tmp_path_factory):
         "--max-request-mb", 0.1, "--request-seconds", 4, "--batch-threads", 1,
         "--max-queued-requests", 3, "--no-batching", "--model-name", "other",
     )  # fmt: skip
-    with rest_process.serving(base, *flags, log=base.parent / "log") as server:
+    with serving(base, *flags, log=base.parent / "log") as server:
         yield server
 
 
-def _serve(*arguments, timeout=120):
-    return subprocess.run(
-        [sys.executable, "-m", "kerascale", "serve", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+@pytest.fixture
+def refused(forks):
+    """What `kerascale serve` says that must refuse what it is told."""
+
+    def run(*arguments):
+        command = ["-m", "kerascale", "serve", *map(str, arguments)]
+        code, _, said = forks.run(
+            command, cwd=os.getcwd(), env=dict(os.environ), timeout=120
+        )
+        assert code == 2, said
+        return said
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -60,25 +66,25 @@ def _serve(*arguments, timeout=120):
         ([], ["expected DEST"]),
     ],
 )  # fmt: skip
-def test_bad_input_is_refused(half, tmp_path, monkeypatch, arguments, messages):
+def test_bad_input_is_refused(
+    half, tmp_path, monkeypatch, refused, arguments, messages
+):
     monkeypatch.chdir(tmp_path)
-    finished = _serve(*(half if word == "HALF" else word for word in arguments))
-    assert finished.returncode == 2, finished.stderr
+    said = refused(*(half if word == "HALF" else word for word in arguments))
     for message in messages:
-        assert message in finished.stderr
+        assert message in said
 
 
-def test_a_port_in_use_is_refused_and_named(half):
+def test_a_port_in_use_is_refused_and_named(half, refused):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        finished = _serve(half, "--port", port)
-    assert finished.returncode == 2
-    assert f"expected a free port. Received: {port}" in finished.stderr
+        said = refused(half, "--port", port)
+    assert f"expected a free port. Received: {port}" in said
 
 
-def test_files_beside_the_model_are_read_before_the_start(half, tmp_path):
+def test_files_beside_the_model_are_read_before_the_start(half, tmp_path, refused):
     for name, text, message in (
         ("models.config", 'model_config_list { config { name: "other" } }', "'half'"),
         ("models.config", "model_config {", "expected the text of a ModelServerConfig"),
@@ -89,10 +95,8 @@ def test_files_beside_the_model_are_read_before_the_start(half, tmp_path):
         base.mkdir(exist_ok=True)
         (base / "1").mkdir(exist_ok=True)
         (base / name).write_text(text)
-        finished = _serve(base, "--model-name", "half")
+        assert message in refused(base, "--model-name", "half")
         (base / name).unlink()
-        assert finished.returncode == 2
-        assert message in finished.stderr
 
 
 def test_the_extra_is_named_where_it_is_missing(half, run_python):
@@ -107,7 +111,7 @@ def test_the_extra_is_named_where_it_is_missing(half, run_python):
     assert "pip install 'kerascale[serve]'" in finished.stderr
 
 
-def test_bad_saved_models_are_refused(tmp_path):
+def test_bad_saved_models_are_refused(tmp_path, serving, refused):
     """One after the other in one folder: none is loaded, each is told of."""
     base = tmp_path / "model"
     base.mkdir()
@@ -120,13 +124,12 @@ def test_bad_saved_models_are_refused(tmp_path):
     rest_models.half_plus_two(base / "4")
     for path in (base / "4" / "variables").glob("*.data*"):
         path.write_bytes(path.read_bytes()[:-3])
-    finished = _serve(base)
-    assert finished.returncode == 2
+    said = refused(base)
     for message in ("ReadFile", "has no saved_model.pb", "version 3", "version 4"):
-        assert message in finished.stderr
+        assert message in said
     # A good one is served beside them.
     rest_models.half_plus_two(base / "5")
-    with rest_process.serving(base, log=tmp_path / "log") as server:
+    with serving(base, log=tmp_path / "log") as server:
         assert server.predict("model", {"instances": [2]}) == (
             200,
             {"predictions": [3.0]},
@@ -148,13 +151,13 @@ def test_tensorflow_is_alone_in_the_process(half, run_python):
     assert run_python(code, half).returncode == 0
 
 
-def test_metrics_are_where_monitoring_config_has_them(tmp_path):
+def test_metrics_are_where_monitoring_config_has_them(tmp_path, serving):
     base = tmp_path / "models" / "half"
     base.mkdir(parents=True)
     rest_models.half_plus_two(base / "1")
     monitoring = base.parent / "monitoring.config"
     monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
-    with rest_process.serving(base.parent, log=tmp_path / "log") as server:
+    with serving(base.parent, log=tmp_path / "log") as server:
         assert server.request("GET", "/metrics")[0] == 200
         path = "/monitoring/prometheus/metrics"
         assert server.json("GET", path) == (
@@ -233,13 +236,13 @@ def test_slow_clients_hold_up_nobody(limited):
             connection.close()
 
 
-def test_signals_end_it_when_its_requests_have_ended(half, tmp_path):
+def test_signals_end_it_when_its_requests_have_ended(half, tmp_path, serving):
     base = tmp_path / "slow"
     base.mkdir()
     rest_models.slow(base / "1")
     for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
         flags = ("--request-seconds", 300)
-        with rest_process.serving(base, *flags, log=tmp_path / "log") as server:
+        with serving(base, *flags, log=tmp_path / "log") as server:
             # A connection that is kept alive does not hold it up.
             idle = http.client.HTTPConnection(server.host, server.port)
             idle.request("GET", "/v1/models/slow")
@@ -259,7 +262,7 @@ def test_signals_end_it_when_its_requests_have_ended(half, tmp_path):
             assert "Traceback" not in server.said()
 
 
-def test_the_model_is_called_as_models_config_has_it(tmp_path):
+def test_the_model_is_called_as_models_config_has_it(tmp_path, serving):
     base = tmp_path / "my-model"
     base.mkdir()
     rest_models.half_plus_two(base / "1")
@@ -267,6 +270,6 @@ def test_the_model_is_called_as_models_config_has_it(tmp_path):
         'model_config_list { config { name: "my_model" base_path: "/models/x" '
         'model_platform: "tensorflow" model_version_policy { all {} } } }'
     )
-    with rest_process.serving(base, log=tmp_path / "log") as server:
+    with serving(base, log=tmp_path / "log") as server:
         assert server.json("GET", "/v1/models/my_model")[0] == 200
         assert "/v1/models/my_model:predict" in server.said()

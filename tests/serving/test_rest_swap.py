@@ -9,6 +9,8 @@ import time
 import pytest
 from helpers import rest_models, rest_process
 
+pytest_plugins = ["helpers.rest_fixtures"]
+
 
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
@@ -51,14 +53,12 @@ def _label(base, **labels):
     (base / "writing.config").rename(base / "models.config")
 
 
-def test_a_life(exports, tmp_path):
+def test_a_life(exports, tmp_path, serving):
     """One server sees all that can happen to a folder."""
     base = tmp_path / "model"
     base.mkdir()
     _promote(exports, 1, base, 1)
-    with rest_process.serving(
-        base, "--poll-seconds", 0.1, log=tmp_path / "log"
-    ) as server:
+    with serving(base, "--poll-seconds", 0.1, log=tmp_path / "log") as server:
         assert _offset(server) == (200, 1.0)
 
         # A new version takes over, and the old one goes.
@@ -131,13 +131,11 @@ def test_a_life(exports, tmp_path):
         assert server.stop() == 0
 
 
-def test_a_request_ends_on_the_version_it_began_on(exports, tmp_path):
+def test_a_request_ends_on_the_version_it_began_on(exports, tmp_path, serving):
     base = tmp_path / "model"
     base.mkdir()
     rest_models.slow(base / "1")
-    with rest_process.serving(
-        base, "--poll-seconds", 0.1, log=tmp_path / "log"
-    ) as server:
+    with serving(base, "--poll-seconds", 0.1, log=tmp_path / "log") as server:
         answers = []
         asked = threading.Thread(
             target=lambda: answers.append(server.predict("model", {"instances": [3e3]}))
@@ -154,7 +152,7 @@ def test_a_request_ends_on_the_version_it_began_on(exports, tmp_path):
         rest_process.until(lambda: _states(server, "model")[1] == "END")
 
 
-def _under_load(exports, tmp_path, seconds):
+def _under_load(exports, tmp_path, serving, seconds):
     """Four clients ask while versions are promoted and one is rolled back."""
     base = tmp_path / "model"
     base.mkdir()
@@ -179,9 +177,7 @@ def _under_load(exports, tmp_path, seconds):
             elif first.get(answer, ended) > ended or last.get(answer, began) < began:
                 wrong.append((answer, began, ended, dict(first), dict(last)))
 
-    with rest_process.serving(
-        base, "--poll-seconds", 0.1, log=tmp_path / "log"
-    ) as server:
+    with serving(base, "--poll-seconds", 0.1, log=tmp_path / "log") as server:
         clients = [threading.Thread(target=ask, args=(server,)) for _ in range(4)]
         for client in clients:
             client.start()
@@ -211,11 +207,11 @@ def _under_load(exports, tmp_path, seconds):
     return counts
 
 
-def test_promoted_and_rolled_back_under_load(exports, tmp_path):
-    _under_load(exports, tmp_path, seconds=4)
+def test_promoted_and_rolled_back_under_load(exports, tmp_path, serving):
+    _under_load(exports, tmp_path, serving, seconds=4)
 
 
 @pytest.mark.slow
-def test_promoted_and_rolled_back_under_load_for_longer(exports, tmp_path):
-    counts = _under_load(exports, tmp_path, seconds=30)
+def test_promoted_and_rolled_back_under_load_for_longer(exports, tmp_path, serving):
+    counts = _under_load(exports, tmp_path, serving, seconds=30)
     print(json.dumps({str(offset): count for offset, count in counts.items()}))
