@@ -6,23 +6,15 @@ drawn, and the first one that fits is taken; where none does, the largest one in
 middle whose ratio is in the range.
 """
 
-import io
-from typing import Any
-
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 
 from kerascale.datasets import stateless
-from kerascale.datasets.sources.image_channels import with_channels
 
 RATIOS = (3 / 4, 4 / 3)
 _TRIES = 10
 # For each try the area and the ratio; then the place.
 _DRAWS = 2 * _TRIES + 2
-_JPEG = b"\xff\xd8\xff"
-# What libjpeg can divide the sides by while it decodes.
-_DIVISORS = (8, 4, 2, 1)
 
 
 def draws(indices: tf.Tensor, epoch: tf.Tensor, seed: int) -> tf.Tensor:
@@ -72,72 +64,6 @@ def windows(draws: np.ndarray, sizes: np.ndarray, scale: float) -> np.ndarray:
     top = np.where(is_there, down, 0.5) * (height - h)
     left = np.where(is_there, right, 0.5) * (width - w)
     return np.stack([top, left, h, w], axis=1)
-
-
-def decoded(
-    content: bytes, draws: np.ndarray, scale: float, shape: tuple[int, int, int]
-) -> np.ndarray:
-    """A random window of an encoded picture, decoded at about the size that is needed.
-
-    Of a JPEG no more is decoded than the window, with sides that libjpeg divides by
-    two, four or eight where the window stays as large as its image.
-
-    Args:
-        content: What is in the file.
-        draws: Of this picture, of shape (draws,).
-        scale: The smallest share of the area.
-        shape: (height, width, channels) of the result.
-
-    Returns:
-        uint8 of that shape.
-
-    Raises:
-        Exception: Of many kinds, if it cannot be decoded.
-    """
-    with PIL.Image.open(io.BytesIO(content)) as header:
-        size = np.array([[header.height, header.width]])
-        top, left, height, width = windows(draws[None], size, scale)[0]
-        if not content.startswith(_JPEG):
-            pixels = _pixels(header)
-            box = (left, top, left + width, top + height)
-            return _resized(with_channels(pixels, shape[2]), box, shape)
-    divisor = next(
-        d
-        for d in _DIVISORS
-        if d == 1 or (height >= d * shape[0] and width >= d * shape[1])
-    )
-    limits = -(-size[0] // divisor)
-    first = np.floor(np.array([top, left]) / divisor).astype(int)
-    sides = np.maximum(1, np.round(np.array([height, width]) / divisor).astype(int))
-    first = np.minimum(first, limits - 1)
-    sides = np.minimum(sides, limits - first)
-    with tf.device("CPU:0"):
-        pixels = tf.raw_ops.DecodeAndCropJpeg(
-            contents=content,
-            crop_window=np.concatenate([first, sides]).astype(np.int32),
-            channels=0,
-            ratio=divisor,
-            fancy_upscaling=False,
-            dct_method="INTEGER_FAST",
-        ).numpy()
-    return _resized(with_channels(pixels, shape[2]), None, shape)
-
-
-def _pixels(picture: PIL.Image.Image) -> np.ndarray:
-    if picture.mode not in ("L", "LA", "RGB", "RGBA"):
-        has_alpha = "transparency" in picture.info
-        picture = picture.convert("RGBA" if has_alpha else "RGB")
-    found = np.asarray(picture)
-    return found[..., None] if found.ndim == 2 else found
-
-
-def _resized(pixels: np.ndarray, box: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-    # Of 8 bits Pillow computes in integers: the same on each processor.
-    made = PIL.Image.fromarray(flat).resize(
-        (shape[1], shape[0]), PIL.Image.Resampling.BILINEAR, box=box
-    )
-    return np.asarray(made).reshape(shape)
 
 
 def of_images(images: tf.Tensor, draws: tf.Tensor, scale: float) -> tf.Tensor:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import kerascale as ks
 from kerascale.datasets import host_rows, reading, resized_crop
-from kerascale.datasets.packed import packing, sources
+from kerascale.datasets.packed import packing, sources, windows
 from kerascale.datasets.packed.opened import open_packed
 from kerascale.datasets.packed.pictures import Pictures
 
@@ -126,11 +126,42 @@ def test_a_large_jpeg_is_decoded_at_a_part_of_its_size():
     )
     file = io.BytesIO()
     PIL.Image.fromarray(pixels.astype(np.uint8)).save(file, "JPEG", quality=95)
-    draws = np.random.default_rng(0).random((1, 22), np.float32)[0]
-    found = resized_crop.decoded(file.getvalue(), draws, 1.0, (40, 40, 3))
+    draws = np.random.default_rng(0).random((1, 22), np.float32)
+    (found,) = windows.decoded([file.getvalue()], draws, 1.0, (40, 40, 3))
     expected = PIL.Image.fromarray(pixels.astype(np.uint8)).resize((40, 40))
     # The whole picture, as the smallest share is 1; an eighth of its sides is decoded.
     assert np.abs(found.astype(int) - np.asarray(expected)).mean() < 20
+
+
+def _encoded(mode, kind, **options):
+    pixels = np.kron(
+        np.random.default_rng(3).integers(0, 256, (6, 6, 3)), np.ones((20, 20, 1))
+    )
+    file = io.BytesIO()
+    picture = PIL.Image.fromarray(pixels.astype(np.uint8)).convert(mode)
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_window_is_that_of_its_picture_alone_and_of_any_kind(channels):
+    """Those of libjpeg and those of Pillow are the same window of the same picture."""
+    shape = (30, 30, channels)
+    records = [
+        _encoded("RGB", "PNG"), _encoded("RGB", "JPEG", quality=100, subsampling=0),
+        _encoded("L", "PNG"), _encoded("L", "JPEG", quality=100),
+        _encoded("RGBA", "PNG"), _encoded("CMYK", "JPEG", quality=100),
+        _encoded("P", "PNG"), _encoded("LA", "PNG"),
+    ]  # fmt: skip
+    draw = np.random.default_rng(0).random((1, 22), np.float32)
+    draws = np.repeat(draw, len(records), axis=0)
+    together = windows.decoded(records, draws, 0.3, shape)
+    for record, found in zip(records, together, strict=True):
+        (alone,) = windows.decoded([record], draw, 0.3, shape)
+        np.testing.assert_array_equal(found, alone)
+    for png, jpeg in ((0, 1), (2, 3)):
+        apart = np.abs(together[png].astype(int) - together[jpeg])
+        assert apart.mean() < 8, apart.mean()
 
 
 def test_pictures_of_several_sizes_need_a_size(packed):

@@ -187,8 +187,11 @@ def test_two_processes_prepare_digits_at_once(cache_folder):
         for _ in range(2)
     ]
     outputs = [process.communicate(timeout=120) for process in processes]
-    # Nothing but our own line reaches the terminal, and TensorFlow is not needed.
-    assert outputs == [("1347 450 False\n", "")] * 2
+    # Nothing but our own lines reach the terminal, and TensorFlow is not needed.
+    assert [out for out, _ in outputs] == ["1347 450 False\n"] * 2
+    waiting = "waiting for another process that holds "
+    for _, err in outputs:  # Said by one that waits for long.
+        assert all(line.startswith(waiting) for line in err.splitlines()), err
     assert len(list(cache_folder.rglob("dataset_info.json"))) == 1
 
 

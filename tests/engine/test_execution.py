@@ -352,6 +352,18 @@ def test_a_trial_changes_nothing(monkeypatch, capfd):
     assert "measured before" in capfd.readouterr().err
 
 
+def test_the_same_short_training_runs_the_same_way_again(monkeypatch, capfd):
+    monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
+    layers = [keras.layers.Dense(7)]  # Of no other test.
+    modes = [
+        autotune.choose(_model(layers=layers), _batches(), total_steps=100)[0]
+        for _ in range(2)
+    ]
+    assert modes[0].kind == "loop"
+    assert modes[0] == modes[1]
+    assert capfd.readouterr().err.count("measured before") == 1
+
+
 def test_tracing_is_not_taken_for_the_time_of_a_slow_step(monkeypatch):
     monkeypatch.setattr(autotune_cache, "WORTH_COMPILING_SECONDS", 0.0)
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 1e-9)  # Any step is slow.

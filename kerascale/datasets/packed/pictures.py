@@ -6,9 +6,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import resized_crop
 from kerascale.datasets.host_rows import HostRows, RowError, StageClock
-from kerascale.datasets.packed import layout
+from kerascale.datasets.packed import layout, windows
 from kerascale.datasets.packed.opened import Packed
 from kerascale.datasets.packed.records import Records
 from kerascale.datasets.sources import image_files
@@ -68,11 +67,13 @@ class Pictures:
     ) -> list[np.ndarray]:
         pairs = self._records_of(rows)
         with self.clock.stage("decode"):
-            found = [
-                self._window(record, row, drawn, scale)
-                for (record, row), drawn in zip(pairs, draws, strict=True)
-            ]
-            return [np.stack(found)]
+            try:
+                records = [record for record, _ in pairs]
+                return [windows.decoded(records, draws, scale, self.shape)]
+            except Exception:  # Of the decoder's, of many kinds.
+                for (record, row), drawn in zip(pairs, draws, strict=True):
+                    self._say_what_is_wrong(record, row, drawn[None], scale)
+                raise
 
     def _records_of(self, rows: np.ndarray) -> list[tuple[bytes, int]]:
         with self.clock.stage("read"):
@@ -91,12 +92,13 @@ class Pictures:
             )
         return found.pixels
 
-    def _window(
+    def _say_what_is_wrong(
         self, record: bytes, row: int, drawn: np.ndarray, scale: float
-    ) -> np.ndarray:
+    ) -> None:
+        """Raises a `RowError` if this is the row whose window cannot be decoded."""
         try:
-            return resized_crop.decoded(record, drawn, scale, self.shape)
-        except Exception as error:  # Of the decoder's, of many kinds.
+            windows.decoded([record], drawn, scale, self.shape)
+        except Exception as error:
             self._decoded(record, row)  # It says what is wrong in words of ours.
             raise self._fault(row, first_line(error)) from error
 

@@ -143,7 +143,7 @@ def choose(
     if known is None:
         tell("execution: as told, because a step changes what could not be given back")
         return compiled_with, math.inf
-    if wish == "auto" and known.compiled is not None:
+    if wish == "auto":
         autotune_cache.write(model, batches, known)
     mode = known.mode(total_steps if wish == "auto" else math.inf)
     took = duration(time.monotonic() - began)
