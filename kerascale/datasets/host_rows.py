@@ -18,8 +18,9 @@ from kerascale.runtime.host import usable_cores
 Read = Callable[..., list[np.ndarray]]
 
 _MOST_THREADS = 32
-# Rows that a thread reads at once: few, so that all threads end together.
-_PIECE = 8
+# Rows that a thread reads at once: enough to be worth a call, and so few that each
+# thread has two pieces at least, so that all end together.
+_SMALLEST_PIECE, _LARGEST_PIECE = 4, 16
 
 _errors: dict[int, Exception] = {}
 _MOST_ERRORS = 16
@@ -116,11 +117,13 @@ class HostRows:
             with self._lock:
                 return self._read(*given)
         count = len(given[0])
-        if count <= _PIECE:
+        piece = -(-count // (2 * self.num_threads))
+        piece = min(_LARGEST_PIECE, max(_SMALLEST_PIECE, piece))
+        if count <= piece:
             return self._read(*given)
         futures = [
-            self._threads().submit(self._read, *(g[i : i + _PIECE] for g in given))
-            for i in range(0, count, _PIECE)
+            self._threads().submit(self._read, *(g[i : i + piece] for g in given))
+            for i in range(0, count, piece)
         ]
         found = [future.result() for future in futures]
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
