@@ -1,5 +1,6 @@
 """What a strategy is made of, and values of a kind for each of its replicas."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ def local_ids(strategy: tf.distribute.Strategy) -> list[int]:
     return ids
 
 
+@functools.lru_cache(maxsize=8)  # Asked for many times in a `fit` of milliseconds.
 def is_distributed(strategy: tf.distribute.Strategy) -> bool:
     """Whether it is another than the default strategy, which is none."""
     with tf.Graph().as_default():  # A graph of its own is in no scope.
@@ -34,6 +36,8 @@ def is_spread(variable: tf.Variable) -> bool:
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:
     """Processes that take part."""
+    if strategy.num_replicas_in_sync == 1:
+        return 1
     return strategy.num_replicas_in_sync // len(local_ids(strategy))
 
 

@@ -165,12 +165,12 @@ def from_dataset(
         dataset = tf.data.Dataset.from_tensors(0).flat_map(
             lambda _: whole.skip(set_epoch.first_step.read_value())
         )
-    count = strategy.num_replicas_in_sync
-    ids = replicas.local_ids(strategy)
-    if local:
-        count = len(ids)
-        ids = list(range(count))
     if replicas.is_distributed(strategy):
+        count = strategy.num_replicas_in_sync
+        ids = replicas.local_ids(strategy)
+        if local:
+            count = len(ids)
+            ids = list(range(count))
         static = slices.static_rows(strategy, _batch_size(spec)) if not local else None
 
         def sliced(*batch: Any) -> Any:
