@@ -14,6 +14,7 @@ TOKENIZER = "tokenizer.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
+COMPRESSED = "compressed"
 LOCK = ".lock"
 
 # In `checkpoints/`, and in the folder of each step there.
@@ -22,6 +23,13 @@ LAST_WEIGHTS = "last.weights.h5"
 MANIFEST = "manifest.json"
 ARRAYS = "state.npz"
 STATE = "state.json"
+
+# In `compressed/`, and in the folder of each level and runtime there.
+LADDER = "ladder.json"
+LADDER_PAGE = "ladder.html"
+RUNG = "rung.json"
+RUNG_ANSWERS = "answers.npz"
+RUNG_GATE = "gate.npz"
 
 # In each folder of `tensorboard/`.
 EVENTS = "events.out.tfevents.kerascale"

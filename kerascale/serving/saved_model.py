@@ -97,7 +97,7 @@ def export_saved_model(
         what = source.of_model(model, labels=labels, inputs=inputs)
     face = interface.of(what.model, input_signature, output_name)
     arrays = examples_of(what, face)
-    functions = _functions(what, face, arrays, is_required=labels is not None)
+    functions = signature_functions(what, face, arrays, is_required=labels is not None)
     base = pathlib.Path(destination)
     server_files.read(base)  # Refused before anything is written.
     formats.refuse_other(base, "saved_model")
@@ -131,14 +131,21 @@ def examples_of(what: Subject, face: Interface) -> tuple[np.ndarray, ...]:
     return examples.fitted(what.examples, face.specs)
 
 
-def _functions(
+def signature_functions(
     what: Subject,
     face: Interface,
     arrays: Sequence[np.ndarray],
     *,
     is_required: bool,
 ) -> dict[str, Any]:
-    """Signature -> function."""
+    """Signature -> function: what a SavedModel offers.
+
+    Args:
+        what: The model.
+        face: How it is called by name.
+        arrays: Examples.
+        is_required: Whether a model that can have no `classify` is refused.
+    """
     serve = graph.serving_function(face)
     functions = {"serving_default": serve, "serve": serve}
     if what.is_classifier:

@@ -1,0 +1,1 @@
+"""From a run to compressed versions of it: built, measured, chosen."""

@@ -1,0 +1,102 @@
+"""One rung: its files, as they will be served."""
+
+import pathlib
+import tempfile
+from collections.abc import Mapping
+
+import numpy as np
+
+from kerascale.compression.formats import litert, onnx_integers, onnx_weights
+from kerascale.compression.formats.rungs import FLOAT, Rung
+from kerascale.compression.ladder import rung_folder
+from kerascale.compression.ladder.subject import Compressible
+from kerascale.errors import ExportRefusedError, first_line
+from kerascale.serving import converters, formats, graph, record, warm_up
+from kerascale.serving.classify import NAME as CLASSIFY
+from kerascale.serving.saved_model import examples_of
+
+_CONVERT = {"litert": converters.to_litert, "onnx": converters.to_onnx}
+
+
+def build(
+    what: Compressible,
+    rung: Rung,
+    folder: pathlib.Path,
+    reference: pathlib.Path | None,
+    calibration: Mapping[str, np.ndarray],
+) -> None:
+    """Writes a rung's files into a folder.
+
+    Args:
+        what: What is compressed.
+        rung: The rung.
+        folder: An empty folder.
+        reference: The float rung of the same runtime; None: this is it.
+        calibration: Training examples by name.
+
+    Raises:
+        ExportRefusedError: If the model cannot be converted, with the reason.
+    """
+    file = folder / formats.FILES[rung.format]
+    if rung.runtime == "tensorflow":
+        _saved_model(what, rung.level, folder)
+    elif rung.level == FLOAT:
+        _converted(what, rung.runtime, file)
+    else:
+        _quantized(rung, reference / file.name, file, calibration)
+    subject = what.subject(rung.runtime)
+    (folder / record.EXTRA).mkdir(exist_ok=True)
+    record.write_labels(folder, subject.labels)
+    record.write_tokenizer(folder, subject.tokenizer)
+
+
+def _saved_model(what: Compressible, level: str, folder: pathlib.Path) -> None:
+    functions = what.functions(level)
+    graph.write(what.served.model, functions, folder)
+    extra = folder / record.EXTRA
+    extra.mkdir(exist_ok=True)
+    arrays = examples_of(what.served, what.served_face)
+    warm_up.write(
+        extra / warm_up.FILE,
+        arrays,
+        what.served_face.specs,
+        classifies=CLASSIFY in functions,
+    )
+
+
+def _converted(what: Compressible, runtime: str, file: pathlib.Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="kerascale-convert-") as scratch:
+        saved_model = pathlib.Path(scratch) / "saved_model"
+        function = graph.serving_function(what.core_face)
+        graph.write(what.core.model, {"serving_default": function}, saved_model)
+        _CONVERT[runtime](saved_model, file)
+
+
+def _quantized(
+    rung: Rung,
+    source: pathlib.Path,
+    file: pathlib.Path,
+    calibration: Mapping[str, np.ndarray],
+) -> None:
+    batches = litert.batches(calibration)
+    try:
+        if rung.runtime == "litert":
+            litert.quantize(rung.level, source, file, batches)
+        elif rung.level in ("float16", "int8-weights"):
+            onnx_weights.store(rung.level, source, file)
+        else:
+            onnx_integers.quantize(rung.level, source, file, batches)
+    except ExportRefusedError:
+        raise
+    except Exception as error:  # Each library fails in a way of its own.
+        raise ExportRefusedError(
+            f"{rung}: expected operations that can be quantized. Received from the "
+            f"quantizer: {first_line(error)[:300]}"
+        ) from error
+
+
+def size_of(folder: pathlib.Path) -> int:
+    """Bytes of what a runtime loads; labels and warm-up requests do not count."""
+    files = rung_folder.files(folder)
+    sizes = {name: value["size"] for name, value in files.items()}
+    return sum(n for name, n in sizes.items() if not name.startswith(record.EXTRA))

@@ -1,0 +1,107 @@
+"""The examples that a ladder calibrates with, and those that it is measured on."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerascale.compression.measuring.scores import Answers
+from kerascale.errors import RefusedError
+from kerascale.reporting import mistakes
+from kerascale.runs.files import named_arrays
+from kerascale.runs.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Held-out examples in files, what is right, and what the trained model says.
+
+    Args:
+        split: Its name.
+        inputs: Name -> a file with an array of all examples.
+        labels_file: A file with what is right.
+        labels: The same as an array.
+        original: The answers of the trained model.
+        calibration: Training examples by name.
+        datasets: The data, read again.
+        source: The split.
+    """
+
+    split: str
+    inputs: dict[str, str]
+    labels_file: str
+    labels: np.ndarray
+    original: Answers
+    calibration: dict[str, np.ndarray]
+    datasets: Any
+    source: Any
+
+
+def read(run: Run, specs: Any, number: int, folder: pathlib.Path) -> Examples:
+    """Reads a run's data again, and writes what a runtime's process needs of it.
+
+    Args:
+        run: The run.
+        specs: What the model takes: a `tf.TensorSpec` for its one input.
+        number: How many training examples to calibrate with.
+        folder: For the files.
+
+    Raises:
+        RefusedError: If the data cannot be had, or is not that of the training.
+    """
+    split = run.metrics.get("split")
+    if split is None:
+        raise RefusedError(
+            f"run: expected held-out examples to measure on. Received: {run.path}, "
+            "whose data has neither a test nor a validation split."
+        )
+    datasets, source = mistakes.open_split(run, split)
+    (spec,) = specs
+    dtype = spec.dtype.as_numpy_dtype
+    parts: dict[str, list[np.ndarray]] = {}
+    labels, predicted, given, highest = [], [], [], []
+    for x, y in source.dataset():
+        for array in named_arrays(x).values():
+            parts.setdefault(spec.name, []).append(array.astype(dtype))
+        truth = np.asarray(y)
+        outputs = np.asarray(run.model.predict_on_batch(x), np.float32)
+        labels.append(truth)
+        predicted.append(outputs.argmax(axis=-1).astype(np.int32))
+        given.append(np.take_along_axis(outputs, truth[..., None], axis=-1)[..., 0])
+        highest.append(outputs.max(axis=-1))
+    arrays = {name: np.concatenate(each) for name, each in parts.items()}
+    files = {}
+    for name, array in arrays.items():
+        files[name] = str(folder / f"{name}.npy")
+        np.save(files[name], array)
+    truth = np.concatenate(labels)
+    np.save(folder / "labels.npy", truth)
+    return Examples(
+        split,
+        files,
+        str(folder / "labels.npy"),
+        truth,
+        Answers(*map(np.concatenate, (predicted, given, highest))),
+        {spec.name: _spread(datasets.train, number).astype(dtype)},
+        datasets,
+        source,
+    )
+
+
+def _spread(train: Any, number: int) -> np.ndarray:
+    """Training examples from the whole split, as they are: data may be in order."""
+    source = train.for_evaluation()
+    count = source.num_examples
+    places = np.unique(np.linspace(0, count - 1, min(number, count)).astype(np.int64))
+    if source.is_indexed:
+        x, *_ = source.gather(tf.constant(places), tf.constant(0, tf.int64))
+        return np.asarray(x)
+    found, first = [], 0
+    for x, *_ in source.dataset():
+        x = np.asarray(x)
+        inside = places[(places >= first) & (places < first + len(x))]
+        found.append(x[inside - first])
+        first += len(x)
+    return np.concatenate(found)

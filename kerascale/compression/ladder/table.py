@@ -1,0 +1,94 @@
+"""A ladder as text."""
+
+from kerascale.compression.formats.rungs import TITLES
+from kerascale.compression.ladder.result import Ladder, Row
+
+_HEAD = (
+    "",
+    "runtime",
+    "size",
+    "of float",
+    "accuracy",
+    "drop (95 %)",
+    "same",
+    "1: us",
+    "p99",
+    "32: us",
+    "p99",
+    "MB",
+    "",
+)
+
+
+def text(ladder: Ladder) -> str:
+    """A line for each rung, the one to take, and those that are refused."""
+    head = list(_HEAD)
+    if ladder.is_text:
+        head[4], head[5] = "nats", "nats added (95 %)"
+    lines = [head, *(_cells(row, ladder.is_text) for row in ladder.rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    table = "\n".join(
+        "  "
+        + "  ".join(
+            cell.ljust(width) if i < 2 or i == len(head) - 1 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+    return "\n".join([table, "", *_notes(ladder)])
+
+
+def _cells(row: Row, is_text: bool) -> list[str]:
+    scores, latency = row.scores, row.latency
+    low, high = scores["drop_interval"]
+    times = [
+        f"{latency[size][name] * 1e6:,.0f}"
+        for size in ("1", "32")
+        for name in ("median", "p99")
+    ]
+    value = scores["loss"] if is_text else scores["accuracy"]
+    return [
+        row.rung.level,
+        TITLES[row.rung.runtime],
+        _size(row.size),
+        f"{row.share:.3f}",
+        f"{value:.4f}",
+        f"{scores['drop']:+.4f} ({low:+.4f} to {high:+.4f})",
+        f"{100 * scores['agreement']:.2f} %",
+        *times,
+        f"{row.own_bytes / 1e6:.1f}",
+        "" if row.refused is None else "REFUSED",
+    ]
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _notes(ladder: Ladder) -> list[str]:
+    threads = "1 thread" if ladder.threads == 1 else f"{ladder.threads} threads"
+    notes = [
+        f"{ladder.examples:,} {ladder.split} examples; microseconds a request of 1 and "
+        f"of 32 examples on {threads}, medians in turns; MB beside the runtime itself"
+    ]
+    notes += [f"left out: {name}: {why}" for name, why in ladder.left_out.items()]
+    notes += [
+        f"refused: {row.rung}: {row.refused}" for row in ladder.rows if row.refused
+    ]
+    chosen = ladder.chosen
+    if chosen is None:
+        notes.append(
+            f"No rung is within --max-drop {ladder.max_drop:g}. Raise it, or train "
+            "longer."
+        )
+        return notes
+    notes.append(
+        f"The smallest within --max-drop {ladder.max_drop:g}: {chosen.rung}, "
+        f"{chosen.share:.3f} of its float size: {chosen.path}"
+    )
+    if chosen.scores["drop_interval"][1] > ladder.max_drop:
+        notes.append(
+            f"Its drop may be up to {chosen.scores['drop_interval'][1]:.4f}: "
+            f"{ladder.examples:,} examples tell no better."
+        )
+    return notes

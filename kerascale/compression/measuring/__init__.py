@@ -1,0 +1,1 @@
+"""What a compressed model answers, how fast, and in how much memory."""
