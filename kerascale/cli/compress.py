@@ -5,12 +5,13 @@ import math
 import os
 import shlex
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
 from kerascale.runs import files, layout
+from kerascale.runtime.console import say
 
 _USAGE = "RUN [--max-drop D] [--to LEVEL ...] [--runtimes NAME ...] [--json]"
 
@@ -67,13 +68,31 @@ def run(arguments: Sequence[str]) -> int:
         options.threads,
     )
     finished = load_run(path)
-    ladder = climb(finished, wishes)
-    page = None
+    ladder, changes = climb(finished, wishes)
     text = table.text(ladder)
+    page = _write_page(finished, ladder, changes)
+    if page is not None:
+        text += f"\nWrote {page}"
     if ladder.chosen is not None:
         text += f"\nServe it: kerascale export {shlex.quote(ladder.chosen.path)} DEST"
     finish({**ladder.to_json(), "page": page}, as_json=options.json, text=text)
     return EXIT_DONE if ladder.chosen is not None else EXIT_FAILED
+
+
+def _write_page(run: Any, ladder: Any, changes: Any) -> str | None:
+    """Writes the page, where the packages that draw and lay out pages are installed."""
+    from kerascale.reporting import output_paths, packages
+
+    try:
+        packages.refuse_without_packages("compress")
+    except RefusedError as error:
+        say(f"no page is written. {error}")
+        return None
+    from kerascale.compression.page import render
+
+    path = run.path / layout.COMPRESSED / layout.LADDER_PAGE
+    output_paths.write(path, render.render(ladder, changes).encode())
+    return str(path)
 
 
 def _named(names: Sequence[str]) -> tuple[str, ...]:

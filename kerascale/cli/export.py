@@ -1,4 +1,4 @@
-"""`kerascale export RUN DEST`: a SavedModel for TF Serving."""
+"""`kerascale export RUN DEST`: the next version of a served model."""
 
 import dataclasses
 import math
@@ -19,9 +19,10 @@ class Options:
     """Write a run's model as the next numbered version in a folder that a server
     watches, if it can take the place of the version that is served."""
 
-    format: formats.Name = "saved_model"
+    format: formats.Name | None = None
     """saved_model for TF Serving; onnx needs kerascale[onnx], litert needs
-    kerascale[litert]."""
+    kerascale[litert]. Default: saved_model; of runs/NAME/N/compressed/LEVEL that of its
+    smallest version."""
     max_drop: float = 0.02
     """How much worse the main metric (accuracy; nats of a language model) may be than
     that of the version that is served. 0.02 is what the accuracy on a few hundred
@@ -49,25 +50,37 @@ def run(arguments: Sequence[str]) -> None:
         )
     # Refused before TensorFlow is there.
     server_files.read(pathlib.Path(destination))
-    formats.refuse_other(destination, options.format)
-    formats.refuse_missing_modules(options.format)
+    from kerascale.compression.ladder import paths
+
+    rung = None
+    if paths.is_compressed(path):
+        rung = paths.find(path, options.format)
+        name_of_format = rung.format
+    else:
+        name_of_format = options.format or "saved_model"
+    formats.refuse_other(destination, name_of_format)
+    formats.refuse_missing_modules(name_of_format)
 
     quiet.import_tensorflow()
     from kerascale import serving
     from kerascale.runs.run import load_run
 
-    finished = load_run(path)
     gate = {"max_drop": options.max_drop, "allow_breaking": options.allow_breaking}
-    if options.format == "saved_model":
-        version = serving.export_saved_model(finished, destination, **gate)
+    if rung is not None:
+        from kerascale.compression.ladder import served
+
+        run_path = paths.run_of(path)
+        version = served.export(load_run(run_path), path, rung, destination, **gate)
+    elif name_of_format == "saved_model":
+        version = serving.export_saved_model(load_run(path), destination, **gate)
     else:
         version = serving.export_converted(
-            finished, destination, format=options.format, **gate
+            load_run(path), destination, format=name_of_format, **gate
         )
     finish(
         {"run_dir": path, "version": version.name, "path": str(version)},
         as_json=options.json,
-        text=_next_steps(version, options.format),
+        text=_next_steps(version, name_of_format),
     )
 
 

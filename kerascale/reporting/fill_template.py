@@ -10,11 +10,20 @@ import markupsafe
 from kerascale.reporting.drawing import Drawing
 from kerascale.reporting.output_paths import MARK
 
+_HERE = "kerascale.reporting"
 
-def fill(template: str, **values: Any) -> str:
-    """A page out of a template; every value in it is escaped."""
+
+def fill(template: str, *, package: str = _HERE, **values: Any) -> str:
+    """A page out of a template; every value in it is escaped.
+
+    Args:
+        template: Its name.
+        package: Whose folder `templates` it is in; what it extends may be in ours.
+        **values: What it is filled with.
+    """
+    names = dict.fromkeys((package, _HERE))
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kerascale.reporting"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in names]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

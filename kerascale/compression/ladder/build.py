@@ -100,3 +100,10 @@ def size_of(folder: pathlib.Path) -> int:
     files = rung_folder.files(folder)
     sizes = {name: value["size"] for name, value in files.items()}
     return sum(n for name, n in sizes.items() if not name.startswith(record.EXTRA))
+
+
+def loaded_path(rung: Rung, folder: pathlib.Path) -> pathlib.Path:
+    """What the runtime loads of a rung's folder: a file, or all of a SavedModel."""
+    if rung.runtime == "tensorflow":
+        return folder
+    return folder / formats.FILES[rung.format]

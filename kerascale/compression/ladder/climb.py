@@ -13,7 +13,15 @@ import filelock
 from kerascale._version import __version__
 from kerascale.compression.formats import packages, rungs
 from kerascale.compression.formats.rungs import FLOAT, Rung
-from kerascale.compression.ladder import build, examples, result, rung_folder, subject
+from kerascale.compression.ladder import (
+    build,
+    changed,
+    examples,
+    result,
+    rung_folder,
+    subject,
+)
+from kerascale.compression.ladder.changed import Change
 from kerascale.compression.ladder.examples import Examples
 from kerascale.compression.ladder.result import Ladder, Row
 from kerascale.compression.ladder.subject import Compressible
@@ -23,7 +31,7 @@ from kerascale.errors import ExportRefusedError, RefusedError, first_line
 from kerascale.runs import layout
 from kerascale.runs.run import Run
 from kerascale.runtime.console import say
-from kerascale.serving import formats, gate
+from kerascale.serving import gate
 
 _BATCH = 32
 # A converted float model that is further away than this is another model.
@@ -57,7 +65,7 @@ class Wishes:
     threads: int = 1
 
 
-def climb(run: Run, wishes: Wishes) -> Ladder:
+def climb(run: Run, wishes: Wishes) -> tuple[Ladder, dict[Rung, list[Change]]]:
     """Builds, measures and judges a run's rungs, beside the run.
 
     Rungs that a run of the same command has finished are taken as they are.
@@ -65,6 +73,9 @@ def climb(run: Run, wishes: Wishes) -> Ladder:
     Args:
         run: A finished run of a classifier or a language model.
         wishes: What to build, and the limit.
+
+    Returns:
+        The ladder, and the examples whose answer changed, of each rung.
 
     Raises:
         RefusedError: If the run's data or a package is missing, or a format cannot be.
@@ -93,7 +104,14 @@ def climb(run: Run, wishes: Wishes) -> Ladder:
         )
         base.mkdir(exist_ok=True)
         with filelock.FileLock(base / layout.LOCK):
-            return _climbed(what, wishes, wanted, left_out, data, base)
+            ladder = _climbed(what, wishes, wanted, left_out, data, base)
+            changes = {
+                row.rung: changed.find(
+                    run, data, rung_folder.read_answers(pathlib.Path(row.path))
+                )
+                for row in ladder.rows
+            }
+    return ladder, changes
 
 
 def _refuse_other_runs(run: Run) -> None:
@@ -161,7 +179,7 @@ def _build(
         reference = rung_folder.place(base, Rung(FLOAT, rung.runtime))
     with rung_folder.new(base, rung) as folder:
         build.build(what, rung, folder, reference, data.calibration)
-        path = _path(rung, folder)
+        path = build.loaded_path(rung, folder)
         signatures = _signatures(what, rung, folder)
         with gate.loader_process(rung.format) as loader:
             answers, memory = _answers(what, rung, path, data, threads, folder)
@@ -179,13 +197,6 @@ def _build(
         }
         rung_folder.write(folder, content, answers, gate_answers)
     return rung_folder.read(rung_folder.place(base, rung))
-
-
-def _path(rung: Rung, folder: pathlib.Path) -> pathlib.Path:
-    """What the runtime loads: a file, or a SavedModel's folder."""
-    if rung.runtime == "tensorflow":
-        return folder
-    return folder / formats.FILES[rung.format]
 
 
 def _signatures(what: Compressible, rung: Rung, folder: pathlib.Path) -> list[str]:
@@ -236,7 +247,10 @@ def _times(
     threads: int,
 ) -> dict[Rung, Any]:
     places = {
-        rung: (_path(rung, rung_folder.place(base, rung)), what.signature(rung.runtime))
+        rung: (
+            build.loaded_path(rung, rung_folder.place(base, rung)),
+            what.signature(rung.runtime),
+        )
         for rung in records
     }
     return latency.measure(places, data.inputs, threads)

@@ -72,6 +72,12 @@ class Ladder:
         held = [row for row in self.rows if row.is_compressed and row.refused is None]
         return min(held, key=lambda r: (r.size, r.latency["1"]["median"]), default=None)
 
+    @property
+    def fastest(self) -> Row | None:
+        """Of those within the limit, the one that answers one request first."""
+        held = [row for row in self.rows if row.is_compressed and row.refused is None]
+        return min(held, key=lambda r: r.latency["1"]["median"], default=None)
+
     def to_json(self) -> dict[str, Any]:
         chosen = self.chosen
         rows = [
@@ -100,17 +106,6 @@ def refusal(scores: dict[str, Any], max_drop: float, is_text: bool) -> str | Non
         return None
     what = "nats more" if is_text else "of accuracy lost"
     return f"{drop:.4f} {what}, where {max_drop:g} is the limit"
-
-
-def from_json(content: dict[str, Any]) -> Ladder:
-    """A ladder that was written."""
-    values = {f.name: content[f.name] for f in dataclasses.fields(Ladder)}
-    rows = []
-    for row in content["rows"]:
-        names = [f.name for f in dataclasses.fields(Row) if f.name != "rung"]
-        rung = Rung(row["level"], row["runtime"])
-        rows.append(Row(rung, **{name: row[name] for name in names}))
-    return Ladder(**{**values, "rows": rows})
 
 
 def order(rows: Sequence[Row]) -> list[Row]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerascale.compression.formats.rungs import Rung
 from kerascale.compression.formats.stored_weights import WeightStore
 from kerascale.runs.run import Run
 from kerascale.serving import interface, source
@@ -79,6 +80,14 @@ class Compressible:
             if names:
                 found += questions(what, face, examples_of(what, face), names)[0]
         return found
+
+    def as_measured(self, rung: Rung, scores: dict[str, Any]) -> Subject:
+        """What a rung is a version of, with its own numbers in place of the run's."""
+        what = self.subject(rung.runtime)
+        names = ("accuracy", "loss", "perplexity", "agreement", "drop")
+        metrics = {name: scores[name] for name in names if name in scores}
+        origin = {**what.origin, "compressed": str(rung)}
+        return dataclasses.replace(what, metrics=metrics, origin=origin)
 
 
 def of(run: Run) -> Compressible:

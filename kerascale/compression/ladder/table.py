@@ -91,4 +91,7 @@ def _notes(ladder: Ladder) -> list[str]:
             f"Its drop may be up to {chosen.scores['drop_interval'][1]:.4f}: "
             f"{ladder.examples:,} examples tell no better."
         )
+    fastest = ladder.fastest
+    if fastest is not chosen:
+        notes.append(f"The fastest within it: {fastest.rung}: {fastest.path}")
     return notes

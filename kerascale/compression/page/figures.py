@@ -1,0 +1,105 @@
+"""The figures of a ladder: size against accuracy, and how long a request takes."""
+
+import functools
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from kerascale.compression.formats.rungs import RUNTIMES, TITLES
+from kerascale.compression.ladder.result import Ladder, Row
+from kerascale.reporting.drawing import DASHES, MARKERS, Drawing, Palette
+
+_WIDTH, _HEIGHT = 4.6, 3.4
+
+Value = Callable[[Row], float]
+
+
+def of_ladder(ladder: Ladder) -> list[Drawing]:
+    """Size against what is lost, and size against latency at each batch size."""
+    name = "nats" if ladder.is_text else "accuracy"
+    drawings = [
+        Drawing(
+            "size-quality",
+            f"size against {name}, a line for each runtime",
+            functools.partial(_draw_quality, ladder, name),
+        )
+    ]
+    for size in ("1", "32"):
+        what = "one example" if size == "1" else f"{size} examples"
+        title = f"a request of {what}, microseconds"
+        drawings.append(
+            Drawing(
+                f"latency-{size}",
+                f"{title}, against size",
+                functools.partial(_draw_latency, ladder, size, title),
+            )
+        )
+    return drawings
+
+
+def _draw_quality(ladder: Ladder, name: str, palette: Palette) -> Figure:
+    metric = "loss" if ladder.is_text else "accuracy"
+    figure, axes = _figure(f"{name} on the {ladder.split} examples")
+    _draw_runtimes(axes, ladder, lambda row: row.scores[metric], palette)
+    limit = ladder.original[metric]
+    limit += ladder.max_drop if ladder.is_text else -ladder.max_drop
+    axes.axhline(limit, color=palette.muted, linestyle=":", label="limit")
+    _legend(figure, axes)
+    return figure
+
+
+def _draw_latency(ladder: Ladder, size: str, title: str, palette: Palette) -> Figure:
+    figure, axes = _figure(title)
+    axes.set_yscale("log")
+    plain = FuncFormatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    _draw_runtimes(axes, ladder, lambda row: row.latency[size]["median"] * 1e6, palette)
+    _legend(figure, axes)
+    return figure
+
+
+def _figure(title: str) -> tuple[Figure, object]:
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel="kB")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(0.15)
+    return figure, axes
+
+
+def _draw_runtimes(axes, ladder: Ladder, value: Value, palette: Palette) -> None:
+    for i, runtime in enumerate(RUNTIMES):
+        rows = sorted(
+            (row for row in ladder.rows if row.rung.runtime == runtime),
+            key=lambda row: row.size,
+        )
+        if not rows:
+            continue
+        sizes, values = [r.size / 1e3 for r in rows], [value(r) for r in rows]
+        axes.plot(
+            sizes,
+            values,
+            color=palette.series[i],
+            linestyle=DASHES[i],
+            marker=MARKERS[i],
+            markersize=5,
+            linewidth=1.2,
+            label=TITLES[runtime],
+        )
+        for row, x, y in zip(rows, sizes, values, strict=True):
+            axes.annotate(
+                row.rung.level,
+                (x, y),
+                textcoords="offset points",
+                # Those of several runtimes would lie over each other.
+                xytext=(4, (6, -11, 16)[i]),
+                fontsize=7.5,
+                color=palette.series[i],
+            )
+
+
+def _legend(figure: Figure, axes) -> None:
+    figure.legend(loc="outside lower center", ncols=4, columnspacing=1.0)

@@ -1,0 +1,44 @@
+"""The page about a ladder: one HTML file that needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+
+from kerascale.compression.formats.rungs import LEVELS, TITLES, Rung
+from kerascale.compression.ladder.changed import Change
+from kerascale.compression.ladder.result import Ladder
+from kerascale.compression.page import figures
+from kerascale.reporting.fill_template import fill
+
+# Classes in the table of what each lost.
+_MOST_CLASSES = 12
+
+
+def render(ladder: Ladder, changes: Mapping[Rung, Sequence[Change]]) -> str:
+    """The page.
+
+    Args:
+        ladder: The ladder.
+        changes: The examples whose answer changed, of each rung.
+    """
+    compressed = [row for row in ladder.rows if row.is_compressed]
+    return fill(
+        "ladder.html",
+        package="kerascale.compression.page",
+        title=f"{ladder.run}: smaller and faster",
+        ladder=ladder,
+        figures=figures.of_ladder(ladder),
+        levels={r.rung.level: LEVELS[r.rung.level] for r in ladder.rows},
+        runtimes=TITLES,
+        compressed=compressed,
+        classes=_classes(ladder),
+        changes={row.rung: changes.get(row.rung, ()) for row in compressed},
+    )
+
+
+def _classes(ladder: Ladder) -> list[str]:
+    """The classes that lost most in any rung."""
+    worst: dict[str, float] = {}
+    for row in ladder.rows:
+        for name, drop in row.scores.get("class_drops", {}).items():
+            worst[name] = max(worst.get(name, drop), drop)
+    names = sorted(worst, key=lambda name: -worst[name])[:_MOST_CLASSES]
+    return [name for name in worst if name in names]
