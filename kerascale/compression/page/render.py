@@ -30,7 +30,9 @@ def render(ladder: Ladder, changes: Mapping[Rung, Sequence[Change]]) -> str:
         runtimes=TITLES,
         compressed=compressed,
         classes=_classes(ladder),
-        changes={row.rung: changes.get(row.rung, ()) for row in compressed},
+        losing=[r for r in compressed if any(r.scores.get("class_drops", {}).values())],
+        changes={r.rung: changes[r.rung] for r in compressed if changes[r.rung]},
+        unchanged=[r.rung for r in compressed if not changes[r.rung]],
     )
 
 
