@@ -16,7 +16,7 @@ from helpers.forks import Forked
 FORKS, WORKER = "KERASCALE_TEST_FORKS", "KERASCALE_TEST_WORKER_FILE"
 
 
-def stand_in(patch, forks, module, name):
+def stand_in(patch, forks, module, name, worker=WORKER, file=__file__):
     """Has a fork run the file that a module starts as a process.
 
     Args:
@@ -24,16 +24,23 @@ def stand_in(patch, forks, module, name):
         forks: The `Forks`.
         module: Has the file's path.
         name: Of that attribute.
+        worker: The variable that names the file; two files have two.
+        file: What runs `main` with it.
     """
     patch.setenv(FORKS, str(forks.path))
-    patch.setenv(WORKER, str(getattr(module, name)))
-    patch.setattr(module, name, pathlib.Path(__file__))
+    patch.setenv(worker, str(getattr(module, name)))
+    patch.setattr(module, name, pathlib.Path(file))
 
 
-if __name__ == "__main__":
+def main(worker):
+    """Ends as the fork that runs the file does.
+
+    Args:
+        worker: The variable that names the file.
+    """
     process = Forked(
         os.environ[FORKS],
-        [os.environ[WORKER], *sys.argv[1:]],
+        [os.environ[worker], *sys.argv[1:]],
         os.getcwd(),
         dict(os.environ),
         1,
@@ -45,3 +52,7 @@ if __name__ == "__main__":
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(WORKER)

@@ -24,6 +24,8 @@ RUNTIMES = (
 )
 # On top of this environment: what kerascale[onnx] and kerascale[litert] bring.
 CONVERTERS = ("tf2onnx==1.17.0", "onnxruntime==1.32.0", "ai-edge-litert==2.3.0")
+# The same for kerascale[compress].
+COMPRESS = (*CONVERTERS, "ai-edge-quantizer==0.10.0", "onnx_ir==1.1.0")
 
 # TF Serving's own messages; without its TensorFlow, which is that of this environment.
 SERVING_API = ("--no-deps", "tensorflow-serving-api==2.21.0")

@@ -47,9 +47,10 @@ def quantize(
         _prepare(source, prepared)
         if level == "int4":
             if "MatMul" not in operations or "Conv" in operations:
+                found = "convolutions" if "Conv" in operations else "no matrix product"
                 raise ExportRefusedError(
-                    "expected matrix products, which alone ONNX Runtime computes with "
-                    f"int4 weights. Received: {', '.join(sorted(operations))}"
+                    "expected a model of matrix products, which alone ONNX Runtime "
+                    f"computes with int4 weights. Received: {found}"
                 )
             _int4(prepared, integers)
         elif "Conv" in operations:

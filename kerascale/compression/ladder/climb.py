@@ -27,15 +27,18 @@ from kerascale.compression.ladder.result import Ladder, Row
 from kerascale.compression.ladder.subject import Compressible
 from kerascale.compression.measuring import latency, runtime
 from kerascale.compression.measuring.scores import Answers, score
-from kerascale.errors import ExportRefusedError, RefusedError, first_line
+from kerascale.errors import ExportRefusedError, RefusedError
 from kerascale.runs import layout
 from kerascale.runs.run import Run
 from kerascale.runtime.console import say
-from kerascale.serving import gate
+from kerascale.serving import gate, graph
 
 _BATCH = 32
+# Of how rungs are built: those that were built otherwise are built again.
+_FORMAT = 1
 # A converted float model that is further away than this is another model.
 _SAME = 1e-3
+_LONGEST = 250
 _DISTRIBUTIONS = (
     "tensorflow",
     "keras",
@@ -148,9 +151,8 @@ def _climbed(
         try:
             record = _build(what, rung, base, data, key, wishes.threads)
         except ExportRefusedError as error:
-            reason = "; ".join(map(str, error.problems))
-            left_out[str(rung)] = reason
-            say(f"{where}: left out. {first_line(error)}")
+            left_out[str(rung)] = _brief(error)
+            say(f"{where}: left out. {_brief(error)}")
             continue
         wrong = _is_another_model(rung, record["scores"])
         if wrong:
@@ -177,14 +179,17 @@ def _build(
     reference = None
     if rung.level != FLOAT:
         reference = rung_folder.place(base, Rung(FLOAT, rung.runtime))
-    with rung_folder.new(base, rung) as folder:
+    with (
+        # They import their libraries while the rung is built.
+        runtime.started(rung.runtime, threads) as process,
+        gate.loader_process(rung.format) as loader,
+        rung_folder.new(base, rung) as folder,
+    ):
         build.build(what, rung, folder, reference, data.calibration)
         path = build.loaded_path(rung, folder)
-        signatures = _signatures(what, rung, folder)
-        with gate.loader_process(rung.format) as loader:
-            answers, memory = _answers(what, rung, path, data, threads, folder)
-            calls = what.calls(rung.runtime, signatures)
-            _, gate_answers = loader.ask(path, calls)
+        signatures = _signatures(rung, folder)
+        answers, memory = _answers(process, what.signature(rung.runtime), path, data)
+        _, gate_answers = loader.ask(path, what.calls(rung.runtime, signatures))
         names = what.run.info.class_names
         scores = score(answers, data.original, data.labels, names)
         size = build.size_of(folder)
@@ -199,24 +204,18 @@ def _build(
     return rung_folder.read(rung_folder.place(base, rung))
 
 
-def _signatures(what: Compressible, rung: Rung, folder: pathlib.Path) -> list[str]:
+def _signatures(rung: Rung, folder: pathlib.Path) -> list[str]:
     if rung.runtime != "tensorflow":
         return [subject.DEFAULT]
-    from kerascale.serving import graph
-
     return list(graph.read_signatures(folder))
 
 
 def _answers(
-    what: Compressible,
-    rung: Rung,
-    path: pathlib.Path,
-    data: Examples,
-    threads: int,
-    folder: pathlib.Path,
+    process: runtime.Runtime, signature: str, path: pathlib.Path, data: Examples
 ) -> tuple[Answers, dict[str, int]]:
-    with runtime.started(rung.runtime, threads) as process:
-        signature = what.signature(rung.runtime)
+    """What a rung answers on the held-out examples, and how much memory that took."""
+    with tempfile.TemporaryDirectory(prefix="kerascale-answers-") as scratch:
+        output = pathlib.Path(scratch) / layout.RUNG_ANSWERS
         process.ask(do="load", name="it", path=str(path), signature=signature)
         memory = process.ask(
             do="answer",
@@ -224,9 +223,15 @@ def _answers(
             inputs=data.inputs,
             labels=data.labels_file,
             batch=_BATCH,
-            output=str(folder / layout.RUNG_ANSWERS),
+            output=str(output),
         )
-    return rung_folder.read_answers(folder), memory
+        return rung_folder.read_answers(output.parent), memory
+
+
+def _brief(error: ExportRefusedError) -> str:
+    """The first of what a converter says, which may be pages, in one line."""
+    lines = " ".join(str(error.problems[0]).splitlines()[:2])
+    return lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]}..."
 
 
 def _is_another_model(rung: Rung, scores: Mapping[str, Any]) -> str | None:
@@ -305,6 +310,7 @@ def _key(run: Run, wishes: Wishes) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
+        "format": _FORMAT,
         "model": model,
         "data": run.info.fingerprint,
         "calibration_examples": wishes.calibration_examples,
