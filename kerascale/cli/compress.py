@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
     finished = load_run(path)
     ladder, changes = climb(finished, wishes)
     text = table.text(ladder)
-    page = _write_page(finished, ladder, changes)
+    page = _write_page(finished, ladder, changes) if ladder.rows else None
     if page is not None:
         text += f"\nWrote {page}"
     if ladder.chosen is not None:

@@ -1,8 +1,6 @@
 """Builds and measures the rungs of a run, one after the other; goes on after a kill."""
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,43 +8,30 @@ from typing import Any
 
 import filelock
 
-from kerascale._version import __version__
 from kerascale.compression.formats import packages, rungs
 from kerascale.compression.formats.rungs import FLOAT, Rung
 from kerascale.compression.ladder import (
     build,
     changed,
     examples,
+    one_rung,
     result,
     rung_folder,
+    rung_key,
     subject,
 )
 from kerascale.compression.ladder.changed import Change
 from kerascale.compression.ladder.examples import Examples
 from kerascale.compression.ladder.result import Ladder, Row
 from kerascale.compression.ladder.subject import Compressible
-from kerascale.compression.measuring import latency, runtime
-from kerascale.compression.measuring.scores import Answers, score
+from kerascale.compression.measuring import latency
+from kerascale.compression.measuring.scores import score
 from kerascale.errors import ExportRefusedError, RefusedError
 from kerascale.runs import layout
 from kerascale.runs.run import Run
 from kerascale.runtime.console import say
-from kerascale.serving import gate, graph
 
-_BATCH = 32
-# Of how rungs are built: those that were built otherwise are built again.
-_FORMAT = 1
-# A converted float model that is further away than this is another model.
-_SAME = 1e-3
 _LONGEST = 250
-_DISTRIBUTIONS = (
-    "tensorflow",
-    "keras",
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-    "onnxruntime",
-    "tf2onnx",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +118,7 @@ def _climbed(
     data: Examples,
     base: pathlib.Path,
 ) -> Ladder:
-    key = _key(what.run, wishes)
+    key = rung_key.of(what.run, wishes.calibration_examples, wishes.threads)
     records: dict[Rung, dict[str, Any]] = {}
     for number, rung in enumerate(wanted, 1):
         where = f"[{number}/{len(wanted)}] {rung}"
@@ -149,16 +134,10 @@ def _climbed(
             continue
         say(f"{where} ...")
         try:
-            record = _build(what, rung, base, data, key, wishes.threads)
+            record = one_rung.make(what, rung, base, data, key, wishes.threads)
         except ExportRefusedError as error:
             left_out[str(rung)] = _brief(error)
             say(f"{where}: left out. {_brief(error)}")
-            continue
-        wrong = _is_another_model(rung, record["scores"])
-        if wrong:
-            left_out[str(rung)] = wrong
-            say(f"{where}: left out. {wrong}")
-            rung_folder.remove(folder)
             continue
         records[rung] = record
     say(f"compress: timing {len(records)} rungs in turns")
@@ -168,80 +147,10 @@ def _climbed(
     return ladder
 
 
-def _build(
-    what: Compressible,
-    rung: Rung,
-    base: pathlib.Path,
-    data: Examples,
-    key: dict[str, Any],
-    threads: int,
-) -> dict[str, Any]:
-    reference = None
-    if rung.level != FLOAT:
-        reference = rung_folder.place(base, Rung(FLOAT, rung.runtime))
-    with (
-        # They import their libraries while the rung is built.
-        runtime.started(rung.runtime, threads) as process,
-        gate.loader_process(rung.format) as loader,
-        rung_folder.new(base, rung) as folder,
-    ):
-        build.build(what, rung, folder, reference, data.calibration)
-        path = build.loaded_path(rung, folder)
-        signatures = _signatures(rung, folder)
-        answers, memory = _answers(process, what.signature(rung.runtime), path, data)
-        _, gate_answers = loader.ask(path, what.calls(rung.runtime, signatures))
-        names = what.run.info.class_names
-        scores = score(answers, data.original, data.labels, names)
-        size = build.size_of(folder)
-        content = {
-            "key": key,
-            "size": size,
-            "signatures": signatures,
-            "scores": scores,
-            **memory,
-        }
-        rung_folder.write(folder, content, answers, gate_answers)
-    return rung_folder.read(rung_folder.place(base, rung))
-
-
-def _signatures(rung: Rung, folder: pathlib.Path) -> list[str]:
-    if rung.runtime != "tensorflow":
-        return [subject.DEFAULT]
-    return list(graph.read_signatures(folder))
-
-
-def _answers(
-    process: runtime.Runtime, signature: str, path: pathlib.Path, data: Examples
-) -> tuple[Answers, dict[str, int]]:
-    """What a rung answers on the held-out examples, and how much memory that took."""
-    with tempfile.TemporaryDirectory(prefix="kerascale-answers-") as scratch:
-        output = pathlib.Path(scratch) / layout.RUNG_ANSWERS
-        process.ask(do="load", name="it", path=str(path), signature=signature)
-        memory = process.ask(
-            do="answer",
-            name="it",
-            inputs=data.inputs,
-            labels=data.labels_file,
-            batch=_BATCH,
-            output=str(output),
-        )
-        return rung_folder.read_answers(output.parent), memory
-
-
 def _brief(error: ExportRefusedError) -> str:
     """The first of what a converter says, which may be pages, in one line."""
     lines = " ".join(str(error.problems[0]).splitlines()[:2])
     return lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]}..."
-
-
-def _is_another_model(rung: Rung, scores: Mapping[str, Any]) -> str | None:
-    """A converter can be wrong without an error: see `findings/`."""
-    if rung.level != FLOAT or scores["largest_change"] <= _SAME:
-        return None
-    return (
-        f"the converted float model answers otherwise than the trained one, by up to "
-        f"{scores['largest_change']:.3g} in a probability: the converter is wrong here"
-    )
 
 
 def _times(
@@ -297,23 +206,3 @@ def _ladder(
         result.order(rows),
         left_out,
     )
-
-
-def _key(run: Run, wishes: Wishes) -> dict[str, Any]:
-    """What a rung depends on: of another one nothing is taken over."""
-    with (run.path / layout.MODEL).open("rb") as file:
-        model = hashlib.file_digest(file, "sha256").hexdigest()
-    versions = {"kerascale": __version__}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "format": _FORMAT,
-        "model": model,
-        "data": run.info.fingerprint,
-        "calibration_examples": wishes.calibration_examples,
-        "threads": wishes.threads,
-        "versions": versions,
-    }

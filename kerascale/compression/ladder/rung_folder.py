@@ -76,11 +76,6 @@ def write(
     (folder / layout.RUNG).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
-def remove(folder: pathlib.Path) -> None:
-    """Removes a rung that is not to be there."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def files(folder: pathlib.Path) -> dict[str, Any]:
     """Size and sha256 of the version's own files."""
     found = record.sums(folder)
