@@ -1,9 +1,11 @@
 """Builds and measures the rungs of a run, one after the other; goes on after a kill."""
 
+import contextlib
 import dataclasses
+import os
 import pathlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import filelock
@@ -29,6 +31,7 @@ from kerascale.compression.measuring.scores import score
 from kerascale.errors import ExportRefusedError, RefusedError
 from kerascale.runs import layout
 from kerascale.runs.run import Run
+from kerascale.runtime import locks
 from kerascale.runtime.console import say
 
 _LONGEST = 250
@@ -90,8 +93,7 @@ def climb(run: Run, wishes: Wishes) -> tuple[Ladder, dict[Rung, list[Change]]]:
             wishes.calibration_examples,
             pathlib.Path(scratch),
         )
-        base.mkdir(exist_ok=True)
-        with filelock.FileLock(base / layout.LOCK):
+        with _held(base):
             ladder = _climbed(what, wishes, wanted, left_out, data, base)
             changes = {
                 row.rung: changed.find(
@@ -102,7 +104,26 @@ def climb(run: Run, wishes: Wishes) -> tuple[Ladder, dict[Rung, list[Change]]]:
     return ladder, changes
 
 
+@contextlib.contextmanager
+def _held(base: pathlib.Path) -> Iterator[None]:
+    """Holds the folder of the ladder against another process."""
+    try:
+        base.mkdir(exist_ok=True)
+        with filelock.FileLock(base / layout.LOCK, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise RefusedError(
+            f"run: {base} is held by another kerascale compress"
+            f"{locks.holder(base / layout.LOCK)}. Wait for it."
+        ) from error
+
+
 def _refuse_other_runs(run: Run) -> None:
+    if not os.access(run.path, os.W_OK):
+        raise RefusedError(
+            "run: expected a folder that can be written, for the versions beside the "
+            f"run. Received: {run.path}."
+        )
     if not run.info.class_names and run.info.kind != "corpus":
         raise RefusedError(
             f"run: expected a classifier or a language model. Received: {run.path}, "

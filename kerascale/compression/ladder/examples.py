@@ -58,29 +58,36 @@ def read(run: Run, specs: Any, number: int, folder: pathlib.Path) -> Examples:
             "whose data has neither a test nor a validation split."
         )
     datasets, source = mistakes.open_split(run, split)
+    if len(specs) != 1:
+        raise RefusedError(
+            "run: expected a model of one input. Received: "
+            f"{', '.join(spec.name for spec in specs)}."
+        )
     (spec,) = specs
     dtype = spec.dtype.as_numpy_dtype
-    parts: dict[str, list[np.ndarray]] = {}
+    file = folder / f"{spec.name}.npy"
+    inputs = None
     labels, predicted, given, highest = [], [], [], []
+    first = 0
     for x, y in source.dataset():
-        for array in named_arrays(x).values():
-            parts.setdefault(spec.name, []).append(array.astype(dtype))
         truth = np.asarray(y)
+        (array,) = named_arrays(x).values()
+        if inputs is None:  # On the disk: a large split would not fit in memory.
+            shape = (source.num_examples, *array.shape[1:])
+            inputs = np.lib.format.open_memmap(file, "w+", dtype, shape)
+        inputs[first : first + len(truth)] = array
+        first += len(truth)
         outputs = np.asarray(run.model.predict_on_batch(x), np.float32)
         labels.append(truth)
         predicted.append(outputs.argmax(axis=-1).astype(np.int32))
         given.append(np.take_along_axis(outputs, truth[..., None], axis=-1)[..., 0])
         highest.append(outputs.max(axis=-1))
-    arrays = {name: np.concatenate(each) for name, each in parts.items()}
-    files = {}
-    for name, array in arrays.items():
-        files[name] = str(folder / f"{name}.npy")
-        np.save(files[name], array)
+    inputs.flush()
     truth = np.concatenate(labels)
     np.save(folder / "labels.npy", truth)
     return Examples(
         split,
-        files,
+        {spec.name: str(file)},
         str(folder / "labels.npy"),
         truth,
         Answers(*map(np.concatenate, (predicted, given, highest))),

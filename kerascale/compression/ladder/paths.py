@@ -19,8 +19,11 @@ def is_compressed(path: str | os.PathLike) -> bool:
 def ladder_of(path: str | os.PathLike) -> pathlib.Path | None:
     """The folder of the ladder that a level or rung stands in; None: it is neither."""
     path = pathlib.Path(path)
-    found = (path.parent, path.parent.parent)
-    return next((b for b in found if b.name == layout.COMPRESSED), None)
+    if path.name in LEVELS and path.parent.name == layout.COMPRESSED:
+        return path.parent
+    if path.name in RUNTIMES and path.parent.name in LEVELS:
+        return ladder_of(path.parent)
+    return None
 
 
 def find(path: str | os.PathLike, name_of_format: str | None) -> Rung:

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 
+import filelock
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -195,6 +196,14 @@ def test_a_rung_that_is_not_there(compressed):
         paths.find(compressed.run.path / "compressed" / "int4", None)
     with pytest.raises(RefusedError, match="of the format onnx"):
         paths.find(compressed.run.path / "compressed" / "int8-weights", "onnx")
+
+
+def test_a_second_command_is_refused(run_folder):
+    run = ks.load_run(run_folder)
+    (run_folder / "compressed").mkdir()
+    with filelock.FileLock(run_folder / "compressed" / ".lock"):
+        with pytest.raises(RefusedError, match="held by another kerascale compress"):
+            climb(run, WISHES)
 
 
 def test_data_that_is_gone_is_refused(run_folder):

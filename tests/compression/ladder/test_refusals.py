@@ -1,13 +1,14 @@
 """What `kerascale compress` refuses before it begins, and what to do about it."""
 
 import json
+import pathlib
 import types
 
 import pytest
 
 from kerascale.cli import main
 from kerascale.compression.formats import packages, rungs
-from kerascale.compression.ladder import result
+from kerascale.compression.ladder import paths, result
 from kerascale.errors import RefusedError
 
 IMAGES = types.SimpleNamespace(kind="image")
@@ -59,6 +60,13 @@ def test_integers_in_tensorflow():
 def test_a_rung_beyond_the_limit(drop):
     assert result.refusal({"drop": drop}, 0.01, False)
     assert result.refusal({"drop": 0.01}, 0.01, False) is None
+
+
+def test_only_levels_are_rungs():
+    """A run may stand in a folder that somebody called so."""
+    assert not paths.is_compressed("compressed/1")
+    assert paths.is_compressed("runs/cnn/1/compressed/int8")
+    assert paths.run_of("runs/cnn/1/compressed/int8/onnx") == pathlib.Path("runs/cnn/1")
 
 
 def test_export_of_a_ladder_that_is_not_there(tmp_path, capsys):
