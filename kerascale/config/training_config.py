@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
+from kerascale.config import compression_conflicts
 from kerascale.config.fields import (
     Limits,
     NonNegativeFloat,
@@ -134,6 +135,18 @@ class TrainingConfig:
     early_stopping_patience: PositiveInt | None = None
     """Epochs without a better validation loss after which training stops."""
 
+    teacher: tuple[str, ...] = ()
+    """Distillation: folders of finished runs whose answers the model learns from,
+    beside the labels. The answer of several is the mean of their probabilities."""
+    distill_temperature: PositiveFloat = 3.0
+    """What logits of model and teacher are divided by, before they are compared. Higher
+    shows more of what the teacher says of classes that it does not choose."""
+    distill_alpha: Annotated[float, Limits(at_least=0, at_most=1)] = 0.7
+    """Weight of the teacher's answers in the loss; that of the labels is the rest."""
+    teacher_cache: bool = False
+    """Whether the teacher answers for each training example once, into the cache
+    folder, and not in each step. Not with augmentation, which changes the examples."""
+
     monitor: str | None = None
     """Metric that chooses the best weights and stops early, such as val_accuracy.
     Default: val_loss, or loss where there is no validation."""
@@ -183,6 +196,7 @@ class TrainingConfig:
                 "max_norm and weight_clip: expected at most one constraint on the "
                 "weights. Received: both. Keep one of them"
             )
+        problems += compression_conflicts.of(self)
         problems += problems_of(
             {"monitor": self.monitor, "monitor_mode": self.monitor_mode}
         )

@@ -127,6 +127,11 @@ def call(model: keras.Model, x: Any, training: bool) -> Any:
     return model(x)
 
 
+def logits_of(probabilities: Any) -> Any:
+    """What a softmax was computed of, exactly; None where it is not known."""
+    return getattr(probabilities, "_keras_logits", None)
+
+
 def compiled_loss(model: keras.Model) -> Callable[..., Any] | None:
     """What adds up the compiled losses of all outputs; None without any."""
     return model._compile_loss

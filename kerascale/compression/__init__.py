@@ -1,0 +1,1 @@
+"""Smaller and faster models, with proof that they still work."""
