@@ -115,9 +115,9 @@ class _Lesson:
 class Distilled:
     """Put in front of a student's class: its loss in training."""
 
-    def metric_labels(self, y: Any) -> Any:
+    def metric_labels(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         """The labels alone."""
-        return super().metric_labels(y[LABELS] if _has_answers(y) else y)
+        return super().metric_labels(*_without_answers(y, sample_weight))
 
     def compute_loss(
         self,
@@ -127,7 +127,7 @@ class Distilled:
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        labels = y[LABELS] if _has_answers(y) else y
+        labels, sample_weight = _without_answers(y, sample_weight)
         loss = super().compute_loss(x, labels, y_pred, sample_weight, training=training)
         if not training:
             return loss
@@ -154,6 +154,15 @@ def _has_answers(y: Any) -> bool:
     return isinstance(y, dict) and ANSWERS in y
 
 
+def _without_answers(y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    if not _has_answers(y):
+        return y, sample_weight
+    # Keras' `fit` gives every member of the labels the same weights.
+    if isinstance(sample_weight, dict):
+        sample_weight = sample_weight[LABELS]
+    return y[LABELS], sample_weight
+
+
 def _refuse_wrong(temperature: float, alpha: float) -> None:
     problems = []
     if not 0 < temperature < float("inf"):
@@ -176,11 +185,15 @@ def _refuse_other_shape(answers: Any, y_pred: Any) -> None:
     if not expected.is_compatible_with(received):
         raise RefusedError(
             "distill: expected a teacher that answers as the student does, with the "
-            f"shape (batch, {str(expected)[1:-1]}). Received: (batch, "
-            f"{str(received)[1:-1]}). Train a teacher on the same classes."
+            f"shape {_shape(expected)}. Received: {_shape(received)}. Train a teacher on "
+            "the same classes."
         )
     if expected[-1] == 1:
         raise RefusedError(
             "distill: expected probabilities of at least two classes. Received: one "
             "output. Give the models a softmax over two classes."
         )
+
+
+def _shape(sizes: tf.TensorShape) -> str:
+    return f"({', '.join(['batch', *map(str, sizes)])})"
