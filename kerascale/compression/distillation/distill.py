@@ -185,8 +185,8 @@ def _refuse_other_shape(answers: Any, y_pred: Any) -> None:
     if not expected.is_compatible_with(received):
         raise RefusedError(
             "distill: expected a teacher that answers as the student does, with the "
-            f"shape {_shape(expected)}. Received: {_shape(received)}. Train a teacher on "
-            "the same classes."
+            f"shape {_shape(expected)}. Received: {_shape(received)}. Train a teacher "
+            "on the same classes."
         )
     if expected[-1] == 1:
         raise RefusedError(
