@@ -147,6 +147,19 @@ class TrainingConfig:
     """Whether the teacher answers for each training example once, into the cache
     folder, and not in each step. Not with augmentation, which changes the examples."""
 
+    prune: Annotated[float, Limits(above=0, below=1)] | None = None
+    """Share of the weights that training puts to zero, those of the smallest magnitude
+    in each kernel; None: none."""
+    prune_structure: Literal["unstructured", "2:4", "units"] = "unstructured"
+    """What is pruned. unstructured: single weights; 2:4: two of each four weights in a
+    row, for sparse tensor cores; units: whole units or filters of mlp and cnn, which
+    are then cut out of the model."""
+    prune_begin: Share = 0.1
+    """Share of the training after which pruning begins."""
+    prune_end: Annotated[float, Limits(above=0, at_most=1)] = 0.6
+    """Share of the training after which the last weights have gone. The best weights
+    are chosen among those of later epochs."""
+
     monitor: str | None = None
     """Metric that chooses the best weights and stops early, such as val_accuracy.
     Default: val_loss, or loss where there is no validation."""

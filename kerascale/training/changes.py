@@ -42,9 +42,9 @@ class Change:
         """The data to train on. A dry run trains on its own."""
         return datasets
 
-    def change_model(self, model: keras.Model, datasets: Datasets) -> keras.Model:
+    def change_model(self, model: keras.Model, context: RunContext) -> keras.Model:
         """The compiled model to train, made in the strategy's scope."""
-        del datasets
+        del context
         return model
 
     def callbacks(self, context: RunContext) -> list[keras.callbacks.Callback]:
@@ -70,6 +70,7 @@ class Change:
 # Field of a configuration -> the class that a value of it asks for.
 _CLASSES = {
     "teacher": ("kerascale.compression.distillation.change", "Distillation"),
+    "prune": ("kerascale.compression.pruning.change", "PrunedTraining"),
 }
 
 

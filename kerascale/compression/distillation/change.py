@@ -11,6 +11,7 @@ from kerascale.config.fields import to_dict
 from kerascale.datasets import Datasets
 from kerascale.runtime.console import counted, say
 from kerascale.training.changes import Change
+from kerascale.training.context import RunContext
 from kerascale.training.evaluation import agreement
 
 
@@ -44,8 +45,8 @@ class Distillation(Change):
             to_dict(self.config),
         )
 
-    def change_model(self, model: keras.Model, datasets: Datasets) -> keras.Model:
-        config, teacher = self.config, self._of(datasets)
+    def change_model(self, model: keras.Model, context: RunContext) -> keras.Model:
+        config, teacher = self.config, self._of(context.datasets)
         say(
             f"teacher: {counted(len(teacher.models), 'model')}, "
             f"{teacher.count_params():,} parameters; temperature "

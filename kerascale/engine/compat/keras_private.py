@@ -565,6 +565,14 @@ def variables_of(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     return optimizer._trainable_variables
 
 
+def forget(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> None:
+    """Takes variables out of an optimizer that were added to it."""
+    for variable in variables:
+        optimizer._tracker.untrack(variable)
+
+
 def micro_batches(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
     """Micro-batches so far: `iterations` times `gradient_accumulation_steps`."""
     return innermost(optimizer)._iterations

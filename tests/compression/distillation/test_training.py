@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import shutil
-import signal
 
-import keras
 import numpy as np
 import pytest
 from helpers.small import FIELDS
+from helpers.stopping import StopAfter
 
 import kerascale as ks
 from kerascale.errors import StoppedError
@@ -76,19 +75,6 @@ def test_damaged_answers_are_computed_again(
     second = ks.train(recipe, config, run_dir=tmp_path / "two")
     assert "is damaged; the teacher answers again" in capsys.readouterr().err
     assert first.history == second.history
-
-
-class StopAfter(keras.callbacks.Callback):
-    """Asks to stop, as a scheduler does."""
-
-    def __init__(self, steps):
-        super().__init__()
-        self.steps = steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps -= 1
-        if self.steps == 0:
-            signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_stopped_student_goes_on_to_the_same_bits(

@@ -1,12 +1,13 @@
-"""Distillation: answers of a teacher in the step, or beside the labels."""
+"""Distillation, with a teacher in the step or beside it; pruning in training."""
 
 import keras
 import numpy as np
-from building import EXAMPLES, classes, mlp, numbers, trained
+from building import EXAMPLES, classes, mlp, numbers, scaled, trained
 from registry import case
 
 from kerascale.compression.distillation import Teacher, distill
 from kerascale.compression.distillation.distill import with_answers
+from kerascale.compression.pruning import Pruning
 
 
 def _teacher():
@@ -46,3 +47,52 @@ def distillation_with_answers():
     }
     student = distill(_student(), None, temperature=2.0, alpha=0.4)
     return trained(student, x, with_answers(y, answers), fit=fit)
+
+
+def _pruned(model, expected, **arguments):
+    """Trains it, and holds it to zeros that it must have."""
+    found = trained(model, **arguments)
+    zeros = sum(int((np.array(v) == 0).sum()) for v in model.trainable_weights)
+    assert zeros == expected, zeros
+    return found
+
+
+@case("pruning: 80 % of the weights, momentum, weight decay", default=("mirrored:2",))
+def pruning():
+    return _pruned(
+        mlp(),
+        int(0.8 * 4 * 8) + int(0.8 * 8 * 3),
+        optimizer=keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.01),
+        fit={"callbacks": [Pruning(0.8, begin=5, end=32)]},
+    )
+
+
+@case("pruning: half of the units, batch normalization, Adam, max_norm")
+def pruning_of_units():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, use_bias=False, kernel_constraint="max_norm"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation("tanh"),
+            keras.layers.Dense(6, activation="relu"),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    # Kernel, gamma and beta of four units; kernel and bias of three.
+    return _pruned(
+        scaled(model),
+        4 * (4 + 2) + 3 * (8 + 1),
+        optimizer=keras.optimizers.Adam(0.01),
+        fit={"callbacks": [Pruning(0.5, begin=3, end=30, structure="units")]},
+    )
+
+
+@case("pruning: two of four weights, AdamW, accumulation of two micro-batches")
+def pruning_of_fours():
+    return _pruned(
+        mlp(),
+        2 * 8 + 4 * 3,
+        optimizer=keras.optimizers.AdamW(0.01, gradient_accumulation_steps=2),
+        fit={"callbacks": [Pruning(0.5, begin=3, end=20, structure="2:4")]},
+    )
