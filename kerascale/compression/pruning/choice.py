@@ -51,7 +51,7 @@ def smallest(scores: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
 
 
 def _count(where: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(where, tf.int64))
+    return tf.cast(tf.reduce_sum(tf.cast(where, tf.int32)), tf.int64)
 
 
 def _scores(weights: tf.Tensor) -> tf.Tensor:

@@ -28,8 +28,8 @@ class Masked(keras.constraints.Constraint):
     """Puts a variable to zero where its mask is zero.
 
     Args:
-        mask: bool, of the variable's shape or of its last axis: collectives on CPUs
-            know no integers of eight bits.
+        mask: 0 or 1, of the variable's shape or of its last axis. Of its dtype, too:
+            to make numbers of bits takes as long as to multiply them.
         before: The variable's own constraint; or None.
         choose: Changes the mask when its time has come; None: another variable's does.
     """
@@ -168,7 +168,7 @@ def _masked(
     kernel = target.kernel
     shape = kernel.shape[-1:] if structure == "units" else kernel.shape
     mask = optimizer.add_variable(
-        shape, initializer="ones", dtype="bool", name=f"{kernel.name}_mask"
+        shape, initializer="ones", dtype=kernel.dtype, name=f"{kernel.name}_mask"
     )
     if goes_on:
         is_there = np.asarray(keras.ops.convert_to_numpy(kernel)) != 0
@@ -215,7 +215,7 @@ class _Choose:
             count = tf.gather(self.counts, tf.clip_by_value(time, 0, last))
             before = tf.cast(tf.convert_to_tensor(mask.value), value.dtype)
             kept = choice.CHOICES[self.structure](value * before, count)
-            mask.assign(kept)
+            mask.assign(tf.cast(kept, mask.dtype))
             return tf.constant(True)
 
         tf.cond(is_due, change, lambda: tf.constant(False))
