@@ -2,12 +2,12 @@
 
 import keras
 import numpy as np
-from building import EXAMPLES, classes, mlp, numbers, scaled, trained
+from building import BATCH, EXAMPLES, classes, mlp, numbers, scaled, trained
 from registry import case
 
 from kerascale.compression.distillation import Teacher, distill
 from kerascale.compression.distillation.distill import with_answers
-from kerascale.compression.pruning import Pruning
+from kerascale.compression.pruning import Pruning, cut
 
 
 def _teacher():
@@ -67,7 +67,10 @@ def pruning():
     )
 
 
-@case("pruning: half of the units, batch normalization, Adam, max_norm")
+@case(
+    "pruning: half of the units, cut out; batch normalization, Adam, max_norm",
+    default=("mirrored:2",),
+)
 def pruning_of_units():
     model = keras.Sequential(
         [
@@ -80,12 +83,15 @@ def pruning_of_units():
         ]
     )
     # Kernel, gamma and beta of four units; kernel and bias of three.
-    return _pruned(
-        scaled(model),
+    model = scaled(model)
+    found = _pruned(
+        model,
         4 * (4 + 2) + 3 * (8 + 1),
         optimizer=keras.optimizers.Adam(0.01),
         fit={"callbacks": [Pruning(0.5, begin=3, end=30, structure="units")]},
     )
+    predicted = cut(model).predict(numbers(37, 4), batch_size=BATCH, verbose=0)
+    return {**found, "predictions/cut": predicted}
 
 
 @case("pruning: two of four weights, AdamW, accumulation of two micro-batches")
