@@ -321,8 +321,9 @@ def test_the_commands_of_the_readme_run(kerascale, tmp_path):
 
 def test_complete_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (block,) = (block for block in BLOCKS if block.mark == COMPLETE)
-    exec(compile(block.text, block.page, "exec"), {})
+    for block in BLOCKS:
+        if block.mark == COMPLETE:
+            exec(compile(block.text, block.page, "exec"), {})
     assert (tmp_path / "served/mine/1/saved_model.pb").is_file()
 
 

@@ -32,6 +32,7 @@ class SaveWeights(keras.callbacks.Callback):
         monitor: Save only when this metric is better than in all epochs before; a
             name is that of one that should fall. None: save after each epoch.
         unwritten: What happens where it cannot be written; None: training stops.
+        start_from_epoch: From 0: nothing is saved before the end of that epoch.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class SaveWeights(keras.callbacks.Callback):
         path: str | os.PathLike,
         monitor: str | Monitor | None = None,
         unwritten: Unwritten | None = None,
+        start_from_epoch: int = 0,
     ) -> None:
         super().__init__()
+        self.start_from_epoch = start_from_epoch
         self.path = pathlib.Path(path)
         self.monitor = Monitor(monitor) if isinstance(monitor, str) else monitor
         self._notes = unwritten or Unwritten()
@@ -68,6 +71,8 @@ class SaveWeights(keras.callbacks.Callback):
         self._waiting = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if epoch < self.start_from_epoch:
+            return
         if self.monitor is not None:
             value = self._value(logs or {})
             if not self.monitor.is_better(value, self.best):

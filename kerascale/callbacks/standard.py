@@ -35,6 +35,7 @@ def standard_callbacks(
     histograms: bool = False,
     total_steps: int | None = None,
     count_examples: Callable[[], int] | None = None,
+    first_epoch: int = 0,
 ) -> list[keras.callbacks.Callback]:
     """Plain Keras callbacks, in a list that a user can print, extend or replace.
 
@@ -53,13 +54,15 @@ def standard_callbacks(
         total_steps: See `Progress`.
         count_examples: Tells `examples_per_epoch` as far as it is known by now, for
             the speed that is recorded; None: it stays as it is.
+        first_epoch: From 0: the first whose weights may be the best ones, and from
+            which on early stopping counts.
     """
     monitor = monitor_of(fields or {}, has_validation)
     checkpoints = folder / layout.CHECKPOINTS
     callbacks: list[keras.callbacks.Callback] = [
         # First: nothing below may save what is not finite.
         FailOnNonFinite(),
-        SaveWeights(checkpoints / layout.BEST_WEIGHTS, monitor, unwritten),
+        SaveWeights(checkpoints / layout.BEST_WEIGHTS, monitor, unwritten, first_epoch),
         SaveWeights(checkpoints / layout.LAST_WEIGHTS, unwritten=unwritten),
         # A run that goes on finds what it wrote before.
         HistoryRecord(folder / layout.HISTORY, unwritten),
@@ -79,13 +82,15 @@ def standard_callbacks(
         ),
         Progress(examples_per_epoch, steps_per_epoch, total_steps),
     ]
-    return [*callbacks, *_early_stopping(monitor, early_stopping_patience)]
+    early = _early_stopping(monitor, early_stopping_patience, first_epoch)
+    return [*callbacks, *early]
 
 
 def worker_callbacks(
     has_validation: bool,
     early_stopping_patience: int | None,
     fields: Mapping[str, Any] | None = None,
+    first_epoch: int = 0,
 ) -> list[keras.callbacks.Callback]:
     """Those of a worker that is not the chief: what decides, and nothing that writes.
 
@@ -93,18 +98,23 @@ def worker_callbacks(
         has_validation: See `standard_callbacks`.
         early_stopping_patience: See `standard_callbacks`.
         fields: The configuration, of which `monitor` is read.
+        first_epoch: See `standard_callbacks`.
     """
     monitor = monitor_of(fields or {}, has_validation)
-    return [FailOnNonFinite(), *_early_stopping(monitor, early_stopping_patience)]
+    early = _early_stopping(monitor, early_stopping_patience, first_epoch)
+    return [FailOnNonFinite(), *early]
 
 
 def _early_stopping(
-    monitor: Monitor, patience: int | None
+    monitor: Monitor, patience: int | None, first_epoch: int
 ) -> list[keras.callbacks.Callback]:
     if patience is None:
         return []
     return [
         keras.callbacks.EarlyStopping(
-            monitor=monitor.name, mode=monitor.mode, patience=patience
+            monitor=monitor.name,
+            mode=monitor.mode,
+            patience=patience,
+            start_from_epoch=first_epoch,
         )
     ]

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import sys
+import typing
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -63,10 +64,13 @@ def parse(
 
 
 def _spelled_out(command: type, arguments: Sequence[str]) -> list[str]:
-    """Every flag with dashes, and `True` behind a flag that stands for itself."""
+    """Every flag with dashes, and `True` behind a flag that stands for itself.
+
+    A flag of several values may be given several times, for some of them each.
+    """
     flags = _flags(command)
     spelled: list[str] = []
-    for flag, values in _grouped(arguments):
+    for flag, values in _together(flags, _grouped(arguments)):
         name = flag.removeprefix("--").replace("-", "_")
         if flag.startswith("--"):
             flag = flag.replace("_", "-")
@@ -75,6 +79,24 @@ def _spelled_out(command: type, arguments: Sequence[str]) -> list[str]:
             values = [value.capitalize() for value in values] or ["True"]
         spelled += [flag, *values]
     return spelled
+
+
+def _together(
+    flags: dict[str, tuple[Any, type]], grouped: list[tuple[str, list[str]]]
+) -> list[tuple[str, list[str]]]:
+    """The values of each flag that takes several, in the place of its first."""
+    found: list[tuple[str, list[str]]] = []
+    for flag, values in grouped:
+        name = flag.removeprefix("--").replace("-", "_")
+        takes_several = (
+            name in flags and typing.get_origin(flags[name][0]) is tuple and values
+        )
+        first = next((own for known, own in found if known == flag), None)
+        if takes_several and first is not None:
+            first += values
+        else:
+            found.append((flag, values))
+    return found
 
 
 def _flags(command: type) -> dict[str, tuple[Any, type]]:

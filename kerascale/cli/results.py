@@ -48,10 +48,11 @@ def finish_report(report: Report, *, as_json: bool, began: float) -> int:
 
 def metrics_table(metrics: dict[str, Any]) -> str:
     """The metrics of a final evaluation, a line each, and the confusion matrix."""
+    width = max(12, *(len(name) for name in metrics if name not in _LONG))
     lines = [
-        f"  {name:<12} {value:.4f}"
+        f"  {name:<{width}} {value:.4f}"
         if isinstance(value, float)
-        else f"  {name:<12} {value}"
+        else f"  {name:<{width}} {value}"
         for name, value in metrics.items()
         if name not in _LONG
     ]

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
+from kerascale.config import compression_conflicts
 from kerascale.config.fields import (
     Limits,
     NonNegativeFloat,
@@ -134,6 +135,31 @@ class TrainingConfig:
     early_stopping_patience: PositiveInt | None = None
     """Epochs without a better validation loss after which training stops."""
 
+    teacher: tuple[str, ...] = ()
+    """Distillation: folders of finished runs whose answers the model learns from,
+    beside the labels. The answer of several is the mean of their probabilities."""
+    distill_temperature: PositiveFloat = 3.0
+    """What logits of model and teacher are divided by, before they are compared. Higher
+    shows more of what the teacher says of classes that it does not choose."""
+    distill_alpha: Annotated[float, Limits(at_least=0, at_most=1)] = 0.7
+    """Weight of the teacher's answers in the loss; that of the labels is the rest."""
+    teacher_cache: bool = False
+    """Whether the teacher answers for each training example once, into the cache
+    folder, and not in each step. Not with augmentation, which changes the examples."""
+
+    prune: Annotated[float, Limits(above=0, below=1)] | None = None
+    """Share of the weights that training puts to zero, those of the smallest magnitude
+    in each kernel; None: none."""
+    prune_structure: Literal["unstructured", "2:4", "units"] = "unstructured"
+    """What is pruned. unstructured: single weights; 2:4: two of each four weights in a
+    row, for sparse tensor cores; units: whole units or filters of mlp and cnn, which
+    are then cut out of the model."""
+    prune_begin: Share = 0.1
+    """Share of the training after which pruning begins."""
+    prune_end: Annotated[float, Limits(above=0, at_most=1)] = 0.6
+    """Share of the training after which the last weights have gone. The best weights
+    are chosen among those of later epochs."""
+
     monitor: str | None = None
     """Metric that chooses the best weights and stops early, such as val_accuracy.
     Default: val_loss, or loss where there is no validation."""
@@ -183,6 +209,7 @@ class TrainingConfig:
                 "max_norm and weight_clip: expected at most one constraint on the "
                 "weights. Received: both. Keep one of them"
             )
+        problems += compression_conflicts.of(self)
         problems += problems_of(
             {"monitor": self.monitor, "monitor_mode": self.monitor_mode}
         )

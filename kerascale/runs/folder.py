@@ -165,6 +165,7 @@ class RunFolder:
         init_partial: bool = False,
         check: str = "first_step",
         compute_dtype: str = "float32",
+        depends_on: Mapping[str, str] | None = None,
     ) -> None:
         """Writes what the run is, before its first step.
 
@@ -179,6 +180,8 @@ class RunFolder:
             init_partial: Whether some variables could stay as they were drawn.
             check: Whether slices are shown to be the batch; see `kerascale.scale`.
             compute_dtype: In which the model computes.
+            depends_on: Name -> sha256 of what the result depends on beside
+                configuration and data.
 
         Raises:
             RefusedError: If `init_from` cannot be read.
@@ -195,6 +198,7 @@ class RunFolder:
                 "init_from": None if init_from is None else os.fspath(init_from),
                 "init_partial": init_partial,
                 "init_sha256": None if init_from is None else _sha256(init_from),
+                "depends_on": dict(depends_on or {}),
                 "data": info.to_json(),
                 "versions": _versions(),
                 "git_revision": _git_revision(),

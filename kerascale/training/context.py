@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -26,6 +27,8 @@ class RunContext:
         folder: The run folder, held by this process; None on a worker that is not the
             chief, and before it is opened.
         path: That folder's path, on all workers; None before it is opened.
+        depends_on: Name -> sha256 of what the result depends on beside configuration
+            and data, such as a teacher's weights.
     """
 
     strategy: tf.distribute.Strategy
@@ -35,6 +38,7 @@ class RunContext:
     policy: CheckpointPolicy
     folder: RunFolder | None = None
     path: pathlib.Path | None = None
+    depends_on: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,9 +1,12 @@
 """The final numbers of a model on examples that training never saw."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.source import Source
@@ -136,3 +139,38 @@ def _evaluate_language_model(model: keras.Model, source: Source) -> dict[str, An
         "accuracy": right / tokens,
         "tokens": tokens,
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """How another model answers, beside a model.
+
+    Args:
+        accuracy: Share of its answers that are right.
+        agreement: Share of the answers in which both choose the same class.
+    """
+
+    accuracy: float
+    agreement: float
+
+
+def agreement(
+    model: keras.Model, other: Callable[[Any], Any], source: Source
+) -> Agreement:
+    """Compares two models answer by answer.
+
+    Args:
+        model: Gives probabilities.
+        other: Gives something for each class, of which the largest is its choice.
+        source: The examples.
+    """
+    right, same, total = 0, 0, 0
+    other = tf.function(other, autograph=False, reduce_retracing=True)
+    for x, y in source.dataset():
+        labels = np.asarray(y)
+        theirs = np.asarray(other(x)).argmax(axis=-1)
+        ours = np.asarray(model.predict_on_batch(x)).argmax(axis=-1)
+        right += int((theirs == labels).sum())
+        same += int((theirs == ours).sum())
+        total += labels.size
+    return Agreement(right / total, same / total)

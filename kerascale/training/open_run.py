@@ -122,6 +122,7 @@ def _refuse_other_run(path: pathlib.Path, context: RunContext) -> None:
             f"Received: {str(info.fingerprint)[:12]}. Allow it with --allow-changes "
             "data"
         )
+    problems += _other_dependencies(before.get("depends_on", {}), context)
     if problems:
         raise RefusedError(
             [
@@ -148,6 +149,16 @@ def _refuse_other_run(path: pathlib.Path, context: RunContext) -> None:
         )
 
 
+def _other_dependencies(before: Mapping[str, str], context: RunContext) -> list[str]:
+    """A teacher, say, that was trained anew in its folder."""
+    return [
+        f"{name}: expected the one that the run was begun with, of sha256 "
+        f"{before[name][:12]}. Received: {sha256[:12]}. Bring it back"
+        for name, sha256 in context.depends_on.items()
+        if before.get(name, sha256) != sha256
+    ]
+
+
 # Fields that kerascale has gained since: a run that lacks them was as their default is.
 _OF_BEFORE = {
     field.name: field.default
@@ -160,14 +171,22 @@ _OF_BEFORE = {
         "augment_resized_crop",
         "class_weight",
         "columns",
+        "distill_alpha",
+        "distill_temperature",
         "drop_columns",
         "max_steps",
         "monitor",
         "monitor_mode",
         "no_header",
         "pack",
+        "prune",
+        "prune_begin",
+        "prune_end",
+        "prune_structure",
         "separator",
         "shuffle",
+        "teacher",
+        "teacher_cache",
         "test_data",
     )
 }

@@ -31,6 +31,7 @@ from kerascale.runtime import console, heartbeat, interrupts
 from kerascale.runtime.console import duration, say
 from kerascale.runtime.prometheus.exporter import Address, exported, refuse
 from kerascale.training import (
+    changes,
     dry_run,
     execution_mode,
     finish,
@@ -42,6 +43,7 @@ from kerascale.training import (
     warm_start,
 )
 from kerascale.training.build import make_datasets, make_model
+from kerascale.training.changes import Change
 from kerascale.training.context import RunContext
 from kerascale.training.dry_run import DryRun
 from kerascale.training.throughput import throughput_report
@@ -138,14 +140,22 @@ def train(
         recipe = load_recipe(recipe)
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
-        datasets = _load_data(recipe, config, datasets, wishes.dry)
+        wishes = dataclasses.replace(wishes, changes=changes.asked_for(config))
+        datasets = _load_data(recipe, config, datasets, wishes)
         if datasets.is_packed:  # A machine with more memory reads the same rows then.
             config = dataclasses.replace(config, pack="always")
-        context = RunContext(strategy, recipe, config, datasets, policy)
+        context = RunContext(
+            strategy,
+            recipe,
+            config,
+            datasets,
+            policy,
+            depends_on=changes.depends_on(wishes.changes),
+        )
         model, callbacks = _build(context, wishes)
         context, point = _open(stack, model, context, run_dir, callbacks, wishes)
         fitted = _fit(stack, model, context, point, callbacks, wishes)
-        metrics = _finish(model, context, fitted, wishes.dry)
+        model, metrics = _finish(model, context, fitted, wishes)
     return Run(
         model=model,
         config=context.config,
@@ -169,6 +179,7 @@ class _Wishes:
     value_sources: Mapping[str, str] | None
     metrics: Address
     histograms: bool
+    changes: Sequence[Change] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,15 +229,17 @@ def _prepare(
 
 
 def _load_data(
-    recipe: Recipe, config: Any, datasets: Datasets | None, dry: DryRun
+    recipe: Recipe, config: Any, datasets: Datasets | None, wishes: _Wishes
 ) -> Datasets:
     """The recipe's data, or those that were given; of a dry run, a part of them."""
     _seed(config)
     if datasets is None:
         datasets = make_datasets(recipe, config)
-    if dry:
-        datasets = dry_run.limited(dry, datasets, config)
     say(_describe(datasets))
+    if wishes.dry:
+        return dry_run.limited(wishes.dry, datasets, config)
+    for change in wishes.changes:
+        datasets = change.change_datasets(datasets)
     return datasets
 
 
@@ -242,10 +255,13 @@ def _build(
         if wishes.init_from is not None:
             warm_start.refuse_other_vocabulary(datasets.vectorizer, wishes.init_from)
             warm_start.load(model, wishes.init_from, partial=wishes.init_partial)
+        for change in wishes.changes:
+            model = change.change_model(model, context)
     monitored.refuse_unknown(model, config, datasets.validation is not None)
     say(f"model: {model.name}, {model.count_params():,} parameters")
     of_recipe = recipe.make_callbacks(config) if recipe.make_callbacks else ()
-    return model, [*of_recipe, *wishes.callbacks]
+    of_changes = [c for change in wishes.changes for c in change.callbacks(context)]
+    return model, [*of_changes, *of_recipe, *wishes.callbacks]
 
 
 def _open(
@@ -271,6 +287,7 @@ def _open(
             init_partial=wishes.init_partial,
             check=parity_check.asked_check(model),
             compute_dtype=keras_private.compute_dtype(model),
+            depends_on=context.depends_on,
         )
     say(wishes.dry.note or f"run folder: {context.path}")
     return context, point
@@ -296,7 +313,10 @@ def _fit(
     stack.enter_context(timeline.recorded(folder and folder.path, done))
     _seed(context.config)
     unwritten = Unwritten(policy.on_save_failure)
-    own = own_callbacks.make(context, unwritten, wishes.histograms)
+    first_epoch = max(
+        [change.first_epoch_to_keep(context) for change in wishes.changes], default=0
+    )
+    own = own_callbacks.make(context, unwritten, wishes.histograms, first_epoch)
     timing, first, last = None, [], []
     if folder is not None:
         timing = Timing(steps_per_epoch)
@@ -317,23 +337,28 @@ def _fit(
 
 
 def _finish(
-    model: keras.Model, context: RunContext, fitted: _Fitted, dry: DryRun
-) -> dict[str, Any]:
-    """The best weights, the final numbers, the files. Returns the numbers."""
-    folder, datasets = context.folder, context.datasets
+    model: keras.Model, context: RunContext, fitted: _Fitted, wishes: _Wishes
+) -> tuple[keras.Model, dict[str, Any]]:
+    """The best weights, the final numbers, the files. Returns model and numbers."""
+    folder, datasets, dry = context.folder, context.datasets, wishes.dry
     if folder is not None:
         finish.take_best_weights(model, context, fitted.callbacks, fitted.history)
     consensus.take_from_chief(context.strategy, model.variables)
+    trained = model
+    for change in wishes.changes:
+        model = change.finish_model(model)
     metrics = finish.evaluate_finally(model, datasets)
+    for change in wishes.changes:
+        metrics |= change.results(model, datasets)
     if dry.overfit_batches:
         metrics |= {"split": "training", "loss_before": fitted.loss_before}
         say(dry_run.judge(dry.overfit_batches, metrics).text)
     if folder is not None:
         finish.save(model, context, metrics)
     if not dry:
-        throughput_report.report_on(model, context, fitted.timing)
+        throughput_report.report_on(trained, context, fitted.timing)
     consensus.wait_for_all(context.strategy)
-    return metrics
+    return model, metrics
 
 
 def _seed(config: Any) -> None:

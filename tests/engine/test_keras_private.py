@@ -303,3 +303,24 @@ def test_added_losses_are_those_of_a_thread():
     with keras_private.Aside([]):
         model(np.ones((2, 2), "float32"))
         assert [float(loss) for loss in model.losses] == [4.0]
+
+
+def test_logits_stand_behind_the_probabilities_of_a_softmax():
+    """If they are not found: distillation rounds probabilities near 0 to 0."""
+    logits = tf.constant([[0.0, 200.0]])
+    found = keras_private.logits_of(keras.activations.softmax(logits))
+    np.testing.assert_array_equal(found, logits)
+    layer = keras.layers.Dense(2, activation="softmax", kernel_initializer="identity")
+    np.testing.assert_array_equal(keras_private.logits_of(layer(logits)), logits)
+    assert keras_private.logits_of(tf.constant([0.5, 0.5])) is None
+
+
+def test_an_optimizer_forgets_variables_that_were_added():
+    """If it does not: masks of a pruned model stay in what `model.save` writes."""
+    optimizer = keras.optimizers.Adam()
+    optimizer.build([keras.Variable(np.zeros(3))])
+    before = [v.path for v in optimizer.variables]
+    added = optimizer.add_variable((3,), name="mask")
+    assert optimizer.variables[-1] is added
+    keras_private.forget(optimizer, [added])
+    assert [v.path for v in optimizer.variables] == before

@@ -127,6 +127,11 @@ def call(model: keras.Model, x: Any, training: bool) -> Any:
     return model(x)
 
 
+def logits_of(probabilities: Any) -> Any:
+    """What a softmax was computed of, exactly; None where it is not known."""
+    return getattr(probabilities, "_keras_logits", None)
+
+
 def compiled_loss(model: keras.Model) -> Callable[..., Any] | None:
     """What adds up the compiled losses of all outputs; None without any."""
     return model._compile_loss
@@ -558,6 +563,14 @@ def moments(
 def variables_of(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """The variables that an optimizer was built with."""
     return optimizer._trainable_variables
+
+
+def forget(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> None:
+    """Takes variables out of an optimizer that were added to it."""
+    for variable in variables:
+        optimizer._tracker.untrack(variable)
 
 
 def micro_batches(optimizer: keras.optimizers.Optimizer) -> keras.Variable:

@@ -113,6 +113,7 @@ def _model(model: keras.Model) -> list[Any]:
         [type(layer).__name__ for layer in keras_private.all_layers(model)],
         [[list(v.shape), v.dtype] for v in model.variables],
         type(optimizer).__name__,
+        type(model).compute_loss.__qualname__,
         [bool(getattr(optimizer, name, None)) for name in names],
         [type(metric).__name__ for metric in model.metrics],
         bool(model.jit_compile),

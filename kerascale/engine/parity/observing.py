@@ -134,6 +134,8 @@ class Observer:
         found: dict[str, np.ndarray] = {}
         with keras.StatelessScope(state_mapping=mapping):
             for metric in self._compared_metrics:
+                if not getattr(metric, "built", True):
+                    continue  # Of a model that predicts before it has trained.
                 result = metric.result()
                 result = result if isinstance(result, dict) else {metric.name: result}
                 found |= {name: _array(value) for name, value in result.items()}

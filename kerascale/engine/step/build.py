@@ -48,6 +48,8 @@ def before_first_step(model: keras.Model, batch_spec: Any) -> None:
 def build(model: keras.Model, batch_spec: Any) -> None:
     """Builds whatever of a compiled model is not built."""
     if not keras_private.is_built(model, model.default_compute_loss):
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch_spec)
+        batch_spec = (x, *model.metric_labels(y, weights))
         keras_private.build(model, keras.tree.map_structure(_symbol, batch_spec))
 
 

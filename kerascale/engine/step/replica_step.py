@@ -51,6 +51,10 @@ class ReplicaStep:
         self._track_loss(loss, x)
         return self._update_metrics(x, y, y_pred, sample_weight)
 
+    def metric_labels(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """What metrics see of labels and weights; the loss may be given more."""
+        return y, sample_weight
+
     def compute_loss(
         self,
         x: Any = None,
@@ -105,6 +109,7 @@ class ReplicaStep:
     def _update_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any
     ) -> dict[str, Any]:
+        y, sample_weight = self.metric_labels(y, sample_weight)
         here = shard.current()
         if here is not None and here.filled:
             rows = tf.shape(keras.tree.flatten(y_pred)[0])[0]

@@ -6,7 +6,10 @@ import selection
 from registry import FORMS, STRATEGIES
 
 CASES = list(cases.CASES.values())
-GROUPS = set().union(*map(selection.groups_of, CASES)) - {"combined"}
+# What plain Keras lacks, and what stands on the steps of the others, is run on two
+# devices by default.
+ON_TWO_DEVICES = {"compressed"}
+GROUPS = set().union(*map(selection.groups_of, CASES)) - {"combined"} - ON_TWO_DEVICES
 DEFAULT = {
     (case.name, strategy, precision)
     for case in CASES
@@ -23,7 +26,9 @@ def _groups(names):
 
 @pytest.mark.parametrize("strategy", selection.COVERED)
 def test_every_group_is_run_under_every_strategy(strategy):
-    assert _groups(name for name, under, _ in DEFAULT if under == strategy) == GROUPS
+    found = _groups(name for name, under, _ in DEFAULT if under == strategy)
+    assert found - ON_TWO_DEVICES == GROUPS
+    assert strategy != "mirrored:2" or ON_TWO_DEVICES <= found
 
 
 def test_every_precision_is_run():

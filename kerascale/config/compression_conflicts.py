@@ -1,0 +1,66 @@
+"""Fields of distillation and pruning that are right alone and wrong together."""
+
+from typing import Any
+
+# Of `ImageConfig`: they change an example anew in each epoch.
+_CHANGING = (
+    "augment_shift",
+    "augment_rotation",
+    "augment_zoom",
+    "augment_contrast",
+    "augment_flip",
+    "augment_crop",
+    "augment_cutout",
+    "augment_resized_crop",
+)
+_OF_PRUNING = ("prune_structure", "prune_begin", "prune_end")
+_OF_TEACHER = ("distill_temperature", "distill_alpha", "teacher_cache")
+
+
+def of(config: Any) -> list[str]:
+    """Every conflict in a `TrainingConfig`."""
+    return [*_teacher(config), *_pruning(config)]
+
+
+def _pruning(config: Any) -> list[str]:
+    if config.prune is None:
+        return [
+            f"{name}: expected only with prune. Received: {name}={value!r}, and "
+            "prune=None. Say how much: --prune 0.8"
+            for name, value in _set(config, _OF_PRUNING)
+        ]
+    problems = []
+    if config.prune_begin >= config.prune_end:
+        problems.append(
+            "prune_begin: expected less than prune_end. Received: prune_begin="
+            f"{config.prune_begin}, prune_end={config.prune_end}"
+        )
+    if config.prune_structure == "2:4" and config.prune != 0.5:
+        problems.append(
+            "prune: expected 0.5 with prune_structure=2:4, of which half the weights "
+            f"go. Received: prune={config.prune}"
+        )
+    return problems
+
+
+def _set(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Those fields that have not their defaults."""
+    values = [(name, getattr(config, name)) for name in names]
+    return [(n, v) for n, v in values if v != getattr(type(config), n)]
+
+
+def _teacher(config: Any) -> list[str]:
+    if not config.teacher:
+        return [
+            f"{name}: expected only with a teacher. Received: {name}={value!r}, and no "
+            "teacher. Name a finished run: --teacher runs/cnn/1"
+            for name, value in _set(config, _OF_TEACHER)
+        ]
+    changing = [name for name in _CHANGING if getattr(config, name, 0)]
+    if not (config.teacher_cache and changing):
+        return []
+    return [
+        "teacher_cache: expected training examples that are the same in each epoch. "
+        f"Received: {', '.join(changing)}, which changes them, and with them the "
+        "teacher's answers. Leave teacher_cache out, or the augmentation"
+    ]

@@ -1,0 +1,166 @@
+"""What distillation and pruning cost, and what they leave of the accuracy.
+
+`python -m tests.benchmarks.compressing cost`: steps of `mlp` (512 units, batches of 128
+images of 28 x 28 pixels, made up) as they are, with masks, with a teacher's answers
+beside the labels, and with a teacher in the step; in turns, in one process.
+`students` and `pruned`: MNIST, by `kerascale.train`, seed by seed in turns.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import kerascale as ks
+from kerascale.compression.distillation import Teacher, distill
+from kerascale.compression.distillation.answers import with_rows
+from kerascale.compression.pruning import Pruning
+
+EXAMPLES, STEPS_AT_ONCE = 12_800, 50
+MNIST = {"dataset": "tfds:mnist"}
+MLP = {**MNIST, "units": (512,), "batch_size": 128, "epochs": 10}
+
+
+def cost(rounds: int) -> dict[str, Any]:
+    """Seconds of an epoch of 100 steps, over those of the plain one in its round.
+
+    By the clock, and of the processor, which tells more on a machine that does other
+    things: quartiles of all rounds.
+    """
+    recipe = ks.load_recipe("mlp")
+    config = recipe.Config(units=(512,), batch_size=128, epochs=rounds + 1)
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 256, (EXAMPLES, 28, 28, 1), dtype=np.uint8)
+    data = ks.datasets.from_arrays(x, draw.integers(0, 10, EXAMPLES), config)
+    teacher_config = dataclasses.replace(config, units=(1024,))
+    teacher = Teacher(recipe.make_model(teacher_config, data))
+    train = data.train
+    answers = np.zeros((train.num_examples, 10), np.float32)
+    total = train.steps_per_epoch * (rounds + 1)
+
+    def made() -> Any:
+        model = recipe.make_model(config, data)
+        model.execution = "fixed"
+        model.steps_per_execution = STEPS_AT_ONCE
+        return model
+
+    def fit(model: Any, source: Any, *callbacks: Any) -> Callable[[], tuple]:
+        def seconds() -> tuple[float, float]:
+            began = time.perf_counter(), time.process_time()
+            model.fit(source, epochs=1, verbose=0, callbacks=list(callbacks))
+            return time.perf_counter() - began[0], time.process_time() - began[1]
+
+        return seconds
+
+    masks = {"keep_masks": True, "end": int(0.9 * total)}
+    ways = {
+        "plain": fit(made(), train),
+        "pruned": fit(made(), train, Pruning(0.8, **masks)),
+        "pruned 2:4": fit(made(), train, Pruning(0.5, structure="2:4", **masks)),
+        "answers": fit(distill(made(), None), with_rows(train, answers)),
+        "teacher": fit(distill(made(), teacher), train),
+        "plain again": fit(made(), train),
+    }
+    found: dict[str, list[list[float]]] = {name: [[], []] for name in ways}
+    for number in range(rounds + 1):
+        order = list(ways)
+        random.Random(number).shuffle(order)
+        seconds = {name: ways[name]() for name in order}
+        if number:  # In the first they are traced.
+            for name in ways:
+                for i in range(2):
+                    found[name][i].append(seconds[name][i] / seconds["plain"][i])
+    return {
+        name: {"clock": _spread(clock), "processor": _spread(processor)}
+        for name, (clock, processor) in found.items()
+    }
+
+
+def students(seeds: int, folder: pathlib.Path) -> dict[str, Any]:
+    """A tenth of a CNN's parameters, alone and with its teacher."""
+    cnn, mlp = ks.load_recipe("cnn"), ks.load_recipe("mlp")
+    teacher = folder / "teacher"
+    if not (teacher / "evaluation.json").is_file():
+        ks.train(cnn, cnn.Config(**MNIST, epochs=2, batch_size=64), run_dir=teacher)
+    found = ks.load_run(teacher)
+    # So long that the student alone overfits: before that a teacher does not help.
+    fields = {**MLP, "units": (58,), "batch_size": 256, "epochs": 30, "dropout": 0.0}
+    fields |= {"learning_rate": 4e-3, "schedule": "cosine"}
+    taught = {"teacher": (str(teacher),), "teacher_cache": True}
+    ways = {"alone": {}, "distilled": taught}
+    scores = _in_turns(mlp, fields, ways, seeds, folder)
+    gains = np.subtract(scores["distilled"], scores["alone"])
+    error = gains.std(ddof=1) / np.sqrt(len(gains))
+    return {
+        "teacher": [found.metrics["accuracy"], found.model.count_params()],
+        **scores,
+        "gain": float(gains.mean()),
+        "standard_error": float(error),
+    }
+
+
+def pruned(name: str, seeds: int, folder: pathlib.Path) -> dict[str, Any]:
+    """`mlp` without 80 % of its weights; or `cnn` without half of its filters."""
+    recipe = ks.load_recipe(name)
+    way = {"prune": 0.8}
+    fields = MLP
+    if name == "cnn":
+        way = {"prune": 0.5, "prune_structure": "units"}
+        fields = {**MNIST, "epochs": 4, "batch_size": 128}
+    return _in_turns(recipe, fields, {"whole": {}, "pruned": way}, seeds, folder)
+
+
+def _in_turns(
+    recipe: Any,
+    fields: dict[str, Any],
+    ways: dict[str, dict[str, Any]],
+    seeds: int,
+    folder: pathlib.Path,
+) -> dict[str, Any]:
+    scores: dict[str, list[float]] = {name: [] for name in ways}
+    for seed in range(seeds):
+        for name, more in ways.items():
+            config = recipe.Config(**fields, **more, seed=seed)
+            run = ks.train(recipe, config, run_dir=folder / f"{name}-{seed}")
+            scores[name].append(run.metrics["accuracy"])
+            print(name, seed, run.metrics["accuracy"], flush=True)
+    return scores
+
+
+def _spread(ratios: Sequence[float]) -> list[float]:
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return [round(each, 3) for each in (low, middle, high)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "what", choices=("cost", "students", "pruned-mlp", "pruned-cnn")
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--folder", type=pathlib.Path)
+    options = parser.parse_args(arguments)
+    folder = options.folder or pathlib.Path(tempfile.mkdtemp())
+    if options.what == "cost":
+        found = cost(options.rounds)
+    elif options.what == "students":
+        found = students(options.seeds, folder)
+    else:
+        found = pruned(options.what.removeprefix("pruned-"), options.seeds, folder)
+    print(json.dumps({"load_average": os.getloadavg(), **found}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

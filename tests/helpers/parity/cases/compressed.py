@@ -1,0 +1,104 @@
+"""Distillation, with a teacher in the step or beside it; pruning in training."""
+
+import keras
+import numpy as np
+from building import BATCH, EXAMPLES, classes, mlp, numbers, scaled, trained
+from registry import case
+
+from kerascale.compression.distillation import Teacher, distill
+from kerascale.compression.distillation.distill import with_answers
+from kerascale.compression.pruning import Pruning, cut
+
+
+def _teacher():
+    """Wide, with statistics that inference must use and keep."""
+    x = keras.Input((4,))
+    hidden = keras.layers.Dense(16, activation="tanh", kernel_initializer=_drawn(1))(x)
+    hidden = keras.layers.BatchNormalization(moving_mean_initializer=_drawn(2))(hidden)
+    out = keras.layers.Dense(3, activation="softmax", kernel_initializer=_drawn(3))
+    return keras.Model(x, out(hidden))
+
+
+def _drawn(seed):
+    return keras.initializers.RandomNormal(0.0, 1.0, seed=seed)
+
+
+def _student():
+    hidden = keras.layers.Dense(
+        8, activation="tanh", kernel_regularizer="l2", activity_regularizer="l1"
+    )
+    return mlp(hidden, keras.layers.BatchNormalization())
+
+
+# In the step of replicas, of which one has an empty slice of the last batch.
+@case("distillation: two teachers in the step", default=("mirrored:2",))
+def distillation():
+    return trained(distill(_student(), [_teacher(), _teacher()]), validation=True)
+
+
+@case("distillation: answers beside the labels, weighted rows")
+def distillation_with_answers():
+    x, y = numbers(EXAMPLES, 4), classes(EXAMPLES)
+    answers = np.array(Teacher(_teacher())(x))
+    fit = {
+        "sample_weight": np.linspace(0.5, 2.0, EXAMPLES),
+        "validation_data": (x[:33], y[:33]),
+        "validation_freq": 5,
+    }
+    student = distill(_student(), None, temperature=2.0, alpha=0.4)
+    return trained(student, x, with_answers(y, answers), fit=fit)
+
+
+def _pruned(model, expected, **arguments):
+    """Trains it, and holds it to zeros that it must have."""
+    found = trained(model, **arguments)
+    zeros = sum(int((np.array(v) == 0).sum()) for v in model.trainable_weights)
+    assert zeros == expected, zeros
+    return found
+
+
+@case("pruning: 80 % of the weights, momentum, weight decay", default=("mirrored:2",))
+def pruning():
+    return _pruned(
+        mlp(),
+        int(0.8 * 4 * 8) + int(0.8 * 8 * 3),
+        optimizer=keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.01),
+        fit={"callbacks": [Pruning(0.8, begin=5, end=32)]},
+    )
+
+
+@case(
+    "pruning: half of the units, cut out; batch normalization, Adam, max_norm",
+    default=("mirrored:2",),
+)
+def pruning_of_units():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, use_bias=False, kernel_constraint="max_norm"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation("tanh"),
+            keras.layers.Dense(6, activation="relu"),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    # Kernel, gamma and beta of four units; kernel and bias of three.
+    model = scaled(model)
+    found = _pruned(
+        model,
+        4 * (4 + 2) + 3 * (8 + 1),
+        optimizer=keras.optimizers.Adam(0.01),
+        fit={"callbacks": [Pruning(0.5, begin=3, end=30, structure="units")]},
+    )
+    predicted = cut(model).predict(numbers(37, 4), batch_size=BATCH, verbose=0)
+    return {**found, "predictions/cut": predicted}
+
+
+@case("pruning: two of four weights, AdamW, accumulation of two micro-batches")
+def pruning_of_fours():
+    return _pruned(
+        mlp(),
+        2 * 8 + 4 * 3,
+        optimizer=keras.optimizers.AdamW(0.01, gradient_accumulation_steps=2),
+        fit={"callbacks": [Pruning(0.5, begin=3, end=20, structure="2:4")]},
+    )
