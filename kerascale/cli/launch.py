@@ -1,4 +1,4 @@
-"""`kerascale launch --workers N -- train RECIPE ...`."""
+"""`kerascale launch --workers N -- train RECIPE ...`, here or on a cluster."""
 
 import dataclasses
 import sys
@@ -18,6 +18,7 @@ from kerascale.errors import RefusedError
 _USAGE = "--workers N [--devices-per-worker M] -- train RECIPE [--field value ...]"
 # What is worth running as several workers.
 _COMMANDS = ("train",)
+_CLUSTERS = ("slurm", "kubernetes")
 _DESCRIPTION = """\
 Run a command on several local worker processes, which train one model together.
 
@@ -27,6 +28,8 @@ What stands behind -- is the command, with its own flags. The first worker print
 result; the messages of all of them appear with the worker's name before them. When
 one fails or is stuck, all are stopped and started again: they go on at the step of the
 last checkpoint. Ctrl-C and SIGTERM are passed on to all.
+
+On a cluster: kerascale launch slurm --help, kerascale launch kubernetes --help.
 """
 
 
@@ -53,6 +56,8 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in _CLUSTERS:
+        return _on_a_cluster(arguments[0], arguments[1:])
     own, command = _split(list(arguments))
     if parsing.wants_help(own):
         _parse(["--help"])
@@ -85,6 +90,27 @@ def run(arguments: Sequence[str]) -> int:
         stuck_seconds=options.stuck_seconds,
         backoff_seconds=options.backoff_seconds,
     )
+
+
+def _on_a_cluster(where: str, arguments: Sequence[str]) -> int:
+    from kerascale.cli import launch_kubernetes, launch_slurm
+
+    if where == "slurm" and arguments and arguments[0] in launch_slurm.ACTIONS:
+        return launch_slurm.act(arguments)
+    do = launch_slurm.submit if where == "slurm" else launch_kubernetes.write
+    own, command = _split(list(arguments))
+    if parsing.wants_help(own):
+        return do(["--help"], [])
+    if command is None:
+        raise RefusedError(
+            f"{where}: expected -- between its flags and the command. Received: "
+            f"{' '.join(own) or 'nothing'}. Usage: kerascale launch {where} "
+            "[--flag value ...] -- train RECIPE [--field value ...]"
+        )
+    problems = _command_problems(command)
+    if problems:
+        raise RefusedError(problems, heading=where)
+    return do(own, command)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str] | None]:

@@ -11,6 +11,7 @@ from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish, metrics_table
 from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.fields import (
+    PositiveFloat,
     PositiveInt,
     from_dict,
     read_file,
@@ -34,9 +35,13 @@ class Options:
     strategy: Literal[
         "auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"
     ] = "auto"
-    """Where to train. auto: what TF_CONFIG, the GPUs or the TPU of this host say."""
+    """Where to train. auto: what TF_CONFIG, Slurm, the GPUs or the TPU of this host
+    say."""
     tpu: str | None = None
     """Name or address of the TPU for --strategy tpu. Default: TPU_NAME."""
+    start_timeout: PositiveFloat | None = None
+    """Seconds in which the others must have started. Default: 300 for the tasks of a
+    Slurm step, 5 for the hosts of TF_CONFIG to have an address."""
     config: str | None = None
     """A run's config.json, or a JSON file of fields: their values become defaults."""
     init_from: str | None = None
@@ -95,7 +100,9 @@ def _run(
     from kerascale.runs import files, layout
     from kerascale.training import train
 
-    strategy = strategies.get(options.strategy, tpu=options.tpu)
+    strategy = strategies.get(
+        options.strategy, tpu=options.tpu, start_timeout=options.start_timeout
+    )
     result = train.train(
         recipe,
         config,

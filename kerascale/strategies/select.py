@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 from kerascale.strategies import tf_config
+from kerascale.strategies.slurm import joining
 
 NAMES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
@@ -19,7 +20,10 @@ _made: tuple[str, tf.distribute.Strategy] | None = None
 
 
 def get(
-    strategy: str | tf.distribute.Strategy = "auto", *, tpu: str | None = None
+    strategy: str | tf.distribute.Strategy = "auto",
+    *,
+    tpu: str | None = None,
+    start_timeout: float | None = None,
 ) -> tf.distribute.Strategy:
     """The strategy of a name. `auto` says what it chose and why.
 
@@ -29,9 +33,12 @@ def get(
     Args:
         strategy: `one_device`; `mirrored`: all GPUs of this host, or the CPU split
             into `KERASCALE_DEVICES`; `multi_worker_mirrored`: the workers of
-            TF_CONFIG; `tpu`; `auto`: the one that fits what is there; or a
+            TF_CONFIG, or the tasks of the Slurm step that this process is one of;
+            `tpu`; `auto`: the one that fits what is there; or a
             `tf.distribute.Strategy`.
         tpu: Name or address of the TPU, for `tpu`; None: TPU_NAME, or the host's own.
+        start_timeout: Seconds in which the others must have started: all tasks of a
+            Slurm step (None: 300), and the hosts of TF_CONFIG an address (None: 5).
 
     Returns:
         The strategy; for one device TensorFlow's default one.
@@ -55,7 +62,10 @@ def get(
             f"strategy: expected {', '.join(NAMES)} or a tf.distribute.Strategy. "
             f"Received: {strategy!r}."
         )
-    name, reason = (strategy, "") if strategy != "auto" else _choose()
+    joined = None
+    if strategy in ("auto", "multi_worker_mirrored"):
+        joined = joining.join(timeout=start_timeout or joining.START_SECONDS)
+    name, reason = (strategy, "") if strategy != "auto" else _choose(joined)
     if _made is not None and _made[0] == name:
         return _made[1]
     current = tf.distribute.get_strategy()
@@ -72,7 +82,7 @@ def get(
             f"{_made[0]} was made before. Start a new process."
         )
     else:
-        made = _MAKERS[name](tpu)
+        made = _MAKERS[name](tpu, start_timeout)
         _made = (name, made)
     if reason:
         say(f"strategy: {name} ({reason})")
@@ -98,12 +108,11 @@ def describe(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
     }
 
 
-def _choose() -> tuple[str, str]:
+def _choose(joined: str | None) -> tuple[str, str]:
     workers = tf_config.from_environment()
     if workers is not None and workers.num_workers > 1:
-        return "multi_worker_mirrored", (
-            f"auto: TF_CONFIG says that this is {workers.name}"
-        )
+        place = joined or f"TF_CONFIG says that this is {workers.name}"
+        return "multi_worker_mirrored", f"auto: {place}"
     if tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME"):
         return "tpu", "auto: a TPU is there"
     gpus = len(tf.config.list_physical_devices("GPU"))
@@ -115,8 +124,8 @@ def _choose() -> tuple[str, str]:
     return "one_device", f"auto: {reason}"
 
 
-def _mirrored(tpu: str | None) -> tf.distribute.Strategy:
-    del tpu
+def _mirrored(tpu: str | None, start_timeout: float | None) -> tf.distribute.Strategy:
+    del tpu, start_timeout
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         # All of them: CUDA_VISIBLE_DEVICES says which these are.
@@ -125,16 +134,20 @@ def _mirrored(tpu: str | None) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
 
 
-def _multi_worker_mirrored(tpu: str | None) -> tf.distribute.Strategy:
+def _multi_worker_mirrored(
+    tpu: str | None, start_timeout: float | None
+) -> tf.distribute.Strategy:
     del tpu
     workers = tf_config.from_environment()
     if workers is None:
         raise RefusedError(
             "strategy: multi_worker_mirrored expects the workers in TF_CONFIG. "
             "Received: no TF_CONFIG. Start with `kerascale launch --workers N -- "
-            "train ...`, or set TF_CONFIG on each host: see the README."
+            "train ...`, with srun, or set TF_CONFIG on each host: see "
+            "docs/several_devices.md."
         )
-    tf_config.refuse_unreachable(workers)
+    patience = tf_config.PATIENCE_SECONDS if start_timeout is None else start_timeout
+    tf_config.refuse_unreachable(workers, patience_seconds=patience)
     # gRPC would ask a proxy for the way to the peers, and wait without a word.
     hosts = {address.rpartition(":")[0] for address in workers.workers}
     os.environ.setdefault("no_grpc_proxy", ",".join(sorted(hosts)))
@@ -148,7 +161,8 @@ def _multi_worker_mirrored(tpu: str | None) -> tf.distribute.Strategy:
         raise RefusedError(_TOO_LATE.format("multi_worker_mirrored")) from error
 
 
-def _tpu(name: str | None) -> tf.distribute.Strategy:
+def _tpu(name: str | None, start_timeout: float | None) -> tf.distribute.Strategy:
+    del start_timeout
     try:
         resolver = _resolve_tpu(name)
         if resolver.master():  # On another host; "" is the one we run on.
@@ -170,7 +184,7 @@ def _resolve_tpu(name: str | None) -> tf.distribute.cluster_resolver.ClusterReso
     return tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
 
 
-_MAKERS: dict[str, Callable[[str | None], tf.distribute.Strategy]] = {
+_MAKERS: dict[str, Callable[[str | None, float | None], tf.distribute.Strategy]] = {
     "mirrored": _mirrored,
     "multi_worker_mirrored": _multi_worker_mirrored,
     "tpu": _tpu,

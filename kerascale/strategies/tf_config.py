@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerascale.errors import RefusedError
+from kerascale.strategies.slurm import step as slurm_step
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
@@ -27,6 +28,8 @@ _ADDRESS = re.compile(
     r"(?P<host>[^\s:/@\[\]]+|\[[0-9a-fA-F:.]+(%\w+)?\]):(?P<port>[0-9]{1,5})"
 )
 _RETRY_SECONDS = 0.5
+# How long names may have no address.
+PATIENCE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +104,18 @@ def is_chief(environ: Mapping[str, str] = os.environ) -> bool:
         environ: Environment variables.
 
     Raises:
-        RefusedError: If TF_CONFIG is set and wrong.
+        RefusedError: If TF_CONFIG, or what Slurm says, is wrong.
     """
     cluster = from_environment(environ)
-    return cluster is None or cluster.is_chief
+    if cluster is not None:
+        return cluster.is_chief
+    step = slurm_step.read(environ)
+    return step is None or step.rank == 0
 
 
-def refuse_unreachable(cluster: Cluster, *, patience_seconds: float = 5.0) -> None:
+def refuse_unreachable(
+    cluster: Cluster, *, patience_seconds: float = PATIENCE_SECONDS
+) -> None:
     """Refuses a cluster in which this worker could not take its place.
 
     A cluster of one worker opens no port and is not checked.

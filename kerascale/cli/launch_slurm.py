@@ -1,0 +1,200 @@
+"""`kerascale launch slurm ... -- train RECIPE ...`, and what follows on it."""
+
+import dataclasses
+import os
+import pathlib
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kerascale.cli import parsing
+from kerascale.config.fields import (
+    NonNegativeInt,
+    PositiveInt,
+    check,
+)
+from kerascale.errors import RefusedError
+from kerascale.launch.slurm import jobs
+from kerascale.launch.slurm.script import Job, script
+
+_PROGRAM = "kerascale launch slurm"
+_TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d(:\d\d)?)?")
+_OPTION = re.compile(r"[a-z][a-z-]*=[^\n]*")
+_FOLLOW_SECONDS = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Submit a training to Slurm: it goes on until its run is finished."""
+
+    nodes: PositiveInt = 1
+    """Nodes of the job."""
+    workers_per_node: PositiveInt = 1
+    """Workers that each node has."""
+    time: str | None = None
+    """Limit of one start, such as 8:00:00; then the job is requeued and goes on."""
+    partition: str | None = None
+    """The partition."""
+    account: str | None = None
+    """Who pays."""
+    gpus_per_node: NonNegativeInt = 0
+    """GPUs that each node gives."""
+    cpus_per_worker: NonNegativeInt = 0
+    """Cores for each worker; 0: what the cluster gives."""
+    memory: str | None = None
+    """Of each node, such as 64G."""
+    sbatch: tuple[str, ...] = ()
+    """Other options of sbatch, such as qos=low constraint=a100."""
+    setup: str = ""
+    """Shell commands before the workers start, such as 'module load cuda'."""
+    seeds: tuple[int, ...] = ()
+    """An array of jobs, one for each seed: RUN_DIR-seedN."""
+    save_seconds: PositiveInt = 120
+    """How long before the time limit the run is asked to save and to stop."""
+    max_restarts: NonNegativeInt = 3
+    """How often it is started again after a failure."""
+    dry_run: bool = False
+    """Print the script, and submit nothing."""
+
+    def __post_init__(self) -> None:
+        problems = check(self)
+        if self.time is not None and not _TIME.fullmatch(self.time):
+            problems.append(
+                "time: expected minutes, or hours:minutes:seconds, or days-hours. "
+                f"Received: {self.time!r}."
+            )
+        problems += [
+            f"sbatch: expected name=value. Received: {option!r}."
+            for option in self.sbatch
+            if not _OPTION.fullmatch(option)
+        ]
+        if len(set(self.seeds)) < len(self.seeds):
+            problems.append(f"seeds: expected each once. Received: {list(self.seeds)}.")
+        if problems:
+            raise RefusedError(problems, heading="launch slurm")
+
+
+def submit(own: Sequence[str], command: Sequence[str]) -> int:
+    """Submits `train ...` as a job.
+
+    Args:
+        own: The flags of `launch slurm`.
+        command: What stands behind `--`.
+    """
+    options = parsing.parse(Options, own, program=_PROGRAM)
+    run_dir, command = run_dir_of(list(command))
+    job = Job(
+        name=f"kerascale-{command[1] if len(command) > 1 else 'train'}".replace(
+            "/", "-"
+        ),
+        nodes=options.nodes,
+        tasks_per_node=options.workers_per_node,
+        time=options.time,
+        save_seconds=options.save_seconds,
+        restarts=options.max_restarts,
+        options=_asked(options),
+        seeds=options.seeds,
+        setup=options.setup,
+    )
+    program = [sys.executable, "-m", "kerascale", *command]
+    text = script(job, program, run_dir, os.getcwd())
+    if options.dry_run:
+        print(text, end="")
+        return 0
+    jobs.refuse_second(run_dir)
+    number = jobs.submit(text, run_dir)
+    print(
+        f"Submitted job {number}. The run will be in {run_dir}\n"
+        f"How it is:  {_PROGRAM} status {run_dir}\n"
+        f"Its log:    {_PROGRAM} logs {run_dir}"
+    )
+    return 0
+
+
+def _asked(options: Options) -> dict[str, str]:
+    named = {
+        "partition": options.partition,
+        "account": options.account,
+        "gpus-per-node": options.gpus_per_node or None,
+        "cpus-per-task": options.cpus_per_worker or None,
+        "mem": options.memory,
+    }
+    found = {name: str(v) for name, v in named.items() if v is not None}
+    return found | dict(option.split("=", 1) for option in options.sbatch)
+
+
+def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
+    """The run folder, and the command without it: a job that goes on needs one."""
+    for place, word in enumerate(command):
+        name, _, value = word.partition("=")
+        if name.replace("_", "-") == "--run-dir":
+            if value:
+                return value.rstrip("/"), command[:place] + command[place + 1 :]
+            given = command[place + 1 : place + 2]
+            if given:
+                return given[0].rstrip("/"), command[:place] + command[place + 2 :]
+    parent = pathlib.Path("runs") / _recipe(command)
+    number = 1
+    while (parent / str(number)).exists() or _is_taken(parent / str(number)):
+        number += 1
+    return str(parent / str(number)), command
+
+
+def _recipe(command: Sequence[str]) -> str:
+    return pathlib.Path(command[1]).stem if len(command) > 1 else "train"
+
+
+def _is_taken(run_dir: pathlib.Path) -> bool:
+    return bool(list(run_dir.parent.glob(f"{run_dir.name}*{jobs.RECORD}")))
+
+
+def _status(run_dir: str) -> int:
+    print("\n".join(jobs.status(run_dir)))
+    log = pathlib.Path(f"{run_dir}.slurm.log")
+    if log.exists() and (lines := log.read_text(errors="replace").splitlines()):
+        print(f"last line: {lines[-1]}")
+    return 0
+
+
+def _logs(run_dir: str) -> int:
+    """Shows the log, and what is added while the job is not ended."""
+    log = pathlib.Path(f"{run_dir}.slurm.log")
+    shown = 0
+    while True:
+        is_ended = jobs.status(run_dir)[0].endswith(": ended")
+        text = log.read_bytes() if log.exists() else b""
+        sys.stdout.write(text[shown:].decode(errors="replace"))
+        sys.stdout.flush()
+        shown = len(text)
+        if is_ended:
+            return 0
+        time.sleep(_FOLLOW_SECONDS)
+
+
+def _cancel(run_dir: str) -> int:
+    number = jobs.cancel(run_dir)
+    print(
+        f"Job {number} is asked to save and to end. The same command goes on with it."
+    )
+    return 0
+
+
+# Behind `launch slurm`, with a run folder.
+ACTIONS: dict[str, Callable[[str], Any]] = {
+    "status": _status,
+    "logs": _logs,
+    "cancel": _cancel,
+}
+
+
+def act(arguments: Sequence[str]) -> int:
+    """`status`, `logs` or `cancel` of a run folder."""
+    name, *rest = arguments
+    if len(rest) != 1:
+        raise RefusedError(
+            f"launch slurm {name}: expected one run folder. Received: "
+            f"{' '.join(rest) or 'none'}."
+        )
+    return ACTIONS[name](rest[0].rstrip("/"))

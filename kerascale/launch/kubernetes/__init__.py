@@ -1,0 +1,1 @@
+"""Manifests for Kubernetes: plain objects that need no operator, or a JobSet."""

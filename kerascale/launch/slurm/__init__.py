@@ -1,0 +1,1 @@
+"""Jobs of Slurm: a script that goes on until its run is finished."""

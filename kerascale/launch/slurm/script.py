@@ -1,0 +1,125 @@
+"""The script of a batch job, which goes on after stops, kills and lost nodes."""
+
+import dataclasses
+import shlex
+import string
+from collections.abc import Sequence
+
+from kerascale.errors import EXIT_REFUSED, EXIT_STOPPED
+
+# How long the others may take to notice that a worker is gone, and to end.
+_WAIT_SECONDS = 60
+
+_SCRIPT = string.Template(
+    """\
+#!/bin/bash
+$directives
+# Written by kerascale. The job is done when its run is; until then it is requeued on a
+# stop that was announced (exit code $stopped), and started again where it was, up to
+# $restarts times, when a worker fails.
+cd $folder || exit 2
+$setup
+# What reaches this script alone, as a requeue does, is passed on to the workers.
+trap 'scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
+failures=0
+while :; do
+  srun --kill-on-bad-exit=0 --wait=$wait $command &
+  step=$$!
+  while :; do
+    wait "$$step"
+    code=$$?
+    # A trap ends the first wait before the step has ended.
+    kill -0 "$$step" 2>/dev/null || break
+  done
+  case $$code in
+    0 | $refused) exit "$$code" ;;
+    $stopped)
+      # Not where the job was cancelled: then it is not running any more.
+      if [[ $$(squeue -h -j "$$SLURM_JOB_ID" -o %T) == RUNNING ]]; then
+        echo "kerascale: the run was stopped, and goes on when the job is requeued"
+        scontrol requeue "$$SLURM_JOB_ID"
+        sleep 600
+      fi
+      exit "$$code" ;;
+  esac
+  failures=$$((failures + 1))
+  if ((failures > $restarts)); then
+    echo "kerascale: given up after $$failures failures, the last with exit code $$code"
+    exit "$$code"
+  fi
+  echo "kerascale: exit code $$code: started again ($$failures of $restarts)"
+  sleep "$$((2 ** failures))"
+done
+"""
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is asked of Slurm.
+
+    Args:
+        name: Of the job.
+        nodes: How many.
+        tasks_per_node: Workers of each node.
+        time: Limit, as Slurm takes it; None: the partition's.
+        save_seconds: How long before the limit the run is asked to save and stop.
+        restarts: How often it is started again after a failure.
+        options: Other options of `sbatch`: name -> value.
+        seeds: One job of an array for each; none: one job.
+        setup: Lines of shell before the workers start.
+    """
+
+    name: str
+    nodes: int
+    tasks_per_node: int
+    time: str | None
+    save_seconds: int
+    restarts: int
+    options: dict[str, str]
+    seeds: tuple[int, ...] = ()
+    setup: str = ""
+
+
+def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
+    """The text of a job's script.
+
+    Args:
+        job: What is asked for.
+        command: Program and arguments of each worker, without `--run-dir`.
+        run_dir: The run folder; of an array `-seedN` is added.
+        folder: Absolute; the working directory.
+    """
+    log = f"{run_dir}.slurm.log" if not job.seeds else f"{run_dir}-%a.slurm.log"
+    given = {
+        "job-name": job.name,
+        "nodes": str(job.nodes),
+        "ntasks-per-node": str(job.tasks_per_node),
+        **({"time": job.time} if job.time else {}),
+        **({"array": f"0-{len(job.seeds) - 1}"} if job.seeds else {}),
+        "output": log,
+        "open-mode": "append",
+        # Of the steps, not of this script: they save, and exit.
+        "signal": f"TERM@{job.save_seconds}",
+        **job.options,
+    }
+    directives = [f"#SBATCH --{name}={shlex.quote(v)}" for name, v in given.items()]
+    directives.append("#SBATCH --requeue")
+    words = shlex.join(command)
+    setup = job.setup
+    if job.seeds:
+        listed = " ".join(map(str, job.seeds))
+        setup = f"seeds=({listed})\nseed=${{seeds[$SLURM_ARRAY_TASK_ID]}}\n{setup}"
+        words += f' --seed "$seed" --run-dir {shlex.quote(run_dir)}-seed"$seed"'
+    else:
+        words += f" --run-dir {shlex.quote(run_dir)}"
+    return _SCRIPT.substitute(
+        directives="\n".join(directives),
+        folder=shlex.quote(folder),
+        setup=setup.strip() or ":",
+        command=words,
+        restarts=job.restarts,
+        wait=_WAIT_SECONDS,
+        stopped=EXIT_STOPPED,
+        refused=EXIT_REFUSED,
+    )
