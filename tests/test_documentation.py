@@ -279,7 +279,7 @@ def test_other_commands_are_in_order(page, environment, program):
         modules = ("tests.benchmarks", "tests.benchmarks.everyday", "tests.planted")
         is_module = program[:2] == ["python", "-m"] and program[2] in modules
         ours = name == "kerascale" or is_module
-        assert ours or name in ("docker", "prometheus")
+        assert ours or name in ("docker", "kubectl", "prometheus", "srun")
 
 
 @pytest.mark.parametrize(
