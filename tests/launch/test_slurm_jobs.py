@@ -42,6 +42,7 @@ def slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "state").write_text("RUNNING\n")
+    (tmp_path / "runs").mkdir()  # Where the log is.
     return tmp_path
 
 
@@ -83,6 +84,29 @@ def test_the_script_goes_on_as_the_workers_ended(slurm, codes, code, starts, req
     assert (["scontrol", "requeue", "17"] in said) == requeued
     assert said[0][-4:] == ["train", "mlp", "--run-dir", "runs/1"]
     assert "given up after 3 failures" in said_by_script or starts < 3 or not code
+
+
+def test_a_job_that_comes_no_further_is_given_up(slurm):
+    codes = []
+    checkpoints = slurm / "runs" / "1" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    for step in (None, None, 40, 80, None, None, None):
+        if step is not None:
+            (checkpoints / f"step-{step}").mkdir()
+        process = _run(slurm, [75])
+        said, _ = process.communicate(timeout=60)
+        codes.append(process.returncode)
+    assert codes == [75, 75, 75, 75, 75, 1, 1]
+    assert "stopped three times at one step; more --time?" in said
+
+
+def test_a_job_without_a_first_checkpoint_is_given_up(slurm):
+    codes = []
+    for _ in range(3):
+        process = _run(slurm, [75])
+        process.communicate(timeout=60)
+        codes.append(process.returncode)
+    assert codes == [75, 75, 1]
 
 
 def test_a_job_that_was_cancelled_is_not_requeued(slurm):
@@ -129,8 +153,9 @@ def test_a_dry_run_shows_the_script_and_submits_nothing(slurm, capfd):
     words = shlex.split(srun)[:-1]
     at = words.index(sys.executable)
     assert words[at + 1 :] == [
-        "-m", "kerascale", "train", "mlp", "--epochs", "3", "--run-dir", folder,
+        "-m", "kerascale", "train", "mlp", "--epochs", "3", "--run-dir", "$run",
     ]  # fmt: skip
+    assert f"run={shlex.quote(folder)}\n" in text
     assert not (slurm / "submitted").exists()
     assert not list(slurm.glob("*.json"))
 

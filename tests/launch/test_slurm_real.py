@@ -137,8 +137,8 @@ def test_same_bits_whatever_happens_to_it(
 
 
 def test_the_time_limit_is_a_stop_that_was_announced(slurm, submit, undisturbed):
-    run = submit("limited", "--time", 1, "--save-seconds", 30)
-    slurm.until(lambda: _is_ended(slurm, run), 600)
+    run = submit("limited", "--time", 2, "--save-seconds", 75)
+    slurm.until(lambda: _is_ended(slurm, run), 900)
     log = _log(run)
     assert "goes on when the job is requeued" in log
     assert "DUE TO TIME LIMIT" not in log

@@ -19,6 +19,7 @@ $directives
 # $restarts times, when a worker fails.
 cd $folder || exit 2
 $setup
+run=$run
 # What reaches this script alone, as a requeue does, is passed on to the workers.
 trap 'scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
 failures=0
@@ -36,6 +37,14 @@ while :; do
     $stopped)
       # Not where the job was cancelled: then it is not running any more.
       if [[ $$(squeue -h -j "$$SLURM_JOB_ID" -o %T) == RUNNING ]]; then
+        there=$$(ls "$$run/checkpoints" 2>/dev/null)
+        echo "$${there//$$'\\n'/ }" >> "$$run.slurm.stops"
+        last=$$(tail -n 3 "$$run.slurm.stops")
+        if (($$(wc -l < "$$run.slurm.stops") > 2)) &&
+          (($$(uniq <<< "$$last" | wc -l) == 1)); then
+          echo "kerascale: given up: stopped three times at one step; more --time?"
+          exit 1
+        fi
         echo "kerascale: the run was stopped, and goes on when the job is requeued"
         scontrol requeue "$$SLURM_JOB_ID"
         sleep 600
@@ -110,14 +119,16 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
     if job.seeds:
         listed = " ".join(map(str, job.seeds))
         setup = f"seeds=({listed})\nseed=${{seeds[$SLURM_ARRAY_TASK_ID]}}\n{setup}"
-        words += f' --seed "$seed" --run-dir {shlex.quote(run_dir)}-seed"$seed"'
+        words += ' --seed "$seed"'
+        run = f'{shlex.quote(run_dir)}-seed"$seed"'
     else:
-        words += f" --run-dir {shlex.quote(run_dir)}"
+        run = shlex.quote(run_dir)
     return _SCRIPT.substitute(
         directives="\n".join(directives),
         folder=shlex.quote(folder),
         setup=setup.strip() or ":",
-        command=words,
+        command=f'{words} --run-dir "$run"',
+        run=run,
         restarts=job.restarts,
         wait=_WAIT_SECONDS,
         stopped=EXIT_STOPPED,
