@@ -41,7 +41,12 @@ def _mlp():
 
 
 @pytest.mark.parametrize(
-    "make", [_sequential, _cnn, pytest.param(_mlp, marks=pytest.mark.slow)]
+    "make",
+    [
+        _sequential,
+        pytest.param(_cnn, marks=pytest.mark.slow),
+        pytest.param(_mlp, marks=pytest.mark.slow),
+    ],
 )
 def test_a_cut_model_gives_the_same_answers(digits, make):
     keras.utils.set_random_seed(0)
