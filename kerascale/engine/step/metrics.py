@@ -5,7 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine.collectives import all_reduce, replicas, stop_votes
+from kerascale.engine.collectives import (
+    all_reduce,
+    replicas,
+    shared_memory,
+    stop_votes,
+)
+from kerascale.engine.step import step_loss
 
 
 def variables_of(model: keras.Model) -> list[keras.Variable]:
@@ -49,11 +55,23 @@ def _sums_over_replicas(
     # Within a process everybody knows what is wanted.
     vote = box is not None and replicas.num_workers(strategy) > 1
 
+    # What runs eagerly is a graph of its own, which would keep those of one step.
+    is_traced = vote and not tf.executing_eagerly()
+    losses = step_loss.underway() if is_traced else None
+    first = replicas.local_ids(strategy)[0] if losses else 0
+
     def total() -> list[tf.Tensor]:
         values = [v.value.read_value() for v in variables]
+        if losses:
+            # Every replica of a worker knows what they all add up to.
+            is_first = tf.equal(_replica(), first)
+            values.append(tf.where(is_first, losses[0], tf.zeros_like(losses[0])))
         if vote:
-            values.append(stop_votes.variable().read_value())
-        return all_reduce.all_reduce([all_reduce.wide(value) for value in values])
+            # Of the same kind as losses: they travel in one message.
+            values.append(tf.cast(stop_votes.variable().read_value(), tf.float64))
+        return shared_memory.all_reduce_figures(
+            [all_reduce.wide(value) for value in values]
+        )
 
     def all_totals() -> list[tf.Tensor]:
         return replicas.first(strategy, replicas.run(strategy, total))
@@ -62,6 +80,8 @@ def _sums_over_replicas(
         totals = all_totals()
         if vote:
             box.append(totals.pop())
+        if losses:
+            losses[1].append(totals.pop())
         return totals
     # Eager replicas are slow: a graph, kept for as long as the metrics are the same.
     key = (vote, *map(id, variables))
@@ -73,3 +93,7 @@ def _sums_over_replicas(
     if vote:
         box.append(totals.pop())
     return totals
+
+
+def _replica() -> int | tf.Tensor:
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
