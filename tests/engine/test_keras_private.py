@@ -303,3 +303,18 @@ def test_added_losses_are_those_of_a_thread():
     with keras_private.Aside([]):
         model(np.ones((2, 2), "float32"))
         assert [float(loss) for loss in model.losses] == [4.0]
+
+
+def test_a_model_of_one_device():
+    """If it fails: variables, or who knows the strategy, have other private names."""
+    model = _model()
+    kernel = model.trainable_variables[0]
+    before, other = kernel.value, tf.Variable(tf.zeros_like(kernel.value))
+    model._distribute_strategy = strategy = tf.distribute.get_strategy()
+    with keras_private.of_one_device(model, [(kernel, other)]):
+        assert kernel.value is other
+        assert not model.trainable_variables[0].numpy().any()
+        assert model._distribute_strategy is None
+        assert model.optimizer._distribution_strategy is strategy
+    assert kernel.value is before
+    assert model.distribute_strategy is strategy

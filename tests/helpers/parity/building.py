@@ -54,17 +54,21 @@ def mlp(*layers, width=4, outputs=3):
 
 
 class Snapshot(keras.callbacks.Callback):
-    """Keeps the weights that the model has after five steps."""
+    """Keeps the weights that the model has after five steps, and all steps' losses."""
 
     def __init__(self):
         super().__init__()
         self.steps = 0
         self.weights = {}
+        self.losses = []
         if is_forced:
             self.every_step = False
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
+        losses = None if plain else step_functions.step_losses(self.model)
+        if losses is not None:
+            self.losses.append(losses)
         if is_forced:
             return
         if self.steps == 5:
@@ -160,4 +164,7 @@ def trained(
     callbacks = [snapshot, *arguments.pop("callbacks", ())]
     fit = out_of_scope(model.fit) if is_as_one else model.fit
     history = fit(x, y, epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
-    return {**result(model, history, x, y), **snapshot.weights}
+    found = {**result(model, history, x, y), **snapshot.weights}
+    if snapshot.losses:
+        found["losses"] = np.concatenate(snapshot.losses)
+    return found
