@@ -21,7 +21,7 @@ Optimizer = Literal[
     "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"
 ]
 Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
-Execution = Literal["auto", "fixed", "loop", "one_program", "split"]
+Execution = Literal["auto", "fixed", "loop", "one_program", "split", "compiled"]
 Shuffle = Literal["full", "blocks", "none"]
 Initializer = Literal[
     "zeros",
@@ -176,7 +176,8 @@ class TrainingConfig:
     execution: Execution = "auto"
     """How batches are executed. fixed: steps_per_execution in one call; loop: as many
     as take a second; one_program: these as one program of XLA; split: each batch split
-    into a program for every core; auto: what is fastest here, of these ways, measured
+    into a program for every core; compiled: a loop in which XLA compiles each replica's
+    part of a step; auto: what is fastest here, of these ways, measured
     first. config.json then holds what was chosen."""
 
     @property

@@ -14,6 +14,7 @@ from kerascale.engine.data import batch_checks, fit_arguments
 from kerascale.engine.data.class_weight import num_outputs
 from kerascale.engine.data.step_iterator import StepsLeft
 from kerascale.engine.execution import (
+    as_one,
     autotune,
     kept_programs,
     mode_of_model,
@@ -169,23 +170,6 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
         )
         steps_per_epoch = fit_arguments.limited(steps_per_epoch, data)
-        if validation_data is not None:
-            val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
-                validation_data
-            )
-            validation_data = fit_arguments.training_feed(
-                strategy,
-                val_x,
-                val_y,
-                val_weight,
-                batch_size=validation_batch_size or batch_size,
-                steps=validation_steps,
-                shuffle=False,
-            )
-            batch_checks.check_steps(
-                "validation_steps", validation_steps, validation_data.num_batches
-            )
-            validation_steps = fit_arguments.limited(validation_steps, validation_data)
         autotune.before_fit(
             self,
             getattr(data, "batches", None),
@@ -194,43 +178,63 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             is_silent=verbose == 0,
         )
         kept_programs.keep()  # Of a trial.
-        skip, last_step = getattr(data, "skip", 0), getattr(data, "last_step", None)
-        if last_step is not None:
-            done = initial_epoch * data.num_batches
-            data.steps_left = StepsLeft(last_step - done)
-        is_indexed = getattr(data, "is_indexed", False)
-        try:
-            with (
-                fit_arguments.with_epoch(callbacks, data) as callbacks,
-                mode_of_model.applied(self, steps_per_epoch, is_indexed),
-            ):
-                if skip or last_step is not None:
-                    callbacks = fit_arguments.PartialEpochs(
-                        fit_arguments.as_list(callbacks),
-                        skip=skip,
-                        last_step=last_step,
-                        steps_per_execution=self.steps_per_execution,
-                        add_history=True,
-                        add_progbar=verbose != 0,
-                        verbose=verbose,
-                        epochs=epochs,
-                        steps=data.num_batches,
-                        model=self,
-                    )
-                return super().fit(
-                    data,
-                    epochs=epochs,
-                    verbose=verbose,
-                    callbacks=callbacks,
-                    validation_data=validation_data,
-                    initial_epoch=initial_epoch,
-                    steps_per_epoch=steps_per_epoch,
-                    validation_steps=validation_steps,
-                    validation_freq=validation_freq,
+        with as_one.while_fitting(self, data) as data:
+            if validation_data is not None:
+                val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
+                    validation_data
                 )
-        finally:
-            step_functions.release(self)
-            kept_programs.keep()
+                validation_data = fit_arguments.training_feed(
+                    self.distribute_strategy,
+                    val_x,
+                    val_y,
+                    val_weight,
+                    batch_size=validation_batch_size or batch_size,
+                    steps=validation_steps,
+                    shuffle=False,
+                )
+                batch_checks.check_steps(
+                    "validation_steps", validation_steps, validation_data.num_batches
+                )
+                validation_steps = fit_arguments.limited(
+                    validation_steps, validation_data
+                )
+            skip, last_step = getattr(data, "skip", 0), getattr(data, "last_step", None)
+            if last_step is not None:
+                done = initial_epoch * data.num_batches
+                data.steps_left = StepsLeft(last_step - done)
+            is_indexed = getattr(data, "batches", None) is not None
+            try:
+                with (
+                    fit_arguments.with_epoch(callbacks, data) as callbacks,
+                    mode_of_model.applied(self, steps_per_epoch, is_indexed),
+                ):
+                    if skip or last_step is not None:
+                        callbacks = fit_arguments.PartialEpochs(
+                            fit_arguments.as_list(callbacks),
+                            skip=skip,
+                            last_step=last_step,
+                            steps_per_execution=self.steps_per_execution,
+                            add_history=True,
+                            add_progbar=verbose != 0,
+                            verbose=verbose,
+                            epochs=epochs,
+                            steps=data.num_batches,
+                            model=self,
+                        )
+                    return super().fit(
+                        data,
+                        epochs=epochs,
+                        verbose=verbose,
+                        callbacks=callbacks,
+                        validation_data=validation_data,
+                        initial_epoch=initial_epoch,
+                        steps_per_epoch=steps_per_epoch,
+                        validation_steps=validation_steps,
+                        validation_freq=validation_freq,
+                    )
+            finally:
+                step_functions.release(self)
+                kept_programs.keep()
 
     def evaluate(
         self,

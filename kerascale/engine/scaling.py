@@ -6,6 +6,7 @@ import keras
 
 from kerascale.config import Execution
 from kerascale.engine.compat import keras_faults, keras_private
+from kerascale.engine.execution import step_functions
 from kerascale.engine.model import Engine
 from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import build
@@ -30,11 +31,12 @@ def scale(
         batch_statistics: `global`: those of the global batch, as on one device;
             `replica`: each replica's own, where `BatchNormalization` says so, with
             which the result depends on the number of replicas.
-        execution: How `fit` executes steps on one device, from arrays, where `compile`
-            was not told `steps_per_execution`: `auto`: in the form that is fastest
-            here, measured first; `fixed`: one by one; `loop`: many in one call;
-            `one_program`: many as one program of XLA; `split`: many in one call, each
-            with a program of XLA for every core.
+        execution: How `fit` executes steps, from arrays, where `compile` was not told
+            `steps_per_execution`: `auto`: in the form that is fastest here, measured
+            first; `fixed`: one by one; `loop`: many in one call; `one_program`: many
+            as one program of XLA; `split`: many in one call, each with a program of
+            XLA for every core; `compiled`: many in one call, each replica's part
+            compiled by XLA, which on several workers is taken for the last two.
         check: `first_step`: before the first step on several replicas it is shown, on
             a few rows of the data, that slices of a batch are the batch as a whole;
             `never`: it is believed.
@@ -74,6 +76,7 @@ def scale(
     parity_check.set_check(model, check)
     # Those that Keras has made before are no longer the model's.
     model.train_function = model.test_function = model.predict_function = None
+    step_functions.forget(model)
     return model
 
 

@@ -1,18 +1,16 @@
 """How a run executes its steps: a part of its configuration."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from kerascale.engine.collectives import consensus
-from kerascale.engine.execution import autotune, mode_of_model, step_functions
+from kerascale.engine.execution import agreed, autotune, mode_of_model, step_functions
 from kerascale.engine.execution.modes import Mode
 from kerascale.training.context import RunContext
 
-_COMPILED = ("one_program", "split")
+_COMPILED = ("one_program", "split", "compiled")
 
 
 def choose(
@@ -39,15 +37,15 @@ def choose(
         step_functions.set_mode(model, mode_of_model.read(model))
         return context
 
-    def choose_now() -> str:
-        chosen = folder.chosen_execution()
-        if chosen is None:
-            mode = _mode(model, context, callbacks)
-            name = "fixed" if mode.kind == "loop" else mode.kind
-            chosen = {"execution": name, "steps_per_execution": mode.steps}
-        return json.dumps(chosen)
-
-    chosen = json.loads(consensus.from_chief(context.strategy, choose_now))
+    strategy = context.strategy
+    chosen = agreed.from_chief(strategy, lambda: folder and folder.chosen_execution())
+    if chosen is None:
+        mode = _mode(model, context, callbacks)
+        is_fixed = mode.kind == "loop" and not mode.as_one
+        name = "fixed" if is_fixed else mode.kind
+        chosen = {"execution": name, "steps_per_execution": mode.steps}
+        # What could differ between workers is the chief's.
+        chosen = agreed.from_chief(strategy, lambda: chosen)
     if asked in _COMPILED:  # Also where this machine cannot compile it.
         chosen["execution"] = asked
     config = dataclasses.replace(config, **chosen)
@@ -79,7 +77,8 @@ def _mode(
 
 def _mode_of_fields(config: Any) -> Mode:
     kind = config.execution if config.execution in _COMPILED else "loop"
-    return Mode(kind, config.steps_per_execution)
+    as_one = config.execution == "loop"  # Where replicas share a processor.
+    return Mode(kind, config.steps_per_execution, as_one)
 
 
 def _largest_divisor(number: int, most: int) -> int:

@@ -13,6 +13,7 @@ from . import (
     checkpointing,
     environments,
     machine,
+    mirrored,
     report,
     rounds,
     scaling,
@@ -25,8 +26,12 @@ from .workload import Workload, load_all
 
 # Workloads that one of the measurements has for itself.
 _OF_ITS_OWN = {"overhead": "T", "checkpoint": "P"}
-_MORE = ("scaling", "serving", "streaming")
-_CONTENDERS = {"scaling": scaling.CONTENDERS, "streaming": streaming.CONTENDERS}
+_MORE = ("scaling", "mirrored", "serving", "streaming")
+_CONTENDERS = {
+    "scaling": scaling.CONTENDERS,
+    "mirrored": mirrored.CONTENDERS,
+    "streaming": streaming.CONTENDERS,
+}
 # What it costs, beside the training: a module for each.
 _COSTS = {"checkpoint": (checkpointing, "P"), "watching": (watching, "D")}
 
@@ -196,6 +201,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     contenders = list(_CONTENDERS.get(options.what, CONTENDERS))
     if options.what == "scaling":
         options.workloads = options.workloads or list(scaling.LETTERS)
+    if options.what == "mirrored":
+        options.workloads = options.workloads or list(mirrored.LETTERS)
     options.workloads = options.workloads or letters
     options.contenders = options.contenders or contenders
     for name, known in (

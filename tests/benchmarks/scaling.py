@@ -22,7 +22,7 @@ from .statistics import Spread, epochs_for, shuffled_rounds, who_learned_otherwi
 from .workload import Workload
 
 WORKERS = 2
-LETTERS = ("D", "P")
+LETTERS = ("A", "C", "D", "P")
 _LOSS_BATCHES = 2
 
 _KERAS = {
@@ -44,15 +44,22 @@ CONTENDERS = {
             _KERAS,
         ),
         Contender(
+            "kerascale-fixed",
+            "kerascale, step by step",
+            environments.OWN,
+            "scaling_keras",
+            _KERAS,
+        ),
+        Contender(
             "kerascale-xla",
-            "kerascale, jit_compile=True",
+            "kerascale, step by step, jit_compile=True",
             environments.OWN,
             "scaling_keras",
             _KERAS,
         ),
         Contender(
             "kerascale-grpc-xla",
-            "kerascale, jit_compile=True, KERASCALE_ALL_REDUCE=tensorflow",
+            "kerascale, step by step, jit_compile=True, TensorFlow's all-reduce",
             environments.OWN,
             "scaling_keras",
             _KERAS | {"KERASCALE_ALL_REDUCE": "tensorflow"},
@@ -60,6 +67,13 @@ CONTENDERS = {
         Contender(
             "torch",
             "PyTorch, DistributedDataParallel, gloo",
+            "torch",
+            "scaling_torch",
+            {"OMP_NUM_THREADS": "1"},
+        ),
+        Contender(
+            "torch-compile",
+            "torch.compile, DistributedDataParallel, gloo",
             "torch",
             "scaling_torch",
             {"OMP_NUM_THREADS": "1"},

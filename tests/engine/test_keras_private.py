@@ -324,3 +324,18 @@ def test_an_optimizer_forgets_variables_that_were_added():
     assert optimizer.variables[-1] is added
     keras_private.forget(optimizer, [added])
     assert [v.path for v in optimizer.variables] == before
+
+
+def test_a_model_of_one_device():
+    """If it fails: variables, or who knows the strategy, have other private names."""
+    model = _model()
+    kernel = model.trainable_variables[0]
+    before, other = kernel.value, tf.Variable(tf.zeros_like(kernel.value))
+    model._distribute_strategy = strategy = tf.distribute.get_strategy()
+    with keras_private.of_one_device(model, [(kernel, other)]):
+        assert kernel.value is other
+        assert not model.trainable_variables[0].numpy().any()
+        assert model._distribute_strategy is None
+        assert model.optimizer._distribution_strategy is strategy
+    assert kernel.value is before
+    assert model.distribute_strategy is strategy

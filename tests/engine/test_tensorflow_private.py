@@ -88,3 +88,26 @@ def test_a_device_stands_for_one_of_several():
 
     assert strategy.run(count) == (3, True)
     assert tf.distribute.OneDeviceStrategy("CPU:0").num_replicas_in_sync == 1
+
+
+def test_operations_that_xla_shall_compile():
+    """If it fails: functions that XLA compiles are marked by another attribute."""
+    inner = tf.function(tf.math.tanh, jit_compile=True, autograph=False)
+    outer = tf.function(lambda x: inner(tf.math.erf(x)), autograph=False)
+    traced = outer.get_concrete_function(tf.TensorSpec([2]))
+    found = tensorflow_private.operations_of_xla(traced)
+    assert "Tanh" in found
+    assert "Erf" not in found
+
+
+def test_variables_that_a_function_uses():
+    """If it fails: find how this release lists what a function captures."""
+    one, other = tf.Variable(1.0), tf.Variable(2.0)
+
+    def step(x):
+        return tf.cond(x > 0, lambda: one + x, lambda: x)
+
+    traced = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec([]))
+    found = tensorflow_private.captured_resources(traced)
+    assert [handle is one.handle for handle in found] == [True]
+    assert all(handle is not other.handle for handle in found)

@@ -1,6 +1,5 @@
 """One workload, trained in this process as a user would train it."""
 
-import dataclasses
 import math
 import os
 import resource
@@ -65,7 +64,7 @@ def measure(
     tell("loss", watch.loss)
     tell("peak_memory_bytes", _peak_memory())
     mode = step_functions.mode_of(model)
-    tell("execution", {**dataclasses.asdict(mode), "said": str(mode)})
+    tell("execution", {"kind": mode.kind, "steps": mode.steps, "said": str(mode)})
     tell("epochs", len(watch.seconds))
     step_seconds = statistics.median(watch.seconds) / workload.steps_per_epoch
     flops = workload.flops_per_step / step_seconds

@@ -10,7 +10,7 @@ more the two ways add up in another order, which shows in the last bits.
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -38,11 +38,13 @@ class _Way:
     Args:
         strategy: The one of this process.
         sum: Through shared memory; None: TensorFlow's way.
+        turn: Counts such sums; int64 scalar.
         said: What a person was told last.
     """
 
     strategy: tf.distribute.Strategy
     sum: shared_memory.SharedSum | None = None
+    turn: tf.Variable | None = None
     said: str = ""
 
 
@@ -78,6 +80,10 @@ def connect(strategy: tf.distribute.Strategy) -> None:
     if problem and wish == "shared_memory":
         raise _impossible(problem)
     _way.sum = found
+    with tf.device("CPU:0"):
+        made = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="sums")
+    # In a scope it is one of many parts.
+    (_way.turn,) = strategy.experimental_local_results(made)
 
 
 def all_reduce(
@@ -87,16 +93,40 @@ def all_reduce(
 
     Only where `connect` has found that it can be, for float32 and float64.
     """
-    strategy = tf.distribute.get_strategy()
-    way = _way if _way is not None and _way.strategy is strategy else None
-    if way is None or way.sum is None:
+    way = _way_of(tf.distribute.get_strategy())
+    if way is None:
         return packed.all_reduce(tensors)
+    own = [i for i, tensor in enumerate(tensors) if _is_shareable(tensor)]
+    if own:
+        shares = [tensors[i] for i in own]
+        _say(way, sum(t.shape.num_elements() * t.dtype.size for t in shares))
+    return _all_reduce(way, tensors)
+
+
+def all_reduce_figures(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """The same for what is no gradient: sums of metrics, losses, votes."""
+    way = _way_of(tf.distribute.get_strategy())
+    return packed.all_reduce(tensors) if way is None else _all_reduce(way, tensors)
+
+
+def tokens() -> set[bytes]:
+    """What TensorFlow calls the functions of Python that add up: no state is theirs."""
+    return _tokens
+
+
+def _way_of(strategy: tf.distribute.Strategy) -> "_Way | None":
+    way = _way if _way is not None and _way.strategy is strategy else None
+    return None if way is None or way.sum is None else way
+
+
+def _all_reduce(
+    way: "_Way", tensors: Sequence[tf.Tensor | tf.IndexedSlices]
+) -> list[tf.Tensor | tf.IndexedSlices]:
     own = [i for i, tensor in enumerate(tensors) if _is_shareable(tensor)]
     if not own:
         return packed.all_reduce(tensors)
     packed.refuse_inside()
     shares = [tensors[i] for i in own]
-    _say(way, sum(t.shape.num_elements() * t.dtype.size for t in shares))
     others = [i for i in range(len(tensors)) if i not in set(own)]
     rest = packed.all_reduce([tensors[i] for i in others])
     result = list(tensors)
@@ -106,10 +136,36 @@ def all_reduce(
     def add(*arrays: np.ndarray) -> list[np.ndarray]:
         return way.sum(arrays)
 
-    sums = tf.numpy_function(add, shares, [t.dtype for t in shares])
+    sums = _after_the_last(add, shares)
     for i, total in zip(own, sums, strict=True):
         result[i] = tf.ensure_shape(total, tensors[i].shape)
     return result
+
+
+_tokens: set[bytes] = set()
+
+
+def _after_the_last(
+    add: Callable[..., list[np.ndarray]], shares: list[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Calls it behind the sum that was traced before: all workers have one order."""
+    dtypes = [t.dtype for t in shares]
+    if tf.executing_eagerly():
+        return tf.nest.flatten(tf.numpy_function(add, shares, dtypes))
+    # What reads and writes a variable has an order, in loops too. What calls Python has
+    # none in TensorFlow.
+    count = _way_of(tf.distribute.get_strategy()).turn
+    with tf.control_dependencies([count.read_value()]):
+        sums = tf.nest.flatten(tf.numpy_function(add, shares, dtypes))
+    with tf.control_dependencies(sums):
+        count.assign_add(1)
+    _tokens.add(sums[0].op.get_attr("token"))
+    return sums
+
+
+def variables() -> list[tf.Variable]:
+    """What sums write."""
+    return [] if _way is None or _way.turn is None else [_way.turn]
 
 
 def _meet(

@@ -630,6 +630,44 @@ def _replace(optimizer: Any, old: keras.Variable, **kind: str) -> keras.Variable
     return new
 
 
+@contextlib.contextmanager
+def of_one_device(
+    model: keras.Model, values: Sequence[tuple[keras.Variable, tf.Variable]]
+) -> Iterator[None]:
+    """Within it a model of a strategy is one of none.
+
+    Args:
+        model: Compiled and built.
+        values: Variables of it and its optimizers, and what each is worth there.
+    """
+    optimizers = [model.optimizer, *optimizers_of(model)]
+    for optimizer in filter(None, optimizers.copy()):
+        inner = innermost(optimizer)
+        optimizers += [inner, *getattr(inner, "optimizers", ())]
+    statistics = [
+        layer
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized
+    ]
+    with contextlib.ExitStack() as stack:
+
+        def put(thing: Any, name: str, value: Any) -> None:
+            # Past Keras' own __setattr__, which would track it.
+            attributes = vars(thing)
+            stack.callback(attributes.update, {name: attributes[name]})
+            attributes[name] = value
+
+        for variable, value in values:
+            put(variable, "_value", value)
+        put(model, "_distribute_strategy", None)
+        one = tf.distribute.get_strategy()
+        for optimizer in filter(None, optimizers):
+            put(optimizer, "_distribution_strategy", one)
+        for layer in statistics:  # Those of the batch, as a layer for itself has them.
+            put(layer, "synchronized", False)
+        yield
+
+
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     """Optimizers that a model holds beside the compiled one."""
     return [

@@ -8,6 +8,8 @@ this file has to change.
 import collections
 import functools
 import itertools
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
@@ -17,6 +19,9 @@ from tensorflow.python.util import _pywrap_util_port
 
 # A Transformer of 4 layers takes 10,000; to count so far takes some 30 ms.
 _NAMES_OF_A_TRACE = 2**17
+
+# Operations whose first input is which function they call.
+_ASKING_FIRST = ("If", "StatelessIf", "Case", "StatelessCase")
 
 
 def onednn() -> str:
@@ -61,11 +66,23 @@ def number_names_anew() -> None:
     collections.deque(itertools.starmap(ops.uid, itertools.repeat((), left)), maxlen=0)
 
 
-def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
-    """Names of the operations of a function that keep or change a state."""
+def stateful_operations(
+    traced: tf.types.experimental.ConcreteFunction, but_python: Container[bytes] = ()
+) -> set[str]:
+    """Names of the operations of a function that keep or change a state.
+
+    Args:
+        traced: The function.
+        but_python: Tokens of functions of Python's that do not.
+    """
+    names = {
+        node.op
+        for node in _nodes(traced)
+        if node.op != "PyFunc" or node.attr["token"].s not in but_python
+    }
     return {
         name
-        for name in operations(traced)
+        for name in names
         if (found := op_def_registry.get(name)) is not None
         and found.is_stateful
         # The algorithm of a device: no state.
@@ -73,12 +90,83 @@ def stateful_operations(traced: tf.types.experimental.ConcreteFunction) -> set[s
     }
 
 
+def captured_resources(
+    traced: tf.types.experimental.ConcreteFunction,
+) -> list[tf.Tensor]:
+    """Variables that a function reads or writes, but those by which TensorFlow orders
+    messages between replicas: of them it writes none.
+    """
+    graph = traced.graph.as_graph_def()
+    functions = {f.signature.name: f for f in graph.library.function}
+    of_messages = {
+        id(captured)
+        for captured, inside in traced.graph.captures
+        if _orders_messages(inside.op.name, graph.node, functions)
+    }
+    return [
+        captured
+        for captured in traced.captured_inputs
+        if captured.dtype == tf.resource and id(captured) not in of_messages
+    ]
+
+
+def _orders_messages(
+    name: str, nodes: Iterable[Any], functions: Mapping[str, Any]
+) -> bool:
+    """Whether an argument is given to a message, here or in what is called."""
+    for node in nodes:
+        for place, given in enumerate(node.input):
+            if given.partition(":")[0] != name:
+                continue
+            if node.op.startswith("Collective"):
+                return True
+            if node.op in _ASKING_FIRST:
+                place -= 1
+            called = [a.func.name for a in node.attr.values() if a.func.name]
+            for function in (functions[n] for n in called if n in functions):
+                arguments = function.signature.input_arg
+                if not 0 <= place < len(arguments):
+                    continue
+                argument = arguments[place].name
+                if _orders_messages(argument, function.node_def, functions):
+                    return True
+    return False
+
+
 def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
     """Names of the operations of a function, and of those that it calls."""
+    functions = traced.graph.as_graph_def().library.function
+    names = {node.op for node in _nodes(traced)}
+    return names - {f.signature.name for f in functions}
+
+
+def _nodes(traced: tf.types.experimental.ConcreteFunction) -> Iterator[Any]:
     graph = traced.graph.as_graph_def()
-    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
-    names = {node.op for nodes in bodies for node in nodes}
-    return names - {f.signature.name for f in graph.library.function}
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
+
+
+def operations_of_xla(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
+    """Names of the operations in functions that a traced one has compiled by XLA."""
+    library = {
+        f.signature.name: f for f in traced.graph.as_graph_def().library.function
+    }
+    left = [n for n, f in library.items() if f.attr["_XlaMustCompile"].b]
+    reached: set[str] = set()
+    names: set[str] = set()
+    while left:
+        function = library[left.pop()]
+        if function.signature.name in reached:
+            continue
+        reached.add(function.signature.name)
+        for node in function.node_def:
+            names.add(node.op)
+            for value in node.attr.values():
+                called = [value.func.name, *(f.name for f in value.list.func)]
+                left += [name for name in called if name in library]
+            left += [node.op] * (node.op in library)
+    return names - set(library)
 
 
 @functools.cache

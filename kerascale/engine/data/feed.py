@@ -58,8 +58,7 @@ class Feed(keras_private.DataAdapter):
         steps_per_epoch: Steps that `fit` was asked for; None: all batches.
         set_epoch: Tells the dataset which epoch it reads; None: it does not ask.
         skip: Steps of the first epoch that were done before.
-        batches: What computes the elements from their place, where there is one
-            replica; or None.
+        batches: What computes global batches from their place; or None.
         adapter: Keras' own, of an object that is told of epochs (`PyDataset`); or None.
     """
 
@@ -77,8 +76,6 @@ class Feed(keras_private.DataAdapter):
         self._dataset = dataset
         self._adapter = adapter
         self.batches = batches
-        # Whether they are computed from their place, on any number of replicas.
-        self.is_indexed = batches is not None
         self.batch_spec = element_spec
         self.set_epoch = set_epoch
         self.skip = skip
@@ -217,9 +214,14 @@ def from_batches(
 
     gather = traced_as_it_is(gather, batches.gather)
     sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
-    made = Feed(waits.clocked(sliced), *known)
-    made.is_indexed = True
-    return made
+    return Feed(waits.clocked(sliced), *known, batches)
+
+
+def of_strategy(made: Feed, strategy: tf.distribute.Strategy) -> Feed:
+    """The same batches, that are computed from their place, for another strategy."""
+    other = from_batches(made.batches, strategy, steps=made.steps)
+    other.last_step = made.last_step
+    return other
 
 
 def from_arrays(

@@ -22,7 +22,6 @@ class Shard:
             up: an empty slice holds one, because many kernels cannot take none.
         replicas: Replicas in sync, over all workers.
         filled: Whether slices are filled up to one static shape, as a TPU needs it.
-        all_here: Whether all slices are computed in this step, of one device.
     """
 
     size: tf.Tensor
@@ -30,7 +29,6 @@ class Shard:
     count: tf.Tensor
     replicas: int
     filled: bool = False
-    all_here: bool = False
 
     def share(self, dtype: tf.DType) -> tf.Tensor:
         """This slice's part of the batch: `count / size`."""

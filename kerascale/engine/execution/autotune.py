@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import keras
+import tensorflow as tf
 
 from kerascale.config import Execution
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.execution import (
+    agreed,
+    as_one,
     autotune_cache,
     mode_of_model,
     step_functions,
@@ -80,12 +83,16 @@ def before_fit(
         if mode_of_model.is_told(model):
             return
         done, seconds = step_functions.trained(model)  # One by one, until now.
+        if replicas.num_workers(model.distribute_strategy) > 1:
+            seconds = None  # Each has measured another.
         total_steps += done
         if wish == "auto" and not is_worth_it(total_steps, seconds):
             return
     # What an earlier `fit` chose may not do for the callbacks of a short one.
     tell = (lambda text: None) if is_silent else say
-    watching = any(wants_every_step(each) for each in callbacks)
+    watching = agreed.any_of(
+        model.distribute_strategy, any(wants_every_step(each) for each in callbacks)
+    )
     key = (keras_private.compilation(model), batches.batch_size, wish, watching)
     if chosen is not None and chosen.key == key:
         total_steps += chosen.steps  # Many short ones are a long one.
@@ -108,6 +115,8 @@ def choose(
 ) -> tuple[Mode, float]:
     """The mode in which a model trains fastest here, which is said.
 
+    All workers call it, and get what the chief has measured.
+
     Args:
         model: Compiled and built.
         batches: What it will be trained on.
@@ -123,15 +132,39 @@ def choose(
     compiled_with = mode_of_model.read(model)
     if _chosen(model) is not None:  # By the `fit` before: nobody told it.
         compiled_with = Mode("loop", 1)
+    strategy = model.distribute_strategy
+    if not replicas.is_chief(strategy):
+        tell = lambda text: None  # noqa: E731
     if not can_choose(model) or not batches.is_indexed:
-        tell("execution: step by step (auto chooses on one device, for arrays)")
+        tell("execution: step by step (auto chooses in a graph, for arrays)")
         return compiled_with, math.inf
-    wish = _forced() or wish
+    wish = agreed.from_chief(strategy, lambda: _forced() or wish)
     if wish == "fixed":
         return compiled_with, math.inf
-    if _watching(callbacks, tell):
+    if _watching(strategy, callbacks, tell):
         return Mode("loop", 1), math.inf
-    known = autotune_cache.read(model, batches)
+    if wish == "compiled" or not as_one.can_be(model):
+        mode, enough = _measured(model, batches, total_steps, wish, tell)
+        return mode or compiled_with, enough
+    # The model is on one device then, and what is measured is what is measured there.
+    with as_one.applied(model, batches):
+        mode, enough = _measured(model, batches, total_steps, wish, tell)
+    if mode is None:
+        return compiled_with, enough
+    count = strategy.num_replicas_in_sync
+    tell(f"execution: {count} devices of one processor compute a batch as a whole")
+    return dataclasses.replace(mode, as_one=True), enough
+
+
+def _measured(
+    model: keras.Model,
+    batches: Batches,
+    total_steps: int,
+    wish: Execution,
+    tell: Callable[[str], None],
+) -> tuple[Mode | None, float]:
+    """What `choose` gives; no mode, where nothing can be tried."""
+    known = _known(model, batches)
     mode = _mode_of(known, wish, total_steps)
     if mode is not None:
         tell(f"execution: {mode} (measured before)")
@@ -142,8 +175,8 @@ def choose(
         known = trial.run(total_steps, None if wish == "auto" else wish)
     if known is None:
         tell("execution: as told, because a step changes what could not be given back")
-        return compiled_with, math.inf
-    if wish == "auto":
+        return None, math.inf
+    if wish == "auto" and replicas.is_chief(model.distribute_strategy):
         autotune_cache.write(model, batches, known)
     mode = known.mode(total_steps if wish == "auto" else math.inf)
     took = duration(time.monotonic() - began)
@@ -160,17 +193,32 @@ def _mode_of(known: Known | None, wish: Execution, total_steps: float) -> Mode |
     return known.mode(total_steps)
 
 
+def _known(model: keras.Model, batches: Batches) -> Known | None:
+    """What the chief knows of such a model."""
+
+    def read() -> dict[str, Any] | None:
+        known = autotune_cache.read(model, batches)
+        return None if known is None else dataclasses.asdict(known)
+
+    found = agreed.from_chief(model.distribute_strategy, read)
+    return None if found is None else Known(**found)
+
+
 def _watching(
-    callbacks: Sequence[keras.callbacks.Callback], tell: Callable[[str], None]
+    strategy: tf.distribute.Strategy,
+    callbacks: Sequence[keras.callbacks.Callback],
+    tell: Callable[[str], None],
 ) -> bool:
-    """Whether one of them looks at every step, which is said."""
+    """Whether one of them looks at every step, on any worker, which is said."""
     names = [type(c).__name__ for c in callbacks if wants_every_step(c)]
-    if names:
-        tell(
-            f"execution: step by step, because {', '.join(names)} looks at every "
-            "step; with `every_step = False` in its class it may be faster"
-        )
-    return bool(names)
+    if not agreed.any_of(strategy, bool(names)):
+        return False
+    who = ", ".join(names) or "a callback of another worker"
+    tell(
+        f"execution: step by step, because {who} looks at every step; with "
+        " `every_step = False` in its class it may be faster"
+    )
+    return True
 
 
 def _chosen(model: keras.Model) -> _Chosen | None:
@@ -181,8 +229,8 @@ def _chosen(model: keras.Model) -> _Chosen | None:
 
 
 def can_choose(model: keras.Model) -> bool:
-    """Whether there is a choice: on one device, in a graph."""
-    return not (model.run_eagerly or replicas.is_distributed(model.distribute_strategy))
+    """Whether there is a choice: in a graph."""
+    return not model.run_eagerly
 
 
 def is_worth_it(total_steps: int, step_seconds: float | None = None) -> bool:

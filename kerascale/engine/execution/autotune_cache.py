@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerascale._version import __version__
 from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
+from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.runtime import atomic_files, xla_cache
@@ -90,6 +91,10 @@ def write(model: keras.Model, batches: Batches, known: Known) -> None:
 def _path(model: keras.Model, batches: Batches) -> pathlib.Path:
     """A file for each machine, version, model, and size of a batch."""
     facts = [_machine(), _model(model), batches.batch_size, batches.num_examples]
+    strategy = model.distribute_strategy
+    if replicas.is_distributed(strategy):
+        number = strategy.num_replicas_in_sync
+        facts.append([type(strategy).__name__, number, replicas.num_workers(strategy)])
     key = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
     return cache.cache_dir() / "executions" / f"{key[:32]}.json"
 

@@ -16,6 +16,7 @@ from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import first_batch, test_loop
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.modes import Kind, Mode
+from kerascale.engine.execution.replica_loop import CompiledReplicas
 from kerascale.engine.execution.short_epochs import ShortEpochs
 from kerascale.engine.execution.split_loop import SplitSteps
 from kerascale.engine.execution.step_logs import LOSSES, VOTES, StepLogs, as_scalar
@@ -74,6 +75,8 @@ class Executor:
             self._compiled = ProgramSteps(self, mode.steps)
         elif mode is not None and mode.kind == "split":
             self._compiled = SplitSteps(self)
+        elif mode is not None and mode.kind == "compiled":
+            self._compiled = CompiledReplicas(self)
         elif kind == "test" and self.ids is None and test_loop.can_be(model):
             self._compiled = test_loop.TestSteps(self)
         # The first graph in which a step was traced.
@@ -185,9 +188,11 @@ class Executor:
 
     def traced(self, iterator: StepIterator) -> Any:
         """The function that runs steps of an iterator, not run."""
-        return self._steps.get_concrete_function(
-            iterator.iterator, tf.constant(1, tf.int64)
-        )
+        arguments = [iterator.iterator, tf.constant(1, tf.int64)]
+        if self.num_replicas > 1:
+            empty = tf.experimental.Optional.empty(iterator.iterator.element_spec)
+            arguments.append(empty if self.checked_kind else None)
+        return self._steps.get_concrete_function(*arguments)
 
     def _traced(self, function: str, *arguments: Any) -> Any:
         return getattr(self, function).get_concrete_function(*arguments)
@@ -337,12 +342,14 @@ class Executor:
 
     def _run(self, batch: Any) -> Any:
         """One step on an element of the feed."""
+        return self.step(self.item_of(batch))
+
+    def item_of(self, batch: Any) -> Any:
+        """An element of the feed, as a step takes it."""
         self.note_graph()
         if self.ids is None:
-            item = (batch, None)
-        else:
-            item = replicas.per_replica(self.strategy, self.ids, batch)
-        return self.step(item)
+            return batch, None
+        return replicas.per_replica(self.strategy, self.ids, batch)
 
     def note_graph(self) -> None:
         """Called where a step is traced."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerascale.engine.collectives import consensus
 from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.data import slices
+from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution.agreements import Agreement
 from kerascale.engine.parity import check
 
@@ -36,26 +37,55 @@ def checked(
         return tf.experimental.Optional.empty(iterator.element_spec)
     first = iterator.get_next_as_optional()
     if first.has_value():
-        _show(execution, kind, first, trace)
+        rows = lambda: slices.joined(first.get_value())  # noqa: E731
+        _show(execution, kind, rows, lambda: trace(first))
     return first
 
 
+def show_place(
+    execution: Any,
+    iterator: StepIterator,
+    trace: Callable[[], tf.types.experimental.ConcreteFunction] | None,
+) -> bool:
+    """The same of batches that are computed from their place; none is read.
+
+    Args:
+        execution: An `Executor`.
+        iterator: Of the data.
+        trace: Traces what will run; None: it is not known by its graph.
+
+    Returns:
+        Whether what was traced before is not what shall run.
+    """
+    kind, model = execution.checked_kind, execution.model
+    if execution.num_replicas == 1 or not kind or not check.is_due(model, kind):
+        return False
+    batch = execution.batch_of(iterator.batches)
+    place = tf.constant(iterator.next_batch, tf.int64)
+    return _show(execution, kind, lambda: batch(iterator.epoch, place), trace)
+
+
 def _show(
-    execution: Any, kind: check.Kind, first: tf.experimental.Optional, trace: Trace
-) -> None:
+    execution: Any,
+    kind: check.Kind,
+    rows: Callable[[], Any],
+    trace: Callable[[], tf.types.experimental.ConcreteFunction] | None,
+) -> bool:
+    """Whether what was traced is not what shall run."""
     model = execution.model
-    agreement = _agreement(execution, kind, lambda: trace(first))
+    agreement = None if trace is None else _agreement(execution, kind, trace)
     is_known = int(agreement is not None and agreement.is_known())
     if consensus.gather(execution.strategy, [is_known]).all():
         check.believe(model, kind)
-        return
+        return False
     before = _by_row(model)
-    rows = slices.joined(first.get_value())
-    is_shown = check.check(model, kind, rows, execution.train_step)
+    is_shown = check.check(model, kind, rows(), execution.train_step)
     if _by_row(model) != before:
         execution.trace_anew()  # Losses count their values otherwise now.
-    elif is_shown and agreement is not None:
+        return True
+    if is_shown and agreement is not None:
         agreement.remember()
+    return False
 
 
 def _agreement(

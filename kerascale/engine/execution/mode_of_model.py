@@ -36,10 +36,14 @@ def read(model: keras.Model) -> Mode:
     """
     before = written(model)
     steps = model.steps_per_execution if before is None else before.steps
-    if model.run_eagerly or replicas.is_distributed(model.distribute_strategy):
+    if model.run_eagerly:
         return Mode("loop", steps)
+    is_distributed = replicas.is_distributed(model.distribute_strategy)
     if before is not None:
-        return before
+        may_be = before.kind in ("loop", "compiled") or not is_distributed
+        return before if may_be else Mode("compiled", steps)
+    if is_distributed:  # A step is compiled where it can be, in a loop.
+        return Mode("loop", steps)
     return Mode("one_program" if model.jit_compile and steps > 1 else "loop", steps)
 
 

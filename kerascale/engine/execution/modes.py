@@ -3,7 +3,13 @@
 import dataclasses
 from typing import Literal
 
-Kind = Literal["loop", "one_program", "split"]
+Kind = Literal["loop", "one_program", "split", "compiled"]
+
+_OF_LOOPS = {
+    "loop": "",
+    "split": ", each split over the cores",
+    "compiled": ", each compiled by XLA",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,12 +19,16 @@ class Mode:
     Args:
         kind: `loop`: one after the other in one call; `one_program`: XLA compiles the
             steps of an execution as one program; `split`: a loop in which the batch
-            of each step is split into a program of XLA for each core.
+            of each step is split into a program of XLA for each core; `compiled`: a
+            loop in which XLA compiles what each replica computes in a step.
         steps: Steps in an execution.
+        as_one: Whether logical devices of one processor compute a batch as a whole; of
+            other devices it says nothing.
     """
 
     kind: Kind
     steps: int
+    as_one: bool = False
 
     def __str__(self) -> str:
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
@@ -26,5 +36,4 @@ class Mode:
             return f"one XLA program of {steps}"
         if (self.kind, self.steps) == ("loop", 1):
             return "step by step"
-        text = f"a loop of {steps}"
-        return f"{text}, each split over the cores" if self.kind == "split" else text
+        return f"a loop of {steps}{_OF_LOOPS[self.kind]}"

@@ -17,7 +17,6 @@ from kerascale.engine.collectives import all_reduce, lockstep
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.execution import agreements, kept_programs, xla_program
-from kerascale.engine.execution.schedule_rates import Ahead, Rates
 from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import (
     half_range,
@@ -28,6 +27,7 @@ from kerascale.engine.step import (
     step_loss,
 )
 from kerascale.engine.step.losses import GlobalLoss
+from kerascale.engine.step.schedule_rates import Ahead, Rates
 from kerascale.engine.step.step import TrainStep, as_optimizer
 from kerascale.errors import RefusedError, first_line
 from kerascale.runtime.host import usable_cores
@@ -176,7 +176,6 @@ class SplitStep:
                 offset=offset,
                 count=tf.constant(count, tf.int64),
                 replicas=len(self._slices),
-                all_here=True,
             )
             recorder = optimizer_view.Recorder()
             recorder.share = here.share

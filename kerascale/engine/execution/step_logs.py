@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine.collectives import stop_votes
+from kerascale.engine.collectives import replicas, stop_votes
 from kerascale.engine.step import step_loss
 from kerascale.engine.step.own_logs import OwnLogs
 
@@ -74,12 +74,16 @@ class StepLogs:
             carried: By that step.
             losses: Of all steps; None: they are not known.
         """
-        with stop_votes.collecting() as votes:
+        is_alone = replicas.num_workers(self._strategy) == 1
+        with (
+            stop_votes.collecting() as votes,
+            step_loss.travelling(None if is_alone else losses) as over_all,
+        ):
             logs = dict(self._model.get_metrics_result())
         if self._own is not None:
             logs = self._own.all(carried, logs)
-        if losses is not None:
-            logs[LOSSES] = losses
+        if losses is not None and (is_alone or over_all):
+            logs[LOSSES] = losses if is_alone else over_all[0]
         return {**logs, VOTES: votes[0]} if votes else logs
 
 

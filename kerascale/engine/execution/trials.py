@@ -17,9 +17,10 @@ import tensorflow as tf
 from kerascale.datasets import nests
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine import state
+from kerascale.engine.collectives import replicas, shared_memory, stop_votes
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.data import feed
-from kerascale.engine.execution import step_functions
+from kerascale.engine.execution import agreed, step_functions
 from kerascale.engine.execution.autotune_cache import Known
 from kerascale.engine.execution.executor import Executor
 from kerascale.engine.execution.modes import Kind, Mode
@@ -60,6 +61,7 @@ _GAINS_ENOUGH = 0.67
 # State that an operation keeps in variables is given back; any other is not.
 _STATE_IN_VARIABLES = frozenset(
     "Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp CheckNumerics "
+    "CollectiveGatherV2 CollectiveReduceV2 CollectiveReduceV3 "
     "DeviceIndex If IteratorGetNext ReadVariableOp StatefulPartitionedCall VarHandleOp "
     "VarIsInitializedOp VariableShape While".split()
 )
@@ -72,9 +74,13 @@ class Trial:
     def __init__(self, model: keras.Model, batches: Batches) -> None:
         self._model = model
         self._batches = batches
-        self._feed = feed.from_batches(batches, model.distribute_strategy)
+        self._strategy = model.distribute_strategy
+        self._feed = feed.from_batches(batches, self._strategy)
         self._seconds: dict[str, float] = {}
-        build.build(model, self._feed.batch_spec)
+        if replicas.is_distributed(self._strategy):
+            build.before_first_step(model, self._feed.batch_spec)
+        else:
+            build.build(model, self._feed.batch_spec)
 
     def said(self) -> str:
         """What was measured, for a person."""
@@ -116,14 +122,21 @@ class Trial:
             for kind in self._to_try(forced, seconds):
                 if kind == "one_program":
                     best, mode = self._with_program(best, mode, forced is not None)
-                elif forced or min(self._seconds.values()) >= _WORTH_SPLITTING:
-                    best, mode = self._with_split(best, mode, forced is not None)
+                elif (
+                    forced
+                    or kind == "compiled"
+                    or min(self._seconds.values()) >= _WORTH_SPLITTING
+                ):
+                    best, mode = self._with_loop(kind, best, mode, forced is not None)
                 if mode.kind == "split" and self._is_enough():
                     break
         model.train_function = best
         return dataclasses.replace(known, compiled=mode.kind, compiled_steps=mode.steps)
 
     def _to_try(self, forced: Kind | None, seconds: float) -> list[Kind]:
+        if replicas.is_distributed(self._strategy):
+            # Its steps are compiled already where `compile` was told so.
+            return [] if self._model.jit_compile and not forced else ["compiled"]
         if forced:
             return [forced]
         is_slow = seconds >= _MUCH_ARITHMETIC
@@ -170,24 +183,24 @@ class Trial:
             return best, mode
         return program, Mode("one_program", steps)
 
-    def _with_split(
-        self, best: Executor, mode: Mode, force: bool
+    def _with_loop(
+        self, kind: Kind, best: Executor, mode: Mode, force: bool
     ) -> tuple[Executor, Mode]:
-        """Split steps, where they are faster than what was best before."""
-        parts = step_functions.trial_of(self._model, Mode("split", 1))
+        """A loop of steps that are split, or compiled, where it is faster."""
+        parts = step_functions.trial_of(self._model, Mode(kind, 1))
         self._time(parts, 2)  # They are compiled.
-        if parts.kind != "split":
+        if parts.kind != kind:
             return best, mode
-        once = self._seconds["split"] = self._time(parts, 2)
+        once = self._seconds[kind] = self._time(parts, 2)
         against = "one program" if mode.kind == "one_program" else "loop"
         is_slow = once > 3 * self._seconds[against] + 0.05
         most = mode.steps or self._batches.steps_per_epoch
         if not force and (
-            is_slow or not self._is_faster("split", parts, against, best, most)
+            is_slow or not self._is_faster(kind, parts, against, best, most)
         ):
             return best, mode
-        steps = self._even(int(_EXECUTION_SECONDS / self._seconds["split"]))
-        return parts, Mode("split", steps)
+        steps = self._even(int(_EXECUTION_SECONDS / self._seconds[kind]))
+        return parts, Mode(kind, steps)
 
     def _is_faster(
         self,
@@ -247,18 +260,25 @@ class Trial:
         logs = run(iterator)
         for value in logs.values():
             np.asarray(value)  # It is over when its result is there.
-        return (time.perf_counter() - began) / steps
+        seconds = (time.perf_counter() - began) / steps
+        return agreed.seconds(self._strategy, seconds)
 
     def _can_be_undone(self, run: Executor) -> bool:
         """Whether a step changes nothing that `undone` does not give back."""
         self._model.steps_per_execution = 2
         traced = run.traced(iter(self._feed.get_tf_dataset()))
-        known = {id(v.value.handle) for v in state.variables(self._model)}
+        parts = self._strategy.experimental_local_results
+        variables = [v.value for v in state.variables(self._model)]
+        # Ours, of several workers: of no training.
+        variables += [stop_votes.variable(), *shared_memory.variables()]
+        known = {id(part.handle) for v in variables for part in parts(v)}
         # Variables that are written alone are not among those of the function.
-        own = (t for t in traced.captured_inputs if t.dtype == tf.resource)
+        own = tensorflow_private.captured_resources(traced)
         return all(id(handle) in known for handle in own) and all(
             op in _STATE_IN_VARIABLES or op.startswith(_STATE_IN_VARIABLES_BEGINS)
-            for op in tensorflow_private.stateful_operations(traced)
+            for op in tensorflow_private.stateful_operations(
+                traced, but_python=shared_memory.tokens()
+            )
         )
 
 

@@ -8,8 +8,8 @@ from kerascale.engine.compat import keras_private
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution.compiled_loop import CompiledSteps, NotCompiledError
 from kerascale.engine.execution.modes import Mode
-from kerascale.engine.execution.schedule_rates import Rates
 from kerascale.engine.execution.xla_program import Chunk, Part
+from kerascale.engine.step.schedule_rates import Rates
 from kerascale.engine.step.step import TrainStep
 
 # What XLA raises while it compiles, before anything was run.
@@ -55,7 +55,7 @@ class ProgramSteps(CompiledSteps):
         )
 
     def is_of_mode(self, mode: Mode) -> bool:
-        return mode == Mode(self.kind, self._max_steps)
+        return (mode.kind, mode.steps) == (self.kind, self._max_steps)
 
     def release(self) -> None:
         self._chunk.release()

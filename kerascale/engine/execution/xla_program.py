@@ -15,8 +15,8 @@ from kerascale.datasets.pipeline import Batches
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import kept_programs
 from kerascale.engine.execution.rows_ahead import Part, RowsAhead, RowsOf
-from kerascale.engine.execution.schedule_rates import Ahead, Rates
 from kerascale.engine.step import step_loss
+from kerascale.engine.step.schedule_rates import Ahead, Rates
 
 Logs = dict[str, tf.Tensor]
 

@@ -5,7 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine.collectives import all_reduce, replicas, stop_votes
+from kerascale.engine.collectives import (
+    all_reduce,
+    replicas,
+    shared_memory,
+    stop_votes,
+)
+from kerascale.engine.step import step_loss
 
 
 def variables_of(model: keras.Model) -> list[keras.Variable]:
@@ -49,27 +55,43 @@ def _sums_over_replicas(
     # Within a process everybody knows what is wanted.
     vote = box is not None and replicas.num_workers(strategy) > 1
 
-    def total() -> list[tf.Tensor]:
+    underway = step_loss.underway() if vote else None
+    first = replicas.local_ids(strategy)[0]
+
+    def total(losses: tf.Tensor | None) -> list[tf.Tensor]:
         values = [v.value.read_value() for v in variables]
+        if losses is not None:
+            # Every replica of a worker knows what they all add up to.
+            is_first = tf.equal(_replica(), first)
+            values.append(tf.where(is_first, losses, tf.zeros_like(losses)))
         if vote:
-            values.append(stop_votes.variable().read_value())
-        return all_reduce.all_reduce([all_reduce.wide(value) for value in values])
+            # Of the same kind as losses: they travel in one message.
+            values.append(tf.cast(stop_votes.variable().read_value(), tf.float64))
+        return shared_memory.all_reduce_figures(
+            [all_reduce.wide(value) for value in values]
+        )
 
-    def all_totals() -> list[tf.Tensor]:
-        return replicas.first(strategy, replicas.run(strategy, total))
+    def all_totals(losses: tf.Tensor | None = None) -> list[tf.Tensor]:
+        run = replicas.run(strategy, lambda: total(losses))
+        return replicas.first(strategy, run)
 
+    losses = [] if underway is None else [underway[0]]
     if not tf.executing_eagerly():
-        totals = all_totals()
-        if vote:
-            box.append(totals.pop())
-        return totals
-    # Eager replicas are slow: a graph, kept for as long as the metrics are the same.
-    key = (vote, *map(id, variables))
-    kept = vars(model).get("_kerascale_totals")
-    if kept is None or kept[0] != key:
-        kept = (key, tf.function(all_totals, autograph=False))
-        vars(model)["_kerascale_totals"] = kept
-    totals = list(kept[1]())
+        totals = all_totals(*losses)
+    else:
+        # Eager replicas are slow: a graph, kept while the metrics are the same.
+        key = (vote, len(losses), *map(id, variables))
+        kept = vars(model).get("_kerascale_totals")
+        if kept is None or kept[0] != key:
+            kept = (key, tf.function(all_totals, autograph=False))
+            vars(model)["_kerascale_totals"] = kept
+        totals = list(kept[1](*losses))
     if vote:
         box.append(totals.pop())
+    if underway is not None:
+        underway[1].append(totals.pop())
     return totals
+
+
+def _replica() -> int | tf.Tensor:
+    return tf.distribute.get_replica_context().replica_id_in_sync_group

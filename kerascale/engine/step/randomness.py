@@ -70,9 +70,14 @@ def prepare_unseeded(model: keras.Model) -> None:
             vars(model)[_UNSEEDED] = unseeded_generator()
 
 
+def unseeded_of(model: keras.Model) -> keras.random.SeedGenerator | None:
+    """What draws without a seed are from, if it was made."""
+    return vars(model).get(_UNSEEDED)
+
+
 def unseeded(model: keras.Model) -> contextlib.AbstractContextManager[None]:
     """Within it a step may draw without a seed, on each replica for itself."""
-    generator = vars(model).get(_UNSEEDED)
+    generator = unseeded_of(model)
     if generator is None:
         return contextlib.nullcontext()
     return keras_private.unseeded_draws_from(generator)

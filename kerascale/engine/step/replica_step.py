@@ -103,8 +103,7 @@ class ReplicaStep:
             count = tf.cast(here.count, each.dtype)
             loss = tf.math.divide_no_nan(tf.reduce_sum(each * rows), count)
         tracker.update_state(loss, sample_weight=here.count)
-        if here.all_here:
-            step_loss.tell(loss * here.share(loss.dtype))
+        step_loss.tell(loss * here.share(loss.dtype))
 
     def _update_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any

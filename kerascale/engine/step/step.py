@@ -19,6 +19,7 @@ from kerascale.engine.step import (
     step_loss,
 )
 from kerascale.engine.step.own_logs import OwnLogs
+from kerascale.engine.step.schedule_rates import Ahead, Rates
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
 Item = tuple[Any, tf.Tensor | None]
@@ -59,6 +60,7 @@ class TrainStep:
         self.is_custom = custom
         self.updates_inside = custom and self.replicas > 1 and not self.micro_batches
         self._own = own
+        self._rates = Rates(model)
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
         if self.optimizer is not None:
@@ -75,13 +77,13 @@ class TrainStep:
         """
         if self.view is None or self.free:
             plain = self._jit("plain", self._plain) if self.jit_compile else self._plain
-            return replicas.run(self.strategy, plain, item)
+            return self._run(plain, item)
         with as_optimizer(self.model, self.view):
             if self.updates_inside:
-                return replicas.run(self.strategy, self._updating, item)
+                return self._run(self._updating, item)
             if not self.micro_batches:
-                return replicas.run(self.strategy, self._step, item)
-            logs = replicas.run(self.strategy, self._accumulate, item)
+                return self._run(self._step, item)
+            logs = self._run(self._accumulate, item)
         counter = keras_private.micro_batches(self.optimizer)
         due = tf.equal((counter.value + 1) % self.micro_batches, 0)
         # A loop of one turn: a collective cannot stand under a condition.
@@ -93,6 +95,19 @@ class TrainStep:
         )
         with tf.control_dependencies([due]):
             replicas.run(self.strategy, self._count, due)
+        return logs
+
+    def _run(self, function: Callable[[Item], Any], item: Any) -> Any:
+        """Runs it on each replica; the loss is told that those here add up to."""
+
+        def inside(item: Item) -> tuple[Any, list[tf.Tensor]]:
+            with step_loss.collecting() as box:
+                logs = function(item)
+            return logs, box[-1:]
+
+        logs, losses = replicas.run(self.strategy, inside, item)
+        for loss in losses:
+            step_loss.tell(tf.add_n(self.strategy.experimental_local_results(loss)))
         return logs
 
     def _plain(self, item: Item) -> Any:
@@ -164,9 +179,19 @@ class TrainStep:
             gradients = shared_memory.all_reduce(gradients)
             if self.replicas > 1:
                 gradients = half_range.limited(gradients, self._halves)
-            update = self._jit("update", self._update) if compiled else self._update
-            update(gradients)
+            self._update_by(gradients, compiled)
         return logs
+
+    def _update_by(self, gradients: list[tf.Tensor], compiled: bool) -> None:
+        if not compiled:
+            self._update(gradients)
+            return
+
+        def update(gradients: list[tf.Tensor], ahead: Ahead) -> None:
+            with self._rates.given(ahead):
+                self._update(gradients)
+
+        self._jit("update", update)(gradients, self._rates.ahead(1))
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         self.view.apply(gradients, self._variables)
@@ -198,10 +223,8 @@ class TrainStep:
         ]
         total = shared_memory.all_reduce([s.value.read_value() for s in sums])
 
-        def update(total: list[tf.Tensor]) -> None:
-            self._update([t / self.micro_batches for t in total])
-
-        (self._jit("update", update) if self.jit_compile else update)(total)
+        means = [t / self.micro_batches for t in total]
+        self._update_by(means, self.jit_compile)
         for variable in sums:
             variable.value.assign(tf.zeros_like(variable.value))
 

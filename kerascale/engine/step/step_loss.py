@@ -46,6 +46,30 @@ def handed_out(
     return outside
 
 
+@contextlib.contextmanager
+def travelling(losses: tf.Tensor | None) -> Iterator[list[tf.Tensor]]:
+    """Within it, losses of steps are summed over workers together with metrics.
+
+    Args:
+        losses: What the replicas of this worker add up to, float64 [steps]; None: they
+            are not known.
+
+    Yields:
+        A list: what they are over all workers, once it is known.
+    """
+    before = underway()
+    _collector.underway = None if losses is None else (losses, arrived := [])
+    try:
+        yield [] if losses is None else arrived
+    finally:
+        _collector.underway = before
+
+
+def underway() -> tuple[tf.Tensor, list[tf.Tensor]] | None:
+    """The losses that travel, and where the sum goes."""
+    return getattr(_collector, "underway", None)
+
+
 def tell(loss: tf.Tensor) -> None:
     """Says what the loss of the step is: a scalar, or one that has a mean."""
     box = getattr(_collector, "box", None)

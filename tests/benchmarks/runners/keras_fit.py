@@ -1,9 +1,10 @@
 """Keras and kerascale, as their users call them: compile, then `fit` on arrays."""
 
+import contextlib
 import importlib.metadata
 import sys
 
-if sys.argv[1:2] == ["kerascale"]:  # First, as its README says.
+if sys.argv[1:] and sys.argv[1].startswith("kerascale"):  # First, as its README says.
     import kerascale  # noqa: F401
 
 import keras
@@ -21,6 +22,10 @@ _COMPILE = {
     "keras-16-xla": {"steps_per_execution": 16, "jit_compile": True},
     "keras-jax": {},
     "keras-jax-16": {"steps_per_execution": 16},
+    "kerascale-mirrored": {},
+    "kerascale-mirrored-compiled": {},
+    "kerascale-mirrored-fixed": {},
+    "keras-mirrored": {},
 }
 
 
@@ -34,18 +39,19 @@ class KerasFit:
     def load(self):
         keras.utils.set_random_seed(0)
         self._x, self._y = self._workload.data()
-        model = self._make_model()
-        model.compile(
-            optimizer(self._workload),
-            loss(self._workload),
-            **_COMPILE[self._contender],
-        )
+        with _scope(self._contender):
+            model = self._make_model()
+            model.compile(
+                optimizer(self._workload),
+                loss(self._workload),
+                **_COMPILE[self._contender],
+            )
         self._model = model
         return {"parameters": model.count_params(), "versions": versions()}
 
     def _make_model(self):
         workload, weights = self._workload, self._workload.weights()
-        if self._contender != "kerascale":
+        if not self._contender.startswith("kerascale"):
             model = workload.keras_model(keras)
         else:
             import kerascale as ks
@@ -55,7 +61,9 @@ class KerasFit:
             else:
                 model = workload.kerascale_model(ks, keras)
                 weights = workload.kerascale_weights(weights)
-            model = ks.scale(model)
+            forced = self._contender.rpartition("-")[2]
+            is_forced = forced in ("compiled", "fixed")
+            model = ks.scale(model, execution=forced if is_forced else "auto")
         model.set_weights(list(weights.values()))
         return model
 
@@ -81,6 +89,18 @@ class KerasFit:
         self._model.fit(
             x, y, batch_size=self._workload.batch_size, verbose=0, **options
         )
+
+
+def _scope(contender: str):
+    """That of two logical devices, if the contender has them."""
+    if "-mirrored" not in contender:
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    parts = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, parts)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()
 
 
 def optimizer(workload: Workload):

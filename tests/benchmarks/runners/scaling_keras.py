@@ -42,9 +42,8 @@ class Workers:
             else:
                 model = workload.kerascale_model(ks, keras)
                 weights = workload.kerascale_weights(weights)
-            # On one device it would choose another form of steps, which is not what
-            # is compared here.
-            model = ks.scale(model, execution="fixed")
+            is_auto = self._contender == "kerascale"
+            model = ks.scale(model, execution="auto" if is_auto else "fixed")
             model.set_weights(list(weights.values()))
             model.compile(
                 optimizer(workload),

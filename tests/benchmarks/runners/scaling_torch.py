@@ -25,7 +25,11 @@ class Workers(TorchLoop):
         self.y = torch.cat([self.y[:num]] * self._workers)
         if self._workers > 1:
             torch.distributed.init_process_group("gloo")
-            self._call = torch.nn.parallel.DistributedDataParallel(self.model)
+            self._call = torch.nn.parallel.DistributedDataParallel(
+                self.model, static_graph=True, gradient_as_bucket_view=True
+            )
+            if self._compiled:
+                self._call = torch.compile(self._call)
         return found
 
     def first(self, steps):

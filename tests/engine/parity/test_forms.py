@@ -1,12 +1,13 @@
 """Every form of execution that `fit` may choose gives what single steps give.
 
-One device with a form forced, against one device step by step: the law of several
-devices. Where a form cannot be, `fit` says so and does without; the second test looks
-that this is not the rule.
+One device with a form forced, or several, against one device step by step: the law of
+several devices. Where a form cannot be, `fit` says so and does without; the second test
+looks that this is not the rule.
 """
 
 import cases
 import comparing
+import groups
 import pytest
 import selection
 from registry import FORMS
@@ -16,12 +17,17 @@ from registry import FORMS
 TOO_SLOW = {("mobilenet_v2", "one:one_program")}
 
 
+def _may_be(case, form):
+    strategy = form.partition("+")[0].replace("shared", "workers")
+    return strategy.startswith("one:") or strategy in case.strategies
+
+
 def _cells():
     for case in cases.CASES.values():
         if not case.deterministic:
             continue
         for form in FORMS:
-            if (case.name, form) in TOO_SLOW:
+            if (case.name, form) in TOO_SLOW or not _may_be(case, form):
                 continue
             for precision in case.precisions:
                 marks = [
@@ -62,5 +68,5 @@ def test_equals_single_steps(case, form, precision, results, tell):
     ],
 )
 def test_the_form_is_taken(form, name, results):
-    kind = form.removeprefix("one:")
+    kind = groups.Cell(form, "float64", name).form
     assert f"form {name} {kind}\n" in results.log(form, "float64", name)

@@ -1,5 +1,6 @@
 """What cases are made of: numbers, tiny models, one way to train and to report."""
 
+import concurrent.futures
 import sys
 
 import keras
@@ -14,6 +15,8 @@ from kerascale.engine.execution import step_functions
 plain = False
 # Whether a form of execution is forced, in which no callback sees every step.
 is_forced = False
+# Whether devices of one processor shall compute as one, which no scope allows.
+is_as_one = False
 # Where it writes, which case it runs, as which worker of which strategy.
 output = None
 case_name = None
@@ -51,17 +54,21 @@ def mlp(*layers, width=4, outputs=3):
 
 
 class Snapshot(keras.callbacks.Callback):
-    """Keeps the weights that the model has after five steps."""
+    """Keeps the weights that the model has after five steps, and all steps' losses."""
 
     def __init__(self):
         super().__init__()
         self.steps = 0
         self.weights = {}
+        self.losses = []
         if is_forced:
             self.every_step = False
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
+        losses = None if plain else step_functions.step_losses(self.model)
+        if losses is not None:
+            self.losses.append(losses)
         if is_forced:
             return
         if self.steps == 5:
@@ -115,6 +122,16 @@ def gradients_of(model, x, y):
     }
 
 
+def out_of_scope(function):
+    """The function, called in a thread: it is in no strategy's scope."""
+
+    def call(*args, **kwargs):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            return pool.submit(function, *args, **kwargs).result()
+
+    return call
+
+
 def trained(
     model,
     x=None,
@@ -145,7 +162,9 @@ def trained(
         arguments = {"validation_data": part, "validation_freq": 5, **arguments}
     snapshot = Snapshot()
     callbacks = [snapshot, *arguments.pop("callbacks", ())]
-    history = model.fit(
-        x, y, epochs=epochs, verbose=0, callbacks=callbacks, **arguments
-    )
-    return {**result(model, history, x, y), **snapshot.weights}
+    fit = out_of_scope(model.fit) if is_as_one else model.fit
+    history = fit(x, y, epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
+    found = {**result(model, history, x, y), **snapshot.weights}
+    if snapshot.losses:
+        found["losses"] = np.concatenate(snapshot.losses)
+    return found

@@ -29,8 +29,9 @@ class Cell:
     """A case in one precision, and how it is run.
 
     Args:
-        way: A strategy; `one:FORM`, one device with a form of execution forced; or
-            either with `plain-` before it, for plain Keras.
+        way: A strategy; `one:FORM`, one device with a form of execution forced;
+            `STRATEGY+FORM`, the same of several replicas; or any with `plain-` before
+            it, for plain Keras.
         precision: A dtype policy.
         name: Of a case or a refusal; `NAME@2` is NAME, run again.
     """
@@ -59,12 +60,14 @@ class Cell:
     @property
     def form(self):
         """The form of execution that is forced; empty: none is."""
-        return self.way.partition("one:")[2]
+        return self.way.partition("one:")[2] or self.way.partition("+")[2]
 
     @property
     def strategy(self):
         """That of its processes."""
-        return "one" if self.form else self.way.removeprefix("plain-")
+        if self.way.startswith("one:"):
+            return "one"
+        return self.way.removeprefix("plain-").partition("+")[0]
 
 
 @dataclasses.dataclass(frozen=True)

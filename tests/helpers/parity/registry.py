@@ -6,7 +6,18 @@ from typing import Any
 
 STRATEGIES = ("mirrored:2", "mirrored:4", "workers:2", "workers:3")
 # One device, with each form of execution forced that `fit` may choose there.
-FORMS = ("one:loop", "one:one_program", "one:split")
+FORMS = (
+    "one:loop",
+    "one:one_program",
+    "one:split",
+    # The same on several replicas.
+    "mirrored:2+loop",
+    "mirrored:2+compiled",
+    "mirrored:2+one_program",
+    "mirrored:2+split",
+    "shared:2+loop",
+    "shared:2+compiled",
+)
 COLUMNS = (*STRATEGIES, *FORMS)
 
 

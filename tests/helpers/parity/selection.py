@@ -40,11 +40,32 @@ FURTHER_PRECISIONS = {
 FORMS = {
     # Rates are computed ahead, random numbers belong to a step, several outputs have
     # logs, weights are replaced by their mean.
-    "combined_heads": ("one:loop", "one:one_program"),
+    "combined_heads": (
+        "one:loop",
+        "one:one_program",
+        "mirrored:2+loop",
+        "mirrored:2+one_program",
+        "shared:2+loop",
+    ),
     # The same for a step in parts, which changes no statistics.
-    "dropout": ("one:split",),
-    "schedule": ("one:split",),
-    "several_outputs": ("one:split",),
+    "dropout": (
+        "one:split",
+        "mirrored:2+compiled",
+        "mirrored:2+split",
+        "shared:2+compiled",
+    ),
+    "schedule": (
+        "one:split",
+        "mirrored:2+compiled",
+        "mirrored:2+split",
+        "shared:2+compiled",
+    ),
+    "several_outputs": (
+        "one:split",
+        "mirrored:2+compiled",
+        "mirrored:2+split",
+        "shared:2+compiled",
+    ),
     # A loop inside a program.
     "empty_slice_lstm": ("one:one_program",),
     # Data by row.

@@ -16,6 +16,12 @@ _COLUMNS = {
     "one:loop": "a loop",
     "one:one_program": "one program",
     "one:split": "split",
+    "mirrored:2+loop": "2 devices, a loop",
+    "mirrored:2+compiled": "2 devices, compiled",
+    "mirrored:2+one_program": "2 devices as one, one program",
+    "mirrored:2+split": "2 devices as one, split",
+    "shared:2+loop": "2 workers, a loop",
+    "shared:2+compiled": "2 workers, compiled",
 }
 
 

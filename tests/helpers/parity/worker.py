@@ -61,6 +61,8 @@ def run(cell, strategy):
 
     building.plain = cell.is_plain
     building.is_forced = bool(cell.form)
+    is_mirrored = cell.strategy.startswith("mirrored")
+    building.is_as_one = is_mirrored and cell.form in ("one_program", "split")
     building.case_name = cell.name
     os.environ.pop("KERASCALE_EXECUTION", None)
     if cell.form:

@@ -162,7 +162,7 @@ FAULTS = (
     ),
     Fault(
         "rates-in-a-program-are-those-of-the-next-update",
-        "engine/execution/schedule_rates.py",
+        "engine/step/schedule_rates.py",
         "counts = first + tf.range(num, dtype=first.dtype)",
         "counts = first + 1 + tf.range(num, dtype=first.dtype)",
         ("test_execution.py::test_a_schedule_gives_the_same_rates_in_every_mode",),
