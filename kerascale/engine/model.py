@@ -44,12 +44,8 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Name -> value of every metric, over all replicas."""
-        in_replica = (
-            tf.distribute.has_strategy()
-            and not tf.distribute.in_cross_replica_context()
-        )
         one = self.distribute_strategy.num_replicas_in_sync == 1
-        if one or in_replica or keras_private.in_stateless_scope():
+        if one or replicas.is_in_one() or keras_private.in_stateless_scope():
             return super().get_metrics_result()
         return metrics.results(self, super().get_metrics_result)
 

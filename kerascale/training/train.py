@@ -29,7 +29,7 @@ from kerascale.runs.folder import RunFolder
 from kerascale.runs.run import Run
 from kerascale.runtime import console, heartbeat, interrupts
 from kerascale.runtime.console import duration, say
-from kerascale.runtime.prometheus.exporter import Address, exported, refuse
+from kerascale.runtime.prometheus.exporter import exported, refuse
 from kerascale.training import (
     changes,
     dry_run,
@@ -43,10 +43,10 @@ from kerascale.training import (
     warm_start,
 )
 from kerascale.training.build import make_datasets, make_model
-from kerascale.training.changes import Change
 from kerascale.training.context import RunContext
 from kerascale.training.dry_run import DryRun
 from kerascale.training.throughput import throughput_report
+from kerascale.training.wishes import Fitted, Wishes
 
 
 def train(
@@ -122,7 +122,7 @@ def train(
     ```
     """
     policy = checkpoints or CheckpointPolicy()
-    wishes = _Wishes(
+    wishes = Wishes(
         dry=DryRun(fast_dev_run, overfit_batches),
         callbacks=tuple(callbacks or ()),
         init_from=init_from,
@@ -168,32 +168,8 @@ def train(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Wishes:
-    """What `train` was asked for, beside what a `RunContext` has."""
-
-    dry: DryRun
-    callbacks: tuple[keras.callbacks.Callback, ...]
-    init_from: str | os.PathLike | None
-    init_partial: bool
-    value_sources: Mapping[str, str] | None
-    metrics: Address
-    histograms: bool
-    changes: Sequence[Change] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fitted:
-    """What `fit` leaves: its history, its callbacks, how long steps took."""
-
-    history: dict[str, list[float]]
-    callbacks: list[keras.callbacks.Callback]
-    timing: Timing | None
-    loss_before: float | None
-
-
 def _where_to(
-    run_dir: str | os.PathLike | None, policy: CheckpointPolicy, wishes: _Wishes
+    run_dir: str | os.PathLike | None, policy: CheckpointPolicy, wishes: Wishes
 ) -> tuple[str | os.PathLike | None, CheckpointPolicy]:
     """The run folder that was asked for; of a job that was restarted, its own."""
     restarted_in = heartbeat.restarted_in()
@@ -207,8 +183,8 @@ def _prepare(
     config: Any,
     strategy: str | tf.distribute.Strategy,
     run_dir: str | os.PathLike | None,
-    wishes: _Wishes,
-) -> tuple[Any, tf.distribute.Strategy, _Wishes]:
+    wishes: Wishes,
+) -> tuple[Any, tf.distribute.Strategy, Wishes]:
     """Configuration and strategy; what can be refused before data is read, is."""
     config = recipe.Config() if config is None else config
     preconditions.refuse_other_backends()
@@ -229,7 +205,7 @@ def _prepare(
 
 
 def _load_data(
-    recipe: Recipe, config: Any, datasets: Datasets | None, wishes: _Wishes
+    recipe: Recipe, config: Any, datasets: Datasets | None, wishes: Wishes
 ) -> Datasets:
     """The recipe's data, or those that were given; of a dry run, a part of them."""
     _seed(config)
@@ -244,7 +220,7 @@ def _load_data(
 
 
 def _build(
-    context: RunContext, wishes: _Wishes
+    context: RunContext, wishes: Wishes
 ) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
     """The compiled model, and the callbacks of the recipe and of the user."""
     recipe, config, datasets = context.recipe, context.config, context.datasets
@@ -270,7 +246,7 @@ def _open(
     context: RunContext,
     run_dir: str | os.PathLike | None,
     callbacks: Sequence[keras.callbacks.Callback],
-    wishes: _Wishes,
+    wishes: Wishes,
 ) -> tuple[RunContext, ResumePoint | None]:
     """Opens the run folder, chooses how steps are executed, writes `config.json`."""
     context, point = open_run.open_for_all(stack, context, run_dir)
@@ -299,8 +275,8 @@ def _fit(
     context: RunContext,
     point: ResumePoint | None,
     callbacks: Sequence[keras.callbacks.Callback],
-    wishes: _Wishes,
-) -> _Fitted:
+    wishes: Wishes,
+) -> Fitted:
     """Trains, from where the run goes on to its last epoch."""
     folder, policy = context.folder, context.policy
     steps_per_epoch = context.steps_per_epoch
@@ -313,10 +289,8 @@ def _fit(
     stack.enter_context(timeline.recorded(folder and folder.path, done))
     _seed(context.config)
     unwritten = Unwritten(policy.on_save_failure)
-    first_epoch = max(
-        [change.first_epoch_to_keep(context) for change in wishes.changes], default=0
-    )
-    own = own_callbacks.make(context, unwritten, wishes.histograms, first_epoch)
+    kept_from = max((c.first_epoch_to_keep(context) for c in wishes.changes), default=0)
+    own = own_callbacks.make(context, unwritten, wishes.histograms, kept_from)
     timing, first, last = None, [], []
     if folder is not None:
         timing = Timing(steps_per_epoch)
@@ -333,11 +307,11 @@ def _fit(
     )
     heartbeat.beat(heartbeat.ENDING)
     say(f"trained for {duration(time.monotonic() - began)}")
-    return _Fitted(history, own, timing, loss_before)
+    return Fitted(history, own, timing, loss_before)
 
 
 def _finish(
-    model: keras.Model, context: RunContext, fitted: _Fitted, wishes: _Wishes
+    model: keras.Model, context: RunContext, fitted: Fitted, wishes: Wishes
 ) -> tuple[keras.Model, dict[str, Any]]:
     """The best weights, the final numbers, the files. Returns model and numbers."""
     folder, datasets, dry = context.folder, context.datasets, wishes.dry

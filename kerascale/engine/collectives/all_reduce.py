@@ -17,6 +17,12 @@ BUCKET_BYTES = 64 * 2**20
 _tracing = threading.local()
 
 
+NOT_COMPILED = (
+    "jit_compile: the step is not compiled by XLA, because it communicates with other "
+    "replicas inside (batch statistics, or a masked or weighted loss)."
+)
+
+
 class CommunicatesInside(Exception):
     """A function that XLA should compile talks to other replicas."""
 

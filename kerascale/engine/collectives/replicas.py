@@ -29,6 +29,12 @@ def is_distributed(strategy: tf.distribute.Strategy) -> bool:
         return strategy is not tf.distribute.get_strategy()
 
 
+def is_in_one() -> bool:
+    """Whether this is called where one replica computes."""
+    in_cross = tf.distribute.in_cross_replica_context()
+    return tf.distribute.has_strategy() and not in_cross
+
+
 def is_spread(variable: tf.Variable) -> bool:
     """Whether a variable has a value for each replica."""
     return isinstance(variable, tf.distribute.DistributedValues)

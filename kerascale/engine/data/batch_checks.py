@@ -2,6 +2,12 @@
 
 from kerascale.errors import RefusedError
 
+ENDED_EARLY = (
+    "data: expected as many batches as steps were asked for, or as the dataset says "
+    "that it has. Received: fewer. Repeat the data (dataset.repeat()), or ask for "
+    "fewer steps."
+)
+
 
 def check_batch_size(batch_size: int | None, replicas: int) -> None:
     """Refuses batches of which no slice could be made for each replica."""

@@ -11,7 +11,7 @@ from kerascale.datasets import host_rows, nests
 from kerascale.datasets.gathers import FromArrays
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
-from kerascale.engine.data import slices
+from kerascale.engine.data import batch_checks, slices
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import first_batch, test_loop
 from kerascale.engine.execution.compiled_loop import CompiledSteps
@@ -131,11 +131,7 @@ class Executor:
             self._do_not_compile()
             logs = getattr(self, function)(*arguments)
         except tf.errors.OutOfRangeError as error:
-            raise RuntimeError(
-                "data: expected as many batches as steps were asked for, or as the "
-                "dataset says that it has. Received: fewer. Repeat the data "
-                "(dataset.repeat()), or ask for fewer steps."
-            ) from error
+            raise RuntimeError(batch_checks.ENDED_EARLY) from error
         if function == "_until_end":
             logs, num_steps = logs
             if int(num_steps) == 0:
@@ -246,11 +242,7 @@ class Executor:
         return self._last_batch[1]
 
     def _do_not_compile(self) -> None:
-        say(
-            "jit_compile: the step is not compiled by XLA, because it communicates "
-            "with other replicas inside (batch statistics, or a masked or weighted "
-            "loss)."
-        )
+        say(all_reduce.NOT_COMPILED)
         self.step.jit_compile = False
         self._make()
 

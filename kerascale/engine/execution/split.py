@@ -27,8 +27,9 @@ from kerascale.engine.step import (
     step_loss,
 )
 from kerascale.engine.step.losses import GlobalLoss
+from kerascale.engine.step.optimizer_view import as_optimizer
 from kerascale.engine.step.schedule_rates import Ahead, Rates
-from kerascale.engine.step.step import TrainStep, as_optimizer
+from kerascale.engine.step.step import TrainStep
 from kerascale.errors import RefusedError, first_line
 from kerascale.runtime.host import usable_cores
 

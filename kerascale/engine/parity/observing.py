@@ -15,7 +15,8 @@ from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.data import shard
 from kerascale.engine.parity import samples
 from kerascale.engine.step import metrics, observed, optimizer_view, randomness
-from kerascale.engine.step.step import TrainStep, as_optimizer, as_shaped
+from kerascale.engine.step.optimizer_view import as_optimizer
+from kerascale.engine.step.step import TrainStep, as_shaped
 
 # What stands for an update: small, so that nothing blows up.
 _RATE = 1e-3

@@ -143,3 +143,29 @@ def optimizer_view(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 _views: dict[type, type] = {}
+
+
+_swap = threading.Lock()
+
+
+@contextlib.contextmanager
+def as_optimizer(model: keras.Model, view: Any) -> Iterator[None]:
+    """Lets a train step find the view as `self.optimizer`.
+
+    Optimizers in other attributes are found as views of theirs.
+    """
+    attributes = vars(model)
+    others = keras_private.optimizers_of(model)
+    with _swap:
+        before = {
+            name: value
+            for name, value in attributes.items()
+            if value is attributes["optimizer"] or any(value is o for o in others)
+        }
+        for name, value in before.items():
+            is_compiled = value is before["optimizer"]
+            attributes[name] = view if is_compiled else optimizer_view(value)
+        try:
+            yield
+        finally:
+            attributes.update(before)

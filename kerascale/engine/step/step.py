@@ -1,8 +1,6 @@
 """One optimizer step: gradients of a slice, one reduction, one update."""
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -78,7 +76,7 @@ class TrainStep:
         if self.view is None or self.free:
             plain = self._jit("plain", self._plain) if self.jit_compile else self._plain
             return self._run(plain, item)
-        with as_optimizer(self.model, self.view):
+        with optimizer_view.as_optimizer(self.model, self.view):
             if self.updates_inside:
                 return self._run(self._updating, item)
             if not self.micro_batches:
@@ -322,31 +320,3 @@ def as_shaped(gradient: Any, variable: keras.Variable) -> Any:
     if isinstance(gradient, tf.IndexedSlices):
         return gradient
     return tf.reshape(gradient, variable.shape)
-
-
-_swap = threading.Lock()
-
-
-@contextlib.contextmanager
-def as_optimizer(model: keras.Model, view: Any) -> Iterator[None]:
-    """Lets a train step find the view as `self.optimizer`.
-
-    Optimizers in other attributes are found as views of theirs.
-    """
-    attributes = vars(model)
-    others = keras_private.optimizers_of(model)
-    with _swap:
-        before = {
-            name: value
-            for name, value in attributes.items()
-            if value is attributes["optimizer"] or any(value is o for o in others)
-        }
-        for name, value in before.items():
-            is_compiled = value is before["optimizer"]
-            attributes[name] = (
-                view if is_compiled else optimizer_view.optimizer_view(value)
-            )
-        try:
-            yield
-        finally:
-            attributes.update(before)
