@@ -352,6 +352,21 @@ def test_a_trial_changes_nothing(monkeypatch, capfd):
     assert "measured before" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("execution", ["loop", "one_program", "split"])
+def test_a_list_of_one_output_is_that_output(execution):
+    """Keras' `call` returns it without the list, and so losses must be built."""
+    weights = []
+    for kind in ("fixed", execution):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((4,))
+        outputs = [keras.layers.Dense(3, activation="softmax")(inputs)]
+        model = ks.scale(keras.Model(inputs, outputs), execution=kind)
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+        weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-5, atol=1e-7)
+
+
 def test_the_same_short_training_runs_the_same_way_again(monkeypatch, capfd):
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 0.01)
     layers = [keras.layers.Dense(7)]  # Of no other test.

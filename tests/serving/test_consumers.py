@@ -124,9 +124,8 @@ def test_answers(answers, name, consumer):
     _compare(folder, np.load(folder / f"{consumer}.npy"))
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp", *(pytest.param(n, marks=pytest.mark.slow) for n in MODELS[1:])]
-)
+@pytest.mark.slow  # It loads as TensorFlow does.
+@pytest.mark.parametrize("name", MODELS)
 def test_saved_model_cli(folders, name, tmp_path):
     folder = folders[name]
     kind = _kind(folder)

@@ -125,7 +125,8 @@ def _met(environs, timeout):
     return results
 
 
-def test_workers_meet_and_know_each_other(local):
+def test_workers_meet_and_know_each_other(local, monkeypatch):
+    monkeypatch.setattr(meeting, "_ANSWER_SECONDS", 1.0)
     places = [(0, 0), (0, 1), (1, 0)]
     environs = [_environ(*place, job="8") for place in places]
     with contextlib.ExitStack() as stack:
@@ -145,7 +146,7 @@ def test_workers_meet_and_know_each_other(local):
 
 def test_who_is_missing_is_named_to_all(local):
     environs = [_environ(*place, job="9") for place in ((0, 0), (0, 1))]
-    for error in _met(environs, 3):
+    for error in _met(environs, 1.5):
         assert isinstance(error, ks.RefusedError)
         assert "worker 2 on kn2" in str(error)
         assert "worker 1 on kn1" not in str(error)

@@ -374,6 +374,8 @@ def _known_outputs(model: keras.Model, batch_size: int | None) -> Any:
         for tensor in keras.tree.flatten(outputs)
     ):
         return None
+    if isinstance(outputs, list | tuple) and len(outputs) == 1:
+        (outputs,) = outputs  # So does `call` return it.
     return keras.tree.map_structure(
         lambda t: keras.KerasTensor((batch_size, *t.shape[1:]), t.dtype), outputs
     )

@@ -27,6 +27,7 @@ COMBINED = {
         "steps",
         "updates",
     ),
+    "combined_outputs": ("losses", "optimizers", "random_layers"),
     "combined_sequences": ("execution", "losses", "steps", "updates"),
 }
 
@@ -48,19 +49,7 @@ FORMS = {
         "shared:2+loop",
     ),
     # The same for a step in parts, which changes no statistics.
-    "dropout": (
-        "one:split",
-        "mirrored:2+compiled",
-        "mirrored:2+split",
-        "shared:2+compiled",
-    ),
-    "schedule": (
-        "one:split",
-        "mirrored:2+compiled",
-        "mirrored:2+split",
-        "shared:2+compiled",
-    ),
-    "several_outputs": (
+    "combined_outputs": (
         "one:split",
         "mirrored:2+compiled",
         "mirrored:2+split",

@@ -4,6 +4,7 @@ from ..fault import Fault
 from . import (
     callbacks,
     cli,
+    compression,
     config,
     datasets,
     diagnostics,
@@ -23,6 +24,7 @@ from . import (
 
 ALL: tuple[Fault, ...] = (
     *cli.FAULTS,
+    *compression.FAULTS,
     *diagnostics.FAULTS,
     *reporting.FAULTS,
     *training.FAULTS,

@@ -74,8 +74,8 @@ FAULTS = (
     Fault(
         "accumulated-gradients-are-not-divided",
         "engine/step/step.py",
-        "self._update([t / self.micro_batches for t in total])",
-        "self._update([t / self.replicas for t in total])",
+        "means = [t / self.micro_batches for t in total]",
+        "means = [t / self.replicas for t in total]",
         _equals("accumulation"),
     ),
     Fault(
@@ -88,8 +88,8 @@ FAULTS = (
     Fault(
         "metrics-are-those-of-one-replica",
         "engine/step/metrics.py",
-        "return all_reduce.all_reduce([all_reduce.wide(value) for value in values])",
-        "return [all_reduce.wide(value) for value in values]",
+        "return shared_memory.all_reduce_figures(",
+        "return list(",
         _equals("uneven"),
     ),
     Fault(
@@ -251,8 +251,8 @@ FAULTS = (
     Fault(
         "draws-without-a-seed-make-variables-in-a-replica",
         "engine/step/randomness.py",
-        "generator = vars(model).get(_UNSEEDED)",
-        "generator = None",
+        "return vars(model).get(_UNSEEDED)",
+        "return None",
         (
             "test_parity_check.py::test_what_is_not_compared_trains_and_is_said"
             "[unseeded_of_keras]",
@@ -318,5 +318,34 @@ FAULTS = (
         "if recorder.gradients is not None:",
         "if recorder.gradients is None and recorder.variables:",
         ("parity/test_refusals.py",),
+    ),
+    # ------------------------------------------------- forms on several replicas
+    Fault(
+        "added-losses-are-those-of-another-replica",
+        "engine/compat/keras_private.py",
+        "class _ByThread(threading.local):",
+        "class _ByThread:",
+        _equals("add_loss_before_batch_statistics"),
+    ),
+    Fault(
+        "only-one-device-has-what-all-trained-as-one",
+        "engine/execution/as_one.py",
+        "    if not _is_sum(variable):\n        for other in values[1:]:",
+        "    if not _is_sum(variable):\n        for other in values[:0]:",
+        ("parity/test_forms.py",),
+    ),
+    Fault(
+        "a-slice-of-a-compiled-step-lies-elsewhere",
+        "engine/execution/replica_loop.py",
+        "where = tf.constant([self._batch_size, offset, count], tf.int64)",
+        "where = tf.constant([self._batch_size, 0, count], tf.int64)",
+        ("parity/test_forms.py",),
+    ),
+    Fault(
+        "losses-are-built-for-a-list-of-one-output",
+        "engine/compat/keras_private.py",
+        "if isinstance(outputs, list | tuple) and len(outputs) == 1:",
+        "if isinstance(outputs, list | tuple) and not outputs:",
+        ("test_execution.py::test_a_list_of_one_output_is_that_output",),
     ),
 )

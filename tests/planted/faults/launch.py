@@ -45,4 +45,18 @@ FAULTS = (
         "first = index",
         ("test_launch.py::test_each_worker_has_its_own_gpus",),
     ),
+    Fault(
+        "a-job-that-was-cancelled-is-requeued",
+        "launch/slurm/script.py",
+        "-o %T) == RUNNING ]]; then",
+        "-o %T) != PENDING ]]; then",
+        ("test_slurm_jobs.py::test_a_job_that_was_cancelled_is_not_requeued",),
+    ),
+    Fault(
+        "a-pod-that-was-evicted-counts-as-failed",
+        "launch/kubernetes/manifests.py",
+        '"values": [EXIT_STOPPED],',
+        '"values": [EXIT_STOPPED + 1],',
+        ("test_kubernetes.py",),
+    ),
 )

@@ -31,4 +31,11 @@ FAULTS = (
         "if received[1] != kind:",
         ("test_peers.py::test_workers_out_of_step_are_told_instead_of_a_wrong_sum",),
     ),
+    Fault(
+        "nodes-of-slurm-are-sorted-by-their-letters",
+        "strategies/slurm/node_list.py",
+        "    return names\n",
+        "    return sorted(names)\n",
+        ("test_slurm.py::test_lists_of_nodes",),
+    ),
 )

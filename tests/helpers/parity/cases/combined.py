@@ -67,6 +67,30 @@ def combined_heads():
     )
 
 
+@case("several outputs, Dropout, momentum, schedule: in parts, too")
+def combined_outputs():
+    inputs = keras.Input((4,))
+    y = keras.layers.Dense(7, activation="tanh")(inputs)
+    y = ks.layers.Dropout(0.4)(y)
+    outputs = [
+        keras.layers.Dense(3, activation="softmax", name="kind")(y),
+        keras.layers.Dense(2, name="value")(y),
+    ]
+    rates = keras.optimizers.schedules.CosineDecay(
+        0.0, 40, warmup_target=0.05, warmup_steps=10
+    )
+    return trained(
+        scaled(keras.Model(inputs, outputs)),
+        numbers(145, 4),
+        (classes(145), numbers(145, 2, seed=2)),
+        optimizer=keras.optimizers.SGD(rates, momentum=0.9),
+        loss=["sparse_categorical_crossentropy", "mse"],
+        loss_weights=[1.5, 0.2],
+        metrics=[["accuracy"], ["mae"]],
+        validation=True,
+    )
+
+
 @case(
     "masked LSTM, accumulation, momentum, clipvalue, steps_per_execution=4",
     default=("workers:2",),
