@@ -17,6 +17,7 @@ ON_ONE_DEVICE = (
     "callbacks",
     "callback_list",
     "one_label_in_a_list",
+    "one_output_in_a_list",
     "labels_in_a_list",
     "an_input_that_is_absent",
     "py_dataset",
@@ -32,6 +33,7 @@ ON_ONE_DEVICE = (
 )
 ON_TWO_DEVICES = (
     "labels_in_a_list",
+    "one_output_in_a_list",
     "an_input_that_is_absent",
     "py_dataset",
     "on_batch",

@@ -93,6 +93,11 @@ def two_outputs():
     return keras.Model(x, [first, keras.layers.Dense(2, name="second")(x)])
 
 
+def one_output():
+    x = keras.Input((6,))
+    return keras.Model(x, [keras.layers.Dense(1, name="only")(x)])
+
+
 def named_outputs():
     x = keras.Input((6,))
     first = keras.layers.Dense(1, name="first")(x)
@@ -224,6 +229,13 @@ def inputs_in_a_dict(make):
 def one_label_in_a_list(make):
     model = make.model(dense)
     return said(model, model.fit(X, [Y], **FIT))
+
+
+@case("fit.y", "compile.loss", "compile.metrics")
+def one_output_in_a_list(make):
+    model = make.model(one_output, loss="mse", metrics=["mae"])
+    history = model.fit(X, Y, **FIT, validation_data=(X[:20], Y[:20]))
+    return said(model, history)
 
 
 @case("fit.y", "compile.loss", "compile.loss_weights", "compile.metrics")
