@@ -101,6 +101,18 @@ def test_masks_hold_in_plain_keras(digits, options):
         np.testing.assert_array_equal(before, v.numpy() == 0)
 
 
+def test_masks_hold_after_each_step(digits):
+    """Not only where they are taken away at the end."""
+    model = network(keras.optimizers.SGD(0.05, momentum=0.9))
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(sparsities(model))
+    )
+    pruning = Pruning(0.75, begin=2, end=6)
+    model.fit(*digits, epochs=1, verbose=0, callbacks=[pruning, look])
+    np.testing.assert_allclose(seen[6:], 0.75, atol=0.01)
+
+
 def test_what_is_left_is_a_plain_model(digits, tmp_path):
     model = ks.scale(network("adam"))
     model.fit(*digits, epochs=2, verbose=0, callbacks=[Pruning(0.5, end=10)])

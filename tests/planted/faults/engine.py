@@ -332,7 +332,7 @@ FAULTS = (
         "engine/execution/as_one.py",
         "    if not _is_sum(variable):\n        for other in values[1:]:",
         "    if not _is_sum(variable):\n        for other in values[:0]:",
-        ("parity/test_forms.py",),
+        ("test_as_one.py",),
     ),
     Fault(
         "a-slice-of-a-compiled-step-lies-elsewhere",
