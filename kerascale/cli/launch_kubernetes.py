@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Sequence
 
 from kerascale.cli import parsing
-from kerascale.cli.launch_slurm import run_dir_of
 from kerascale.config.fields import NonNegativeInt, PositiveInt, check
 from kerascale.errors import RefusedError
 from kerascale.launch.kubernetes import manifests, writing
+from kerascale.launch.run_dirs import run_dir_of
 
 _PROGRAM = "kerascale launch kubernetes"
 # RFC 1035, as names of Services have it.

@@ -16,6 +16,7 @@ from kerascale.config.fields import (
     check,
 )
 from kerascale.errors import RefusedError
+from kerascale.launch.run_dirs import run_dir_of
 from kerascale.launch.slurm import jobs
 from kerascale.launch.slurm.script import Job, script
 
@@ -123,31 +124,6 @@ def _asked(options: Options) -> dict[str, str]:
     }
     found = {name: str(v) for name, v in named.items() if v is not None}
     return found | dict(option.split("=", 1) for option in options.sbatch)
-
-
-def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
-    """The run folder, and the command without it: a job that goes on needs one."""
-    for place, word in enumerate(command):
-        name, _, value = word.partition("=")
-        if name.replace("_", "-") == "--run-dir":
-            if value:
-                return value.rstrip("/"), command[:place] + command[place + 1 :]
-            given = command[place + 1 : place + 2]
-            if given:
-                return given[0].rstrip("/"), command[:place] + command[place + 2 :]
-    parent = pathlib.Path("runs") / _recipe(command)
-    number = 1
-    while (parent / str(number)).exists() or _is_taken(parent / str(number)):
-        number += 1
-    return str(parent / str(number)), command
-
-
-def _recipe(command: Sequence[str]) -> str:
-    return pathlib.Path(command[1]).stem if len(command) > 1 else "train"
-
-
-def _is_taken(run_dir: pathlib.Path) -> bool:
-    return bool(list(run_dir.parent.glob(f"{run_dir.name}*{jobs.RECORD}")))
 
 
 def _status(run_dir: str) -> int:

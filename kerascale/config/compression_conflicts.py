@@ -2,17 +2,8 @@
 
 from typing import Any
 
-# Of `ImageConfig`: they change an example anew in each epoch.
-_CHANGING = (
-    "augment_shift",
-    "augment_rotation",
-    "augment_zoom",
-    "augment_contrast",
-    "augment_flip",
-    "augment_crop",
-    "augment_cutout",
-    "augment_resized_crop",
-)
+from kerascale.config.augmentations import AUGMENTATIONS
+
 _OF_PRUNING = ("prune_structure", "prune_begin", "prune_end")
 _OF_TEACHER = ("distill_temperature", "distill_alpha", "teacher_cache")
 
@@ -56,7 +47,7 @@ def _teacher(config: Any) -> list[str]:
             "teacher. Name a finished run: --teacher runs/cnn/1"
             for name, value in _set(config, _OF_TEACHER)
         ]
-    changing = [name for name in _CHANGING if getattr(config, name, 0)]
+    changing = [name for name in AUGMENTATIONS if getattr(config, name, 0)]
     if not (config.teacher_cache and changing):
         return []
     return [

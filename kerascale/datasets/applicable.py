@@ -4,22 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerascale.config import TrainingConfig
+from kerascale.config.augmentations import AUGMENTATIONS
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.raw import Kind
 from kerascale.errors import RefusedError
 
 _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
-    (
-        "image_size",
-        "augment_shift",
-        "augment_rotation",
-        "augment_zoom",
-        "augment_contrast",
-        "augment_flip",
-        "augment_crop",
-        "augment_cutout",
-        "augment_resized_crop",
-    ): ("image",),
+    ("image_size", *AUGMENTATIONS): ("image",),
     ("embedding_dim",): ("text",),
     ("max_length", "vocabulary_size"): ("text", "corpus"),
     ("class_weight",): ("image", "vector", "text"),

@@ -221,7 +221,7 @@ def assert_same_records(run_dir, other):
         assert all(one < next for one, next in itertools.pairwise(steps)), steps
     for name in ("best", "last"):
         ours, theirs = (
-            _weights(pathlib.Path(r) / f"checkpoints/{name}.weights.h5")
+            weights(pathlib.Path(r) / f"checkpoints/{name}.weights.h5")
             for r in (run_dir, other)
         )
         assert set(ours) == set(theirs)
@@ -254,7 +254,8 @@ def curves_of(run_dir):
     return curves
 
 
-def _weights(path):
+def weights(path):
+    """Place in a weights file -> array."""
     arrays = {}
     with h5py.File(path) as file:
         file.visititems(

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from kerascale.cli import main
+from kerascale.launch.run_dirs import run_dir_of
 from kerascale.launch.slurm import jobs
 from kerascale.launch.slurm.script import Job, script
 
@@ -183,6 +184,16 @@ def test_submitted_followed_and_cancelled(slurm, capfd):
     assert main(["launch", "slurm", "logs", "runs/mlp/1"]) == 0
     assert "one\ntwo\n" in capfd.readouterr().out
     assert jobs.status("runs/mlp/1") == ["job 17: ended"]
+
+
+def test_the_next_run_folder_is_the_first_that_is_free(slurm):
+    (slurm / "runs" / "mlp" / "2").mkdir(parents=True)
+    for number in (1, 40):
+        (slurm / "runs" / "mlp" / f"{number}.slurm.json").write_text("{}")
+    assert run_dir_of(["train", "mlp"]) == ("runs/mlp/3", ["train", "mlp"])
+    assert run_dir_of(["train", "./mlp.py"])[0] == "runs/mlp/3"
+    (slurm / "runs" / "mlp" / "4.slurm.json").write_text("{}")
+    assert run_dir_of(["train", "mlp"])[0] == "runs/mlp/3"
 
 
 @pytest.mark.parametrize(

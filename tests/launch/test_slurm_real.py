@@ -8,10 +8,9 @@ import subprocess
 import sys
 import time
 
-import h5py
 import numpy as np
 import pytest
-from helpers import local_slurm
+from helpers import killing, local_slurm
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,16 +75,9 @@ def _log(run):
 
 
 def _results(run):
-    found = {"history": (run / "history.csv").read_text()}
-    with h5py.File(run / "checkpoints" / "last.weights.h5") as file:
-        file.visititems(
-            lambda name, item: (
-                found.update({name: item[()]})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
-    return found
+    history = (run / "history.csv").read_text()
+    last = run / "checkpoints" / "last.weights.h5"
+    return {"history": history, **killing.weights(last)}
 
 
 def _same(one, other):

@@ -1,0 +1,34 @@
+"""The run folder of a job on a cluster: one that goes on needs a name beforehand."""
+
+import pathlib
+
+from kerascale.launch.slurm import jobs
+
+
+def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
+    """The run folder that is asked for, or the next free one.
+
+    Args:
+        command: `train RECIPE ...`.
+
+    Returns:
+        The folder, and the command without it.
+    """
+    for place, word in enumerate(command):
+        name, _, value = word.partition("=")
+        if name.replace("_", "-") == "--run-dir":
+            if value:
+                return value.rstrip("/"), command[:place] + command[place + 1 :]
+            given = command[place + 1 : place + 2]
+            if given:
+                return given[0].rstrip("/"), command[:place] + command[place + 2 :]
+    recipe = pathlib.Path(command[1]).stem if len(command) > 1 else "train"
+    number = 1
+    while _is_taken(f"runs/{recipe}/{number}"):
+        number += 1
+    return f"runs/{recipe}/{number}", command
+
+
+def _is_taken(run_dir: str) -> bool:
+    """By a run, or by a job that may not have begun one."""
+    return any(pathlib.Path(run_dir + end).exists() for end in ("", jobs.RECORD))
