@@ -216,7 +216,7 @@ def _watching(
     who = ", ".join(names) or "a callback of another worker"
     tell(
         f"execution: step by step, because {who} looks at every step; with "
-        " `every_step = False` in its class it may be faster"
+        "`every_step = False` in its class it may be faster"
     )
     return True
 
