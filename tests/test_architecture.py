@@ -11,6 +11,7 @@ PACKAGE = ROOT / "kerascale"
 # From the top down: each room imports from itself and from those below it.
 ROOMS = [
     "cli",
+    "tuning",
     "compression",
     "diagnostics",
     "reporting",

@@ -28,6 +28,7 @@ COMMANDS = {
     "recipes": "list the recipes",
     "show": "show a recipe: what it does, and every field of its configuration",
     "train": "train a recipe into a run folder",
+    "tune": "search for the best values of a recipe's fields",
     "pack": "pack a data set of any size into a folder that is read by index",
     "launch": "run a command on several local worker processes",
     "verify": "check that a recipe gives one result on any hardware",

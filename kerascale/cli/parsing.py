@@ -189,6 +189,21 @@ def flags_given(arguments: Sequence[str]) -> set[str]:
     }
 
 
+def values_of(arguments: Sequence[str], flag: str) -> list[str]:
+    """All values of a flag, wanted before the other flags can be read."""
+    return [
+        value
+        for name, values in _grouped(arguments)
+        if name == flag
+        for value in values
+    ]
+
+
+def value_of(arguments: Sequence[str], flag: str) -> str | None:
+    """The first value of a flag, wanted before the other flags can be read."""
+    return next(iter(values_of(arguments, flag)), None)
+
+
 def _read(hint: Any, texts: list[str]) -> Any:
     single = dataclasses.make_dataclass("Single", [("value", hint)])
     with contextlib.redirect_stderr(io.StringIO()):

@@ -81,6 +81,11 @@ def run(arguments: Sequence[str]) -> None:
     }
     heartbeat.start()
     with interrupts.on_signals():
+        if _wants_folds(config) and not (
+            options.fast_dev_run or options.overfit_batches
+        ):
+            _run_folds(recipe, options, policy, config, value_sources)
+            return
         _run(recipe, options, policy, config, file, value_sources)
 
 
@@ -157,12 +162,60 @@ def _run(
     finish(summary, as_json=options.json, text=text)
 
 
+def _wants_folds(config: Any) -> bool:
+    folds, fold = getattr(config, "folds", None), getattr(config, "fold", None)
+    return folds is not None and fold is None
+
+
+def _run_folds(
+    recipe: Recipe,
+    options: Options,
+    policy: CheckpointPolicy,
+    config: Any,
+    value_sources: dict[str, str],
+) -> None:
+    began = time.monotonic()
+    quiet.import_tensorflow()
+    from kerascale import strategies
+    from kerascale.training import train
+    from kerascale.tuning import cross_validation
+
+    cross_validation.refuse_several_workers()
+    strategy = strategies.get(options.strategy, tpu=options.tpu)
+    folder = cross_validation.folder_of(options.run_dir, recipe.name)
+
+    def train_fold(own: Any, run_dir: pathlib.Path) -> Any:
+        return train.train(
+            recipe,
+            own,
+            strategy=strategy,
+            run_dir=run_dir,
+            init_from=options.init_from,
+            init_partial=options.init_partial,
+            checkpoints=policy,
+            told={**value_sources, "fold": provenance.COMMAND_LINE},
+            metrics_port=options.metrics_port,
+            metrics_host=options.metrics_host,
+            histograms=options.histograms,
+        )
+
+    result = cross_validation.run(recipe, config, folder, train_fold)
+    seconds = time.monotonic() - began
+    text = (
+        f"\n{recipe.name}: {config.folds} folds, each tested once: mean +- deviation\n"
+        f"{cross_validation.table(result)}\n\n"
+        f"Done in {duration(seconds)}. The runs are in {folder}"
+    )
+    summary = {**result, "run_dir": str(folder), "seconds": round(seconds, 3)}
+    finish(summary, as_json=options.json, text=text)
+
+
 def _parse(
     recipe: Recipe, arguments: Sequence[str]
 ) -> tuple[Options, CheckpointPolicy, Any, dict[str, Any]]:
     """The flags of `train`, the recipe's configuration, and the file of --config."""
     program = f"kerascale train {recipe.name}"
-    path = _value_of(arguments, "--config")
+    path = parsing.value_of(arguments, "--config")
     file = {"fields": {}} if path is None else read_file(path)
     _refuse_other_recipe(recipe, file.get("recipe"), path)
     defaults = from_dict(recipe.Config, file["fields"])
@@ -211,14 +264,3 @@ def _note_on_data(file: dict[str, Any], dataset: str, sha256: str | None) -> str
         f"\nNote: {dataset} has changed since that run (sha256 {before[:12]} then, "
         f"{str(sha256)[:12]} now): this is no repetition of it."
     )
-
-
-def _value_of(arguments: Sequence[str], flag: str) -> str | None:
-    """A flag's value, wanted before all flags can be read."""
-    for i, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name == flag:
-            if equals:
-                return value
-            return arguments[i + 1] if i + 1 < len(arguments) else None
-    return None

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from kerascale.config import compression_conflicts
+from kerascale.config import compression_conflicts, split_conflicts
 from kerascale.config.fields import (
     Limits,
     NonNegativeFloat,
@@ -69,6 +69,21 @@ class TrainingConfig:
     validation_fraction: Annotated[float, Limits(above=0, at_most=0.5)] = 0.15
     """Share of the training examples held back for validation, unless the data has
     a split for it. The same for a test split that the data lacks."""
+    hold_out_validation: bool = True
+    """Whether there are validation examples. False: they are trained on, too; the best
+    weights are then those of the smallest training loss."""
+    group: str | None = None
+    """Column of a csv: or parquet: data set, or array of an npz:, whose rows of one
+    value are held out together, such as those of one patient. It is no feature."""
+    time: str | None = None
+    """Column of the same by which the last rows are held out, and the earlier ones are
+    trained on. It is no feature."""
+    folds: Annotated[int, Limits(at_least=2, below=2**31)] | None = None
+    """Cross-validation: into how many parts the examples are divided that are not for
+    the test; each training tests on another part."""
+    fold: NonNegativeInt | None = None
+    """Which of these parts is tested on, from 0. Default: kerascale train trains once
+    for each."""
 
     pack: Literal["never", "auto", "always"] = "auto"
     """Whether data is packed into the cache folder and read from there, with memory
@@ -211,6 +226,7 @@ class TrainingConfig:
                 "weights. Received: both. Keep one of them"
             )
         problems += compression_conflicts.of(self)
+        problems += split_conflicts.of(self)
         problems += problems_of(
             {"monitor": self.monitor, "monitor_mode": self.monitor_mode}
         )

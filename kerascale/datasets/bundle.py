@@ -33,6 +33,7 @@ class Datasets:
         origins: Split -> the file of each example, or its text as it was written; see
             `kerascale.datasets.origins`.
         is_packed: Whether they were packed into the cache folder by themselves.
+        fold: Of a cross-validation: which fold is tested on, from 0; or None.
     """
 
     info: DataInfo
@@ -44,6 +45,7 @@ class Datasets:
     variance: np.ndarray | None = None
     origins: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     is_packed: bool = False
+    fold: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:

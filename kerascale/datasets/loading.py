@@ -1,5 +1,6 @@
 """From a data set's name, or from arrays, to batches that are ready for `fit`."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +9,10 @@ import keras
 import numpy as np
 
 from kerascale.config import TrainingConfig
-from kerascale.config.fields import to_dict
 from kerascale.datasets import (
     applicable,
     corpora,
+    folds,
     gathers,
     memory,
     order,
@@ -19,7 +20,7 @@ from kerascale.datasets import (
     pipeline,
     resident,
     resizing,
-    splits,
+    split_columns,
     text,
     training_examples,
 )
@@ -32,7 +33,7 @@ from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read
 from kerascale.datasets.sources import arrays
-from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.split_columns import SplitColumn
 from kerascale.errors import TooLargeError
 
 _TOO_LARGE = "the data does not fit in memory"
@@ -51,9 +52,11 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
         RefusedError: If the data is not as expected, or of another kind.
     """
     if config.dataset.startswith(PREFIX):
+        folds.refuse_inapplicable(config.dataset, config, "packed data")
         return packed_training.prepare(open_packed(config.dataset), config, kinds=kinds)
     asked = getattr(config, "pack", "never")
     if asked == "always" or (asked == "auto" and automatic.is_too_large(config)):
+        folds.refuse_inapplicable(config.dataset, config, "data that is packed")
         why = "--pack always" if asked == "always" else _TOO_LARGE
         return automatic.pack_and_prepare(config, kinds=kinds, why=why)
     try:
@@ -61,23 +64,27 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
     except TooLargeError:
         if asked == "never" or config.dataset in EMBEDDED:
             raise
+    folds.refuse_inapplicable(config.dataset, config, "data that is packed")
     # Behind the handler, whose error holds what was read.
     return automatic.pack_and_prepare(config, kinds=kinds, why=_TOO_LARGE)
 
 
 def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets:
+    column = split_columns.read(config)
+    # One that is not there is told with what else is wrong.
+    drops = dataclasses.replace(config, group=None, time=None)
     raw = read(
         config.dataset,
         label=config.label,
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
-        csv_options=CsvOptions.of(to_dict(config)),
+        csv_options=split_columns.options_of(drops if column.problems else config),
         test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
     )
     applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
-    return _prepare(raw, config, kinds, is_last_use=True)
+    return _prepare(raw, config, kinds, column, is_last_use=True)
 
 
 def from_arrays(
@@ -129,6 +136,7 @@ def _prepare(
     raw: RawData,
     config: TrainingConfig,
     kinds: Sequence[Kind] | None,
+    column: SplitColumn = split_columns.NONE,
     *,
     is_last_use: bool = False,
 ) -> Datasets:
@@ -138,11 +146,12 @@ def _prepare(
     size = getattr(config, "image_size", None)
     memory.refuse_what_does_not_fit(raw, size, is_last_use=is_last_use)
     if raw.kind == "corpus":
+        folds.refuse_inapplicable(raw.name, config, "one text")
         return _prepare_corpus(raw, config)
     # Before its arrays are taken apart.
     found = fingerprint(raw)
-    fraction = config.validation_fraction
-    named = splits.three(raw, fraction, is_last_use=is_last_use)
+    named = folds.three(raw, config, column, is_last_use=is_last_use)
+    named = {name: split for name, split in named.items() if split is not None}
     origin = origins.of(raw.kind, named)
     vectorizer, vocabulary_size = None, None
     if raw.kind == "text":
@@ -192,6 +201,7 @@ def _prepare(
         mean=mean,
         variance=variance,
         origins=origin,
+        fold=getattr(config, "fold", None),
     )
 
 

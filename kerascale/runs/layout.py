@@ -33,3 +33,15 @@ RUNG_GATE = "gate.npz"
 
 # In each folder of `tensorboard/`.
 EVENTS = "events.out.tfevents.kerascale"
+
+# In the folder of a study.
+STUDY = "study.json"
+STUDY_DATABASE = "study.db"
+STUDY_LOCK = ".study.lock"
+STUDY_PAGE = "tune.html"
+TRIALS = "trials"
+WINNER = "best"
+
+# In the folder of a cross-validation; a run is in `fold-N` for each N.
+FOLDS = "folds.json"
+FOLD = "fold-"

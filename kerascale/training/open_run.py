@@ -174,6 +174,10 @@ _OF_BEFORE = {
         "distill_alpha",
         "distill_temperature",
         "drop_columns",
+        "fold",
+        "folds",
+        "group",
+        "hold_out_validation",
         "max_steps",
         "monitor",
         "monitor_mode",
@@ -188,6 +192,7 @@ _OF_BEFORE = {
         "teacher",
         "teacher_cache",
         "test_data",
+        "time",
     )
 }
 

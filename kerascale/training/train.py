@@ -211,6 +211,7 @@ def _load_data(
     _seed(config)
     if datasets is None:
         datasets = make_datasets(recipe, config)
+    preconditions.refuse_undivided(config, datasets)
     say(_describe(datasets))
     if wishes.dry:
         return dry_run.limited(wishes.dry, datasets, config)
