@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from kerascale.config.fields import to_dict
 from kerascale.config.recipes import Recipe
 from kerascale.errors import RefusedError
 from kerascale.runs import layout
@@ -87,11 +88,11 @@ def run(
     scores = []
     for number in range(config.folds):
         path = folder / f"{layout.FOLD}{number}"
-        done = path / layout.EVALUATION
         own = dataclasses.replace(config, fold=number)
-        if done.is_file() and is_run_of(path, own):
+        before = finished(path, own)
+        if before is not None:
             say(f"fold {number}: done before")
-            scores.append(json.loads(done.read_text(encoding="utf-8")))
+            scores.append(before)
             continue
         say(f"fold {number} of 0 to {config.folds - 1}")
         # Names of layers begin anew: the run is the one that it is alone.
@@ -108,17 +109,22 @@ def run(
     return result
 
 
-def is_run_of(path: pathlib.Path, config: Any) -> bool:
-    """Whether a finished run has these fields; else `train` says what differs."""
-    from kerascale.config.fields import to_dict
+def finished(path: pathlib.Path, config: Any) -> dict[str, Any] | None:
+    """The metrics of a run that has finished; None: it has not, or has other fields.
 
+    Args:
+        path: The run folder.
+        config: The configuration that it is to have.
+    """
     try:
         content = json.loads((path / layout.CONFIG).read_text(encoding="utf-8"))
+        metrics = json.loads((path / layout.EVALUATION).read_text(encoding="utf-8"))
         before, now = content["fields"], json.loads(json.dumps(to_dict(config)))
     except (OSError, ValueError, KeyError):
-        return False
+        return None
     chosen = ("execution", "steps_per_execution", "pack")
-    return all(before.get(n) == v for n, v in now.items() if n not in chosen)
+    is_same = all(before.get(n) == v for n, v in now.items() if n not in chosen)
+    return metrics if is_same else None
 
 
 def moments(scores: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

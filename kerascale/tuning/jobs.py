@@ -1,6 +1,8 @@
 """What a worker of a search does: it looks at a search, or trains one of its trials."""
 
 import dataclasses
+import gc
+import math
 import pathlib
 import time
 from collections.abc import Callable
@@ -17,8 +19,9 @@ from kerascale.errors import RefusedError
 from kerascale.runs import files, layout
 from kerascale.training import monitored
 from kerascale.training.build import make_datasets, make_model
+from kerascale.training.evaluation import evaluate
 from kerascale.training.train import train
-from kerascale.tuning import finder_jobs
+from kerascale.tuning import cross_validation, finder_jobs
 from kerascale.tuning.loaded import loaded, seed
 
 # Seconds in which the process that had a trial before must have ended.
@@ -79,23 +82,61 @@ def check(job: dict[str, Any], channel: Any) -> dict[str, Any]:
     """Looks whether a search can be: data, model and objective.
 
     Args:
-        job: With `recipe`, `fields` and `strategy`.
+        job: With `recipe`, `fields`, `objective` and `strategy`.
         channel: Not used.
     """
     del channel
     recipe, config = loaded(job)
     strategy = strategies.get(job["strategy"])
+    problems: list[str] = []
+    if _folds(config):
+        config = dataclasses.replace(config, fold=0)
     seed(config)
-    datasets = make_datasets(recipe, config)
+    try:
+        datasets = make_datasets(recipe, config)
+    except RefusedError as error:
+        problems += error.problems
+        whole = {"folds": None, "fold": None, "group": None, "time": None}
+        if not any(getattr(config, name, None) for name in whole):
+            raise
+        # What else is wrong is seen without what divides the data.
+        config = dataclasses.replace(config, **whole)
+        try:
+            datasets = make_datasets(recipe, config)
+        except RefusedError:
+            raise RefusedError(problems) from error
     if datasets.validation is None:
-        raise RefusedError(
+        problems.append(
             "tune: expected data with validation examples, by which trials are "
             f"compared. Received: {config.dataset} without any."
         )
     with strategy.scope():
         model = make_model(recipe, config, datasets)
-    monitored.refuse_unknown(model, config, has_validation=True)
+    try:
+        monitored.refuse_unknown(model, config, has_validation=True)
+    except RefusedError as error:
+        problems += error.problems
+    if _folds(config) and not problems:
+        problems += _other_score(model, datasets, job["objective"])
+    if problems:
+        raise RefusedError(problems, heading="tune")
     return {"kind": "checked", "parameters": model.count_params()}
+
+
+def _other_score(model: keras.Model, datasets: Datasets, objective: str) -> list[str]:
+    """Why trainings on folds are not evaluated by a metric."""
+    first = datasets.test.for_evaluation().first(1)
+    known = [
+        name
+        for name, value in evaluate(model, first, datasets.info).items()
+        if isinstance(value, int | float) and name != "examples"
+    ]
+    if objective in known:
+        return []
+    return [
+        f"monitor: expected a metric of the evaluation, as folds are compared by it: "
+        f"{', '.join(known)}. Received: {objective!r}"
+    ]
 
 
 def trial(job: dict[str, Any], channel: Any) -> dict[str, Any]:
@@ -109,6 +150,8 @@ def trial(job: dict[str, Any], channel: Any) -> dict[str, Any]:
         channel: Where to what was reached goes.
     """
     recipe, config = loaded(job)
+    if _folds(config):
+        return _trial_of_folds(job, recipe, config, channel)
     began = time.monotonic()
     run_dir = pathlib.Path(job["run_dir"])
     monitor = monitor_of(to_dict(config), has_validation=True)
@@ -134,6 +177,37 @@ def trial(job: dict[str, Any], channel: Any) -> dict[str, Any]:
     }
 
 
+def _trial_of_folds(
+    job: dict[str, Any], recipe: Recipe, config: Any, channel: Any
+) -> dict[str, Any]:
+    """Trains on one fold after the other; the score is the mean of theirs."""
+    began = time.monotonic()
+    monitor = monitor_of(to_dict(config), has_validation=True)
+    scores, epochs, means = [], [], []
+    for number in range(config.folds):
+        run_dir = pathlib.Path(job["run_dir"], f"{layout.FOLD}{number}")
+        own = dataclasses.replace(config, fold=number)
+        metrics = cross_validation.finished(run_dir, own)
+        if metrics is None:
+            keras.backend.clear_session()
+            fold_job = {**job, "run_dir": str(run_dir)}
+            metrics = _trained(fold_job, recipe, own).metrics
+            gc.collect()
+        scores.append(float(metrics[job["objective"]]))
+        means.append(math.fsum(scores) / len(scores))
+        values = files.read_history(run_dir / layout.HISTORY).get(monitor.name, [0.0])
+        epochs.append(monitor.best(values) + 1)
+        if not channel.goes_on(number + 1, means[-1]):
+            return {"kind": "pruned", "seconds": time.monotonic() - began}
+    return {
+        "kind": "complete",
+        "values": means,
+        "score": means[-1],
+        "best_epoch": round(sum(epochs) / len(epochs)),
+        "seconds": time.monotonic() - began,
+    }
+
+
 def final(job: dict[str, Any], channel: Any) -> dict[str, Any]:
     """Trains a run as `kerascale train` does, its test examples looked at.
 
@@ -148,6 +222,10 @@ def final(job: dict[str, Any], channel: Any) -> dict[str, Any]:
 
 
 JOBS = {"check": check, "trial": trial, "final": final, **finder_jobs.JOBS}
+
+
+def _folds(config: Any) -> int | None:
+    return getattr(config, "folds", None)
 
 
 def _trained(job: dict[str, Any], recipe: Recipe, config: Any, **arguments: Any) -> Any:

@@ -43,6 +43,7 @@ def check(pool: Pool, search: Search) -> list[str]:
         "do": "check",
         "recipe": search.recipe.source,
         "fields": fields,
+        "objective": search.objective.name,
         "strategy": search.strategy,
     }
     answer = ask(pool, job)
@@ -163,6 +164,7 @@ class Searching:
                 "do": "trial",
                 "recipe": search.recipe.source,
                 "fields": search.fields(running.trial.params),
+                "objective": search.objective.name,
                 "strategy": search.strategy,
                 "told": {**search.told, **searched},
                 "run_dir": str(folder.trial(number)),
