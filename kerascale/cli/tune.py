@@ -42,9 +42,10 @@ class Options:
     jobs: PositiveInt = 1
     """How many trials this command runs at once, each in a process of its own."""
     concurrency: PositiveInt = 4
-    """How many may run at once, over all commands of the study. A trial of tpe and
-    cmaes, and its pruning, depend on the results of all but the last (this number - 1)
-    before it, so that they are the same however many run."""
+    """How many may run at once, over all commands of the study. The values of a trial
+    (tpe, cmaes), and its pruning, depend on the results of all but the last (this
+    number - 1) before it, so that they are the same however many run. No limit for
+    random and grid with --pruner none."""
     study: str | None = None
     """The folder of the study. Default: studies/RECIPE-..., one for each search, which
     the same command finds again."""
@@ -172,7 +173,7 @@ def _trials(options: Options, search: Any) -> tuple[int, list[str]]:
     from kerascale.tuning import planned
 
     problems = []
-    if options.jobs > options.concurrency and options.sampler not in planned.BLIND:
+    if options.jobs > options.concurrency and not search.is_free:
         problems.append(
             f"--jobs: expected at most --concurrency, {options.concurrency}. Received: "
             f"{options.jobs}. Raise both; trials then know of fewer results."

@@ -31,6 +31,21 @@ Sampler = Literal["tpe", "random", "grid", "cmaes"]
 BLIND = ("random", "grid")
 
 
+# What Optuna says of each study is no news to who searches.
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def is_known(number: int, concurrency: int, ended: Callable[[int], bool]) -> bool:
+    """Whether all has ended by which a trial is chosen, or pruned.
+
+    Args:
+        number: Of the trial.
+        concurrency: How many trials may run at once.
+        ended: Whether the trial of a number has ended.
+    """
+    return all(map(ended, range(max(0, number - concurrency + 1))))
+
+
 def distribution(dimension: Dimension) -> BaseDistribution:
     """What Optuna calls the values of a field."""
     if dimension.choices:
@@ -89,12 +104,6 @@ class Plan:
                 sampler=_sampler(sampler, dimensions, seed),
                 direction="minimize" if direction == "min" else "maximize",
             )
-
-    def is_known(self, number: int, ended: Callable[[int], bool]) -> bool:
-        """Whether the values of a trial can be told by now."""
-        if self._is_blind:
-            return True
-        return all(map(ended, range(max(0, number - self._concurrency + 1))))
 
     def params(self, number: int) -> dict[str, Any]:
         """The values of a trial, as Optuna has them.

@@ -29,7 +29,10 @@ class Worker:
     """
 
     def __init__(self, lifeline: int, log: pathlib.Path) -> None:
-        command = [sys.executable, "-m", _MODULE]
+        # Modules are found where this process finds them: a folder of the user's must
+        # not hide one that has its name.
+        flags = [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
+        command = [sys.executable, *flags, "-m", _MODULE]
         environ = {**os.environ, "KERASCALE_PROGRESS": "off"}
         environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with log.open("ab") as messages:

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kerascale.errors import RefusedError
 from kerascale.tuning import study_folder
-from kerascale.tuning.planned import Plan, Planned, distribution
+from kerascale.tuning.planned import Plan, Planned, distribution, is_known
 from kerascale.tuning.pruning import RUNGS
 from kerascale.tuning.study_folder import StudyFolder
 from kerascale.tuning.wishes import Ended, Search
@@ -42,7 +42,6 @@ class Study:
     def __init__(
         self, search: Search, folder: StudyFolder, storage: str | None = None
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.search = search
         self.folder = folder
         self.is_shared = storage is not None
@@ -114,7 +113,7 @@ class Study:
                     if self.folder.claim(trial.number):
                         return self._filled(trial._trial_id)
             number = len(trials)
-            if number >= most or not self.plan.is_known(number, self._has_ended):
+            if number >= most or not self._is_known(number):
                 return None
             trial = self._study.ask()
             if not self.folder.claim(number):
@@ -124,8 +123,11 @@ class Study:
                 )
             return self._filled(trial._trial_id)
 
-    def _has_ended(self, number: int) -> bool:
-        return number in self._ended
+    def _is_known(self, number: int) -> bool:
+        if self.search.is_free:
+            return True
+        ended, most = self._ended, self.search.concurrency
+        return is_known(number, most, lambda other: other in ended)
 
     def _filled(self, trial_id: int) -> FrozenTrial:
         """A trial with its values: one that was killed in between may lack some."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from kerascale.config.fields import to_dict
 from kerascale.config.monitor import Monitor, monitor_of
 from kerascale.config.recipes import Recipe
-from kerascale.tuning.planned import Sampler
+from kerascale.tuning.planned import BLIND, Sampler
 from kerascale.tuning.pruning import Pruner
 from kerascale.tuning.space import Dimension, values_of
 
@@ -55,6 +55,11 @@ class Search:
     def steps(self) -> int:
         """How many values a trial reports: of epochs, or of folds."""
         return self.folds or max(1, getattr(self.config, "epochs", 1))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no trial depends on the results of others."""
+        return self.sampler in BLIND and self.pruner == "none"
 
     @property
     def seed(self) -> int:

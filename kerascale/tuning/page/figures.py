@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from kerascale.reporting.drawing import DASHES, Drawing, Palette
 from kerascale.tuning.result import Found, Trial
@@ -95,7 +96,7 @@ def _draw_scores(found: Found, palette: Palette) -> Figure:
         label="best until then",
     )
     if objective.name.removeprefix("val_") == "loss" and best > 0:
-        axes.set_yscale("log")
+        _set_log(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     figure.legend(loc="outside lower center", ncols=3, columnspacing=1.0)
     return figure
@@ -220,10 +221,17 @@ def _draw_curves(found: Found, palette: Palette) -> Figure:
         axes.plot(steps, values, **style)
     values = np.array([v for t in found.trials for v in t.curve.values()])
     if objective.name.removeprefix("val_") == "loss" and (values > 0).all():
-        axes.set_yscale("log")
+        _set_log(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     figure.legend(loc="outside lower center", ncols=4, columnspacing=1.0)
     return figure
+
+
+def _set_log(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import functools
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from kerascale.reporting.drawing import Drawing, Palette
 from kerascale.reporting.fill_template import fill
@@ -38,6 +39,8 @@ def _draw(found: RateFound, palette: Palette) -> Figure:
     figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     axes = figure.add_subplot(title="loss, smoothed", xlabel="learning rate")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.plot(found.rates, found.losses, color=palette.series[0], linewidth=1.5)
     marks = {
         "falls fastest": found.steepest,
