@@ -71,15 +71,16 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
 
 def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets:
     column = split_columns.read(config)
-    # One that is not there is told with what else is wrong.
-    drops = dataclasses.replace(config, group=None, time=None)
+    divided = config
+    if not column.is_there:  # That is told with what else is wrong.
+        divided = dataclasses.replace(config, group=None, time=None)
     raw = read(
         config.dataset,
         label=config.label,
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
-        csv_options=split_columns.options_of(drops if column.problems else config),
+        csv_options=split_columns.options_of(divided),
         test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
     )

@@ -24,11 +24,13 @@ class SplitColumn:
         times: Rows with a smaller number are earlier: int64 of shape (rows,); None:
             their order does not matter.
         problems: Why a column cannot be had.
+        is_there: Whether there is such a column at all.
     """
 
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     problems: tuple[str, ...] = ()
+    is_there: bool = True
 
     def take(self, indices: np.ndarray) -> "SplitColumn":
         """Of some rows."""
@@ -74,7 +76,8 @@ def read(config: Any) -> SplitColumn:
     if prefix not in _SOURCES:
         return _problem(
             f"{flag}: expected csv:, parquet: or npz: data, of which a column is read. "
-            f"Received: {config.dataset}. Leave it out"
+            f"Received: {config.dataset}. Leave it out",
+            is_there=False,
         )
     path = os.path.expanduser(path)
     reader = {"csv": _of_csv, "parquet": _of_parquet, "npz": _of_npz}[prefix]
@@ -82,7 +85,8 @@ def read(config: Any) -> SplitColumn:
     if values is None:
         return _problem(
             f"{flag}: expected a column of {path}: {listing(names)}. Received: "
-            f"{name!r}.{nearest(name, names)}"
+            f"{name!r}.{nearest(name, names)}",
+            is_there=False,
         )
     missing = int(np.sum([_is_missing(value) for value in values]))
     if missing:
@@ -102,8 +106,8 @@ def read(config: Any) -> SplitColumn:
     return SplitColumn(times=ranks)
 
 
-def _problem(text: str) -> SplitColumn:
-    return SplitColumn(problems=(text,))
+def _problem(text: str, *, is_there: bool = True) -> SplitColumn:
+    return SplitColumn(problems=(text,), is_there=is_there)
 
 
 def _is_missing(value: Any) -> bool:
@@ -116,7 +120,9 @@ def _ranks(values: np.ndarray) -> np.ndarray | None:
 
     numbers = pd.to_numeric(pd.Series(values), errors="coerce")
     if numbers.isna().any():
-        numbers = pd.to_datetime(pd.Series(values), errors="coerce", utc=True)
+        numbers = pd.to_datetime(
+            pd.Series(values), errors="coerce", utc=True, format="ISO8601"
+        )
     if numbers.isna().any():
         return None
     _, ranks = np.unique(numbers.to_numpy(), return_inverse=True)

@@ -16,6 +16,8 @@ from kerascale.launch import starter
 _MODULE = "kerascale.tuning.worker"
 # For a worker that was asked to stop to save its state.
 _STOP_SECONDS = 120.0
+# For one that has no more jobs to end by itself.
+_END_SECONDS = 5.0
 
 
 class Worker:
@@ -73,6 +75,10 @@ class Worker:
 
     def end(self) -> str:
         """Kills what is left of it, and says how it ended."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # There are no more jobs.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()

@@ -58,6 +58,7 @@ def _do(work: Any, job: dict[str, Any], channel: Channel) -> None:
     import keras
 
     if job.get("log"):
+        os.makedirs(os.path.dirname(job["log"]), exist_ok=True)
         log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)

@@ -66,5 +66,5 @@ def test_a_value_that_the_field_cannot_have_is_refused(recipe):
 
 def test_a_range_without_end_has_no_grid(recipe):
     dimensions = _parse(recipe, "learning_rate=1e-4..1e-1", "units=[1,2]")
-    with pytest.raises(RefusedError, match="for learning_rate. Received: a range"):
+    with pytest.raises(RefusedError, match="for learning_rate"):
         planned.grid_size(dimensions)
