@@ -32,6 +32,7 @@ _PUBLIC: dict[str, str | None] = {
     "datasets": None,
     "export_saved_model": "kerascale.serving",
     "layers": None,
+    "load_backbone": "kerascale.runs.backbones",
     "load_recipe": "kerascale.config.recipes",
     "load_run": "kerascale.runs.run",
     "models": None,

@@ -145,6 +145,7 @@ def test_public_names():
         "datasets",
         "export_saved_model",
         "layers",
+        "load_backbone",
         "load_recipe",
         "load_run",
         "models",

@@ -13,6 +13,7 @@ from kerascale.callbacks.save_weights import SaveWeights
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.callbacks.step_losses import StepLosses
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
+from kerascale.callbacks.thaw import Thaw
 from kerascale.callbacks.timing import Timing
 from kerascale.engine.data.set_epoch import SetEpoch
 
@@ -33,6 +34,7 @@ __all__ = [
     "SetEpoch",
     "StepLosses",
     "TensorBoardRecord",
+    "Thaw",
     "Timing",
     "Unwritten",
     "standard_callbacks",

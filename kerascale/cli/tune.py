@@ -147,7 +147,8 @@ def _finish(found: Any, final: dict[str, Any] | None, options: Options) -> None:
     from kerascale.tuning import result
     from kerascale.tuning.page import writing
 
-    text, summary = result.text(found), result.to_json(found)
+    summary = result.to_json(found)
+    text = result.text(found, is_tested=final is not None)
 
     def render() -> str:
         from kerascale.tuning.page.render import render

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: those of a configuration, and two that Keras lacks."""
+"""Learning-rate schedules: those of a configuration, and three that Keras lacks."""
 
 import math
 from typing import Any
@@ -92,6 +92,45 @@ class Lowered(keras.optimizers.schedules.LearningRateSchedule):
         return cls(schedule, config["factor"])
 
 
+@keras.saving.register_keras_serializable(package="kerascale")
+class LoweredAfter(keras.optimizers.schedules.LearningRateSchedule):
+    """The rates of another schedule, and from an update on a share of them.
+
+    Args:
+        schedule: The other one, or a number.
+        steps: Updates before that, from 0 on.
+        factor: The share.
+    """
+
+    def __init__(
+        self,
+        schedule: float | keras.optimizers.schedules.LearningRateSchedule,
+        steps: int,
+        factor: float,
+    ) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.steps = steps
+        self.factor = factor
+
+    def __call__(self, step: Any) -> Any:
+        rate = self.schedule(step) if callable(self.schedule) else self.schedule
+        step = keras.ops.cast(step, "float32")
+        return rate * keras.ops.where(step < self.steps, 1.0, self.factor)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "steps": self.steps,
+            "factor": self.factor,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LoweredAfter":
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["steps"], config["factor"])
+
+
 def make_schedule(
     config: TrainingConfig, steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
@@ -123,4 +162,9 @@ def make_schedule(
         after = rate
     else:  # A name was added to `kerascale.config.Schedule` alone.
         raise NotImplementedError(f"no schedule is made for {config.schedule!r}")
-    return WarmUp(after, warmup_steps) if warmup_steps else after
+    after = WarmUp(after, warmup_steps) if warmup_steps else after
+    frozen_epochs = getattr(config, "frozen_epochs", 0)
+    if frozen_epochs and getattr(config, "backbone", None) is not None:
+        steps = int(frozen_epochs * updates_per_epoch)
+        return LoweredAfter(after, steps, config.unfrozen_rate)
+    return after

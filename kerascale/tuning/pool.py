@@ -35,7 +35,13 @@ class Worker:
         # not hide one that has its name.
         flags = [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
         command = [sys.executable, *flags, "-m", _MODULE]
-        environ = {**os.environ, "KERASCALE_PROGRESS": "off"}
+        # A trial is trained by one process, though the command be one of many tasks.
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "TF_CONFIG" and not name.startswith("SLURM_")
+        }
+        environ["KERASCALE_PROGRESS"] = "off"
         environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with log.open("ab") as messages:
             self._process = subprocess.Popen(

@@ -131,8 +131,13 @@ def summary(found: Found) -> str:
     return f"{counted(len(found.trials), 'configuration')} tried: {kinds}"
 
 
-def text(found: Found) -> str:
-    """What came of it, as a person reads it on a terminal."""
+def text(found: Found, *, is_tested: bool = False) -> str:
+    """What came of it, as a person reads it on a terminal.
+
+    Args:
+        found: The search.
+        is_tested: Whether the best one has been tested.
+    """
     lines = ["", f"{summary(found)}, in {duration(found.seconds)}"]
     reasons: dict[str, int] = {}
     for trial in found.trials:
@@ -148,13 +153,13 @@ def text(found: Found) -> str:
         f"{best.number}"
     )
     width = max(map(len, best.fields))
-    flags = []
     for name, value in best.fields.items():
         share = found.importances.get(name)
         weight = "" if share is None else f"   {share:.0%} of what decided"
         typed = _typed(value)
         lines.append(f"  {name:<{width}}  {typed:<12}{weight}".rstrip())
-        flags.append(f"--{name.replace('_', '-')} {typed}")
+    if is_tested:
+        return "\n".join(lines)
     lines.append(
         "It is the best by chance too: test it on examples that the search has not "
         "seen (the same command with --best)."
