@@ -80,6 +80,7 @@ def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
         **backbone,
         **options,
     )
+    model = ks.scale(model)
     return ks.optimizers.compile_classifier(model, config, datasets.steps_per_epoch)
 
 

@@ -24,6 +24,16 @@ class Thaw(keras.callbacks.Callback):
         self.frozen_epochs = frozen_epochs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch: int | None = epoch
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        # Not before: a run that goes on is given its state when its epoch begins, and
+        # that of the end of the last frozen epoch has a closed gate.
+        if self._epoch is None:
+            return
+        is_open, self._epoch = self._epoch >= self.frozen_epochs, None
         for layer in self.model.layers:
             if isinstance(layer, GradientGate):
-                layer.is_open.assign(float(epoch >= self.frozen_epochs))
+                layer.is_open.assign(float(is_open))

@@ -57,7 +57,7 @@ def load_backbone(
         if weights is not None:
             raise RefusedError(
                 "weights: expected only with a model of keras.applications. Received: "
-                f"{weights!r} with {source}, which has weights of its own. Leave it out."
+                f"{weights!r} with {source}, which has its own. Leave it out."
             )
         return _fitting(_of_file(path), input_shape, source)
     if source.endswith(".keras") or "/" in source:

@@ -122,7 +122,7 @@ def test_what_is_tested_on_is_later_than_what_was_trained_on(recipe, table):
 
 
 def test_validation_examples_can_be_trained_on(recipe, table):
-    path, frame = table
+    path, _ = table
     datasets = recipe.make_datasets(_config(recipe, path, hold_out_validation=False))
     held = recipe.make_datasets(_config(recipe, path)).num_examples
     assert datasets.validation is None

@@ -15,6 +15,7 @@ FIELDS = {
     "mlp": {"units": [8], "dropout": 0.3, "l2": 1e-4},
     "cnn": {"filters": [4], "dense_units": 8},
     "cnn, residual": {"filters": [4], "dense_units": 8, "residual": True},
+    "finetune": {"dropout": 0.2},
     "rnn": {"units": [8], "dropout": 0.2},
     "transformer": {"num_layers": 1, "width": 16, "dropout": 0.1},
     "language_model": {"num_layers": 1, "width": 16, "dropout": 0.1},

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 import kerascale as ks
+from kerascale.config.fields import from_dict, to_dict
+from kerascale.errors import RefusedError
 from kerascale.runs import files
+from kerascale.tuning import jobs
 
 SEARCH = (
     "tune",
@@ -63,7 +66,7 @@ def test_a_trial_is_the_run_that_it_is_alone(searched, tmp_path, recipe):
     """Trial 1 was trained by a process that had trained none before it, 2 and 3 not."""
     trial = searched / "study" / "trials" / "0001"
     fields = files.read_config(trial)["fields"]
-    config = recipe.Config(**{**fields, "units": tuple(fields["units"])})
+    config = from_dict(recipe.Config, fields)
     ours = ks.train(recipe, config, run_dir=tmp_path / "alone")
     theirs = ks.load_run(trial)
     assert theirs.history == ours.history
@@ -85,6 +88,7 @@ def test_the_winner_is_trained_on_more_and_tested(searched):
     assert config["fields"]["learning_rate"] == of_trial["fields"]["learning_rate"]
 
 
+@pytest.mark.slow
 def test_a_search_in_which_all_fail_exits_with_1(kerascale, tmp_path):
     only_bad = [a.replace("[1e-2,1e38]", "[1e38]") for a in SEARCH]
     only_bad = [a.replace("units=[4,8]", "units=[4]") for a in only_bad]
@@ -94,6 +98,27 @@ def test_a_search_in_which_all_fail_exits_with_1(kerascale, tmp_path):
     assert pathlib.Path(tmp_path, "study", "trials", "0000.log").exists()
 
 
+def test_what_the_data_or_the_model_has_not_is_told_at_once(recipe):
+    config = recipe.Config(monitor="val_auc", folds=500, group="who")
+    job = {
+        "recipe": "mlp",
+        "fields": to_dict(config),
+        "objective": "auc",
+        "strategy": "auto",
+    }
+    with pytest.raises(RefusedError, match="folds: expected at most") as refused:
+        jobs.check(job, None)
+    for part in (
+        "group: expected csv:, parquet: or npz: data",
+        "monitor: expected one of loss, accuracy",
+    ):
+        assert part in str(refused.value)
+    job["fields"] = to_dict(recipe.Config(monitor="val_accuracy", folds=3))
+    job["objective"] = "accuracy"
+    assert jobs.check(job, None)["kind"] == "checked"
+
+
+@pytest.mark.slow
 def test_bad_input_is_told_at_once(kerascale, tmp_path):
     finished = kerascale(
         *("tune", "mlp", "--field", "learning_rate=1e-3..1e-2"),
@@ -108,3 +133,16 @@ def test_bad_input_is_told_at_once(kerascale, tmp_path):
     ):
         assert part in finished.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_arguments_are_told_at_once(kerascale):
+    finished = kerascale(
+        *("tune", "mlp", "--field", "learning_rat=1..2", "--field", "units=[]"),
+        *("--trials", "0", "--sampler", "best", "--epochs", "many"),
+    )
+    assert finished.returncode == 2
+    for part in ("learning_rat: no such", "units: expected", "trials", "sampler"):
+        assert part in finished.stderr
+    both = kerascale("tune", "mlp", "--find", "batch-size", "--trials", "3")
+    assert both.returncode == 2
+    assert "--trials: expected without --find" in both.stderr
