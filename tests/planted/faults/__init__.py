@@ -20,10 +20,12 @@ from . import (
     serving,
     strategies,
     training,
+    tuning,
 )
 
 ALL: tuple[Fault, ...] = (
     *cli.FAULTS,
+    *tuning.FAULTS,
     *compression.FAULTS,
     *diagnostics.FAULTS,
     *reporting.FAULTS,

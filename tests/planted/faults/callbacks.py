@@ -4,6 +4,13 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "a-fine-tuning-that-goes-on-stays-frozen",
+        "callbacks/thaw.py",
+        "is_open, self._epoch = self._epoch >= self.frozen_epochs, None",
+        "is_open, self._epoch = False, None",
+        ("../recipes/test_finetune.py",),
+    ),
+    Fault(
         "weights-are-written-in-place",
         "callbacks/save_weights.py",
         "temporary.write_bytes(weights_file.content(self.model))",

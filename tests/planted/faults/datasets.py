@@ -4,6 +4,20 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "rows-of-a-group-are-in-several-folds",
+        "datasets/folds.py",
+        "    if column.groups is not None:\n        parts =",
+        "    if column.groups is None:\n        parts =",
+        ("test_folds.py::test_rows_of_one_group_are_held_out_together",),
+    ),
+    Fault(
+        "folds-do-not-depend-on-the-seed",
+        "datasets/folds.py",
+        "PCG64([_SEED, 3, seed])",
+        "PCG64([_SEED, 3])",
+        ("test_folds.py::test_folds_are_a_function_of_the_seed",),
+    ),
+    Fault(
         "epochs-have-one-order",
         "datasets/order.py",
         'key = stateless.epoch_key(seed, epoch, "order")',
