@@ -1,6 +1,5 @@
 """From a data set's name, or from arrays, to batches that are ready for `fit`."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 from kerascale.config import TrainingConfig
+from kerascale.config.fields import to_dict
 from kerascale.datasets import (
     applicable,
     corpora,
@@ -33,6 +33,7 @@ from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read
 from kerascale.datasets.sources import arrays
+from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.split_columns import SplitColumn
 from kerascale.errors import TooLargeError
 
@@ -71,16 +72,14 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
 
 def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets:
     column = split_columns.read(config)
-    divided = config
-    if not column.is_there:  # That is told with what else is wrong.
-        divided = dataclasses.replace(config, group=None, time=None)
+    divided = split_columns.without(config, column)
     raw = read(
         config.dataset,
         label=config.label,
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
-        csv_options=split_columns.options_of(divided),
+        csv_options=CsvOptions.of(to_dict(divided)),
         test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
     )

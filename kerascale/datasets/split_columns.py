@@ -52,14 +52,22 @@ def flag_of(config: Any) -> str:
     return "group" if getattr(config, "group", None) else "time"
 
 
-def options_of(config: Any) -> CsvOptions:
-    """How a table is read: a column that it is divided by is no feature."""
-    fields, name = to_dict(config), name_of(config)
-    # What is named by `columns` alone is read, and refused there if it is not.
-    if name is not None and not fields.get("columns"):
-        dropped = tuple(fields.get("drop_columns") or ())
-        fields["drop_columns"] = tuple(dict.fromkeys([*dropped, name]))
-    return CsvOptions.of(fields)
+def without(config: Any, column: "SplitColumn") -> Any:
+    """The configuration by which a table is read: what divides it is no feature.
+
+    Args:
+        config: The recipe's configuration.
+        column: What was read of the column.
+    """
+    name = name_of(config)
+    # What is named by `columns` alone is read, and refused there if it is not. One that
+    # is not there is told with what else is wrong.
+    if name is None or not column.is_there or not hasattr(config, "drop_columns"):
+        return config
+    if config.columns or not config.dataset.startswith(("csv:", "parquet:")):
+        return config
+    dropped = tuple(dict.fromkeys([*config.drop_columns, name]))
+    return dataclasses.replace(config, drop_columns=dropped)
 
 
 def read(config: Any) -> SplitColumn:

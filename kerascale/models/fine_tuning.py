@@ -147,7 +147,9 @@ def fine_tuned(
     Returns:
         A model, built and not compiled, whose output are probabilities.
     """
-    inputs = keras.Input(tuple(input_shape), name="inputs")
+    # As an export calls it.
+    name = "image" if len(input_shape) == 3 else "features"
+    inputs = keras.Input(tuple(input_shape), name=name)
     x = inputs
     if channels == 3 and input_shape[-1] == 1:
         x = keras.layers.Concatenate(name="gray_as_colors")([x, x, x])
