@@ -1,5 +1,6 @@
 """`kerascale train RECIPE [--field value ...]`."""
 
+import contextlib
 import dataclasses
 import pathlib
 import shlex
@@ -81,11 +82,11 @@ def run(arguments: Sequence[str]) -> None:
     }
     heartbeat.start()
     with interrupts.on_signals():
-        if _wants_folds(config) and not (
-            options.fast_dev_run or options.overfit_batches
-        ):
-            _run_folds(recipe, options, policy, config, value_sources)
-            return
+        if _wants_folds(config):
+            if not (options.fast_dev_run or options.overfit_batches):
+                _run_folds(recipe, options, policy, config, value_sources)
+                return
+            config = dataclasses.replace(config, fold=0)
         _run(recipe, options, policy, config, file, value_sources)
 
 
@@ -199,7 +200,12 @@ def _run_folds(
             histograms=options.histograms,
         )
 
-    result = cross_validation.run(recipe, config, folder, train_fold)
+    try:
+        result = cross_validation.run(recipe, config, folder, train_fold)
+    except RefusedError:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # Where nothing was trained.
+        raise
     seconds = time.monotonic() - began
     text = (
         f"\n{recipe.name}: {config.folds} folds, each tested once: mean +- deviation\n"

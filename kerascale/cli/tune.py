@@ -83,8 +83,17 @@ def run(arguments: Sequence[str]) -> int:
 
     needed = ["optuna", *(["cmaes"] if options.sampler == "cmaes" else [])]
     packages.refuse_without(needed)
+    from kerascale.tuning.study import StorageFailedError
+
     with interrupts.on_signals():
-        return _run(recipe, options, config, told, dimensions, began)
+        try:
+            return _run(recipe, options, config, told, dimensions, began)
+        except StorageFailedError as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise RuntimeError(
+                f"the study's database failed ({reason:.200}). The same command goes "
+                "on when it is mended."
+            ) from error
 
 
 def _run(

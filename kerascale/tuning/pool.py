@@ -16,6 +16,8 @@ from kerascale.launch import starter
 _MODULE = "kerascale.tuning.worker"
 # For a worker that was asked to stop to save its state.
 _STOP_SECONDS = 120.0
+# What a process keeps of each training, however little, must not add up.
+_MOST_JOBS = 100
 # For one that has no more jobs to end by itself.
 _END_SECONDS = 5.0
 
@@ -56,7 +58,19 @@ class Worker:
             )
         self.job: Any = None
         """What it works on; None: it waits for work."""
+        self.jobs_done = 0
         self._received = b""
+
+    def give(self, job: Any, message: Mapping[str, Any]) -> None:
+        """Gives it work.
+
+        Args:
+            job: What it is known by here.
+            message: What is sent.
+        """
+        self.job = job
+        self.jobs_done += 1
+        self.send(message)
 
     def fileno(self) -> int:
         return self._process.stdout.fileno()
@@ -131,6 +145,14 @@ class Pool:
         self._selector.unregister(worker)
         self.workers.remove(worker)
         return worker.end()
+
+    def free(self) -> Worker:
+        """One that waits for work: one that is there, or a new one."""
+        for worker in self.idle:
+            if worker.jobs_done < _MOST_JOBS:
+                return worker
+            self.remove(worker)
+        return self.add()
 
     @property
     def idle(self) -> Sequence[Worker]:

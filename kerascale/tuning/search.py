@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,9 +62,13 @@ def ask(pool: Pool, job: dict[str, Any]) -> dict[str, Any]:
         StoppedError: If a signal asked to stop; the worker has saved its state.
         RuntimeError: If the worker died.
     """
-    worker = next(iter(pool.idle), None) or pool.add()
-    worker.job = job
-    worker.send(job)
+    with interrupts.between_steps():
+        return _ask(pool, job)
+
+
+def _ask(pool: Pool, job: dict[str, Any]) -> dict[str, Any]:
+    worker = pool.free()
+    worker.give(job, job)
     while True:
         if interrupts.requested():
             pool.stop()
@@ -155,11 +160,10 @@ class Searching:
 
     def _start(self, running: _Running) -> None:
         search, folder = self._study.search, self._study.folder
-        worker = next(iter(self._pool.idle), None) or self._pool.add()
-        number = running.trial.number
-        worker.job = running
+        worker, number = self._pool.free(), running.trial.number
         searched = dict.fromkeys((d.name for d in search.dimensions), "command line")
-        worker.send(
+        worker.give(
+            running,
             {
                 "do": "trial",
                 "recipe": search.recipe.source,
@@ -169,7 +173,7 @@ class Searching:
                 "told": {**search.told, **searched},
                 "run_dir": str(folder.trial(number)),
                 "log": str(folder.log(number)),
-            }
+            },
         )
 
     def _hear(self, worker: Worker) -> None:
@@ -211,9 +215,10 @@ class Searching:
                 # Those of a run that was whole when its process was killed.
                 self._study.report(running.trial, step, value)
                 running.pruning.goes_on(step, value)
-            ended = Ended(
-                "complete", message["score"], best_epoch=message.get("best_epoch")
-            )
+            score = message["score"]
+            ended = Ended("complete", score, best_epoch=message.get("best_epoch"))
+            if math.isnan(score):
+                ended = Ended("failed", reason="its score is not a number")
         elif kind == "pruned":
             ended = Ended("pruned")
         else:

@@ -12,6 +12,11 @@ from kerascale.errors import RefusedError
 _USAGE = (
     "NAME=LOW..HIGH, NAME=LOW..HIGH/STEP, NAME=log:LOW..HIGH or NAME=[VALUE,VALUE,...]"
 )
+# Fields that decide what is compared.
+_OF_COMPARISON = (
+    *("dataset", "label", "test_data", "validation_fraction", "hold_out_validation"),
+    *("fold", "folds", "group", "time", "monitor", "monitor_mode"),
+)
 # What Optuna takes as a choice; anything else goes by its text.
 _SCALARS = (bool, int, float, str, type(None))
 
@@ -87,6 +92,12 @@ def parse(config_type: type, texts: Sequence[str]) -> tuple[Dimension, ...]:
             problems.append(f"--field: expected {_USAGE}. Received: {text!r}.")
         elif name not in fields(config_type):
             problems.append(f"--field {unknown_field(name, config_type)}")
+        elif name in _OF_COMPARISON:
+            problems.append(
+                f"--field {name}: expected a field that leaves the examples and the "
+                "score as they are, by which trials are compared. Received: one that "
+                "decides them. Set it for all trials by its own flag."
+            )
         elif name in found:
             problems.append(f"--field {name}: expected once. Received: twice.")
         else:

@@ -15,6 +15,9 @@ from kerascale.tuning.pruning import RUNGS
 from kerascale.tuning.study_folder import StudyFolder
 from kerascale.tuning.wishes import Ended, Search
 
+# What Optuna raises where a database fails.
+StorageFailedError = optuna.exceptions.StorageInternalError
+
 _IDENTITY = "kerascale"
 _REASON = "reason"
 _BEST_EPOCH = "best_epoch"

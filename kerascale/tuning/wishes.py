@@ -54,7 +54,11 @@ class Search:
     @property
     def steps(self) -> int:
         """How many values a trial reports: of epochs, or of folds."""
-        return self.folds or max(1, getattr(self.config, "epochs", 1))
+        epochs = [getattr(self.config, "epochs", 1)]
+        for each in self.dimensions:
+            if each.name == "epochs":
+                epochs = [int(value) for value in each.choices or (each.high,)]
+        return self.folds or max(1, *epochs)
 
     @property
     def is_free(self) -> bool:

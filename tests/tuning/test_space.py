@@ -41,6 +41,7 @@ def test_everything_that_is_wrong_is_named_at_once(recipe):
         "optimizer=[adam,adm]",
         "l2=[1,1]",
         "epochs",
+        "fold=[0,1]",
     )
     with pytest.raises(RefusedError, match="learning_rat: no such field") as refused:
         _parse(recipe, *texts)
@@ -54,6 +55,7 @@ def test_everything_that_is_wrong_is_named_at_once(recipe):
         "Received: 'adm'",
         "l2: expected each value once",
         "--field: expected NAME=LOW..HIGH",
+        "--field fold: expected a field that leaves the examples",
     ):
         assert part in said
     assert len(refused.value.problems) == len(texts)
