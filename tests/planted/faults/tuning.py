@@ -36,14 +36,18 @@ FAULTS = (
         "tuning/study.py",
         "running = trial.state == TrialState.RUNNING",
         "running = trial.state == TrialState.WAITING",
-        ("test_study.py::test_a_trial_whose_process_ended_is_taken_again",),
+        (
+            "test_study.py::test_a_trial_whose_process_ended_is_taken_again_with_its_values",
+        ),
     ),
     Fault(
         "a-trial-is-run-twice",
         "tuning/study_folder.py",
         "        except filelock.Timeout:\n            return False",
         "        except filelock.Timeout:\n            return True",
-        ("test_study.py::test_two_processes_have_different_trials",),
+        (
+            "test_study.py::test_two_processes_have_different_trials_until_there_are_no_more",
+        ),
     ),
     Fault(
         "a-search-looks-at-the-test-examples",
