@@ -29,12 +29,20 @@ def _start(folder, *arguments):
     )
 
 
+def _trained(folder):
+    """How much has been trained, on a machine however busy."""
+    return sum(p.stat().st_size for p in folder.glob("study/trials/*/history.csv"))
+
+
 def _searched(folder, kills, *arguments):
     """The trials of a search whose command was killed so often, and their runs."""
     generator = random.Random(7)
     for _ in range(kills):
+        before = _trained(folder)
         process = _start(folder, *arguments)
-        time.sleep(generator.uniform(5, 15))
+        while process.poll() is None and _trained(folder) <= before:
+            time.sleep(0.05)
+        time.sleep(generator.uniform(0, 4))
         # What it has started must end with it.
         process.send_signal(signal.SIGKILL)
         process.communicate()
