@@ -48,6 +48,7 @@ def test_recipes_lists_all_with_their_first_line(kerascale):
     lines = finished.stdout.splitlines()
     assert [line.split()[0] for line in lines] == [
         "cnn",
+        "finetune",
         "language_model",
         "mlp",
         "rnn",
