@@ -227,7 +227,7 @@ def _parse(
             command,
             arguments,
             program=f"kerascale tune {recipe.name}",
-            description=f"{Options.__doc__}\n\n{recipe.doc.strip()}",
+            description=recipe.doc.strip(),
             default=command(Options(config=path), defaults),
         )
     except RefusedError as error:
