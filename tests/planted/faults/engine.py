@@ -53,8 +53,8 @@ FAULTS = (
     Fault(
         "gradients-are-clipped-before-they-are-summed",
         "engine/step/step.py",
-        "gradients = shared_memory.all_reduce(gradients)",
-        "gradients = shared_memory.all_reduce(self.view._clip_gradients(gradients))",
+        "gradients = self._all_reduce(gradients)",
+        "gradients = self._all_reduce(self.view._clip_gradients(gradients))",
         _equals("global_clipnorm"),
     ),
     Fault(
@@ -170,7 +170,7 @@ FAULTS = (
     Fault(
         "trials-train-the-model",
         "engine/execution/trials.py",
-        "        state.restore(model, before)\n",
+        "        state.put_back(model, before)\n",
         "        del before\n",
         ("test_execution.py::test_a_trial_changes_nothing",),
     ),
