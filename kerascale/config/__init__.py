@@ -10,6 +10,7 @@ from kerascale.config.fields import (
     Seed,
     Share,
 )
+from kerascale.config.tasks import TASKS, Task, best_direction
 from kerascale.config.training_config import (
     Execution,
     ImageConfig,
@@ -20,6 +21,7 @@ from kerascale.config.training_config import (
 )
 
 __all__ = [
+    "TASKS",
     "CheckpointPolicy",
     "Checkpoints",
     "Execution",
@@ -34,5 +36,7 @@ __all__ = [
     "Schedule",
     "Seed",
     "Share",
+    "Task",
     "TrainingConfig",
+    "best_direction",
 ]

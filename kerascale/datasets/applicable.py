@@ -13,7 +13,7 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ("image_size", *AUGMENTATIONS): ("image",),
     ("embedding_dim",): ("text",),
     ("max_length", "vocabulary_size"): ("text", "corpus"),
-    ("class_weight",): ("image", "vector", "text"),
+    ("class_weight", "task", "class_order"): ("image", "vector", "text", "table"),
 }
 
 _FIELDS_OF_TEXT = ("separator", "no_header")

@@ -9,6 +9,7 @@ import numpy as np
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
+from kerascale.config.tasks import TASKS, Task
 from kerascale.datasets import (
     applicable,
     corpora,
@@ -20,6 +21,7 @@ from kerascale.datasets import (
     resident,
     resizing,
     splits,
+    targets,
     text,
     training_examples,
 )
@@ -27,18 +29,29 @@ from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.class_weights import class_weights
 from kerascale.datasets.info import DataInfo, fingerprint
 from kerascale.datasets.packed import automatic
+from kerascale.datasets.packed import tasks as packed_tasks
 from kerascale.datasets.packed import training as packed_training
 from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read
 from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
-from kerascale.errors import TooLargeError
+from kerascale.datasets.tables import fitting
+from kerascale.datasets.tables import loading as tables_loading
+from kerascale.datasets.tables.column import Column
+from kerascale.errors import RefusedError, TooLargeError
 
+# Rows of a table that are kept as they stand in the file.
+_EXAMPLES = 8
 _TOO_LARGE = "the data does not fit in memory"
 
 
-def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
+def from_config(
+    config: TrainingConfig,
+    *,
+    kinds: Sequence[Kind],
+    tasks: Sequence[Task] = ("classification",),
+) -> Datasets:
     """The data that a recipe's configuration names, in batches.
 
     Args:
@@ -46,27 +59,54 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
             `ImageConfig`, and `vocabulary_size` and `max_length` of a recipe for
             text, are read where it has them.
         kinds: The kinds of data that the recipe's model can take.
+        tasks: What the recipe's model can be asked for; see
+            `kerascale.optimizers.compile_for_task`.
 
     Raises:
         RefusedError: If the data is not as expected, or of another kind.
     """
     if config.dataset.startswith(PREFIX):
-        return packed_training.prepare(open_packed(config.dataset), config, kinds=kinds)
+        packed = packed_training.prepare(
+            open_packed(config.dataset), config, kinds=kinds
+        )
+        return packed_tasks.with_task(packed, config, tasks)
     asked = getattr(config, "pack", "never")
     if asked == "always" or (asked == "auto" and automatic.is_too_large(config)):
         why = "--pack always" if asked == "always" else _TOO_LARGE
-        return automatic.pack_and_prepare(config, kinds=kinds, why=why)
+        return _packed(config, kinds, tasks, why)
     try:
-        return _read_and_prepare(config, kinds)
+        return _read_and_prepare(config, kinds, tasks)
     except TooLargeError:
         if asked == "never" or config.dataset in EMBEDDED:
             raise
     # Behind the handler, whose error holds what was read.
-    return automatic.pack_and_prepare(config, kinds=kinds, why=_TOO_LARGE)
+    return _packed(config, kinds, tasks, _TOO_LARGE)
 
 
-def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets:
-    raw = read(
+def _packed(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task], why: str
+) -> Datasets:
+    packed_tasks.refuse_other(config)
+    packed = automatic.pack_and_prepare(config, kinds=kinds, why=why)
+    return packed_tasks.with_task(packed, config, tasks)
+
+
+def _read_and_prepare(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task]
+) -> Datasets:
+    raw = _read(config, kinds, tasks)
+    applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
+    raw = targets.with_task(raw, config.task, tasks, config.class_order)
+    return _prepare(raw, config, kinds, is_last_use=True)
+
+
+def _read(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task]
+) -> RawData:
+    is_table = config.dataset.startswith(("csv:", "parquet:"))
+    if is_table and tuple(tasks) != ("classification",):
+        return tables_loading.load(config, kinds, tasks)
+    return read(
         config.dataset,
         label=config.label,
         num_classes=config.num_classes,
@@ -75,9 +115,8 @@ def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets
         csv_options=CsvOptions.of(to_dict(config)),
         test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
+        task=config.task if len(tasks) > 1 else "classification",
     )
-    applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
-    return _prepare(raw, config, kinds, is_last_use=True)
 
 
 def from_arrays(
@@ -96,7 +135,9 @@ def from_arrays(
         x: Features of the training examples: numbers of shape (examples, ...), or
             strings of shape (examples,).
         y: Class indices, integers of shape (examples,); or names of classes, or -1
-            and +1.
+            and +1; or numbers to predict, of shape (examples,) or (examples, targets);
+            or 0 and 1 for each of several labels, of shape (examples, labels). What
+            they are taken for is said, and decided by `config.task`.
         config: Its batch size, seed and splits are used, as in `from_config`.
         validation: (x, y) like the training examples; or None.
         test: (x, y) like the training examples; or None.
@@ -111,7 +152,9 @@ def from_arrays(
         class_names=class_names,
         num_classes=config.num_classes,
         name=name,
+        task=config.task,
     )
+    raw = targets.with_task(raw, config.task, TASKS, config.class_order)
     return prepare(raw, config)
 
 
@@ -143,9 +186,18 @@ def _prepare(
     found = fingerprint(raw)
     fraction = config.validation_fraction
     named = splits.three(raw, fraction, is_last_use=is_last_use)
-    origin = origins.of(raw.kind, named)
-    vectorizer, vocabulary_size = None, None
-    if raw.kind == "text":
+    origin = origins.of(raw.kind, named, raw.feature_names)
+    vectorizer, vocabulary_size, columns, examples = None, None, (), None
+    if raw.kind == "table":
+        rows, names = named["train"].features, raw.feature_names
+        columns, vectorizer = fitting.fit(raw.columns, rows, names)
+        shown = named.get("test") or named["train"]
+        examples = vectorizer.inputs_of(shown.features[:_EXAMPLES], names)
+        named = {
+            k: Split(vectorizer.encode(split.features, names), split.labels)
+            for k, split in named.items()
+        }
+    elif raw.kind == "text":
         vectorizer = text.word_vectorizer(
             named["train"].features,
             vocabulary_size=getattr(config, "vocabulary_size", 10_000),
@@ -170,6 +222,10 @@ def _prepare(
         num_examples={k: len(split) for k, split in named.items()},
         vocabulary_size=vocabulary_size,
         fingerprint=found,
+        task=raw.task,
+        target_names=raw.target_names,
+        columns=tuple(_shown(column) for column in columns),
+        **_target_moments(raw, named["train"].labels),
     )
     batches = {
         name: pipeline.Batches(
@@ -192,7 +248,18 @@ def _prepare(
         mean=mean,
         variance=variance,
         origins=origin,
+        columns=tuple(column.to_json() for column in columns),
+        examples=examples,
     )
+
+
+def _shown(column: Column) -> dict[str, str]:
+    names = ("name", "kind", "why", "input_name", "summary")
+    return {name: getattr(column, name) for name in names}
+
+
+def _target_moments(raw: RawData, labels: np.ndarray) -> dict[str, Any]:
+    return targets.moments(labels) if raw.task == "regression" else {}
 
 
 def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
@@ -203,7 +270,7 @@ def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
 
 def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:
     """Mean and variance, in float64: over all pixels, or for each feature."""
-    if raw.kind == "text":
+    if raw.kind in ("text", "table"):
         return None, None
     mean, variance = memory.moments(features, per_feature=raw.kind == "vector")
     return training_examples.scale(mean, variance, raw.kind, raw.feature_names)
@@ -213,6 +280,11 @@ def _weighted(
     batches: pipeline.Batches, split: Split, raw: RawData, config: TrainingConfig
 ) -> pipeline.Batches:
     """Batches (x, y, weight), which are (x, y) in an evaluation."""
+    if split.labels.ndim > 1:
+        raise RefusedError(
+            "class_weight: expected only with classes, each example of one. Received: "
+            f"{config.class_weight} with --task {raw.task}. Leave it out."
+        )
     weights = class_weights(config.class_weight, raw.class_names, split.labels)
     return batches.weighted(resident.tensor(weights[split.labels]))
 

@@ -151,6 +151,8 @@ def _showing(run: Run, datasets: Datasets, lowest: float, highest: float) -> Any
     if info.kind == "text":
         vocabulary = run.vectorizer.get_vocabulary()
         return lambda x: (None, examples.as_words(x, vocabulary))
+    if info.kind == "table":  # Its rows are told as they stand in the file.
+        return lambda x: (None, None)
     mean = datasets.mean
     std = None if datasets.variance is None else np.sqrt(datasets.variance)
     return lambda x: (None, examples.as_features(x, info.feature_names, mean, std))

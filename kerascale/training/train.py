@@ -140,8 +140,12 @@ def train(
         recipe = load_recipe(recipe)
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
+        config = open_run.with_task_of_before(config, run_dir, policy)
         wishes = dataclasses.replace(wishes, changes=changes.asked_for(config))
         datasets = _load_data(recipe, config, datasets, wishes)
+        is_decided = getattr(config, "task", None) == "auto"
+        wishes = dataclasses.replace(wishes, task_is_automatic=is_decided)
+        config = open_run.with_task_of(config, datasets)
         if datasets.is_packed:  # A machine with more memory reads the same rows then.
             config = dataclasses.replace(config, pack="always")
         context = RunContext(
@@ -258,7 +262,7 @@ def _open(
             context.config,
             context.datasets.info,
             strategies.describe(context.strategy),
-            origins=provenance.find(asked, context.config, wishes.value_sources),
+            origins=_origins(asked, context, wishes),
             init_from=wishes.init_from,
             init_partial=wishes.init_partial,
             check=parity_check.asked_check(model),
@@ -267,6 +271,13 @@ def _open(
         )
     say(wishes.dry.note or f"run folder: {context.path}")
     return context, point
+
+
+def _origins(asked: Any, context: RunContext, wishes: Wishes) -> dict[str, str]:
+    origins = provenance.find(asked, context.config, wishes.value_sources)
+    if wishes.task_is_automatic:
+        origins["task"] = provenance.AUTOMATIC
+    return origins
 
 
 def _fit(
@@ -344,6 +355,9 @@ def _describe(datasets: Datasets) -> str:
     info = datasets.info
     sizes = ", ".join(f"{count:,} {name}" for name, count in info.num_examples.items())
     classes = f", {info.num_classes} classes" if info.class_names else ""
+    if info.target_names:
+        what = "target" if info.task == "regression" else "label"
+        classes = f", {console.counted(len(info.target_names), what)}"
     # A text differs between Python versions, a file may change under its name.
     sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
     return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"

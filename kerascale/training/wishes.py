@@ -24,6 +24,7 @@ class Wishes:
     metrics: Address
     histograms: bool
     changes: Sequence[Change] = ()
+    task_is_automatic: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,345 @@
+"""CSV and Parquet files as data: plain numbers as ever, all else as it stands."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kerascale.config import TrainingConfig
+from kerascale.config.fields import to_dict
+from kerascale.config.tasks import OF_CLASSES
+from kerascale.datasets import targets, text
+from kerascale.datasets.raw import Kind, RawData, Split
+from kerascale.datasets.reading import read
+from kerascale.datasets.sources.checks import listing
+from kerascale.datasets.sources.class_names import with_classes_of
+from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.sources.table_columns import chosen_columns
+from kerascale.datasets.tables import frames, inference, notes, told
+from kerascale.datasets.tables.column import Column
+from kerascale.errors import RefusedError
+
+PREFIXES = ("csv", "parquet")
+
+
+def load(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[str]
+) -> RawData:
+    """The table that a configuration names.
+
+    Where all columns of features hold numbers without gaps, or one holds texts, it is
+    read as ever, into the same numbers. Else its cells are kept as texts, with what
+    each column was taken for.
+
+    Args:
+        config: See `TrainingConfig`.
+        kinds: What the recipe's model takes.
+        tasks: What it can be asked for.
+
+    Raises:
+        RefusedError: With everything that is wrong with the table.
+    """
+    table = _Opened(config)
+    decision = table.decide()
+    targets.refuse_other_task(decision.task, tasks, config.dataset)
+    of_classes = decision.task in OF_CLASSES
+    if not (of_classes and table.is_plain()):
+        raw = table.read(decision, "table" in kinds)
+        if raw is not None:
+            decision.say(config.task)
+            return raw
+    raw = _read_plain(config)
+    notes.on_numbers(raw, config.label)
+    return raw
+
+
+def _read_plain(config: TrainingConfig) -> RawData:
+    return read(
+        config.dataset,
+        label=config.label,
+        num_classes=config.num_classes,
+        csv_options=CsvOptions.of(to_dict(config)),
+        test_data=config.test_data,
+        held_out_fraction=config.validation_fraction,
+    )
+
+
+class _Opened:
+    """A table whose columns are known."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+        self.prefix, _, path = config.dataset.partition(":")
+        self.path = os.path.expanduser(path)
+        fields = to_dict(config)
+        self.file = told.file_of(config.columns)
+        if self.file is not None:
+            fields["columns"] = []
+        self.options = CsvOptions.of(fields)
+        self.names = frames.names_of(self.prefix, self.path, self.options)
+        self.labels = label_columns(config.label, self.names)
+        first = self.labels[0] if self.labels else config.label
+        chosen = chosen_columns(self.path, self.names, first, self.options)
+        self.features = tuple(name for name in chosen if name not in self.labels)
+        if not self.features:
+            raise RefusedError(
+                f"{self.path}: expected a column of features beside the labels. "
+                f"Received: {', '.join(self.labels)} only. Add columns."
+            )
+        self.table = frames.read(
+            self.prefix, self.path, (*self.features, *self.labels), self.options
+        )
+        self.targets = _stripped(self.table.cells(self.labels))
+
+    def decide(self) -> targets.Decision:
+        """The task, by the label columns."""
+        asked, count = self.config.task, len(self.labels)
+        if count > 1 and asked in OF_CLASSES:
+            raise RefusedError(
+                f"label: expected one column for --task {asked}. Received: {count}: "
+                f"{', '.join(self.labels)}. Take --task regression or multilabel."
+            )
+        return targets.decide(asked, self.targets, self.labels, self.config.num_classes)
+
+    def is_plain(self) -> bool:
+        """Whether it can be read as ever, as far as cells tell."""
+        if self.file is not None:
+            return False
+        if len(self.features) == 1:
+            return True
+        return all(each.is_plain for each in self._looked())
+
+    def _looked(self) -> list[inference.Looked]:
+        if not hasattr(self, "_found"):
+            said = {}
+            if self.file is not None:
+                said = told.read(self.file, self.features)
+            cells = self.table.cells(self.features)
+            self._found = inference.look(cells, self.features, said)
+        return self._found
+
+    def read(self, decision: targets.Decision, takes_tables: bool) -> RawData | None:
+        """The data; None: it is to be read as ever, which tells what is wrong."""
+        looked = self._looked()
+        kind = self._kind(looked, takes_tables)
+        if kind is None:
+            if decision.task in OF_CLASSES and self.file is None:
+                return None
+            self._refuse_strange(looked)
+        columns = tuple(each.column for each in looked)
+        if kind == "text":
+            columns = ()
+        if kind == "table" and not takes_tables:
+            raise RefusedError(
+                f"dataset: expected columns of numbers without gaps for this recipe. "
+                f"Received: {self.config.dataset}, with words or gaps in its columns. "
+                "Take mlp, rnn or transformer."
+            )
+        if kind == "table":
+            notes.on_columns(looked)
+        labels, class_names, names = self._labels(decision)
+        features = _features(kind, self.table.cells(self.features), self.features)
+        raw = RawData(
+            name=self.config.dataset,
+            kind=kind,
+            class_names=class_names,
+            train=Split(features, labels),
+            feature_names=self.features,
+            task=decision.task,
+            target_names=names,
+            columns=columns,
+        )
+        notes.on_leaks(raw, self.labels)
+        if self.config.test_data is None:
+            return raw
+        return dataclasses.replace(raw, test=self._test(raw, decision))
+
+    def _kind(self, looked: list[inference.Looked], takes_tables: bool) -> Kind | None:
+        """What the features are; None: something in them is strange."""
+        if any(each.strange for each in looked):
+            return None
+        if self.file is None and all(each.is_plain for each in looked):
+            return "vector"
+        is_text = [each.column.kind == "text" for each in looked]
+        if len(looked) == 1 and self.file is None and not looked[0].is_plain:
+            texts = self.table.cells(self.features)[:, 0]
+            if is_text[0] and all(str(text).strip() for text in texts):
+                return "text"
+        if all(each.column.kind == "ignored" for each in looked):
+            raise RefusedError(
+                f"{self.path}: expected a column to learn from. Received: "
+                + ", ".join(f"{e.column.name} ({e.column.why})" for e in looked)
+                + ". Say with --columns FILE what they are."
+            )
+        return "table"
+
+    def _refuse_strange(self, looked: list[inference.Looked]) -> None:
+        problems = [
+            f"{self.path}, column {each.column.name!r}: expected numbers, or words. "
+            f"Received: words among numbers, such as {listing(each.strange)}"
+            ". Correct them, or say in a file for --columns that they are gaps: "
+            f"[columns.{each.column.name!r}] gaps = [...], or type = 'category'"
+            for each in looked
+            if each.strange
+        ]
+        raise RefusedError(problems, heading=f"{self.path} cannot be used")
+
+    def _labels(
+        self, decision: targets.Decision
+    ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+        """Labels, class names and target names."""
+        if decision.task in OF_CLASSES:
+            labels, names = targets.classes_of_texts(
+                self.targets[:, 0],
+                self.path,
+                self.labels[0],
+                self.config.num_classes,
+            )
+            return labels, names, ()
+        labels, names = targets.of_texts(
+            decision.task, self.targets, self.labels, self.path
+        )
+        return labels, (), names
+
+    def _test(self, raw: RawData, decision: targets.Decision) -> Split:
+        prefix = f"{self.prefix}:"
+        path = os.path.expanduser(self.config.test_data.removeprefix(prefix))
+        return rows_like(
+            prefix + path,
+            raw.feature_names,
+            raw.columns,
+            raw.kind,
+            self.options,
+            _Labels(decision.task, self.labels, raw.class_names, raw.target_names),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Labels:
+    """The label columns of a training."""
+
+    task: str
+    columns: tuple[str, ...]
+    class_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+
+
+def rows_like(
+    name: str,
+    feature_names: Sequence[str],
+    columns: Sequence[Column],
+    kind: Kind,
+    options: CsvOptions,
+    labels: _Labels,
+) -> Split:
+    """Rows of another table with the columns of a training, labels included."""
+    prefix, _, path = name.partition(":")
+    table = open_like(prefix, path, (*feature_names, *labels.columns), options)
+    cells = table.cells(feature_names)
+    if kind == "table":
+        inference.unfit(columns, cells, feature_names, path)
+    found = labels_like(table, path, labels)
+    return Split(_features(kind, cells, tuple(feature_names)), found)
+
+
+def labels_like(table: frames.TextTable, path: str, labels: _Labels) -> np.ndarray:
+    """The labels of a table, as those of the training are."""
+    cells = _stripped(table.cells(labels.columns))
+    if labels.task in OF_CLASSES:
+        found, names = targets.classes_of_texts(
+            cells[:, 0], path, labels.columns[0], None
+        )
+        own = Split(np.zeros((len(found), 1)), found)
+        return with_classes_of(own, names, labels.class_names, path).labels
+    found, names = targets.of_texts(labels.task, cells, labels.columns, path)
+    if names == labels.target_names:
+        return found
+    # Labels in one cell: those of the training, in its order.
+    unknown = set(names) - set(labels.target_names)
+    if unknown:
+        raise RefusedError(
+            f"{path}: expected labels among {', '.join(labels.target_names)}. "
+            f"Received: {', '.join(sorted(unknown))}."
+        )
+    ordered = np.zeros((len(found), len(labels.target_names)), np.float32)
+    for place, name in enumerate(names):
+        ordered[:, labels.target_names.index(name)] = found[:, place]
+    return ordered
+
+
+def features_like(
+    table: frames.TextTable, info: Any, vectorizer: Any, path: str
+) -> np.ndarray:
+    """Features as a model of a training takes them, out of another table."""
+    if info.kind != "table":
+        cells = table.cells(info.feature_names)
+        found = _features(info.kind, cells, info.feature_names)
+        return text.encode(vectorizer, found) if info.kind == "text" else found
+    names = [column.name for column in vectorizer.read]
+    cells = table.cells(names)
+    inference.unfit(vectorizer.read, cells, names, path)
+    return vectorizer.encode(cells, names)
+
+
+def open_like(
+    prefix: str, path: str, columns: Sequence[str], options: CsvOptions
+) -> frames.TextTable:
+    """Some columns of a table, which must be there."""
+    names = frames.names_of(prefix, path, options)
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise RefusedError(
+            f"{path}: expected the columns of the training data. Received: none named "
+            f"{', '.join(map(repr, missing))}; there are {', '.join(names)}."
+        )
+    return frames.read(prefix, path, columns, options)
+
+
+def label_columns(label: str | None, names: Sequence[str]) -> tuple[str, ...]:
+    """The label columns that a field names: one, or several between commas."""
+    if label is None or label in names or "," not in label:
+        return () if label is None or label not in names else (label,)
+    found = tuple(part.strip() for part in label.split(","))
+    missing = [name for name in found if name not in names]
+    if missing or len(set(found)) < len(found):
+        raise RefusedError(
+            f"label: expected columns among {', '.join(names)}, each once. Received: "
+            f"{label!r}."
+        )
+    return found
+
+
+def _stripped(cells: np.ndarray) -> np.ndarray:
+    found = np.empty(cells.shape, dtype=object)
+    for place in range(cells.shape[1]):
+        found[:, place] = pd.Series(cells[:, place]).str.strip().to_numpy(object)
+    return found
+
+
+def _features(kind: Kind, cells: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    if kind == "text":
+        return cells[:, 0]
+    if kind == "table":
+        return cells
+    found = np.empty(cells.shape, np.float32)
+    for place, name in enumerate(names):
+        with np.errstate(over="ignore"):
+            found[:, place] = pd.to_numeric(cells[:, place], errors="coerce")
+        if not np.isfinite(found[:, place]).all():
+            row = int(np.flatnonzero(~np.isfinite(found[:, place]))[0])
+            raise RefusedError(
+                f"column {name!r}: expected a finite number in each row. Received: "
+                f"{cells[row, place]!r} in row {row}, counted from 0."
+            )
+    return found
+
+
+def as_labels(info: Any, label: str | None) -> _Labels:
+    """The label columns of a run's data."""
+    columns = info.target_names
+    if info.task in OF_CLASSES or (label is not None and "," not in label):
+        columns = (label,)
+    return _Labels(info.task, tuple(columns), info.class_names, info.target_names)
