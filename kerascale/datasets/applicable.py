@@ -94,6 +94,8 @@ def refuse_inapplicable(
     is_table = name.startswith(("csv:", "parquet:"))
     for field in () if is_table else _FIELDS_OF_TABLES:
         value = getattr(config, field)
+        if field == "label" and name.startswith("images:"):
+            continue  # Of a table beside the pictures.
         where = "csv:" if field in _FIELDS_OF_TEXT else "csv: or parquet:"
         if value != getattr(TrainingConfig, field):
             problems.append(

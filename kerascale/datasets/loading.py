@@ -36,7 +36,7 @@ from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read
 from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
-from kerascale.datasets.tables import fitting
+from kerascale.datasets.tables import fitting, image_labels
 from kerascale.datasets.tables import loading as tables_loading
 from kerascale.datasets.tables.column import Column
 from kerascale.errors import RefusedError, TooLargeError
@@ -106,6 +106,8 @@ def _read(
     is_table = config.dataset.startswith(("csv:", "parquet:"))
     if is_table and tuple(tasks) != ("classification",):
         return tables_loading.load(config, kinds, tasks)
+    if config.dataset.startswith("images:") and config.label and len(tasks) > 1:
+        return image_labels.load(config, tasks)
     return read(
         config.dataset,
         label=config.label,

@@ -92,7 +92,7 @@ class _Opened:
         self.table = frames.read(
             self.prefix, self.path, (*self.features, *self.labels), self.options
         )
-        self.targets = _stripped(self.table.cells(self.labels))
+        self.targets = stripped(self.table.cells(self.labels))
 
     def decide(self) -> targets.Decision:
         """The task, by the label columns."""
@@ -247,7 +247,7 @@ def rows_like(
 
 def labels_like(table: frames.TextTable, path: str, labels: _Labels) -> np.ndarray:
     """The labels of a table, as those of the training are."""
-    cells = _stripped(table.cells(labels.columns))
+    cells = stripped(table.cells(labels.columns))
     if labels.task in OF_CLASSES:
         found, names = targets.classes_of_texts(
             cells[:, 0], path, labels.columns[0], None
@@ -312,7 +312,8 @@ def label_columns(label: str | None, names: Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def _stripped(cells: np.ndarray) -> np.ndarray:
+def stripped(cells: np.ndarray) -> np.ndarray:
+    """Cells without blanks around them."""
     found = np.empty(cells.shape, dtype=object)
     for place in range(cells.shape[1]):
         found[:, place] = pd.Series(cells[:, place]).str.strip().to_numpy(object)
