@@ -57,6 +57,7 @@ class RawData:
         feature_names: For a table: the name of each column, in order.
         task: What its labels are for; those of classes have `classification` until
             somebody decides.
+        is_told: Whether somebody has decided what its task is, and said so.
         target_names: Of a regression the name of each target, of several labels that
             of each label.
         columns: Of a table: what each column was taken for
@@ -71,5 +72,6 @@ class RawData:
     test: Split | None = None
     feature_names: tuple[str, ...] = ()
     task: Task = "classification"
+    is_told: bool = False
     target_names: tuple[str, ...] = ()
     columns: tuple[Any, ...] = ()

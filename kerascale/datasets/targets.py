@@ -55,7 +55,11 @@ def decide(
         if set(low) <= {*_TRUE, *_FALSE}:
             return Decision("multilabel", f"{where} hold 0 and 1 alone")
         return Decision("regression", f"{where} hold numbers")
-    values, counts = np.unique(cells[:, 0].astype(str), return_counts=True)
+    own = cells[:, 0].astype(str)
+    # That a row has none is told when they are read.
+    values, counts = np.unique(own[own != ""], return_counts=True)
+    if not len(values):
+        return _of_classes(0, where)
     numbers = [_number(value) for value in values]
     if num_classes is not None or None in numbers:
         return _of_classes(len(values), where)
@@ -130,7 +134,7 @@ def of_texts(
         bad = np.flatnonzero(~np.isfinite(found[:, place]))
         if len(bad):
             first = int(bad[0])
-            shown = repr(own[first]) if own[first] else "nothing"
+            shown = repr(str(own[first])) if own[first] else "nothing"
             problems.append(
                 f"{path}, column {name!r}: expected {expected} in each row, for "
                 f"--task {task}. Received: {shown} in row {first}, counted from 0, and "
@@ -214,7 +218,10 @@ def with_task(
     if raw.kind == "corpus":
         return raw
     if raw.task in OF_CLASSES:
-        decided = task_of(raw, asked, tasks)
+        if raw.is_told and asked == "auto" and raw.task in tasks:
+            decided = Decision(raw.task, "it was said")
+        else:
+            decided = task_of(raw, asked, tasks)
         raw = dataclasses.replace(_ordered(raw, decided.task, order), task=decided.task)
     elif order:
         raise RefusedError(

@@ -46,6 +46,7 @@ class TableEncoder(keras.layers.Layer):
         self.columns = [Column.from_json(dict(each)) for each in columns]
         self.read = [column for column in self.columns if column.kind != "ignored"]
         self.lookups = [_lookup(column) for column in self.read]
+        self._graph = None
         self.built = True
 
     @property
@@ -114,7 +115,7 @@ class TableEncoder(keras.layers.Layer):
             float32 of shape (rows, numbers).
         """
         found = np.empty((len(features), self.width), np.float32)
-        call = tf.function(self.call, autograph=False, reduce_retracing=True)
+        call = self._traced()
         for start in range(0, len(features), _BATCH):
             rows = features[start : start + _BATCH]
             inputs = self.inputs_of(rows, names)
@@ -123,6 +124,17 @@ class TableEncoder(keras.layers.Layer):
         # One NaN of all: the data's fingerprint is of its bytes.
         found[np.isnan(found)] = np.nan
         return found
+
+    def _traced(self) -> Any:
+        """`call` as one graph, for any number of rows."""
+        if self._graph is None:
+            specs = {
+                name: tf.TensorSpec((None,), tf.string) for name in self.input_names
+            }
+            self._graph = tf.function(
+                self.call, input_signature=[specs], autograph=False
+            )
+        return self._graph
 
     def inputs_of(
         self, features: np.ndarray, names: Sequence[str]

@@ -10,7 +10,6 @@ from keras import ops
 from kerascale.datasets.tables.column import Column
 
 _FAR = 10.0
-_DAYS_OF_A_WEEK = 7
 
 
 @keras.saving.register_keras_serializable(package="kerascale")
@@ -21,10 +20,10 @@ class TableFeatures(keras.layers.Layer):
     quantiles of the training examples, piece by piece linear (Gorishniy et al., "On
     Embeddings for Numerical Features in Tabular Deep Learning", 2022), so that steps
     and skewed columns can be learned. A category becomes one of several; a date its
-    days like a number, with day of the week, season and time of day on circles; a text
-    its words. A gap has a feature of its own if the training examples have gaps, and a
-    category that is unknown has that of rare ones if there are some; else both are the
-    mean of all, which is what is known of them.
+    days like a number, with day of the week, season and time of day around circles; a
+    text its words. A gap has a feature of its own if the training examples have gaps,
+    and a category that is unknown has that of rare ones if there are some; else both
+    are the mean of all, which is what is known of them.
 
     Args:
         columns: What each column is and holds (`Column.to_json()`).
@@ -145,25 +144,29 @@ class _Category:
 
 
 class _Date:
-    """Days like a number; day of the week, season and time of day on circles."""
+    """Days like a number; day of the week, season and time of day around circles.
+
+    A circle has a knot for each day, month or hour. A time between two knots belongs to
+    both, by how near it is: what is between midnight and one o'clock is so, too.
+    """
 
     def __init__(self, column: Column) -> None:
         self._days = _Number(column)
-        self._circles = 3 if column.has_times else 2
-        self.width = self._days.width + 2 * self._circles
+        self._knots = (7, 12, 24) if column.has_times else (7, 12)
+        self.width = self._days.width + sum(self._knots)
 
     def __call__(self, cells: Any, dtype: str) -> Any:
         found = [self._days(cells, dtype)]
-        periods = (_DAYS_OF_A_WEEK, 1.0, 1.0)
-        for place in range(self._circles):
-            angle = cells[:, place + 1 : place + 2] * (2 * np.pi / periods[place])
-            is_gap = ops.isnan(angle)
-            angle = ops.where(is_gap, ops.zeros_like(angle), angle)
-            known = ops.cast(ops.logical_not(is_gap), angle.dtype)
-            found += [
-                ops.cast(ops.sin(angle) * known, dtype),
-                ops.cast(ops.cos(angle) * known, dtype),
-            ]
+        turns = (1 / 7, 1.0, 1.0)
+        for place, count in enumerate(self._knots):
+            time = cells[:, place + 1 : place + 2] * (turns[place] * count)
+            is_gap = ops.isnan(time)
+            time = ops.where(is_gap, ops.zeros_like(time), time)
+            knots = ops.convert_to_tensor(np.arange(count), cells.dtype)
+            distance = ops.abs(ops.mod(time - knots + count / 2, count) - count / 2)
+            nearness = ops.maximum(1 - distance, 0) - 1 / count
+            known = ops.cast(ops.logical_not(is_gap), cells.dtype)
+            found.append(ops.cast(nearness * known, dtype))
         return ops.concatenate(found, axis=-1)
 
 

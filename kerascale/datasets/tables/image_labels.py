@@ -76,6 +76,7 @@ def load(config: TrainingConfig, tasks: Sequence[str]) -> RawData:
         class_names=class_names,
         train=Split(images, found, origins),
         task=decision.task,
+        is_told=True,
         target_names=target_names,
     )
 

@@ -52,6 +52,8 @@ def load(
             decision.say(config.task)
             return raw
     raw = _read_plain(config)
+    decision.say(config.task)
+    raw = dataclasses.replace(raw, task=decision.task, is_told=True)
     notes.on_numbers(raw, config.label)
     return raw
 
@@ -149,6 +151,7 @@ class _Opened:
             train=Split(features, labels),
             feature_names=self.features,
             task=decision.task,
+            is_told=decision.task in ("classification", "binary"),
             target_names=names,
             columns=columns,
         )
