@@ -64,7 +64,7 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
         frame = pd.DataFrame({**columns, **_of_targets(run.info, probabilities)})
         frame.attrs.update(labels=labels, outputs=probabilities)
         return frame
-    best = targets.decided(probabilities, run.metrics.get("threshold"))
+    best = targets.decided(probabilities, _threshold(run))
     names = np.array(run.info.class_names, dtype=object)
     rows = np.arange(len(best))
     frame = pd.DataFrame(
@@ -78,6 +78,13 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
     indices = known_labels.indices(labels, run.info.class_names)
     frame.attrs.update(labels=indices, outputs=probabilities)
     return frame
+
+
+def _threshold(run: Run) -> float | None:
+    """Of two classes, what was chosen on the validation examples."""
+    if run.info.task != "binary":
+        return None
+    return (getattr(run, "metrics", None) or {}).get("threshold")
 
 
 def _of_targets(info: DataInfo, outputs: np.ndarray) -> dict[str, np.ndarray]:
