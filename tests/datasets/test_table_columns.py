@@ -162,7 +162,7 @@ def test_gaps_and_unknown_values_have_a_place_of_their_own():
     np.testing.assert_allclose(mean, 0, atol=1e-6)
 
 
-def test_what_never_occurred_in_training_is_the_mean_of_what_did():
+def test_what_never_occurred_in_training():
     column = columns.Column("city", "category", input_name="city")
     fitted, layer = encoded(column, ["Bonn"] * 5 + ["Kiel"] * 5)
     features = fitting.features_of([fitted.to_json()], as_sequence=False)

@@ -59,7 +59,7 @@ def load(paths: Sequence[str], datasets: Datasets) -> Teacher:
     """
     if datasets.info.target_names:
         raise RefusedError(
-            "teacher: expected data of classes, of which a teacher gives probabilities. "
+            "teacher: expected data of classes, whose probabilities a teacher gives. "
             f"Received: {datasets.info.name}, of the task {datasets.info.task}. Leave "
             "--teacher out."
         )

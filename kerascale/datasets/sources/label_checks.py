@@ -45,7 +45,7 @@ def measured_fault(num_distinct: int, count: int, unit: str, way_out: str) -> st
         "expected classes as labels, each of several examples. Received: "
         f"{num_distinct:,} distinct whole numbers in {count:,} {unit}, which look like "
         "a value to predict. Pass --task regression, which packed data and recipes for "
-        f"classes alone do not have, or sort the values into a few classes. If they are "
+        "classes alone do not have, or sort the values into a few classes. If they are "
         f"classes, {way_out}."
     )
 
