@@ -76,9 +76,14 @@ class DataInfo:
         return cls(**{k: tuple(v) if k in tuples else v for k, v in values.items()})
 
 
-def fingerprint(raw: RawData) -> str:
-    """sha256 over all splits, examples and labels."""
-    digest = hashlib.sha256()
+def fingerprint(raw: RawData, decisions: str = "") -> str:
+    """sha256 over all splits, examples and labels.
+
+    Args:
+        raw: The data.
+        decisions: Of a table, what its columns were taken for.
+    """
+    digest = hashlib.sha256(decisions.encode())
     for split in (raw.train, raw.validation, raw.test):
         if split is not None:
             _add_split(digest, split)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
-from kerascale.config.tasks import TASKS, Task
+from kerascale.config.tasks import Task
 from kerascale.datasets import (
     applicable,
     corpora,
@@ -34,9 +34,8 @@ from kerascale.datasets.packed import training as packed_training
 from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read
-from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
-from kerascale.datasets.tables import fitting, image_labels
+from kerascale.datasets.tables import fitting, image_labels, told
 from kerascale.datasets.tables import loading as tables_loading
 from kerascale.datasets.tables.column import Column
 from kerascale.errors import RefusedError, TooLargeError
@@ -121,45 +120,6 @@ def _read(
     )
 
 
-def from_arrays(
-    x: Any,
-    y: Any,
-    config: TrainingConfig,
-    *,
-    validation: tuple[Any, Any] | None = None,
-    test: tuple[Any, Any] | None = None,
-    class_names: Sequence[str] | None = None,
-    name: str = "arrays",
-) -> Datasets:
-    """Datasets out of NumPy arrays.
-
-    Args:
-        x: Features of the training examples: numbers of shape (examples, ...), or
-            strings of shape (examples,).
-        y: Class indices, integers of shape (examples,); or names of classes, or -1
-            and +1; or numbers to predict, of shape (examples,) or (examples, targets);
-            or 0 and 1 for each of several labels, of shape (examples, labels). What
-            they are taken for is said, and decided by `config.task`.
-        config: Its batch size, seed and splits are used, as in `from_config`.
-        validation: (x, y) like the training examples; or None.
-        test: (x, y) like the training examples; or None.
-        class_names: The name of each class, by label index.
-        name: What to call the data in reports.
-    """
-    raw = arrays.from_numpy(
-        x,
-        y,
-        validation=validation,
-        test=test,
-        class_names=class_names,
-        num_classes=config.num_classes,
-        name=name,
-        task=config.task,
-    )
-    raw = targets.with_task(raw, config.task, TASKS, config.class_order)
-    return prepare(raw, config)
-
-
 def prepare(
     raw: RawData, config: TrainingConfig, *, kinds: Sequence[Kind] | None = None
 ) -> Datasets:
@@ -185,7 +145,7 @@ def _prepare(
     if raw.kind == "corpus":
         return _prepare_corpus(raw, config)
     # Before its arrays are taken apart.
-    found = fingerprint(raw)
+    found = fingerprint(raw, told.written(raw.columns) if raw.columns else "")
     fraction = config.validation_fraction
     named = splits.three(raw, fraction, is_last_use=is_last_use)
     origin = origins.of(raw.kind, named, raw.feature_names)

@@ -7,7 +7,7 @@ import pytest
 
 import kerascale as ks
 from kerascale.config.tasks import best_direction
-from kerascale.datasets import splits, targets
+from kerascale.datasets import splits, targets, targets_of_texts
 from kerascale.errors import RefusedError
 
 
@@ -41,7 +41,9 @@ def test_several_columns_are_several_labels_or_several_targets():
 
 def test_labels_in_one_cell_are_taken_apart():
     cells = np.array([["red; blue"], [""], ["green|red"]], dtype=object)
-    found, names = targets.of_texts("multilabel", cells, ["colours"], "table.csv")
+    found, names = targets_of_texts.of_texts(
+        "multilabel", cells, ["colours"], "table.csv"
+    )
     assert names == ("blue", "green", "red")
     assert found.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 1]]
 
@@ -49,7 +51,7 @@ def test_labels_in_one_cell_are_taken_apart():
 def test_a_target_that_is_no_number_is_refused_by_row():
     cells = np.array([["1"], ["x"], [""]], dtype=object)
     with pytest.raises(RefusedError, match=r"expected a number.*'x' in row 1.*1 more"):
-        targets.of_texts("regression", cells, ["price"], "table.csv")
+        targets_of_texts.of_texts("regression", cells, ["price"], "table.csv")
 
 
 @pytest.mark.parametrize(

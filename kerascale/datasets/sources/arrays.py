@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerascale.config.tasks import AskedTask, Task
-from kerascale.datasets import targets
+from kerascale.datasets import targets_of_arrays
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import Problems, check_features, listing
 from kerascale.datasets.sources.label_checks import (
@@ -128,7 +128,7 @@ def assemble(
     Raises:
         RefusedError: With every problem of every split.
     """
-    decision = targets.of_arrays(parts["train"].y, task, num_classes)
+    decision = targets_of_arrays.of_arrays(parts["train"].y, task, num_classes)
     if decision is not None:
         decision.say(task)
         return _with_targets(name, parts, decision.task, class_names, look)
@@ -223,7 +223,7 @@ def _with_targets(
         if x is None or y is None:
             continue
         checked = look(x, part.x_name, problems)
-        labels = targets.checked(y, part.y_name, task, problems)
+        labels = targets_of_arrays.checked(y, part.y_name, task, problems)
         if x.ndim and y.ndim and len(x) != len(y):
             problems.add(
                 f"Expected a row of y for each example. Received: {len(x)} in "

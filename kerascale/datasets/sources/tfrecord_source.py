@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerascale.config.tasks import AskedTask
-from kerascale.datasets import targets
+from kerascale.datasets import targets, targets_of_arrays
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.arrays import Part, assemble
 from kerascale.datasets.sources.checks import Problems
@@ -208,7 +208,7 @@ def _assemble(
         return _with_targets(path, schema, splits, task)
     if task == "auto":
         labels = np.array(train.labels, np.int64)
-        if targets.of_arrays(labels, task, num_classes) is not None:
+        if targets_of_arrays.of_arrays(labels, task, num_classes) is not None:
             return _with_targets(path, schema, splits, task)
     largest = int(np.argmax(train.labels))
     if num_classes is None and train.labels[largest] >= max(1000, len(train.labels)):
@@ -264,7 +264,7 @@ def _with_targets(
         for split, examples in splits.items()
     }
     train = parts["train"].y
-    decided = targets.of_arrays(train, task, None)
+    decided = targets_of_arrays.of_arrays(train, task, None)
     if decided is None:  # Whole numbers as floats can be nothing else here.
         decided = targets.Decision("regression", f"{schema.label!r} holds floats")
     decided.say(task)

@@ -7,12 +7,12 @@ import numpy as np
 
 from kerascale.config import TrainingConfig
 from kerascale.config.tasks import OF_CLASSES
-from kerascale.datasets import targets
+from kerascale.datasets import targets, targets_of_texts
 from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.sources import images_source
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.csv_options import USUAL
-from kerascale.datasets.tables import frames, loading
+from kerascale.datasets.tables import frames, like_training, loading
 from kerascale.errors import RefusedError
 
 TABLE = "labels.csv"
@@ -50,18 +50,20 @@ def load(config: TrainingConfig, tasks: Sequence[str]) -> RawData:
             f"{path}: expected the columns {_FILE!r} and those of --label. Received: "
             f"none named {listing(missing)}; there are {listing(names)}."
         )
-    table = loading.open_like("csv", path, (_FILE, *labels), USUAL)
-    cells = loading.stripped(table.cells(labels))
+    table = like_training.open_like("csv", path, (_FILE, *labels), USUAL)
+    cells = like_training.stripped(table.cells(labels))
     decision = targets.decide(config.task, cells, labels, config.num_classes)
     targets.refuse_other_task(decision.task, tasks, config.dataset)
     decision.say(config.task)
     class_names, target_names = (), ()
     if decision.task in OF_CLASSES:
-        found, class_names = targets.classes_of_texts(
+        found, class_names = targets_of_texts.classes_of_texts(
             cells[:, 0], path, labels[0], config.num_classes
         )
     else:
-        found, target_names = targets.of_texts(decision.task, cells, labels, path)
+        found, target_names = targets_of_texts.of_texts(
+            decision.task, cells, labels, path
+        )
     files = [os.path.join(folder, cell) for cell in table.frame[_FILE]]
     _refuse_missing(path, files)
     size = getattr(config, "image_size", None)

@@ -3,23 +3,19 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
 from kerascale.config.tasks import OF_CLASSES
-from kerascale.datasets import targets, text
+from kerascale.datasets import targets, targets_of_texts
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources.checks import listing
-from kerascale.datasets.sources.class_names import with_classes_of
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.table_columns import chosen_columns
-from kerascale.datasets.tables import frames, inference, notes, told
-from kerascale.datasets.tables.column import Column
+from kerascale.datasets.tables import frames, inference, like_training, notes, told
 from kerascale.errors import RefusedError
 
 PREFIXES = ("csv", "parquet")
@@ -94,7 +90,7 @@ class _Opened:
         self.table = frames.read(
             self.prefix, self.path, (*self.features, *self.labels), self.options
         )
-        self.targets = stripped(self.table.cells(self.labels))
+        self.targets = like_training.stripped(self.table.cells(self.labels))
 
     def decide(self) -> targets.Decision:
         """The task, by the label columns."""
@@ -143,7 +139,9 @@ class _Opened:
         if kind == "table":
             notes.on_columns(looked)
         labels, class_names, names = self._labels(decision)
-        features = _features(kind, self.table.cells(self.features), self.features)
+        features = like_training.features(
+            kind, self.table.cells(self.features), self.features
+        )
         raw = RawData(
             name=self.config.dataset,
             kind=kind,
@@ -195,14 +193,14 @@ class _Opened:
     ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
         """Labels, class names and target names."""
         if decision.task in OF_CLASSES:
-            labels, names = targets.classes_of_texts(
+            labels, names = targets_of_texts.classes_of_texts(
                 self.targets[:, 0],
                 self.path,
                 self.labels[0],
                 self.config.num_classes,
             )
             return labels, names, ()
-        labels, names = targets.of_texts(
+        labels, names = targets_of_texts.of_texts(
             decision.task, self.targets, self.labels, self.path
         )
         return labels, (), names
@@ -210,95 +208,16 @@ class _Opened:
     def _test(self, raw: RawData, decision: targets.Decision) -> Split:
         prefix = f"{self.prefix}:"
         path = os.path.expanduser(self.config.test_data.removeprefix(prefix))
-        return rows_like(
+        return like_training.rows_like(
             prefix + path,
             raw.feature_names,
             raw.columns,
             raw.kind,
             self.options,
-            _Labels(decision.task, self.labels, raw.class_names, raw.target_names),
+            like_training.Labels(
+                decision.task, self.labels, raw.class_names, raw.target_names
+            ),
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Labels:
-    """The label columns of a training."""
-
-    task: str
-    columns: tuple[str, ...]
-    class_names: tuple[str, ...]
-    target_names: tuple[str, ...]
-
-
-def rows_like(
-    name: str,
-    feature_names: Sequence[str],
-    columns: Sequence[Column],
-    kind: Kind,
-    options: CsvOptions,
-    labels: _Labels,
-) -> Split:
-    """Rows of another table with the columns of a training, labels included."""
-    prefix, _, path = name.partition(":")
-    table = open_like(prefix, path, (*feature_names, *labels.columns), options)
-    cells = table.cells(feature_names)
-    if kind == "table":
-        inference.unfit(columns, cells, feature_names, path)
-    found = labels_like(table, path, labels)
-    return Split(_features(kind, cells, tuple(feature_names)), found)
-
-
-def labels_like(table: frames.TextTable, path: str, labels: _Labels) -> np.ndarray:
-    """The labels of a table, as those of the training are."""
-    cells = stripped(table.cells(labels.columns))
-    if labels.task in OF_CLASSES:
-        found, names = targets.classes_of_texts(
-            cells[:, 0], path, labels.columns[0], None
-        )
-        own = Split(np.zeros((len(found), 1)), found)
-        return with_classes_of(own, names, labels.class_names, path).labels
-    found, names = targets.of_texts(labels.task, cells, labels.columns, path)
-    if names == labels.target_names:
-        return found
-    # Labels in one cell: those of the training, in its order.
-    unknown = set(names) - set(labels.target_names)
-    if unknown:
-        raise RefusedError(
-            f"{path}: expected labels among {', '.join(labels.target_names)}. "
-            f"Received: {', '.join(sorted(unknown))}."
-        )
-    ordered = np.zeros((len(found), len(labels.target_names)), np.float32)
-    for place, name in enumerate(names):
-        ordered[:, labels.target_names.index(name)] = found[:, place]
-    return ordered
-
-
-def features_like(
-    table: frames.TextTable, info: Any, vectorizer: Any, path: str
-) -> np.ndarray:
-    """Features as a model of a training takes them, out of another table."""
-    if info.kind != "table":
-        cells = table.cells(info.feature_names)
-        found = _features(info.kind, cells, info.feature_names)
-        return text.encode(vectorizer, found) if info.kind == "text" else found
-    names = [column.name for column in vectorizer.read]
-    cells = table.cells(names)
-    inference.unfit(vectorizer.read, cells, names, path)
-    return vectorizer.encode(cells, names)
-
-
-def open_like(
-    prefix: str, path: str, columns: Sequence[str], options: CsvOptions
-) -> frames.TextTable:
-    """Some columns of a table, which must be there."""
-    names = frames.names_of(prefix, path, options)
-    missing = [name for name in columns if name not in names]
-    if missing:
-        raise RefusedError(
-            f"{path}: expected the columns of the training data. Received: none named "
-            f"{', '.join(map(repr, missing))}; there are {', '.join(names)}."
-        )
-    return frames.read(prefix, path, columns, options)
 
 
 def label_columns(label: str | None, names: Sequence[str]) -> tuple[str, ...]:
@@ -313,37 +232,3 @@ def label_columns(label: str | None, names: Sequence[str]) -> tuple[str, ...]:
             f"{label!r}."
         )
     return found
-
-
-def stripped(cells: np.ndarray) -> np.ndarray:
-    """Cells without blanks around them."""
-    found = np.empty(cells.shape, dtype=object)
-    for place in range(cells.shape[1]):
-        found[:, place] = pd.Series(cells[:, place]).str.strip().to_numpy(object)
-    return found
-
-
-def _features(kind: Kind, cells: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    if kind == "text":
-        return cells[:, 0]
-    if kind == "table":
-        return cells
-    found = np.empty(cells.shape, np.float32)
-    for place, name in enumerate(names):
-        with np.errstate(over="ignore"):
-            found[:, place] = pd.to_numeric(cells[:, place], errors="coerce")
-        if not np.isfinite(found[:, place]).all():
-            row = int(np.flatnonzero(~np.isfinite(found[:, place]))[0])
-            raise RefusedError(
-                f"column {name!r}: expected a finite number in each row. Received: "
-                f"{cells[row, place]!r} in row {row}, counted from 0."
-            )
-    return found
-
-
-def as_labels(info: Any, label: str | None) -> _Labels:
-    """The label columns of a run's data."""
-    columns = info.target_names
-    if info.task in OF_CLASSES or (label is not None and "," not in label):
-        columns = (label,)
-    return _Labels(info.task, tuple(columns), info.class_names, info.target_names)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.sources.csv_options import CsvOptions
-from kerascale.datasets.tables import frames, loading, told
+from kerascale.datasets.tables import frames, like_training, told
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 
@@ -44,7 +44,7 @@ def read(
     if prefix is None:
         prefix = "parquet" if path.lower().endswith(".parquet") else "csv"
     options = options_of(fields)
-    labels = loading.as_labels(info, label)
+    labels = like_training.as_labels(info, label)
     names = frames.names_of(prefix, path, options)
     missing = [name for name in labels.columns if name not in names]
     if missing and needs_labels:
@@ -56,14 +56,14 @@ def read(
         c for c in info.feature_names if c in names or c in _read(vectorizer, info)
     ]
     wanted = (*asked, *(() if missing else labels.columns))
-    table = loading.open_like(prefix, path, wanted, options)
-    features = loading.features_like(table, info, vectorizer, path)
+    table = like_training.open_like(prefix, path, wanted, options)
+    features = like_training.features_like(table, info, vectorizer, path)
     if missing:
         return features, None
     if needs_labels:
-        return features, loading.labels_like(table, path, labels)
+        return features, like_training.labels_like(table, path, labels)
     try:
-        return features, loading.labels_like(table, path, labels)
+        return features, like_training.labels_like(table, path, labels)
     except RefusedError as error:
         say(f"no scores: {error}")
         return features, None
