@@ -14,6 +14,7 @@ from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.datasets.sources.table_columns import chosen_columns
 from kerascale.datasets.tables import frames, inference, like_training, notes, told
 from kerascale.errors import RefusedError
@@ -199,6 +200,8 @@ class _Opened:
                 self.labels[0],
                 self.config.num_classes,
             )
+            where = f"{self.path}, column {self.labels[0]!r}"
+            check_class_count(where, len(np.unique(labels)))
             return labels, names, ()
         labels, names = targets_of_texts.of_texts(
             decision.task, self.targets, self.labels, self.path
