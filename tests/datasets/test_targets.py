@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import kerascale as ks
@@ -199,3 +200,29 @@ def test_records_have_floats_for_labels(tmp_path):
     (folder / "schema.json").write_text(json.dumps(schema))
     found = mlp.make_datasets(mlp.Config(dataset=f"tfrecord:{folder}"))
     assert found.info.num_outputs == 2
+
+
+def test_a_data_frame_is_a_table():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "size": np.where(random.random(60) < 0.2, np.nan, random.normal(size=60)),
+            "city": pd.Categorical(random.choice(["Bonn", "Kiel"], 60)),
+            "day": pd.Timestamp("2020-02-28") + pd.to_timedelta(range(60), "D"),
+            "works": random.random(60) < 0.5,
+        }
+    )
+    mlp = ks.load_recipe("mlp")
+    y = pd.Series(random.normal(size=60))
+    found = ks.datasets.from_arrays(frame, y, mlp.Config())
+    kinds = [column["kind"] for column in found.info.columns]
+    assert kinds == ["number", "category", "date", "boolean"]
+    assert found.info.task == "regression"
+    x, target = next(iter(found.test.for_evaluation().dataset()))
+    rows = {float(np.float32(v)): i for i, v in enumerate(y)}
+    places = [rows[float(v)] for v in target[:, 0]]
+    expected = frame["size"].to_numpy()[places]
+    np.testing.assert_array_equal(x[:, 0], expected.astype("float32"))
+    other = frame.drop(columns="city")
+    with pytest.raises(RefusedError, match="validation: expected the columns"):
+        ks.datasets.from_arrays(frame, y, mlp.Config(), validation=(other, y))

@@ -47,7 +47,7 @@ class TableFeatures(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        # Days since 1970 and ids are no half-precision numbers.
+        # Days since 1970 and ids are no half-precision numbers: see `features_of`.
         self.autocast = False
         self.columns = [Column.from_json(dict(each)) for each in columns]
         self.as_sequence = as_sequence
@@ -67,7 +67,7 @@ class TableFeatures(keras.layers.Layer):
             )
 
     def call(self, inputs: Any) -> Any:
-        inputs = ops.convert_to_tensor(inputs)
+        inputs = ops.cast(inputs, self.compute_dtype)
         starts = np.cumsum([0, *self._widths])
         found = [
             part(inputs[:, start : start + width], self.compute_dtype)
