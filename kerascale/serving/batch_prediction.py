@@ -75,7 +75,9 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
             **{f"probability_{n}": probabilities[:, i] for i, n in enumerate(names)},
         }
     )
-    indices = known_labels.indices(labels, run.info.class_names)
+    indices = labels  # Of a table with words they are known by now.
+    if not isinstance(labels, np.ndarray):
+        indices = known_labels.indices(labels, run.info.class_names)
     frame.attrs.update(labels=indices, outputs=probabilities)
     return frame
 
