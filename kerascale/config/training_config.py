@@ -48,8 +48,8 @@ class TrainingConfig:
     """Data: digits, tfds:NAME, csv:PATH, parquet:PATH, npz:PATH, images:FOLDER,
     tfrecord:PATH, or packed:FOLDER, which kerascale pack made of one of them."""
     label: str | None = None
-    """Label column of a csv: or parquet: data set; several with commas between them:
-    a,b."""
+    """Label column of a csv: or parquet: data set, or of labels.csv in an images:
+    folder; several with commas between them: a,b."""
     task: AskedTask = "auto"
     """What is asked for. classification: one of several classes; binary: one of two,
     with AUC and a threshold; ordinal: of classes in an order; multilabel: any of
