@@ -113,21 +113,14 @@ def with_task_of_before(
     return dataclasses.replace(config, task="classification")
 
 
-def with_task_of(config: Any, datasets: Datasets) -> Any:
-    """The configuration with the task that its data has.
-
-    Raises:
-        RefusedError: If it names another one.
-    """
-    asked, task = getattr(config, "task", None), datasets.info.task
-    if asked in (None, task):
-        return config
-    if asked != "auto":
+def refuse_other_task(config: Any, datasets: Datasets) -> None:
+    """Refuses data from Python that was made for another task than is asked for."""
+    asked, task = getattr(config, "task", "auto"), datasets.info.task
+    if asked not in ("auto", task):
         raise RefusedError(
             f"task: expected {task}, as the data was made for it. Received: {asked}. "
             "Give from_arrays a configuration with that task."
         )
-    return dataclasses.replace(config, task=task)
 
 
 def _set_aside(path: pathlib.Path, recipe_name: str) -> None:

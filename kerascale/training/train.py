@@ -143,9 +143,7 @@ def train(
         config = open_run.with_task_of_before(config, run_dir, policy)
         wishes = dataclasses.replace(wishes, changes=changes.asked_for(config))
         datasets = _load_data(recipe, config, datasets, wishes)
-        is_decided = getattr(config, "task", None) == "auto"
-        wishes = dataclasses.replace(wishes, task_is_automatic=is_decided)
-        config = open_run.with_task_of(config, datasets)
+        open_run.refuse_other_task(config, datasets)
         if datasets.is_packed:  # A machine with more memory reads the same rows then.
             config = dataclasses.replace(config, pack="always")
         context = RunContext(
@@ -262,7 +260,7 @@ def _open(
             context.config,
             context.datasets.info,
             strategies.describe(context.strategy),
-            origins=_origins(asked, context, wishes),
+            origins=provenance.find(asked, context.config, wishes.value_sources),
             init_from=wishes.init_from,
             init_partial=wishes.init_partial,
             check=parity_check.asked_check(model),
@@ -271,13 +269,6 @@ def _open(
         )
     say(wishes.dry.note or f"run folder: {context.path}")
     return context, point
-
-
-def _origins(asked: Any, context: RunContext, wishes: Wishes) -> dict[str, str]:
-    origins = provenance.find(asked, context.config, wishes.value_sources)
-    if wishes.task_is_automatic:
-        origins["task"] = provenance.AUTOMATIC
-    return origins
 
 
 def _fit(

@@ -24,7 +24,6 @@ class Wishes:
     metrics: Address
     histograms: bool
     changes: Sequence[Change] = ()
-    task_is_automatic: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

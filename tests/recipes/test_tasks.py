@@ -149,7 +149,7 @@ def test_every_recipe_has_every_task(recipe, task, source, tmp_path, monkeypatch
     run_dir = tmp_path / "run"
     ks.train(recipe, config, strategy="one_device", run_dir=run_dir, datasets=datasets)
     run = ks.load_run(run_dir)
-    assert run.info.task == run.fields["task"] == task
+    assert run.info.task == task
     _check_metrics(run, task)
     assert "loss" in run.history
     if datasets is None:
