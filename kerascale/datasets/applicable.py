@@ -36,11 +36,13 @@ def refuse_other_kind(
     """
     if kinds is None or kind in kinds:
         return
+    # A table is what vectors are read from, too.
+    named = [each for each in kinds if each != "table"]
     way_out = "Take another recipe or data set"
     if kind == "vector" and rank == 2:
         way_out += ", or if these are gray images, add a channel: x[..., None]"
     raise RefusedError(
-        f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
+        f"dataset: expected {' or '.join(named)} data for this recipe. Received: "
         f"{name}, which is {kind} data. {way_out}."
     )
 
