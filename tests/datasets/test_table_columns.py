@@ -252,3 +252,19 @@ def test_a_row_without_a_label_is_refused(tmp_path):
     text = "a,b,y\n" + "".join(f"{i},u,{i}.5\n" for i in range(30)) + "3,v,\n"
     with pytest.raises(RefusedError, match=r"column 'y'.*nothing in row 30"):
         table(tmp_path, text, label="y")
+
+
+def test_of_a_large_table_the_first_rows_are_looked_at(tmp_path, monkeypatch):
+    from kerascale.datasets.sources import csv_blocks
+    from kerascale.datasets.tables import loading
+
+    monkeypatch.setattr(loading, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 400)
+    plain = "a,b,y\n" + "".join(f"{i}.5,{i % 7},{i % 2}\n" for i in range(300))
+    assert table(tmp_path, plain, label="y").info.kind == "vector"
+    # A gap that comes later.
+    found = table(tmp_path, plain + "1,,0\n", label="y")
+    assert found.info.kind == "table"
+    assert table(tmp_path, people(300), label="bought").info.kind == "table"
+    with pytest.raises(RefusedError, match=r"line 302, column 'b'.*'x'"):
+        table(tmp_path, plain + "1,x,0\n", label="y")

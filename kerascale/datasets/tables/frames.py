@@ -61,8 +61,23 @@ def names_of(prefix: str, path: str, options: CsvOptions) -> tuple[str, ...]:
     return tuple(parquet_files.open_files(path).types)
 
 
+def num_bytes(prefix: str, path: str) -> int:
+    """Of all files of a table."""
+    if prefix == "csv":
+        files = table_files.find(path, csv_table.SUFFIXES, "a CSV file")
+        return sum(os.path.getsize(file) for file in files)
+    from kerascale.datasets.sources import parquet_files
+
+    return parquet_files.open_files(path).num_bytes
+
+
 def read(
-    prefix: str, path: str, columns: Sequence[str], options: CsvOptions
+    prefix: str,
+    path: str,
+    columns: Sequence[str],
+    options: CsvOptions,
+    *,
+    is_peek: bool = False,
 ) -> TextTable:
     """Some columns of a table.
 
@@ -71,6 +86,7 @@ def read(
         path: Its files.
         columns: Those that are wanted; others may be there.
         options: How a CSV file is written.
+        is_peek: Whether its first rows are enough.
 
     Raises:
         RefusedError: With each line that has more or fewer cells than there are
@@ -78,13 +94,15 @@ def read(
     """
     path = os.fspath(path)
     return (
-        _read_csv(path, columns, options)
+        _read_csv(path, columns, options, is_peek)
         if prefix == "csv"
-        else _read_parquet(path, columns)
+        else _read_parquet(path, columns, is_peek)
     )
 
 
-def _read_csv(path: str, columns: Sequence[str], options: CsvOptions) -> TextTable:
+def _read_csv(
+    path: str, columns: Sequence[str], options: CsvOptions, is_peek: bool
+) -> TextTable:
     files = table_files.find(path, csv_table.SUFFIXES, "a CSV file")
     names, _ = csv_table.headers(path, files, options)
     parts = []
@@ -92,6 +110,8 @@ def _read_csv(path: str, columns: Sequence[str], options: CsvOptions) -> TextTab
         for file in files:
             for block in csv_blocks.blocks(file, options.delimiter):
                 parts.append(_frame(block, names, options)[list(columns)])
+                if is_peek:
+                    break
     except (ValueError, *DAMAGED) as error:
         lines = [
             Lines(file, functools.partial(data_rows, file, options)) for file in files
@@ -131,7 +151,7 @@ def _frame(
     return frame
 
 
-def _read_parquet(path: str, columns: Sequence[str]) -> TextTable:
+def _read_parquet(path: str, columns: Sequence[str], is_peek: bool) -> TextTable:
     import pyarrow as pa
 
     from kerascale.datasets.sources import parquet_files
@@ -153,6 +173,8 @@ def _read_parquet(path: str, columns: Sequence[str]) -> TextTable:
     for batch, _, _, _ in files.batches(tuple(columns)):
         for name, column in zip(columns, batch.columns, strict=True):
             parts[name].append(_texts(column))
+        if is_peek:
+            break
     frame = pd.DataFrame({name: np.concatenate(each) for name, each in parts.items()})
     return TextTable(path, tuple(files.types), frame, "row")
 

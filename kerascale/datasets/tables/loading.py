@@ -1,6 +1,7 @@
 """CSV and Parquet files as data: plain numbers as ever, all else as it stands."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import numpy as np
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
 from kerascale.config.tasks import OF_CLASSES
-from kerascale.datasets import targets, targets_of_texts
+from kerascale.datasets import memory, targets, targets_of_texts
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources.checks import listing
@@ -17,9 +18,12 @@ from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.datasets.sources.table_columns import chosen_columns
 from kerascale.datasets.tables import frames, inference, like_training, notes, told
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, TooLargeError
 
-PREFIXES = ("csv", "parquet")
+# Of files: up to here all cells are looked at, before anything is decided.
+_SMALL_BYTES = 32 * 2**20
+# That a byte of a file takes as cells of text.
+_BYTES_IN_MEMORY = 12
 
 
 def load(
@@ -48,7 +52,17 @@ def load(
         if raw is not None:
             decision.say(config.task)
             return raw
-    raw = _read_plain(config)
+    try:
+        raw = _read_plain(config)
+    except TooLargeError:
+        raise
+    except RefusedError:
+        # Of a large table no more than the first rows were looked at.
+        raw = table.read(decision, "table" in kinds) if table.is_large else None
+        if raw is None:
+            raise
+        decision.say(config.task)
+        return raw
     decision.say(config.task)
     raw = dataclasses.replace(raw, task=decision.task, is_told=True)
     notes.on_numbers(raw, config.label)
@@ -88,10 +102,30 @@ class _Opened:
                 f"{self.path}: expected a column of features beside the labels. "
                 f"Received: {', '.join(self.labels)} only. Add columns."
             )
-        self.table = frames.read(
-            self.prefix, self.path, (*self.features, *self.labels), self.options
+        self.num_bytes = frames.num_bytes(self.prefix, self.path)
+        if self.is_large:  # Its labels alone fit wherever it can be trained on.
+            table = frames.read(self.prefix, self.path, self.labels, self.options)
+        else:
+            table = self.table
+        self.targets = like_training.stripped(table.cells(self.labels))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its cells are not kept as texts before that has to be."""
+        return self.num_bytes > _SMALL_BYTES
+
+    @functools.cached_property
+    def table(self) -> frames.TextTable:
+        """All rows, as texts.
+
+        Raises:
+            TooLargeError: If there is no memory for them.
+        """
+        memory.refuse_too_much(
+            f"{self.prefix}:{self.path}", self.num_bytes * _BYTES_IN_MEMORY, 0
         )
-        self.targets = like_training.stripped(self.table.cells(self.labels))
+        columns = (*self.features, *self.labels)
+        return frames.read(self.prefix, self.path, columns, self.options)
 
     def decide(self) -> targets.Decision:
         """The task, by the label columns."""
@@ -109,7 +143,13 @@ class _Opened:
             return False
         if len(self.features) == 1:
             return True
-        return all(each.is_plain for each in self._looked())
+        if not self.is_large:
+            return all(each.is_plain for each in self._looked())
+        first = frames.read(
+            self.prefix, self.path, self.features, self.options, is_peek=True
+        )
+        cells = first.cells(self.features)
+        return all(each.is_plain for each in inference.look(cells, self.features, {}))
 
     def _looked(self) -> list[inference.Looked]:
         if not hasattr(self, "_found"):
