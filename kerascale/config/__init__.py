@@ -12,6 +12,7 @@ from kerascale.config.fields import (
 )
 from kerascale.config.tasks import TASKS, Task, best_direction
 from kerascale.config.training_config import (
+    AllReduceDtype,
     Execution,
     ImageConfig,
     Initializer,
@@ -22,6 +23,7 @@ from kerascale.config.training_config import (
 
 __all__ = [
     "TASKS",
+    "AllReduceDtype",
     "CheckpointPolicy",
     "Checkpoints",
     "Execution",
