@@ -12,7 +12,7 @@ import dataclasses
 import keras
 
 import kerascale as ks
-from kerascale.config import PositiveInt, Share
+from kerascale.config import TASKS, PositiveInt, Share
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,18 +34,19 @@ class Config(ks.config.ImageConfig):
 
 
 def make_datasets(config: Config) -> ks.datasets.Datasets:
-    return ks.datasets.from_config(config, kinds=("image",))
+    return ks.datasets.from_config(config, kinds=("image",), tasks=TASKS)
 
 
 def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
     model = ks.models.CNN(
-        datasets.info.num_classes,
+        datasets.info.num_outputs,
         filters=config.filters,
         blocks_per_stage=config.blocks_per_stage,
         residual=config.residual,
         dense_units=config.dense_units,
         normalization=datasets.normalization(),
+        **datasets.output_options(),
         **ks.optimizers.layer_options(config),
     )
     model.build((None, *datasets.info.input_shape))
-    return ks.optimizers.compile_classifier(model, config, datasets.steps_per_epoch)
+    return ks.optimizers.compile_for_task(model, config, datasets)

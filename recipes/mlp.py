@@ -12,7 +12,7 @@ import dataclasses
 import keras
 
 import kerascale as ks
-from kerascale.config import PositiveFloat, PositiveInt, Share
+from kerascale.config import TASKS, PositiveFloat, PositiveInt, Share
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,18 @@ class Config(ks.config.ImageConfig):
 
 
 def make_datasets(config: Config) -> ks.datasets.Datasets:
-    return ks.datasets.from_config(config, kinds=("image", "vector"))
+    return ks.datasets.from_config(
+        config, kinds=("image", "vector", "table"), tasks=TASKS
+    )
 
 
 def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
     model = ks.models.MLP(
-        datasets.info.num_classes,
+        datasets.info.num_outputs,
         units=config.units,
         normalization=datasets.normalization(),
+        **datasets.output_options(),
         **ks.optimizers.layer_options(config),
     )
     model.build((None, *datasets.info.input_shape))
-    return ks.optimizers.compile_classifier(model, config, datasets.steps_per_epoch)
+    return ks.optimizers.compile_for_task(model, config, datasets)

@@ -13,7 +13,7 @@ from typing import Literal
 import keras
 
 import kerascale as ks
-from kerascale.config import PositiveFloat, PositiveInt, Share
+from kerascale.config import TASKS, PositiveFloat, PositiveInt, Share
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,19 +41,22 @@ class Config(ks.config.ImageConfig):
 
 
 def make_datasets(config: Config) -> ks.datasets.Datasets:
-    return ks.datasets.from_config(config, kinds=("image", "vector", "text"))
+    return ks.datasets.from_config(
+        config, kinds=("image", "vector", "text", "table"), tasks=TASKS
+    )
 
 
 def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
     model = ks.models.RNN(
-        datasets.info.num_classes,
+        datasets.info.num_outputs,
         units=config.units,
         cell=config.cell,
         bidirectional=config.bidirectional,
         vocabulary_size=datasets.info.vocabulary_size,
         embedding_dim=config.embedding_dim,
-        normalization=datasets.normalization(),
+        normalization=datasets.normalization(as_sequence=True),
+        **datasets.output_options(),
         **ks.optimizers.layer_options(config),
     )
     model.build((None, *datasets.info.input_shape))
-    return ks.optimizers.compile_classifier(model, config, datasets.steps_per_epoch)
+    return ks.optimizers.compile_for_task(model, config, datasets)

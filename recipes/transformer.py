@@ -14,6 +14,7 @@ import keras
 
 import kerascale as ks
 from kerascale.config import (
+    TASKS,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -66,13 +67,15 @@ class Config(ks.config.ImageConfig):
 
 
 def make_datasets(config: Config) -> ks.datasets.Datasets:
-    return ks.datasets.from_config(config, kinds=("image", "vector", "text"))
+    return ks.datasets.from_config(
+        config, kinds=("image", "vector", "text", "table"), tasks=TASKS
+    )
 
 
 def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
     info = datasets.info
     model = ks.models.Transformer(
-        info.num_classes,
+        info.num_outputs,
         num_layers=config.num_layers,
         num_heads=config.num_heads,
         width=config.width,
@@ -80,8 +83,9 @@ def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
         vocabulary_size=info.vocabulary_size,
         max_length=config.max_length if info.kind == "text" else None,
         positions=config.positions,
-        normalization=datasets.normalization(),
+        normalization=datasets.normalization(as_sequence=True),
+        **datasets.output_options(),
         **ks.optimizers.layer_options(config),
     )
     model.build((None, *info.input_shape))
-    return ks.optimizers.compile_classifier(model, config, datasets.steps_per_epoch)
+    return ks.optimizers.compile_for_task(model, config, datasets)

@@ -54,7 +54,11 @@ def run(arguments: Sequence[str]) -> None:
                 f"split: {finished.info.name} has no {options.split} split."
             )
         source = source.for_evaluation()
-    metrics = {**what, **evaluation.evaluate(finished.model, source, finished.info)}
+    threshold = finished.metrics.get("threshold")
+    metrics = {
+        **what,
+        **evaluation.evaluate(finished.model, source, finished.info, threshold),
+    }
     summary = {
         "recipe": recipe.name,
         "run_dir": path,

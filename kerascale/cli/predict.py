@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
 
     finished = load_run(path)
     predictions = batch_prediction.predict(finished, options.input)
-    metrics = _scores(predictions, finished.info.class_names)
+    metrics = _scores(predictions, finished)
     try:
         with atomic_files.replacing(output) as temporary:
             predictions.to_csv(temporary, index=False)
@@ -72,11 +72,11 @@ def run(arguments: Sequence[str]) -> None:
     )
 
 
-def _scores(predictions, class_names: tuple[str, ...]) -> dict[str, Any] | None:
+def _scores(predictions, finished) -> dict[str, Any] | None:
     labels = predictions.attrs.get("labels")
     if labels is None:
         return None
     from kerascale.training import evaluation
 
-    columns = [f"probability_{name}" for name in class_names]
-    return evaluation.scores(labels, predictions[columns].to_numpy(), class_names)
+    outputs, threshold = predictions.attrs["outputs"], finished.metrics.get("threshold")
+    return evaluation.scores_of(finished.info, labels, outputs, threshold)

@@ -8,7 +8,14 @@ from kerascale.errors import EXIT_DONE, EXIT_FAILED
 from kerascale.runtime.console import say
 
 # Too long for a table; --json has them.
-_LONG = ("per_class", "confusion_matrix")
+_LONG = (
+    "per_class",
+    "confusion_matrix",
+    "per_label",
+    "per_target",
+    "curves",
+    "points",
+)
 
 
 def finish(result: dict[str, Any], *, as_json: bool, text: str) -> None:
@@ -56,10 +63,29 @@ def metrics_table(metrics: dict[str, Any]) -> str:
         for name, value in metrics.items()
         if name not in _LONG
     ]
+    for title in ("per_target", "per_label"):
+        lines += _rows(title.removeprefix("per_"), metrics.get(title) or {})
     per_class = metrics.get("per_class")
     if per_class:
         lines += ["", *_confusion_lines(list(per_class), metrics["confusion_matrix"])]
     return "\n".join(lines)
+
+
+def _rows(title: str, rows: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for each target, or for each of several labels."""
+    if not rows:
+        return []
+    names = list(next(iter(rows.values())))
+    side = max(len(title), *map(len, rows))
+    lines = ["", f"  {title:<{side}}" + "".join(f"{name:>19}" for name in names)]
+    for label, row in rows.items():
+        cells = "".join(f"{_short(row[name]):>19}" for name in names)
+        lines.append(f"  {label:<{side}}{cells}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _confusion_lines(names: list[str], confusion: list[list[int]]) -> list[str]:

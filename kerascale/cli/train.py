@@ -14,6 +14,7 @@ from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.fields import (
     PositiveFloat,
     PositiveInt,
+    fields,
     from_dict,
     read_file,
 )
@@ -224,6 +225,9 @@ def _parse(
     path = parsing.value_of(arguments, "--config")
     file = {"fields": {}} if path is None else read_file(path)
     _refuse_other_recipe(recipe, file.get("recipe"), path)
+    if "data" in file and "task" in fields(recipe.Config):
+        # A run of before there were other tasks.
+        file["fields"].setdefault("task", "classification")
     defaults = from_dict(recipe.Config, file["fields"])
     # A run that was fine-tuned is repeated from the same weights.
     options = Options(

@@ -10,6 +10,7 @@ from kerascale.config.fields import (
     Seed,
     Share,
 )
+from kerascale.config.tasks import TASKS, Task, best_direction
 from kerascale.config.training_config import (
     AllReduceDtype,
     Execution,
@@ -21,6 +22,7 @@ from kerascale.config.training_config import (
 )
 
 __all__ = [
+    "TASKS",
     "AllReduceDtype",
     "CheckpointPolicy",
     "Checkpoints",
@@ -36,5 +38,7 @@ __all__ = [
     "Schedule",
     "Seed",
     "Share",
+    "Task",
     "TrainingConfig",
+    "best_direction",
 ]

@@ -15,6 +15,7 @@ from kerascale.config.fields import (
     check,
 )
 from kerascale.config.monitor import problems_of
+from kerascale.config.tasks import AskedTask
 from kerascale.errors import RefusedError
 
 Optimizer = Literal[
@@ -48,12 +49,20 @@ class TrainingConfig:
     """Data: digits, tfds:NAME, csv:PATH, parquet:PATH, npz:PATH, images:FOLDER,
     tfrecord:PATH, or packed:FOLDER, which kerascale pack made of one of them."""
     label: str | None = None
-    """Label column of a csv: or parquet: data set."""
+    """Label column of a csv: or parquet: data set, or of labels.csv in an images:
+    folder; several with commas between them: a,b."""
+    task: AskedTask = "auto"
+    """What is asked for. classification: one of several classes; binary: one of two,
+    with AUC and a threshold; ordinal: of classes in an order; multilabel: any of
+    several labels; regression: numbers. auto: told by the labels, and said."""
+    class_order: tuple[str, ...] = ()
+    """The classes in their order. ordinal: from the lowest to the highest; binary: the
+    positive class is the last. Default: numbers by size, names by the alphabet."""
     test_data: str | None = None
     """Another table like that of a csv: or parquet: data set, with test examples."""
     columns: tuple[str, ...] = ()
-    """Columns of features of a csv: or parquet: data set. Default: all but the
-    label."""
+    """Columns of features of a csv: or parquet: data set; or a .toml or .json file that
+    says what columns are. Default: all but the label."""
     drop_columns: tuple[str, ...] = ()
     """Columns of a csv: or parquet: data set that are left out."""
     separator: str = ","

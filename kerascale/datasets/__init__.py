@@ -14,7 +14,7 @@ _PUBLIC = {
     "RawData": "raw",
     "Split": "raw",
     "Stream": "stream",
-    "from_arrays": "loading",
+    "from_arrays": "from_python",
     "from_config": "loading",
     "from_indexed": "indexed",
     "from_packed": "packed.training",

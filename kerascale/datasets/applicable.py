@@ -13,7 +13,7 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
     ("image_size", *AUGMENTATIONS): ("image",),
     ("embedding_dim",): ("text",),
     ("max_length", "vocabulary_size"): ("text", "corpus"),
-    ("class_weight",): ("image", "vector", "text"),
+    ("class_weight", "task", "class_order"): ("image", "vector", "text", "table"),
 }
 
 _FIELDS_OF_TEXT = ("separator", "no_header")
@@ -36,11 +36,13 @@ def refuse_other_kind(
     """
     if kinds is None or kind in kinds:
         return
+    # A table is what vectors are read from, too.
+    named = [each for each in kinds if each != "table"]
     way_out = "Take another recipe or data set"
     if kind == "vector" and rank == 2:
         way_out += ", or if these are gray images, add a channel: x[..., None]"
     raise RefusedError(
-        f"dataset: expected {' or '.join(kinds)} data for this recipe. Received: "
+        f"dataset: expected {' or '.join(named)} data for this recipe. Received: "
         f"{name}, which is {kind} data. {way_out}."
     )
 
@@ -94,6 +96,8 @@ def refuse_inapplicable(
     is_table = name.startswith(("csv:", "parquet:"))
     for field in () if is_table else _FIELDS_OF_TABLES:
         value = getattr(config, field)
+        if field == "label" and name.startswith("images:"):
+            continue  # Of a table beside the pictures.
         where = "csv:" if field in _FIELDS_OF_TEXT else "csv: or parquet:"
         if value != getattr(TrainingConfig, field):
             problems.append(

@@ -12,6 +12,7 @@ from kerascale.datasets import rows
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.source import Source
 from kerascale.datasets.stream import Stream
+from kerascale.datasets.target_scale import TargetScale
 from kerascale.errors import RefusedError
 
 
@@ -25,13 +26,17 @@ class Datasets:
         validation: Batches that early stopping and the choice of the best weights
             see; or None.
         test: Held-out batches for the final evaluation; or None.
-        vectorizer: The layer that made ids out of strings, to be put in front of
-            the trained model when it is served; or None.
+        vectorizer: The layer that made ids out of strings, or numbers of the cells of
+            a table, to be put in front of the trained model when it is served; or None.
         mean: Mean of the training features: a scalar for images, else one number
             per feature; or None where there is nothing to normalise.
         variance: Variance of the training features, like `mean`.
         origins: Split -> the file of each example, or its text as it was written; see
             `kerascale.datasets.origins`.
+        columns: Of a table: what each column is and holds, as
+            `kerascale.datasets.tables.features.TableFeatures` takes it.
+        examples: Of a table: some rows as they stand in the file, strings by the names
+            of their columns' inputs; None: see the splits.
         is_packed: Whether they were packed into the cache folder by themselves.
         fold: Of a cross-validation: which fold is tested on, from 0; or None.
     """
@@ -44,6 +49,8 @@ class Datasets:
     mean: np.ndarray | None = None
     variance: np.ndarray | None = None
     origins: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    columns: tuple[dict[str, Any], ...] = ()
+    examples: Mapping[str, Any] | None = None
     is_packed: bool = False
     fold: int | None = None
 
@@ -57,14 +64,40 @@ class Datasets:
         sources = {name: getattr(self, name) for name in self.info.num_examples}
         return {name: source.num_examples for name, source in sources.items()}
 
-    def normalization(self) -> keras.layers.Normalization | None:
-        """A layer that gives the training features mean 0 and variance 1."""
+    def normalization(self, *, as_sequence: bool = False) -> keras.layers.Layer | None:
+        """A layer that gives the training features mean 0 and variance 1.
+
+        Args:
+            as_sequence: Whether a table comes as a sequence of its columns, for models
+                that read sequences; other data is as it is.
+        """
+        if self.columns:
+            from kerascale.datasets.tables.fitting import features_of
+
+            return features_of(self.columns, as_sequence=as_sequence)
         if self.mean is None:
             return None
         axis = -1 if self.mean.ndim else None
         return keras.layers.Normalization(
             axis=axis, mean=self.mean, variance=self.variance, name="normalization"
         )
+
+    def output_options(self) -> dict[str, Any]:
+        """The arguments of a `kerascale.models` model that its task asks for."""
+        if self.info.task == "ordinal":
+            return {"ordinal": True}
+        if self.info.task == "multilabel":
+            return {"classifier_activation": "sigmoid"}
+        if self.info.task != "regression":
+            return {}
+        wide = keras.config.floatx() == "float64"
+        scaling = TargetScale(
+            self.info.target_mean,
+            self.info.target_scale,
+            dtype="float64" if wide else "float32",
+            name="target_scale",
+        )
+        return {"classifier_activation": None, "output_scaling": scaling}
 
 
 def from_tf_data(

@@ -131,7 +131,7 @@ def held_out(
         RefusedError: If either part would be empty.
     """
     if column.groups is None and column.times is None:
-        return splits.is_taken(strata(labels), fraction, salt=salt)
+        return splits.is_taken(splits.strata(labels), fraction, salt=salt)
     if column.times is not None:
         places = np.sort(column.times)
         limit = places[min(len(places) - 1, round(len(places) * (1 - fraction)))]
@@ -186,29 +186,10 @@ def _parts(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The fold of each example; each class, or range of values, is in all of them."""
     generator = np.random.Generator(np.random.PCG64([_SEED, 3, seed]))
     shuffled = generator.permutation(len(labels))
-    shuffled = shuffled[np.argsort(strata(labels)[shuffled], kind="stable")]
+    shuffled = shuffled[np.argsort(splits.strata(labels)[shuffled], kind="stable")]
     parts = np.empty(len(labels), np.int64)
     parts[shuffled] = np.arange(len(labels)) % count
     return parts
-
-
-def strata(labels: np.ndarray) -> np.ndarray:
-    """What each fold has the same share of: a class, a set of labels, or a tenth.
-
-    Args:
-        labels: Class indices of shape (examples,); 0 and 1 of several labels, of shape
-            (examples, labels); or numbers, of shape (examples,) or (examples, targets).
-
-    Returns:
-        Integers of shape (examples,).
-    """
-    if labels.ndim == 1 and labels.dtype.kind in "iu":
-        return labels
-    if labels.ndim > 1 and np.isin(labels, (0, 1)).all():
-        return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
-    first = labels if labels.ndim == 1 else labels[:, 0]
-    ranks = np.argsort(np.argsort(first, kind="stable"), kind="stable")
-    return ranks * 10 // max(1, len(labels))
 
 
 def _parts_of_groups(
@@ -217,7 +198,7 @@ def _parts_of_groups(
     """The fold of each example: the largest group first, where it is missed most."""
     generator = np.random.Generator(np.random.PCG64([_SEED, 4, seed]))
     _, codes = np.unique(groups, return_inverse=True)
-    classes = strata(labels)
+    classes = splits.strata(labels)
     table = np.zeros((codes.max() + 1, int(classes.max(initial=0)) + 1))
     np.add.at(table, (codes, classes), 1)
     shares = table / np.maximum(table.sum(axis=0), 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kerascale.config.tasks import Task
 from kerascale.datasets.raw import Kind, RawData, Split
 
 
@@ -25,6 +26,13 @@ class DataInfo:
         num_examples: Split -> examples (of a corpus: windows).
         vocabulary_size: Ids of a text, padding and unknown included.
         fingerprint: sha256 of all examples and labels.
+        task: What its labels are for.
+        target_names: Of a regression the name of each target, of several labels that
+            of each label.
+        target_mean: Of each target of a regression, over the training examples.
+        target_scale: The standard deviation of each.
+        columns: Of a table, what became of each column: `name`, `kind`, `why`,
+            `input_name`, `summary`.
     """
 
     name: str
@@ -36,23 +44,46 @@ class DataInfo:
     num_examples: dict[str, int] = dataclasses.field(default_factory=dict)
     vocabulary_size: int | None = None
     fingerprint: str | None = None
+    task: Task = "classification"
+    target_names: tuple[str, ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+    columns: tuple[dict[str, Any], ...] = ()
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers that a model gives for an example: classes, labels or targets."""
+        return len(self.class_names) or len(self.target_names)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "DataInfo":
-        tuples = ("input_shape", "class_names", "feature_names")
+        tuples = (
+            "input_shape",
+            "class_names",
+            "feature_names",
+            "target_names",
+            "target_mean",
+            "target_scale",
+            "columns",
+        )
         return cls(**{k: tuple(v) if k in tuples else v for k, v in values.items()})
 
 
-def fingerprint(raw: RawData) -> str:
-    """sha256 over all splits, examples and labels."""
-    digest = hashlib.sha256()
+def fingerprint(raw: RawData, decisions: str = "") -> str:
+    """sha256 over all splits, examples and labels.
+
+    Args:
+        raw: The data.
+        decisions: Of a table, what its columns were taken for.
+    """
+    digest = hashlib.sha256(decisions.encode())
     for split in (raw.train, raw.validation, raw.test):
         if split is not None:
             _add_split(digest, split)
@@ -63,7 +94,7 @@ def _add_split(digest: Any, split: Split) -> None:
     features, labels = split.features, split.labels
     digest.update(repr((features.shape, features.dtype.kind)).encode())
     if features.dtype == object:
-        for text in features:
+        for text in features.reshape(-1):
             # The length keeps ("ab", "c") and ("a", "bc") apart.
             encoded = text.encode()
             digest.update(len(encoded).to_bytes(8, "little") + encoded)

@@ -9,6 +9,7 @@ import numpy as np
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
+from kerascale.config.tasks import Task
 from kerascale.datasets import (
     applicable,
     corpora,
@@ -21,6 +22,7 @@ from kerascale.datasets import (
     resident,
     resizing,
     split_columns,
+    targets,
     text,
     training_examples,
 )
@@ -28,19 +30,29 @@ from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.class_weights import class_weights
 from kerascale.datasets.info import DataInfo, fingerprint
 from kerascale.datasets.packed import automatic
+from kerascale.datasets.packed import tasks as packed_tasks
 from kerascale.datasets.packed import training as packed_training
 from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read
-from kerascale.datasets.sources import arrays
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.split_columns import SplitColumn
-from kerascale.errors import TooLargeError
+from kerascale.datasets.tables import fitting, image_labels, told
+from kerascale.datasets.tables import loading as tables_loading
+from kerascale.datasets.tables.column import Column
+from kerascale.errors import RefusedError, TooLargeError
 
+# Rows of a table that are kept as they stand in the file.
+_EXAMPLES = 8
 _TOO_LARGE = "the data does not fit in memory"
 
 
-def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
+def from_config(
+    config: TrainingConfig,
+    *,
+    kinds: Sequence[Kind],
+    tasks: Sequence[Task] = ("classification",),
+) -> Datasets:
     """The data that a recipe's configuration names, in batches.
 
     Args:
@@ -48,78 +60,70 @@ def from_config(config: TrainingConfig, *, kinds: Sequence[Kind]) -> Datasets:
             `ImageConfig`, and `vocabulary_size` and `max_length` of a recipe for
             text, are read where it has them.
         kinds: The kinds of data that the recipe's model can take.
+        tasks: What the recipe's model can be asked for; see
+            `kerascale.optimizers.compile_for_task`.
 
     Raises:
         RefusedError: If the data is not as expected, or of another kind.
     """
     if config.dataset.startswith(PREFIX):
         folds.refuse_inapplicable(config.dataset, config, "packed data")
-        return packed_training.prepare(open_packed(config.dataset), config, kinds=kinds)
+        packed = packed_training.prepare(
+            open_packed(config.dataset), config, kinds=kinds
+        )
+        return packed_tasks.with_task(packed, config, tasks)
     asked = getattr(config, "pack", "never")
     if asked == "always" or (asked == "auto" and automatic.is_too_large(config)):
         folds.refuse_inapplicable(config.dataset, config, "data that is packed")
         why = "--pack always" if asked == "always" else _TOO_LARGE
-        return automatic.pack_and_prepare(config, kinds=kinds, why=why)
+        return _packed(config, kinds, tasks, why)
     try:
-        return _read_and_prepare(config, kinds)
+        return _read_and_prepare(config, kinds, tasks)
     except TooLargeError:
         if asked == "never" or config.dataset in EMBEDDED:
             raise
     folds.refuse_inapplicable(config.dataset, config, "data that is packed")
     # Behind the handler, whose error holds what was read.
-    return automatic.pack_and_prepare(config, kinds=kinds, why=_TOO_LARGE)
+    return _packed(config, kinds, tasks, _TOO_LARGE)
 
 
-def _read_and_prepare(config: TrainingConfig, kinds: Sequence[Kind]) -> Datasets:
+def _packed(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task], why: str
+) -> Datasets:
+    packed_tasks.refuse_other(config)
+    packed = automatic.pack_and_prepare(config, kinds=kinds, why=why)
+    return packed_tasks.with_task(packed, config, tasks)
+
+
+def _read_and_prepare(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task]
+) -> Datasets:
     column = split_columns.read(config)
-    divided = split_columns.without(config, column)
-    raw = read(
+    raw = _read(split_columns.without(config, column), kinds, tasks)
+    applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
+    raw = targets.with_task(raw, config.task, tasks, config.class_order)
+    return _prepare(raw, config, kinds, column, is_last_use=True)
+
+
+def _read(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task]
+) -> RawData:
+    is_table = config.dataset.startswith(("csv:", "parquet:"))
+    if is_table and tuple(tasks) != ("classification",):
+        return tables_loading.load(config, kinds, tasks)
+    if config.dataset.startswith("images:") and config.label and len(tasks) > 1:
+        return image_labels.load(config, tasks)
+    return read(
         config.dataset,
         label=config.label,
         num_classes=config.num_classes,
         image_size=getattr(config, "image_size", None),
         skip_damaged_share=config.skip_damaged_share,
-        csv_options=CsvOptions.of(to_dict(divided)),
+        csv_options=CsvOptions.of(to_dict(config)),
         test_data=config.test_data,
         held_out_fraction=config.validation_fraction,
+        task=config.task if len(tasks) > 1 else "classification",
     )
-    applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
-    return _prepare(raw, config, kinds, column, is_last_use=True)
-
-
-def from_arrays(
-    x: Any,
-    y: Any,
-    config: TrainingConfig,
-    *,
-    validation: tuple[Any, Any] | None = None,
-    test: tuple[Any, Any] | None = None,
-    class_names: Sequence[str] | None = None,
-    name: str = "arrays",
-) -> Datasets:
-    """Datasets out of NumPy arrays.
-
-    Args:
-        x: Features of the training examples: numbers of shape (examples, ...), or
-            strings of shape (examples,).
-        y: Class indices, integers of shape (examples,); or names of classes, or -1
-            and +1.
-        config: Its batch size, seed and splits are used, as in `from_config`.
-        validation: (x, y) like the training examples; or None.
-        test: (x, y) like the training examples; or None.
-        class_names: The name of each class, by label index.
-        name: What to call the data in reports.
-    """
-    raw = arrays.from_numpy(
-        x,
-        y,
-        validation=validation,
-        test=test,
-        class_names=class_names,
-        num_classes=config.num_classes,
-        name=name,
-    )
-    return prepare(raw, config)
 
 
 def prepare(
@@ -149,12 +153,21 @@ def _prepare(
         folds.refuse_inapplicable(raw.name, config, "one text")
         return _prepare_corpus(raw, config)
     # Before its arrays are taken apart.
-    found = fingerprint(raw)
+    found = fingerprint(raw, told.written(raw.columns) if raw.columns else "")
     named = folds.three(raw, config, column, is_last_use=is_last_use)
     named = {name: split for name, split in named.items() if split is not None}
-    origin = origins.of(raw.kind, named)
-    vectorizer, vocabulary_size = None, None
-    if raw.kind == "text":
+    origin = origins.of(raw.kind, named, raw.feature_names)
+    vectorizer, vocabulary_size, columns, examples = None, None, (), None
+    if raw.kind == "table":
+        rows, names = named["train"].features, raw.feature_names
+        columns, vectorizer = fitting.fit(raw.columns, rows, names)
+        shown = named.get("test") or named["train"]
+        examples = vectorizer.inputs_of(shown.features[:_EXAMPLES], names)
+        named = {
+            k: Split(vectorizer.encode(split.features, names), split.labels)
+            for k, split in named.items()
+        }
+    elif raw.kind == "text":
         vectorizer = text.word_vectorizer(
             named["train"].features,
             vocabulary_size=getattr(config, "vocabulary_size", 10_000),
@@ -179,6 +192,10 @@ def _prepare(
         num_examples={k: len(split) for k, split in named.items()},
         vocabulary_size=vocabulary_size,
         fingerprint=found,
+        task=raw.task,
+        target_names=raw.target_names,
+        columns=tuple(_shown(column) for column in columns),
+        **_target_moments(raw, named["train"].labels),
     )
     batches = {
         name: pipeline.Batches(
@@ -202,7 +219,18 @@ def _prepare(
         variance=variance,
         origins=origin,
         fold=getattr(config, "fold", None),
+        columns=tuple(column.to_json() for column in columns),
+        examples=examples,
     )
+
+
+def _shown(column: Column) -> dict[str, str]:
+    names = ("name", "kind", "why", "input_name", "summary")
+    return {name: getattr(column, name) for name in names}
+
+
+def _target_moments(raw: RawData, labels: np.ndarray) -> dict[str, Any]:
+    return targets.moments(labels) if raw.task == "regression" else {}
 
 
 def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
@@ -213,7 +241,7 @@ def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:
 
 def _moments(raw: RawData, features: np.ndarray) -> tuple[Any, Any]:
     """Mean and variance, in float64: over all pixels, or for each feature."""
-    if raw.kind == "text":
+    if raw.kind in ("text", "table"):
         return None, None
     mean, variance = memory.moments(features, per_feature=raw.kind == "vector")
     return training_examples.scale(mean, variance, raw.kind, raw.feature_names)
@@ -223,6 +251,11 @@ def _weighted(
     batches: pipeline.Batches, split: Split, raw: RawData, config: TrainingConfig
 ) -> pipeline.Batches:
     """Batches (x, y, weight), which are (x, y) in an evaluation."""
+    if split.labels.ndim > 1:
+        raise RefusedError(
+            "class_weight: expected only with classes, each example of one. Received: "
+            f"{config.class_weight} with --task {raw.task}. Leave it out."
+        )
     weights = class_weights(config.class_weight, raw.class_names, split.labels)
     return batches.weighted(resident.tensor(weights[split.labels]))
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,12 +26,15 @@ def kept() -> bool:
     return _kept.get()
 
 
-def of(kind: Kind, named: Mapping[str, Split]) -> dict[str, np.ndarray]:
+def of(
+    kind: Kind, named: Mapping[str, Split], names: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Split -> the origin of each example, in the order of their indices.
 
     Args:
         kind: Of the data.
         named: The splits as they were read: texts are not ids yet.
+        names: Of a table's columns.
 
     Returns:
         Object arrays of `str`, of shape (examples,): paths of pictures, or texts.
@@ -41,5 +44,19 @@ def of(kind: Kind, named: Mapping[str, Split]) -> dict[str, np.ndarray]:
         return {}
     if kind == "text":
         return {name: split.features for name, split in named.items()}
+    if kind == "table":
+        return {name: _rows(split.features, names) for name, split in named.items()}
     found = {name: split.files for name, split in named.items()}
     return {name: files for name, files in found.items() if files is not None}
+
+
+def _rows(features: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Rows of a table, as a person reads them."""
+    found = np.empty(len(features), dtype=object)
+    found[:] = [
+        ", ".join(
+            f"{name} = {cell or 'none'}" for name, cell in zip(names, row, strict=True)
+        )
+        for row in features
+    ]
+    return found

@@ -1,6 +1,7 @@
 """Examples of another data set, in the form that a run was trained on."""
 
 import functools
+import os
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.reading import read
 from kerascale.datasets.sources.class_names import with_classes_of
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
+from kerascale.datasets.tables import rows as table_rows
 from kerascale.errors import RefusedError
 
 
@@ -43,6 +45,8 @@ def read_like(
     if name.startswith(PREFIX):
         _refuse_label(name, label)
         return other.read_like(name, info, fields, vectorizer)
+    if name.startswith(("csv:", "parquet:")) and (info.columns or info.target_names):
+        return _of_rows(name, info, fields, vectorizer, label)
     raw = _read(name, info, fields, label)
     applicable.refuse_kind_unlike(info, raw.name, raw.kind)
     batch_size = fields.get("batch_size", 32)
@@ -52,11 +56,38 @@ def read_like(
     features = _like_training(raw, split.features, info)
     if raw.kind == "text":
         features = text.encode(vectorizer, features)
-    labels = _labels(raw, split, info)
+    labels = split.labels if info.target_names else _labels(raw, split, info)
     return pipeline.Batches(
         gathers.gather_arrays(features, labels),
         num_examples=len(labels),
         batch_size=batch_size,
+        seed=0,
+        shuffle=False,
+    )
+
+
+def _of_rows(
+    name: str,
+    info: DataInfo,
+    fields: dict[str, Any],
+    vectorizer: keras.layers.Layer | None,
+    label: str | None,
+) -> pipeline.Batches:
+    """Rows of another table as they stand there."""
+    prefix, _, path = name.partition(":")
+    features, labels = table_rows.read(
+        os.path.expanduser(path),
+        info,
+        fields,
+        vectorizer,
+        label or fields.get("label"),
+        prefix=prefix,
+        needs_labels=True,
+    )
+    return pipeline.Batches(
+        gathers.gather_arrays(features, labels),
+        num_examples=len(labels),
+        batch_size=fields.get("batch_size", 32),
         seed=0,
         shuffle=False,
     )
@@ -83,7 +114,8 @@ def _read(
         image_size=size,
         csv_options=options,
         is_test=True,
-        class_names=info.class_names or None,
+        class_names=(info.class_names or info.target_names) or None,
+        task=info.task if info.target_names else "classification",
     )
 
 
@@ -126,6 +158,8 @@ def _of(dtype: str | None) -> str:
 
 def _labels(raw: RawData, split: Split, info: DataInfo) -> np.ndarray:
     found = raw.class_names
+    if sorted(found) == sorted(info.class_names):
+        return with_classes_of(split, found, info.class_names, raw.name).labels
     if found == tuple(map(str, range(len(found)))) and len(found) == info.num_classes:
         found = info.class_names  # Arrays have the indices of the classes.
     return with_classes_of(split, found, info.class_names, raw.name).labels

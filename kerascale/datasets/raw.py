@@ -1,11 +1,13 @@
 """What every data source returns: examples in memory, before any batching."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["image", "vector", "text", "corpus"]
+from kerascale.config.tasks import Task
+
+Kind = Literal["image", "vector", "text", "corpus", "table"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,9 +17,11 @@ class Split:
     Args:
         features: By kind. `image`: uint8 or float32 of shape
             (examples, height, width, channels). `vector`: float32 of shape
-            (examples, ...). `text`: object array of `str`, shape (examples,).
+            (examples, ...). `table`: object array of `str`, of shape (examples,
+            columns). `text`: object array of `str`, shape (examples,).
             `corpus`: object array that holds one `str`, shape (1,).
-        labels: int64 class indices of shape (examples,). Of shape (0,) for a
+        labels: int64 class indices of shape (examples,); of a regression and of
+            several labels float32 of shape (examples, targets). Of shape (0,) for a
             corpus, which is its own label.
         files: The path of each example's file, an object array of `str` of shape
             (examples,); None where examples have no files of their own.
@@ -51,6 +55,13 @@ class RawData:
         test: Held out: seen only by the final evaluation. The loader takes them
             out of `train` where it is None.
         feature_names: For a table: the name of each column, in order.
+        task: What its labels are for; those of classes have `classification` until
+            somebody decides.
+        is_told: Whether somebody has decided what its task is, and said so.
+        target_names: Of a regression the name of each target, of several labels that
+            of each label.
+        columns: Of a table: what each column was taken for
+            (`kerascale.datasets.tables.column.Column`).
     """
 
     name: str
@@ -60,3 +71,7 @@ class RawData:
     validation: Split | None = None
     test: Split | None = None
     feature_names: tuple[str, ...] = ()
+    task: Task = "classification"
+    is_told: bool = False
+    target_names: tuple[str, ...] = ()
+    columns: tuple[Any, ...] = ()

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from kerascale.config.fields import nearest
+from kerascale.config.tasks import AskedTask
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
@@ -25,6 +26,7 @@ def read(
     is_test: bool = False,
     class_names: Sequence[str] | None = None,
     held_out_fraction: float = 0.05,
+    task: AskedTask = "classification",
 ) -> RawData:
     """Reads a data set into memory.
 
@@ -43,6 +45,9 @@ def read(
             order of their indices.
         held_out_fraction: Of `python_reference` and `text:`: share of the characters
             for validation, and for the test. Other data is split later.
+        task: What is asked for. Labels of arrays and records are numbers to predict, or
+            several labels, where it says so, or where they can be nothing else. Tables
+            are read here with class labels; see `kerascale.datasets.tables.loading`.
 
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
@@ -91,7 +96,9 @@ def read(
     if prefix == "npz":
         from kerascale.datasets.sources import npz_source
 
-        return npz_source.load_npz(rest, num_classes, image_size, class_names)
+        return npz_source.load_npz(
+            rest, num_classes, image_size, class_names, task=task
+        )
     if prefix == "images":
         from kerascale.datasets.sources import images_source
 
@@ -100,7 +107,7 @@ def read(
         from kerascale.datasets.sources import tfrecord_source
 
         return tfrecord_source.load_tfrecord(
-            rest, num_classes, image_size, skip_damaged_share
+            rest, num_classes, image_size, skip_damaged_share, task=task
         )
     from kerascale.datasets.sources import text_file
 

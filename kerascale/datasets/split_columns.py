@@ -9,6 +9,7 @@ import numpy as np
 from kerascale.config.fields import nearest, to_dict
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.tables import told
 from kerascale.errors import RefusedError
 
 _SOURCES = ("csv", "parquet", "npz")
@@ -64,7 +65,8 @@ def without(config: Any, column: "SplitColumn") -> Any:
     # is not there is told with what else is wrong.
     if name is None or not column.is_there or not hasattr(config, "drop_columns"):
         return config
-    if config.columns or not config.dataset.startswith(("csv:", "parquet:")):
+    is_named = config.columns and told.file_of(config.columns) is None
+    if is_named or not config.dataset.startswith(("csv:", "parquet:")):
         return config
     dropped = tuple(dict.fromkeys([*config.drop_columns, name]))
     return dataclasses.replace(config, drop_columns=dropped)

@@ -15,6 +15,8 @@ from kerascale.runtime.console import counted
 _SPLIT_SEED = 20_240_601
 # In `parts_of`.
 NUMBERS = {"train": 0, "validation": 1, "test": 2}
+# Of a regression, each has the same share in all splits.
+_BINS = 10
 # Examples that are looked at together.
 _PART = 2**16
 
@@ -33,7 +35,7 @@ def split_off(split: Split, fraction: float, *, salt: int) -> tuple[Split, Split
     Raises:
         RefusedError: If either part would be empty.
     """
-    taken = is_taken(split.labels, fraction, salt=salt)
+    taken = is_taken(strata(split.labels), fraction, salt=salt)
     return split.take(np.flatnonzero(~taken)), split.take(np.flatnonzero(taken))
 
 
@@ -52,7 +54,7 @@ def three(
         RefusedError: If a split would be empty.
     """
     named = {"train": raw.train, "validation": raw.validation, "test": raw.test}
-    labels = raw.train.labels
+    labels = strata(raw.train.labels)
     labels = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
     lacking = [split for split, examples in named.items() if examples is None]
     part_of = parts_of(labels, lacking, fraction)
@@ -165,3 +167,22 @@ def _classes(labels: np.ndarray) -> tuple[list[int], list[int]]:
             sizes[value] = sizes.get(value, 0) + count
     classes = sorted(sizes)
     return classes, [sizes[value] for value in classes]
+
+
+def strata(labels: np.ndarray) -> np.ndarray:
+    """What a split takes the same share of: the class, a tenth, the set of labels.
+
+    Args:
+        labels: Class indices of shape (examples,); or targets or labels of shape
+            (examples, targets).
+
+    Returns:
+        Integers of shape (examples,).
+    """
+    if labels.ndim == 1:
+        return labels
+    if np.isin(labels, (0, 1)).all():
+        return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+    # Tenths of the examples by the first target; ties by their place.
+    ranks = np.argsort(np.argsort(labels[:, 0], kind="stable"), kind="stable")
+    return ranks * _BINS // max(1, len(labels))

@@ -1,8 +1,10 @@
 """Layers that the models share and Keras does not have."""
 
+from kerascale.datasets.target_scale import TargetScale
 from kerascale.layers._trained import Dense
 from kerascale.layers.attention import SelfAttention
 from kerascale.layers.convolution import ConvolutionBlock, ResidualBlock
+from kerascale.layers.cumulative_logits import CumulativeLogits
 from kerascale.layers.dropout import Dropout
 from kerascale.layers.positions import PositionEmbedding, SinusoidalPositions
 from kerascale.layers.recurrent import GRU, LSTM
@@ -16,6 +18,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "ConvolutionBlock",
+    "CumulativeLogits",
     "Dense",
     "Dropout",
     "PositionEmbedding",
@@ -23,6 +26,7 @@ __all__ = [
     "Sampling",
     "SelfAttention",
     "SinusoidalPositions",
+    "TargetScale",
     "ToSequence",
     "TokenEmbedding",
     "TransformerBlock",

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from kerascale.engine.model import Model
-from kerascale.layers import Dense, Dropout
-from kerascale.layers._arguments import fraction, keras_object, positive_int
+from kerascale.layers import CumulativeLogits, Dense, Dropout
+from kerascale.layers._arguments import flag, fraction, keras_object, positive_int
 from kerascale.layers._common import (
     Shape,
     at_least_float32,
@@ -41,6 +41,11 @@ class Classifier(Model):
         classifier_activation: Activation of the output, as in
             `keras.applications`. `None` gives logits. It is computed in float32
             under mixed precision.
+        ordinal: Boolean. Whether classes have an order, from the lowest to the
+            highest: see `kerascale.layers.CumulativeLogits`.
+        output_scaling: A Keras layer behind the activation, such as
+            `kerascale.layers.TargetScale` for a regression, or `None`. Under mixed
+            precision give it `dtype="float32"`.
         **kwargs: `name`, `dtype` and the other arguments of a `keras.Model`.
 
     Raises:
@@ -72,6 +77,8 @@ class Classifier(Model):
         kernel_constraint: Any = None,
         normalization: keras.layers.Layer | dict[str, Any] | None = None,
         classifier_activation: Any = "softmax",
+        ordinal: bool = False,
+        output_scaling: keras.layers.Layer | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -97,6 +104,14 @@ class Classifier(Model):
             None,
             "`None` or an activation",
         )
+        self.ordinal = flag("ordinal", ordinal)
+        self.output_scaling = keras_object(
+            "output_scaling",
+            output_scaling,
+            _deserialize_layer,
+            keras.layers.Layer | None,
+            "`None` or a `keras.layers.Layer`",
+        )
         softmax = self.classifier_activation is keras.activations.softmax
         if softmax and self.num_classes == 1:
             raise ValueError(
@@ -113,7 +128,15 @@ class Classifier(Model):
         return Dense(units, dtype=self.dtype_policy, name=name, **options, **kwargs)
 
     def _make_head(self) -> None:
-        self.logits = self._make_dense(self.num_classes, "logits")
+        if self.ordinal:
+            self.logits = CumulativeLogits(
+                self.num_classes,
+                dtype=self.dtype_policy,
+                name="logits",
+                **self.kernels.arguments(),
+            )
+        else:
+            self.logits = self._make_dense(self.num_classes, "logits")
         # A layer of its own, and the last thing that happens: Keras finds the
         # logits behind it, and with them the exact loss of a large logit.
         self.predictions = keras.layers.Activation(
@@ -123,10 +146,12 @@ class Classifier(Model):
         )
 
     def _build_head(self, shape: Shape) -> None:
-        build_in_turn([self.logits, self.predictions], shape)
+        scaling = [] if self.output_scaling is None else [self.output_scaling]
+        build_in_turn([self.logits, self.predictions, *scaling], shape)
 
     def _head(self, features: Any) -> Any:
-        return self.predictions(self.logits(features))
+        outputs = self.predictions(self.logits(features))
+        return outputs if self.output_scaling is None else self.output_scaling(outputs)
 
     def _build_normalization(
         self, input_shape: Shape, free_axes: tuple[int, ...] = ()
@@ -178,8 +203,13 @@ class Classifier(Model):
         return ops.cast(inputs, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
+        head: dict[str, Any] = {"ordinal": True} if self.ordinal else {}
+        if self.output_scaling is not None:
+            scaling = keras.saving.serialize_keras_object(self.output_scaling)
+            head["output_scaling"] = scaling
         return {
             **super().get_config(),
+            **head,
             "num_classes": self.num_classes,
             "dropout": self.dropout,
             **self.kernels.get_config(),

@@ -1,5 +1,6 @@
 """Optimizers, learning-rate schedules and constraints, from a configuration."""
 
+from kerascale.optimizers.compile_task import compile_for_task
 from kerascale.optimizers.factory import (
     compile_classifier,
     layer_options,
@@ -11,6 +12,7 @@ __all__ = [
     "Lowered",
     "WarmUp",
     "compile_classifier",
+    "compile_for_task",
     "layer_options",
     "make_optimizer",
     "make_schedule",

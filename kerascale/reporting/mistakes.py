@@ -9,6 +9,7 @@ import numpy as np
 from kerascale.config import recipes
 from kerascale.datasets import Datasets, origins
 from kerascale.datasets import text as texts_as_ids
+from kerascale.datasets.targets import decided
 from kerascale.errors import RefusedError
 from kerascale.reporting import examples
 from kerascale.runs.run import Run
@@ -99,10 +100,11 @@ def worst(run: Run, datasets: Datasets, source: Any, split: str) -> list[Mistake
     """
     found: list[tuple[float, int, int, int, np.ndarray, np.ndarray]] = []
     lowest, highest = np.inf, -np.inf
+    threshold = run.metrics.get("threshold")
     for first, x, labels, outputs in _batches(run, source):
         if examples.is_picture(x.shape[1:]):
             lowest, highest = min(lowest, x.min()), max(highest, x.max())
-        predicted = outputs.argmax(axis=-1)
+        predicted = decided(outputs, threshold)
         for i in np.flatnonzero(predicted != labels):
             true = int(labels[i])
             probability = float(outputs[i, true])
@@ -151,6 +153,8 @@ def _showing(run: Run, datasets: Datasets, lowest: float, highest: float) -> Any
     if info.kind == "text":
         vocabulary = run.vectorizer.get_vocabulary()
         return lambda x: (None, examples.as_words(x, vocabulary))
+    if info.kind == "table":  # Its rows are told as they stand in the file.
+        return lambda x: (None, None)
     mean = datasets.mean
     std = None if datasets.variance is None else np.sqrt(datasets.variance)
     return lambda x: (None, examples.as_features(x, info.feature_names, mean, std))

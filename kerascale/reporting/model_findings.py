@@ -43,6 +43,8 @@ def find(recorded: Recorded) -> Findings:
     split = recorded.evaluation.get("split")
     if split is None:
         return Findings(model, missing="The data has no held-out examples.")
+    if run.info.target_names:
+        return Findings(model, missing="The answers are no classes: see the figures.")
     if not run.info.class_names and run.info.kind != "corpus":
         return Findings(model, missing="The data has no class names.")
     try:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from kerascale.config.provenance import DEFAULT, RECIPE
-from kerascale.reporting import figures
+from kerascale.reporting import figures, task_figures
 from kerascale.reporting.drawing import Drawing
 from kerascale.reporting.fill_template import fill
 from kerascale.reporting.model_findings import Findings
@@ -27,7 +27,8 @@ class Pair:
 def drawings(run: Recorded) -> list[Drawing]:
     """All figures of a run."""
     confusion = figures.confusion_of(run)
-    return [*figures.curves_of(run), *([confusion] if confusion else [])]
+    own = [*([confusion] if confusion else []), *task_figures.of_run(run)]
+    return [*figures.curves_of(run), *own]
 
 
 def render(run: Recorded, findings: Findings) -> str:
@@ -46,6 +47,10 @@ def render(run: Recorded, findings: Findings) -> str:
         title=f"{run.recipe}: {run.name}",
         curves=figures.curves_of(run),
         confusion=confusion,
+        task_figures=task_figures.of_run(run),
+        per_target=evaluation.get("per_target") or {},
+        per_label=evaluation.get("per_label") or {},
+        columns=run.config["data"].get("columns") or [],
         pairs=_pairs(evaluation),
         per_class=evaluation.get("per_class") or {},
         results=_results(run),
@@ -61,7 +66,8 @@ def render(run: Recorded, findings: Findings) -> str:
 def _results(run: Recorded) -> dict[str, Any]:
     """The numbers that a reader looks for first, then the others."""
     results = {n: v for n, v in run.results.items() if n != "split"}
-    first = {n: results[n] for n in ("accuracy", "perplexity", "loss") if n in results}
+    names = ("auc", "accuracy", "r2", "rmse", "mae", "perplexity", "loss")
+    first = {n: results[n] for n in names if n in results}
     return {**first, **results}
 
 

@@ -112,8 +112,15 @@ def load_model(file: pathlib.Path, recipe_error: Exception | None = None) -> Any
     import keras
 
     from kerascale import datasets, models, optimizers
+    from kerascale.datasets.tables import encoder, features
 
-    del datasets, models, optimizers  # Registers their classes with Keras.
+    del (
+        datasets,
+        models,
+        optimizers,
+        encoder,
+        features,
+    )  # Registers their classes with Keras.
     try:
         # Keras would fall back to reading past a checksum that does not match.
         with zipfile.ZipFile(file) as archive:
@@ -149,10 +156,11 @@ def load_vectorizer(file: pathlib.Path) -> Any:
 
     # Imported before: it registers its class.
     from kerascale.datasets.byte_pair_layer import BytePairEncoding
+    from kerascale.datasets.tables.encoder import TableEncoder
 
     model = load_model(file)
     vectorizer = model.layers[-1] if getattr(model, "layers", None) else model
-    kinds = (keras.layers.TextVectorization, BytePairEncoding)
+    kinds = (keras.layers.TextVectorization, BytePairEncoding, TableEncoder)
     if not isinstance(vectorizer, kinds):
         raise _damaged(
             file,

@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 from kerascale.config import recipes
-from kerascale.config.fields import from_dict, to_dict
+from kerascale.config.fields import fields, from_dict, to_dict
 from kerascale.errors import RefusedError
 from kerascale.runs import files
 from kerascale.runs.files import read_json
@@ -76,7 +76,11 @@ class Run:
                 f"{self.recipe!r}, which cannot be loaded ({files.brief(error)}). "
                 "Bring it back to where it was, or install its package."
             ) from error
-        return from_dict(recipe.Config, self.fields)
+        values = self.fields
+        if "task" in fields(recipe.Config) and "task" not in values:
+            # Written before there were others.
+            values = {**values, "task": "classification"}
+        return from_dict(recipe.Config, values)
 
     def whole_number(
         self, field: str, *, at_least: int, default: int | None = None
@@ -111,11 +115,20 @@ class Run:
             return self.model
         import keras
 
-        texts = keras.Input((), dtype="string", name="text")
-        ids = self.vectorizer(texts)
+        inputs = serving_inputs(self.vectorizer)
+        ids = self.vectorizer(inputs)
         if self.info.kind == "corpus" and "max_length" in self.fields:
             ids = ids[:, : self.whole_number("max_length", at_least=1)]
-        return keras.Model(texts, self.model(ids), name="serving")
+        return keras.Model(inputs, self.model(ids), name="serving")
+
+
+def serving_inputs(vectorizer: Any) -> Any:
+    """What a client sends to a model with this layer in front: a text, or a row."""
+    import keras
+
+    if hasattr(vectorizer, "serving_inputs"):
+        return vectorizer.serving_inputs()
+    return keras.Input((), dtype="string", name="text")
 
 
 def load_run(path: str | os.PathLike) -> Run:
@@ -141,7 +154,7 @@ def load_run(path: str | os.PathLike) -> Run:
     recipe_error = _import_recipe(content["recipe"])
     model = files.load_model(path / MODEL, recipe_error)
     vectorizer = None
-    if info.kind in ("text", "corpus"):
+    if info.kind in ("text", "corpus", "table"):
         vectorizer = files.load_vectorizer(path / VECTORIZER)
     return Run(
         model=model,

@@ -2,16 +2,18 @@
 
 import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from kerascale.datasets import text
+from kerascale.datasets import DataInfo, targets, text
 from kerascale.datasets.packed import other, pictures
 from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
 from kerascale.datasets.sources import csv_source, images_source, npz_source
 from kerascale.datasets.sources.csv_options import CsvOptions
+from kerascale.datasets.tables import rows as table_rows
 from kerascale.errors import RefusedError
 from kerascale.runs.run import Run
 from kerascale.serving import known_labels
@@ -34,9 +36,11 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
 
     Returns:
         One row per example, in order. For classifiers: `path` (of images), `class`,
-        `probability`, and `probability_NAME` for each class. For language models:
-        `prompt` and `continuation`. Where the examples have labels,
-        `attrs["labels"]` has the index of the class of each.
+        `probability`, and `probability_NAME` for each class. For several labels: 0 or
+        1 in `NAME`, and `probability_NAME`, for each. For a regression: `NAME`, the
+        value of each target. For language models: `prompt` and `continuation`. Where
+        the examples have labels, `attrs["labels"]` has them as `Split.labels` has, and
+        `attrs["outputs"]` what the model gave.
 
     Raises:
         RefusedError: If the file does not fit the run's training data.
@@ -45,10 +49,10 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
     path = pathlib.Path(path)
     if run.info.kind == "corpus":
         return _continue_prompts(run, path)
-    if not run.info.class_names:
+    if not run.info.num_outputs:
         raise RefusedError(
-            "run: expected a classifier or a language model of kerascale's own data "
-            "sets. Received: a run on tf.data without class names. Call "
+            "run: expected a model of kerascale's own data sets. Received: a run on "
+            "tf.data without class names. Call "
             "run.model.predict in Python."
         )
     if packed is not None:
@@ -56,7 +60,11 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
     else:
         features, columns, labels = _read(run, path)
         probabilities = run.model.predict(features, verbose=0)
-    best = probabilities.argmax(axis=-1)
+    if not run.info.class_names:
+        frame = pd.DataFrame({**columns, **_of_targets(run.info, probabilities)})
+        frame.attrs.update(labels=labels, outputs=probabilities)
+        return frame
+    best = targets.decided(probabilities, _threshold(run))
     names = np.array(run.info.class_names, dtype=object)
     rows = np.arange(len(best))
     frame = pd.DataFrame(
@@ -67,8 +75,30 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
             **{f"probability_{n}": probabilities[:, i] for i, n in enumerate(names)},
         }
     )
-    frame.attrs["labels"] = known_labels.indices(labels, run.info.class_names)
+    indices = labels  # Of a table with words they are known by now.
+    if not isinstance(labels, np.ndarray):
+        indices = known_labels.indices(labels, run.info.class_names)
+    frame.attrs.update(labels=indices, outputs=probabilities)
     return frame
+
+
+def _threshold(run: Run) -> float | None:
+    """Of two classes, what was chosen on the validation examples."""
+    if run.info.task != "binary":
+        return None
+    return (getattr(run, "metrics", None) or {}).get("threshold")
+
+
+def _of_targets(info: DataInfo, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Column -> values, of numbers that were predicted or of several labels."""
+    columns = {}
+    for place, name in enumerate(info.target_names):
+        own = outputs[:, place]
+        columns[name] = (own >= 0.5).astype(int) if info.task == "multilabel" else own
+    if info.task == "multilabel":
+        for place, name in enumerate(info.target_names):
+            columns[f"probability_{name}"] = outputs[:, place]
+    return columns
 
 
 def _read(
@@ -78,9 +108,14 @@ def _read(
     info, labels = run.info, None
     columns: dict[str, list[str]] = {}
     shape = () if info.kind == "text" else info.input_shape
+    if info.columns or (info.target_names and _is_table(path) and info.feature_names):
+        return _of_table(run, path)
     if path.suffix.lower() == ".npz":
         features = npz_source.read_features(path, info.kind, shape, info.dtype)
-        labels = known_labels.of_arrays(path, info.class_names)
+        if info.target_names:
+            labels = known_labels.targets_of_arrays(path, info)
+        else:
+            labels = known_labels.of_arrays(path, info.class_names)
     elif info.kind == "image" and info.dtype != "uint8":
         raise RefusedError(
             "--input: expected an .npz file, as this model was trained on arrays of "
@@ -89,7 +124,8 @@ def _read(
     elif info.kind == "image":
         features, paths = images_source.read_images(path, shape)
         columns["path"] = paths
-        labels = known_labels.of_folders(paths, path, info.class_names)
+        if info.class_names:
+            labels = known_labels.of_folders(paths, path, info.class_names)
     elif path.name.lower().endswith(_TABLES) and info.feature_names:
         options = CsvOptions.of(run.fields)
         features, table = csv_source.read_features(
@@ -114,6 +150,24 @@ def _read(
     if info.kind == "text":
         features = text.encode(run.vectorizer, features)
     return features, columns, labels
+
+
+def _is_table(path: pathlib.Path) -> bool:
+    name = path.name.lower()
+    return name.endswith((*_TABLES, ".parquet")) or path.is_dir()
+
+
+def _of_table(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, Any], Any]:
+    """Rows as they stand in a file; labels, if their columns are there."""
+    if not _is_table(path):
+        raise RefusedError(
+            "--input: expected a .csv or .parquet file, as this model was trained on "
+            f"{run.info.name}. Received: {path}."
+        )
+    features, labels = table_rows.read(
+        path, run.info, run.fields, run.vectorizer, run.fields.get("label")
+    )
+    return features, {}, labels
 
 
 def _of_packed(

@@ -48,7 +48,7 @@ def make_function(interface: Interface, labels: Sequence[str]) -> Any:
         interface: Of a model without a `problem`.
         labels: The name of each class, in the order of the output.
     """
-    features = {spec.name: _feature(spec) for spec in interface.specs}
+    features = {spec.name: feature_spec(spec) for spec in interface.specs}
     (output_name,) = interface.output_names
 
     @tf.function(
@@ -57,7 +57,7 @@ def make_function(interface: Interface, labels: Sequence[str]) -> Any:
     )
     def classify(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, features)
-        inputs = [_input(parsed[spec.name], spec) for spec in interface.specs]
+        inputs = [parsed_input(parsed[spec.name], spec) for spec in interface.specs]
         scores = tf.cast(interface.call(*inputs)[output_name], tf.float32)
         names = tf.constant([[*labels]], tf.string)
         return {"classes": tf.tile(names, [tf.shape(scores)[0], 1]), "scores": scores}
@@ -73,13 +73,14 @@ def _wire_type(spec: tf.TensorSpec) -> tf.DType:
     return tf.float32 if spec.dtype.is_floating else tf.int64
 
 
-def _feature(spec: tf.TensorSpec) -> Any:
+def feature_spec(spec: tf.TensorSpec) -> Any:
+    """How a model's input is parsed."""
     if spec.shape.rank > 1 and spec.shape[1] is None:
         return tf.io.RaggedFeature(_wire_type(spec))
     return tf.io.FixedLenFeature(spec.shape[1:], _wire_type(spec))
 
 
-def _input(parsed: Any, spec: tf.TensorSpec) -> tf.Tensor:
+def parsed_input(parsed: Any, spec: tf.TensorSpec) -> tf.Tensor:
     """A model's input, out of what was parsed."""
     if isinstance(parsed, tf.RaggedTensor):
         lengths = parsed.row_lengths()

@@ -119,9 +119,10 @@ def changed_labels(before: Sequence[str] | None, now: Sequence[str]) -> list[str
 def main_metric(metrics: Mapping[str, Any]) -> str | None:
     """The metric that a version is judged by; None without any.
 
-    That is the loss of a language model, the accuracy of what else has one.
+    That is the loss of a language model, the R2 of a regression, the accuracy of what
+    else has one.
     """
-    names = ("accuracy", "loss")
+    names = ("accuracy", "r2", "loss")
     if "perplexity" in metrics:
         names = ("loss",)
     return next(

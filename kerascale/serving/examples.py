@@ -26,6 +26,11 @@ def of_run(run: Run, *, as_ids: bool) -> dict[str, np.ndarray] | None:
         An array for each input; None if the run has none.
     """
     arrays = read_examples(run.path / EXAMPLES)
+    if arrays is not None and run.info.kind == "table":
+        if as_ids:
+            rows = {name: tf.constant(array) for name, array in arrays.items()}
+            return {"features": run.vectorizer(rows).numpy()}
+        return {name: array.astype(object) for name, array in arrays.items()}
     if arrays is None or run.vectorizer is None or as_ids:
         return arrays
     (ids,) = arrays.values()

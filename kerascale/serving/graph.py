@@ -9,7 +9,7 @@ import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerascale.serving import classify
+from kerascale.serving import classify, regress
 from kerascale.serving.interface import Interface
 
 GRAPH = "saved_model.pb"
@@ -58,6 +58,8 @@ def write(
     archive.write_out(folder, verbose=False)
     if classify.NAME in functions:
         _set_method(folder / GRAPH, classify.NAME, classify.METHOD)
+    if regress.NAME in functions:
+        _set_method(folder / GRAPH, regress.NAME, regress.METHOD)
 
 
 def _set_method(file: pathlib.Path, signature: str, method: str) -> None:
@@ -77,7 +79,9 @@ def _lookup_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     if isinstance(layer, keras.Model):
         return layer.layers
-    return [v for v in vars(layer).values() if isinstance(v, keras.layers.Layer)]
+    values = list(vars(layer).values())
+    inside = [v for value in values if isinstance(value, list) for v in value]
+    return [v for v in [*values, *inside] if isinstance(v, keras.layers.Layer)]
 
 
 def read_signatures(folder: pathlib.Path) -> Signatures:

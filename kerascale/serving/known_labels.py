@@ -3,6 +3,7 @@
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,16 @@ def of_arrays(path: str | os.PathLike, class_names: Sequence[str]) -> list[str] 
         return [str(value) for value in values]
     count = len(class_names)
     return [class_names[v] if 0 <= v < count else str(v) for v in values]
+
+
+def targets_of_arrays(path: str | os.PathLike, info: Any) -> np.ndarray | None:
+    """The targets, or several labels, in an `.npz` file; None: it has none that fit."""
+    labels = npz_source.read_labels(path, kinds="iubf")
+    if labels is None:
+        return None
+    labels = labels[:, None] if labels.ndim == 1 else labels
+    fits = labels.ndim == 2 and labels.shape[1] == len(info.target_names)
+    return labels.astype(np.float32) if fits else None
 
 
 def indices(

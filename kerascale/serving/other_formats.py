@@ -35,7 +35,7 @@ def export_converted(
     *,
     format: Literal["onnx", "litert"],
     input_signature: Any = None,
-    output_name: str = "probabilities",
+    output_name: str | None = None,
     inputs: Any = None,
     max_drop: float = MAX_DROP,
     allow_breaking: bool = False,
@@ -73,6 +73,7 @@ def export_converted(
         what = source.of_run(model, labels=None, inputs=inputs)
     else:
         what = source.of_model(model, labels=None, inputs=inputs)
+    output_name = output_name or what.output_name
     face = interface.of(what.model, input_signature, output_name)
     texts = [spec.name for spec in face.specs if spec.dtype == tf.string]
     if texts:

@@ -24,6 +24,7 @@ from kerascale.serving import (
     interface,
     promotion,
     record,
+    regress,
     server_files,
     source,
     warm_up,
@@ -39,7 +40,7 @@ def export_saved_model(
     destination: str | os.PathLike,
     *,
     input_signature: Any = None,
-    output_name: str = "probabilities",
+    output_name: str | None = None,
     labels: Sequence[str] | None = None,
     inputs: Any = None,
     max_drop: float = MAX_DROP,
@@ -48,7 +49,8 @@ def export_saved_model(
     """Writes the next version of a model for TF Serving.
 
     The signatures `serving_default` and `serve` have named inputs and outputs, with
-    free batch and sequence dimensions; a classifier has `classify` too. The version is
+    free batch and sequence dimensions; a classifier has `classify` too, a regression of
+    one target `regress`. The version is
     written under a name that no server looks at. It is loaded in a process without
     Keras and compared with the model, and its signatures and its main metric with those
     of the version that is served; only then is it renamed to its number. What stands
@@ -64,7 +66,8 @@ def export_saved_model(
             the structure that the model takes; None: as the model was built. Unless it
             has a name, a single input is `text`, `tokens`, `image` or `features` by
             what it is.
-        output_name: Name of a single output. Several have the keys of the dict that
+        output_name: Name of a single output; None: `prediction` of a regression, else
+            `probabilities`. Several have the keys of the dict that
             the model returns, or the names of their layers.
         labels: Names of the classes of a classifier; None: those of the run's data.
         inputs: A batch of real inputs to compare and to warm up with; None: those that
@@ -95,6 +98,7 @@ def export_saved_model(
         what = source.of_run(model, labels=labels, inputs=inputs)
     else:
         what = source.of_model(model, labels=labels, inputs=inputs)
+    output_name = output_name or what.output_name
     face = interface.of(what.model, input_signature, output_name)
     arrays = examples_of(what, face)
     functions = signature_functions(what, face, arrays, is_required=labels is not None)
@@ -148,6 +152,8 @@ def signature_functions(
     """
     serve = graph.serving_function(face)
     functions = {"serving_default": serve, "serve": serve}
+    if what.is_regression and len(what.labels) == 1:
+        functions[regress.NAME] = regress.make_function(face)
     if what.is_classifier:
         one = examples.tensors([array[:1] for array in arrays], face.specs)
         problem = classify.problem(face, what.labels, one)
@@ -182,7 +188,7 @@ def questions(
             outputs = ask(*examples.tensors(batch, face.specs))
         answers = {name: np.asarray(output) for name, output in outputs.items()}
         for signature in signatures:
-            if signature != classify.NAME:
+            if signature not in (classify.NAME, regress.NAME):
                 calls.append((signature, dict(zip(names, batch, strict=True))))
                 expected.append(answers)
         if classify.NAME in signatures:
@@ -194,6 +200,12 @@ def questions(
             classes = np.broadcast_to(labels, scores.shape)
             scores = scores.astype(np.float32)
             expected.append({"classes": classes, "scores": scores})
+        if regress.NAME in signatures:
+            rows = zip(*batch, strict=True)
+            serialised = [classify.example(row, face.specs) for row in rows]
+            calls.append((regress.NAME, {"inputs": np.array(serialised, object)}))
+            (values,) = answers.values()
+            expected.append({"outputs": values.astype(np.float32)})
     return calls, expected
 
 

@@ -13,6 +13,9 @@ from kerascale.runs.run import Run
 from kerascale.runtime.console import say
 from kerascale.serving import examples
 
+# Numbers that a page draws.
+_OF_THE_PAGE = ("curves", "points")
+
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
@@ -26,6 +29,7 @@ class Subject:
             known.
         metrics: The final evaluation; or empty.
         origin: Where it comes from, for the export's record.
+        is_regression: Whether the output is a number for each label.
         tokenizer: What made ids of texts, as `tokenizer.json` has it; None: nothing.
     """
 
@@ -35,7 +39,13 @@ class Subject:
     examples: dict[str, np.ndarray] | None = None
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)
+    is_regression: bool = False
     tokenizer: str | None = None
+
+    @property
+    def output_name(self) -> str:
+        """The name of a single output."""
+        return "prediction" if self.is_regression else "probabilities"
 
 
 def of_run(
@@ -51,7 +61,8 @@ def of_run(
     """
     if labels is None:
         is_corpus = run.info.kind == "corpus" and run.vectorizer is not None
-        labels = run.vectorizer.get_vocabulary() if is_corpus else run.info.class_names
+        labels = run.info.class_names or run.info.target_names
+        labels = run.vectorizer.get_vocabulary() if is_corpus else labels
     if inputs is None:
         found = examples.of_run(run, as_ids=core)
     else:
@@ -61,17 +72,21 @@ def of_run(
             f"warm-up and comparison with made-up examples: {run.path} was written "
             "without examples of its data"
         )
+    is_regression = run.info.task == "regression"
     return Subject(
         model=run.model if core else run.serving_model,
         labels=tuple(map(str, labels)),
-        is_classifier=run.info.kind != "corpus" and bool(labels),
+        is_classifier=run.info.kind != "corpus" and bool(labels) and not is_regression,
+        is_regression=is_regression,
         examples=found,
-        metrics=run.metrics,
+        metrics={n: v for n, v in run.metrics.items() if n not in _OF_THE_PAGE},
         origin={
             "recipe": run.recipe,
             "run": os.fspath(run.path),
             "step": _step(run.model),
             "data": {"name": run.info.name, "fingerprint": run.info.fingerprint},
+            "task": run.info.task,
+            **({"columns": list(run.info.columns)} if run.info.columns else {}),
             "fields": run.fields,
         },
         tokenizer=getattr(run.vectorizer, "tokenizer", None),

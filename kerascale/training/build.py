@@ -64,19 +64,24 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
 def _refuse_other_outputs(
     recipe: Recipe, model: keras.Model, datasets: Datasets
 ) -> None:
-    """Holds a classifier to probabilities: the metrics and the export rely on it."""
-    classes = datasets.info.num_classes
+    """Holds a model to what its task gives: the metrics and the export rely on it."""
+    info = datasets.info
+    classes = info.num_outputs
     if not classes:
         return
     x, _ = next(iter(datasets.train.for_evaluation().dataset().take(1)))
     outputs = model(tf.nest.map_structure(lambda t: t[:2], x), training=False)
     if not tf.is_tensor(outputs) or outputs.shape[1:] != (classes,):
         received = getattr(outputs, "shape", type(outputs).__name__)
+        what = "probability" if info.task != "regression" else "number"
+        each = "classes" if info.class_names else "targets"
         raise RefusedError(
-            f"recipe {recipe.name}: expected a model with one probability for each of "
-            f"{classes} classes: an output of shape (batch, {classes}). Received: "
+            f"recipe {recipe.name}: expected a model with one {what} for each of "
+            f"{classes} {each}: an output of shape (batch, {classes}). Received: "
             f"{received}."
         )
+    if not info.class_names:
+        return
     sums = tf.reduce_sum(tf.cast(outputs, tf.float32), axis=-1).numpy()
     if (abs(sums - 1) > 1e-2).any() or (outputs.numpy() < 0).any():
         raise RefusedError(

@@ -10,25 +10,32 @@ import tensorflow as tf
 
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.source import Source
+from kerascale.datasets.targets import decided
+from kerascale.training import task_scores
 
 
-def evaluate(model: keras.Model, source: Source, info: DataInfo) -> dict[str, Any]:
+def evaluate(
+    model: keras.Model, source: Source, info: DataInfo, threshold: float | None = None
+) -> dict[str, Any]:
     """Evaluates a compiled model on one split.
 
     Args:
-        model: Gives probabilities.
+        model: Gives what the task of its data asks for.
         source: The split.
         info: What is known of the data.
+        threshold: Of two classes: the probability of the second one from which on it
+            is answered; None: 0.5.
 
     Returns:
         For classifiers: `loss`, `accuracy`, `precision`, `recall` and `f1` (means
         over the classes, each class with the same weight), `per_class`, and
         `confusion_matrix` (rows: true class, columns: predicted class). For
         language models: `loss` in nats per token, `perplexity`, `accuracy`. For a
-        user's own `tf.data` without class names: what `model.evaluate` gives.
+        user's own `tf.data` without class names: what `model.evaluate` gives. What
+        other tasks have beside is in `task_scores`.
     """
-    if info.class_names:
-        return _evaluate_classifier(model, source, info.class_names)
+    if info.num_outputs:
+        return scores_of(info, *answers(model, source, info), threshold)
     if info.kind == "corpus":
         return _evaluate_language_model(model, source)
     values = model.evaluate(source.dataset(), verbose=0, return_dict=True)
@@ -37,19 +44,55 @@ def evaluate(model: keras.Model, source: Source, info: DataInfo) -> dict[str, An
     return {**numbers, "examples": source.num_examples}
 
 
-def _evaluate_classifier(
-    model: keras.Model, source: Source, class_names: tuple[str, ...]
-) -> dict[str, Any]:
+def answers(
+    model: keras.Model, source: Source, info: DataInfo
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of a split, and what the model gives for it."""
     # One pass: a user's own data set may shuffle anew in each.
     labels_seen, outputs = [], []
     for x, y in source.dataset():
-        labels_seen.append(np.asarray(y).reshape(-1))
+        shape = (-1,) if info.class_names else (-1, len(info.target_names))
+        labels_seen.append(np.asarray(y).reshape(shape))
         outputs.append(np.asarray(model.predict_on_batch(x)))
-    return scores(np.concatenate(labels_seen), np.concatenate(outputs), class_names)
+    return np.concatenate(labels_seen), np.concatenate(outputs)
+
+
+def scores_of(
+    info: DataInfo,
+    labels: np.ndarray,
+    outputs: np.ndarray,
+    threshold: float | None = None,
+) -> dict[str, Any]:
+    """The numbers of a task.
+
+    Args:
+        info: What is known of the data.
+        labels: As `Split.labels`.
+        outputs: The model's, of shape (examples, outputs).
+        threshold: See `evaluate`.
+    """
+    if info.task == "regression":
+        return task_scores.regression(
+            labels, outputs, info.target_names, info.target_scale
+        )
+    if info.task == "multilabel":
+        return task_scores.multilabel(labels, outputs, info.target_names)
+    if info.task != "binary":
+        found = scores(labels, outputs, info.class_names)
+        if info.task == "ordinal":
+            found = {**found, **task_scores.ordinal(labels, outputs)}
+        return found
+    threshold = 0.5 if threshold is None else threshold
+    own = task_scores.binary(labels, outputs[:, 1], threshold)
+    predicted = decided(outputs, threshold)
+    return {**scores(labels, outputs, info.class_names, predicted), **own}
 
 
 def scores(
-    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...]
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: tuple[str, ...],
+    predicted: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """The numbers of a classifier, as `evaluate` has them.
 
@@ -57,8 +100,10 @@ def scores(
         labels: Class indices, integers of shape (examples,).
         probabilities: Of shape (examples, classes).
         class_names: The name of each class.
+        predicted: Class indices that are answered; None: the likeliest.
     """
-    predicted = probabilities.argmax(axis=-1)
+    if predicted is None:
+        predicted = decided(probabilities)
     count = len(class_names)
     confusion = np.bincount(labels * count + predicted, minlength=count**2)
     confusion = confusion.reshape(count, count)

@@ -11,10 +11,14 @@ from kerascale.config.fields import to_dict
 from kerascale.config.monitor import monitor_of
 from kerascale.datasets import Datasets
 from kerascale.datasets.info import DataInfo
+from kerascale.datasets.tables import told
+from kerascale.datasets.tables.column import Column
 from kerascale.runs import files, layout
+from kerascale.runs.run import serving_inputs
 from kerascale.runtime.console import say
+from kerascale.training import task_scores
 from kerascale.training.context import RunContext
-from kerascale.training.evaluation import evaluate
+from kerascale.training.evaluation import answers, evaluate
 
 
 def take_best_weights(
@@ -51,9 +55,19 @@ def evaluate_finally(model: keras.Model, datasets: Datasets) -> dict[str, Any]:
     for split in ("test", "validation"):
         source = getattr(datasets, split)
         if source is not None:
-            values = evaluate(model, source.for_evaluation(), datasets.info)
+            threshold = _threshold(model, datasets)
+            values = evaluate(model, source.for_evaluation(), datasets.info, threshold)
             return {"split": split, **values}
     return {}
+
+
+def _threshold(model: keras.Model, datasets: Datasets) -> float | None:
+    """Of two classes: the best one on the validation examples."""
+    if datasets.info.task != "binary" or datasets.validation is None:
+        return None
+    source = datasets.validation.for_evaluation()
+    labels, outputs = answers(model, source, datasets.info)
+    return task_scores.best_threshold(labels, outputs[:, 1])
 
 
 def counted(datasets: Datasets) -> DataInfo:
@@ -66,15 +80,20 @@ def save(model: keras.Model, context: RunContext, metrics: dict[str, Any]) -> No
     folder, datasets = context.folder, context.datasets
     model.save(folder.path / layout.MODEL)
     if datasets.vectorizer is not None:
-        texts = keras.Input((), dtype="string", name="text")
-        vectorizer = keras.Model(texts, datasets.vectorizer(texts))
+        inputs = serving_inputs(datasets.vectorizer)
+        vectorizer = keras.Model(inputs, datasets.vectorizer(inputs))
         vectorizer.save(folder.path / layout.VECTORIZER)
         tokenizer = getattr(datasets.vectorizer, "tokenizer", None)
         if tokenizer is not None:
             place = folder.path / layout.TOKENIZER
             place.write_text(tokenizer, encoding="utf-8")
+    if datasets.columns:
+        content = told.written([Column.from_json(each) for each in datasets.columns])
+        (folder.path / layout.COLUMNS).write_text(content, encoding="utf-8")
     split = datasets.test or datasets.validation or datasets.train
     batch = next(iter(split.for_evaluation().dataset()))
+    if datasets.examples is not None:
+        batch = datasets.examples
     files.write_examples(folder.path / layout.EXAMPLES, batch)
     config = files.read_json(folder.path, layout.CONFIG)
     info = counted(datasets).to_json()

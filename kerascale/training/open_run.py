@@ -12,6 +12,7 @@ from typing import Any
 from kerascale.callbacks import ResumePoint
 from kerascale.config import CheckpointPolicy, ImageConfig
 from kerascale.config.fields import to_dict
+from kerascale.datasets import Datasets
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.compat import tensorflow_private
 from kerascale.errors import RefusedError
@@ -96,6 +97,32 @@ def open_for_all(
     return opened, point
 
 
+def with_task_of_before(
+    config: Any, run_dir: str | os.PathLike | None, policy: CheckpointPolicy
+) -> Any:
+    """A run that was begun when there was one task goes on with that one."""
+    if run_dir is None or policy.fresh or getattr(config, "task", None) != "auto":
+        return config
+    file = pathlib.Path(run_dir) / layout.CONFIG
+    try:
+        before = json.loads(file.read_text(encoding="utf-8")).get("fields", {})
+    except (OSError, ValueError, AttributeError):
+        return config  # What the matter is, is told where it is opened.
+    if "task" in before:
+        return config
+    return dataclasses.replace(config, task="classification")
+
+
+def refuse_other_task(config: Any, datasets: Datasets) -> None:
+    """Refuses data from Python that was made for another task than is asked for."""
+    asked, task = getattr(config, "task", "auto"), datasets.info.task
+    if asked not in ("auto", task):
+        raise RefusedError(
+            f"task: expected {task}, as the data was made for it. Received: {asked}. "
+            "Give from_arrays a configuration with that task."
+        )
+
+
 def _set_aside(path: pathlib.Path, recipe_name: str) -> None:
     RunFolder(path, recipe_name, existing=True).close()  # Refused if it is held.
     aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -170,6 +197,7 @@ _OF_BEFORE = {
         "augment_cutout",
         "augment_flip",
         "augment_resized_crop",
+        "class_order",
         "class_weight",
         "columns",
         "distill_alpha",
@@ -195,7 +223,7 @@ _OF_BEFORE = {
         "test_data",
         "time",
     )
-}
+} | {"task": "classification"}
 
 
 def _differences(

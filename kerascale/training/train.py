@@ -140,8 +140,10 @@ def train(
         recipe = load_recipe(recipe)
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
+        config = open_run.with_task_of_before(config, run_dir, policy)
         wishes = dataclasses.replace(wishes, changes=changes.asked_for(config))
         datasets = _load_data(recipe, config, datasets, wishes)
+        open_run.refuse_other_task(config, datasets)
         if datasets.is_packed:  # A machine with more memory reads the same rows then.
             config = dataclasses.replace(config, pack="always")
         context = RunContext(
@@ -345,6 +347,9 @@ def _describe(datasets: Datasets) -> str:
     info = datasets.info
     sizes = ", ".join(f"{count:,} {name}" for name, count in info.num_examples.items())
     classes = f", {info.num_classes} classes" if info.class_names else ""
+    if info.target_names:
+        what = "target" if info.task == "regression" else "label"
+        classes = f", {console.counted(len(info.target_names), what)}"
     # A text differs between Python versions, a file may change under its name.
     sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
     return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"

@@ -116,8 +116,8 @@ _ROWS = [f"{i},{i % 7},{'no' if i % 2 else 'yes'}" for i in range(40)]
         ("a missing column", "a,b,kind", "1,2,no", ["'name'", "'a', 'b', 'kind'"]),
         ("a string", "a,b,name", "1,two,no", ["line 12", "'b'", "'two'"]),
         ("a short row", "a,b,name", "1,2", ["line 12", "3 cells", "2"]),
-        ("nan", "a,b,name", "nan,2,no", ["line 12", "'a'", "'nan'"]),
-        ("an empty cell", "a,b,name", "1,,no", ["line 12", "'b'"]),
+        ("infinity", "a,b,name", "inf,2,no", ["line 12", "'a'", "'inf'"]),
+        ("a row without a label", "a,b,name", "1,2,", ["line 12", "'name'"]),
     ],
 )
 def test_a_damaged_csv_file(command, seen, kind, header, row, messages):

@@ -290,7 +290,7 @@ def test_the_fast_and_the_slow_reader_agree(folder, rows, num_classes):
             "a,y\n1,3.7\n2,1\n3,2.5\n",
             [
                 "column 'y': expected classes as labels.*such as '3.7' on line 2. "
-                "Regression is not supported"
+                "Pass --task regression, or sort"
             ],
         ),
         ("a,y\n1,0\n2,1\nnan,1\n4,0\n", ["line 4, column 'a': expected a finite"]),
@@ -335,9 +335,9 @@ def test_a_value_to_predict_is_no_class(tmp_path):
     assert problem == (
         f"{path}, column 'price': expected classes as labels, each of several "
         "examples. Received: 120 distinct whole numbers in 120 rows, which look like "
-        "a value to predict. Regression does not exist yet: sort the values into a "
-        "few classes. If they are classes, write them as names, or count them from 0 "
-        "and pass --num-classes N."
+        "a value to predict. Pass --task regression, which packed data and recipes for "
+        "classes alone do not have, or sort the values into a few classes. If they are "
+        "classes, write them as names, or count them from 0 and pass --num-classes N."
     )
     # A fault elsewhere is named beside it.
     write(tmp_path, prices() + "x,3\n")

@@ -185,7 +185,7 @@ def test_a_value_to_predict_is_no_class():
     with pytest.raises(
         RefusedError,
         match=r"arrays: y: expected classes as labels.*60 distinct whole numbers in "
-        "60 examples.*Regression does not exist yet.*pass num_classes",
+        "60 examples.*Pass --task regression.*pass num_classes",
     ):
         from_numpy(x, y)
     assert len(from_numpy(x, y, num_classes=120).class_names) == 120

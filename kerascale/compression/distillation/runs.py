@@ -57,6 +57,12 @@ def load(paths: Sequence[str], datasets: Datasets) -> Teacher:
         RefusedError: Naming each run that is damaged, has other classes, or takes other
             inputs.
     """
+    if datasets.info.target_names:
+        raise RefusedError(
+            "teacher: expected data of classes, whose probabilities a teacher gives. "
+            f"Received: {datasets.info.name}, of the task {datasets.info.task}. Leave "
+            "--teacher out."
+        )
     problems, models = [], []
     for path in paths:
         try:

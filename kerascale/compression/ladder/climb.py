@@ -127,7 +127,7 @@ def _refuse_other_runs(run: Run) -> None:
     if not run.info.class_names and run.info.kind != "corpus":
         raise RefusedError(
             f"run: expected a classifier or a language model. Received: {run.path}, "
-            "whose data has no class names."
+            f"whose data has no class names (task {run.info.task})."
         )
 
 

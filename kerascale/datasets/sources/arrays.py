@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kerascale.config.tasks import AskedTask, Task
+from kerascale.datasets import targets_of_arrays
 from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.sources.checks import Problems, check_features, listing
 from kerascale.datasets.sources.label_checks import (
@@ -38,6 +40,7 @@ def from_numpy(
     class_names: Sequence[str] | None = None,
     num_classes: int | None = None,
     name: str = "arrays",
+    task: AskedTask = "classification",
 ) -> RawData:
     """Makes a data set of arrays that are in memory already.
 
@@ -55,6 +58,9 @@ def from_numpy(
         num_classes: Labels must be below it. Default: one more than the largest
             label in `y`, or the number of `class_names`.
         name: What to call the data in messages.
+        task: What is asked for: `regression` takes `y` as numbers, of shape (examples,)
+            or (examples, targets), `multilabel` as 0 and 1 of shape (examples, labels);
+            `auto` tells it by `y`.
 
     Returns:
         The data, checked. `uint8` and `float32` arrays are not copied.
@@ -77,7 +83,9 @@ def from_numpy(
                 f"Expected {split}=(x, y). Received: {type(pair).__name__}."
             )
         parts[split] = Part(f"{split}[0]", pair[0], f"{split}[1]", pair[1])
-    return assemble(name, parts, class_names=class_names, num_classes=num_classes)
+    return assemble(
+        name, parts, class_names=class_names, num_classes=num_classes, task=task
+    )
 
 
 def to_array(value: Any, place: str, problems: Problems) -> np.ndarray | None:
@@ -104,6 +112,7 @@ def assemble(
     class_names: Sequence[str] | None = None,
     num_classes: int | None = None,
     look: Callable[..., tuple[Kind, Any] | None] = check_features,
+    task: AskedTask = "classification",
 ) -> RawData:
     """Checks the arrays of all splits and makes a data set of them.
 
@@ -114,10 +123,15 @@ def assemble(
         num_classes: Labels must be below it.
         look: Checks features, as `check_features` does; it is asked for `Unread` ones,
             too, and the data then has what it makes of them.
+        task: See `from_numpy`.
 
     Raises:
         RefusedError: With every problem of every split.
     """
+    decision = targets_of_arrays.of_arrays(parts["train"].y, task, num_classes)
+    if decision is not None:
+        decision.say(task)
+        return _with_targets(name, parts, decision.task, class_names, look)
     check_num_classes(num_classes)
     problems = Problems(f"{name} cannot be used", subject=name)
     if class_names is not None:
@@ -190,3 +204,57 @@ def _check_same_form(
             f"{train.shape[1:]}, {train.dtype}. Received: {parts[split].x_name} with "
             f"shape {other.shape[1:]}, {other.dtype}. Prepare both in the same way."
         )
+
+
+def _with_targets(
+    name: str,
+    parts: Mapping[str, Part],
+    task: Task,
+    names: Sequence[str] | None,
+    look: Callable[..., tuple[Kind, Any] | None],
+) -> RawData:
+    """The same with numbers to predict, or several labels."""
+    problems = Problems(f"{name} cannot be used", subject=name)
+    splits: dict[str, Split] = {}
+    kind = None
+    for split, part in parts.items():
+        x = to_array(part.x, part.x_name, problems)
+        y = to_array(part.y, part.y_name, problems)
+        if x is None or y is None:
+            continue
+        checked = look(x, part.x_name, problems)
+        labels = targets_of_arrays.checked(y, part.y_name, task, problems)
+        if x.ndim and y.ndim and len(x) != len(y):
+            problems.add(
+                f"Expected a row of y for each example. Received: {len(x)} in "
+                f"{part.x_name} and {len(y)} in {part.y_name}. Remove the surplus."
+            )
+        if checked is None or labels is None:
+            continue
+        splits[split] = Split(checked[1], labels)
+        kind = checked[0] if split == "train" else kind
+        if split != "train" and "train" in splits:
+            _check_same_form(parts, splits, split, problems)
+            if labels.shape[1:] != splits["train"].labels.shape[1:]:
+                problems.add(
+                    f"Expected as many targets in {part.y_name} as in training: "
+                    f"{splits['train'].labels.shape[1]}. Received: {labels.shape[1]}."
+                )
+    count = splits["train"].labels.shape[1] if "train" in splits else 0
+    if names is not None and len(names) != count:
+        problems.add(
+            f"Expected class_names with a name for each of {count} targets. Received: "
+            f"{listing(names)}."
+        )
+    problems.raise_if_any()
+    usual = ["target"] if count == 1 else [str(i) for i in range(count)]
+    return RawData(
+        name=name,
+        kind=kind,
+        class_names=(),
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        task=task,
+        target_names=tuple(map(str, names or usual)),
+    )

@@ -210,7 +210,7 @@ def _decide_label(
         problems.add(
             f"{path}, column {column.name!r}: expected classes as labels: names or "
             f"whole numbers. Received: fractions, such as {column.fraction_seen}. "
-            "Regression is not supported; sort the values into classes."
+            "Pass --task regression, or sort the values into classes."
         )
         column.role = "ignored"
     elif num_classes is None and _looks_measured(column):

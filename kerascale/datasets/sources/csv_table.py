@@ -60,7 +60,7 @@ def open_csv(
     path = os.fspath(path)
     check_num_classes(num_classes)
     files = table_files.find(path, SUFFIXES, "a CSV file")
-    names, fits = _headers(path, files, options)
+    names, fits = headers(path, files, options)
     columns = chosen_columns(path, names, label, options, header_hint(names))
     ignored = [name for name in names if name != label and name not in columns]
     roles = dict.fromkeys(ignored, "ignored") | dict.fromkeys(columns, "feature")
@@ -81,7 +81,7 @@ def open_csv(
     return table.with_types()
 
 
-def _headers(
+def headers(
     path: str, files: Sequence[str], options: CsvOptions
 ) -> tuple[tuple[str, ...], bool]:
     """The columns of all files, and whether no first row is too long or too short."""

@@ -75,7 +75,9 @@ def load_images(
     say_ignored(directory, ignored)
     size = None if image_size is None else (image_size, image_size)
     # In one array, so that all have one form.
-    images = _read_all(directory, [file for s in found.values() for file, _ in s], size)
+    images = read_files(
+        directory, [file for s in found.values() for file, _ in s], size
+    )
     own = [images]
     if len(found) > 1:
         counts = [len(files) for files in found.values()]
@@ -124,16 +126,16 @@ def read_images(
             f"Expected images ({', '.join(EXTENSIONS)}). Received: {path!r}, a folder "
             "without any."
         )
-    return _read_all(path, files, shape[:2], shape[2]), files
+    return read_files(path, files, shape[:2], shape[2]), files
 
 
-def _read_all(
+def read_files(
     directory: str,
     files: list[str],
     size: tuple[int, int] | None,
     channels: int | None = None,
 ) -> np.ndarray:
-    """All images as one array; the threads write into it, so that it is there once.
+    """Images as one array; the threads write into it, so that it is there once.
 
     Args:
         directory: What the user calls them.

@@ -44,8 +44,9 @@ def measured_fault(num_distinct: int, count: int, unit: str, way_out: str) -> st
     return (
         "expected classes as labels, each of several examples. Received: "
         f"{num_distinct:,} distinct whole numbers in {count:,} {unit}, which look like "
-        "a value to predict. Regression does not exist yet: sort the values into a few "
-        f"classes. If they are classes, {way_out}."
+        "a value to predict. Pass --task regression, which packed data and recipes for "
+        "classes alone do not have, or sort the values into a few classes. If they are "
+        f"classes, {way_out}."
     )
 
 

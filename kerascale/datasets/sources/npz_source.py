@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from kerascale.config.tasks import AskedTask
 from kerascale.datasets.raw import Kind, RawData
 from kerascale.datasets.sources.arrays import Part, assemble
 from kerascale.datasets.sources.checks import (
@@ -41,6 +42,8 @@ def load_npz(
     num_classes: int | None = None,
     image_size: int | None = None,
     class_names: Sequence[str] | None = None,
+    *,
+    task: AskedTask = "classification",
 ) -> RawData:
     """Loads a data set from an `.npz` file.
 
@@ -55,6 +58,7 @@ def load_npz(
         image_size: Height and width to which images will be resized, which counts
             for the memory that is needed; or None.
         class_names: See `from_numpy`.
+        task: See `from_numpy`.
 
     Raises:
         RefusedError: With every bad key, shape, label and value; before anything is
@@ -73,7 +77,11 @@ def load_npz(
         for split, (x, y) in keys_of_splits(arrays).items()
     }
     return assemble(
-        f"npz:{path}", parts, class_names=class_names, num_classes=num_classes
+        f"npz:{path}",
+        parts,
+        class_names=class_names,
+        num_classes=num_classes,
+        task=task,
     )
 
 
@@ -114,8 +122,12 @@ def read_features(
     return values
 
 
-def read_labels(path: str | os.PathLike) -> np.ndarray | None:
+def read_labels(path: str | os.PathLike, kinds: str = "iuUT") -> np.ndarray | None:
     """Reads the labels of what `read_features` reads; None: there are none.
+
+    Args:
+        path: The `.npz` file.
+        kinds: Of the dtypes that labels may have.
 
     Returns:
         Integers or names of classes, of shape (examples,) or (examples, 1).
@@ -123,7 +135,7 @@ def read_labels(path: str | os.PathLike) -> np.ndarray | None:
     path = os.fspath(path)
     found = _read(path, _choose_labels, lambda headers: None)
     labels = next(iter(found.values()), None)
-    return labels if labels is not None and labels.dtype.kind in "iuUT" else None
+    return labels if labels is not None and labels.dtype.kind in kinds else None
 
 
 def _form(kind: str, shape: tuple[int, ...], dtype: str | None) -> str:

@@ -18,14 +18,22 @@ class Parser:
     Args:
         schema: Of all records; None: it is inferred.
         num_classes: Labels must be below it; or None.
+        takes_targets: Whether labels may be numbers to predict, or several.
     """
 
-    def __init__(self, schema: Schema | None, num_classes: int | None) -> None:
+    def __init__(
+        self,
+        schema: Schema | None,
+        num_classes: int | None,
+        *,
+        takes_targets: bool = False,
+    ) -> None:
         self.schema = schema
         self._num_classes = num_classes
+        self._takes_targets = takes_targets
 
-    def parse(self, file: str, record: Record) -> tuple[list[Any], int]:
-        """The values and the label of a record.
+    def parse(self, file: str, record: Record) -> tuple[list[Any], Any]:
+        """The values and the label of a record; an array of numbers to predict.
 
         Raises:
             ExampleError: If it is not as the schema says.
@@ -34,13 +42,26 @@ class Parser:
         features = tfrecord_examples.parse(record.content)
         if self.schema is None:
             place = f"{file}, record {record.number},"
-            self.schema, ignored = tfrecord_schema.infer(features, place)
+            self.schema, ignored = tfrecord_schema.infer(
+                features, place, takes_targets=self._takes_targets
+            )
             if ignored:
                 say(f"{file}: ignored the features {listing(ignored)}")
         schema = self.schema
-        label = tfrecord_examples.label_of(
-            features, schema.label, schema.source, self._num_classes
-        )
+        if schema.target is not None:
+            if not self._takes_targets:
+                raise RefusedError(
+                    f"{schema.source}: expected a label of one int64. Received: "
+                    f"{schema.target}. Train it from its files in memory, with a "
+                    "recipe that has --task regression or multilabel."
+                )
+            target = schema.target
+            label = tfrecord_examples.value_of(features, target, schema.source)
+            label = label.reshape(-1)
+        else:
+            label = tfrecord_examples.label_of(
+                features, schema.label, schema.source, self._num_classes
+            )
         values = [
             tfrecord_examples.value_of(features, feature, schema.source)
             for feature in schema.features

@@ -31,6 +31,8 @@ class Schema:
         features: One image, one text, or one or more features of numbers.
         source: Where it comes from, for messages.
         label: Name of the label, one int64.
+        target: Of a regression, or of several labels: the feature of that name as
+            numbers of any count; None: it is one int64.
         class_names: Name of each class, by label.
         records: File name -> number of its records, where that is known.
     """
@@ -38,6 +40,7 @@ class Schema:
     features: tuple[Feature, ...]
     source: str
     label: str = _LABEL
+    target: Feature | None = None
     class_names: tuple[str, ...] | None = None
     records: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
@@ -59,12 +62,15 @@ class Schema:
         return tuple(names)
 
 
-def infer(features: Mapping[str, Any], place: str) -> tuple[Schema, list[str]]:
+def infer(
+    features: Mapping[str, Any], place: str, *, takes_targets: bool = False
+) -> tuple[Schema, list[str]]:
     """The schema of which an example is.
 
     Args:
         features: Of `tfrecord_examples.parse`.
         place: The file and the record, for messages.
+        takes_targets: Whether the label may be floats, or several numbers.
 
     Returns:
         The schema, and the names that it leaves out.
@@ -74,7 +80,8 @@ def infer(features: Mapping[str, Any], place: str) -> tuple[Schema, list[str]]:
     """
     items = {name: found(features[name]) for name in sorted(features)}
     names = in_words(items) or "none"
-    if items.get(_LABEL) != ("int64_list", 1):
+    target = _target(items.get(_LABEL)) if takes_targets else None
+    if target is None and items.get(_LABEL) != ("int64_list", 1):
         raise RefusedError(
             f"{place}: expected the feature 'label', one int64. Received: {names}. "
             f"If it has another name, write {SCHEMA} beside the files: "
@@ -89,7 +96,18 @@ def infer(features: Mapping[str, Any], place: str) -> tuple[Schema, list[str]]:
         )
     taken = {_LABEL, *(feature.name for feature in chosen)}
     ignored = [name for name in items if name not in taken]
-    return Schema(chosen, source=place), ignored
+    return Schema(chosen, source=place, target=target), ignored
+
+
+def _target(item: tuple[str | None, int] | None) -> Feature | None:
+    """A label of floats, or of several numbers; None: it is another one."""
+    kind, count = item or (None, 0)
+    if not count or (kind, count) == ("int64_list", 1) or kind not in _NUMBERS:
+        return None
+    return Feature(_LABEL, _NUMBERS[kind], (count,))
+
+
+_NUMBERS = {"float_list": "float", "int64_list": "int64"}
 
 
 def _choose(items: Mapping[str, tuple[str | None, int]]) -> tuple[Feature, ...]:
@@ -131,9 +149,21 @@ def read(path: str) -> Schema:
         for key in content
         if key not in _KEYS
     ]
-    label = content.get("label", _LABEL)
-    if not isinstance(label, str):
-        problems.append(f"{path}: label: expected a name. Received: {label!r:.80}")
+    label, target = content.get("label", _LABEL), None
+    if isinstance(label, dict) and isinstance(label.get("name"), str):
+        own = {n: v for n, v in label.items() if n != "name"}
+        (target,) = _read_features(path, {label["name"]: own}, problems) or (None,)
+        label = label["name"]
+        if target is not None and target.type in ("image", "text"):
+            problems.append(
+                f"{path}: label: expected the type float or int64. Received: "
+                f"{target.type}"
+            )
+    elif not isinstance(label, str):
+        problems.append(
+            f"{path}: label: expected a name, or name, type and shape. Received: "
+            f"{label!r:.80}"
+        )
     names = content.get("class_names")
     if names is not None and not _is_list_of_names(names):
         problems.append(
@@ -149,7 +179,7 @@ def read(path: str) -> Schema:
     if problems:
         raise RefusedError(problems, heading=f"{path} cannot be used")
     names = None if names is None else tuple(names)
-    return Schema(features, path, label, names, records)
+    return Schema(features, path, label, target, names, records)
 
 
 def _is_list_of_names(value: Any) -> bool:

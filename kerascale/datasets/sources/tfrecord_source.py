@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kerascale.config.tasks import AskedTask
+from kerascale.datasets import targets, targets_of_arrays
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.arrays import Part, assemble
 from kerascale.datasets.sources.checks import Problems
@@ -42,7 +44,7 @@ class _Examples:
     """What was read of one split."""
 
     values: list[list[Any]] = dataclasses.field(default_factory=list)
-    labels: list[int] = dataclasses.field(default_factory=list)
+    labels: list[Any] = dataclasses.field(default_factory=list)
     places: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -51,6 +53,8 @@ def load_tfrecord(
     num_classes: int | None = None,
     image_size: int | None = None,
     skip_share: float = 0.0,
+    *,
+    task: AskedTask = "classification",
 ) -> RawData:
     """Loads TFRecord files into memory.
 
@@ -79,6 +83,9 @@ def load_tfrecord(
         image_size: Height and width in pixels to resize every image to.
         skip_share: At most this share of the records is skipped, and said, where they
             are damaged or not as the schema says. 0: the first such is refused.
+        task: What is asked for. `regression` and `multilabel` take a label of floats,
+            or of several numbers, which `schema.json` writes as `{"name": "label",
+            "type": "float", "shape": [2]}`; `auto` tells it by the label.
 
     Returns:
         Data of kind `image`, `vector` or `text`, in the order of the files' names.
@@ -99,14 +106,14 @@ def load_tfrecord(
     if schema is not None and schema.class_names is not None:
         num_classes = len(schema.class_names)
     faults = Faults(path, skip_share)
-    parser = Parser(schema, num_classes)
+    parser = Parser(schema, num_classes, takes_targets=task != "classification")
     reader = _Reader(parser, image_size, faults)
     splits = {split: _Examples() for split in sorted(files)}
     for split, names in files.items():
         for file in names:
             reader.read(file, splits[split])
     faults.settle()
-    return _assemble(path, parser.schema, splits, num_classes, image_size)
+    return _assemble(path, parser.schema, splits, num_classes, image_size, task)
 
 
 class _Reader:
@@ -181,6 +188,7 @@ def _assemble(
     splits: Mapping[str, _Examples],
     num_classes: int | None,
     image_size: int | None,
+    task: AskedTask,
 ) -> RawData:
     problems = Problems(f"{path} cannot be used")
     for split, examples in splits.items():
@@ -196,6 +204,12 @@ def _assemble(
         check_shapes(shapes, image_size is not None, None, problems)
         problems.raise_if_any()
     train = splits["train"]
+    if schema.target is not None or task in ("regression", "multilabel"):
+        return _with_targets(path, schema, splits, task)
+    if task == "auto":
+        labels = np.array(train.labels, np.int64)
+        if targets_of_arrays.of_arrays(labels, task, num_classes) is not None:
+            return _with_targets(path, schema, splits, task)
     largest = int(np.argmax(train.labels))
     if num_classes is None and train.labels[largest] >= max(1000, len(train.labels)):
         raise RefusedError(
@@ -232,6 +246,37 @@ def _assemble(
         parts,
         class_names=schema.class_names,
         num_classes=num_classes,
+    )
+    return dataclasses.replace(raw, feature_names=schema.feature_names())
+
+
+def _with_targets(
+    path: str, schema: Schema, splits: Mapping[str, _Examples], task: AskedTask
+) -> RawData:
+    """Records with numbers to predict, or several labels."""
+    parts = {
+        split: Part(
+            f"the {split} examples",
+            stacked(examples.values, schema),
+            f"the labels of the {split} examples",
+            np.array(examples.labels),
+        )
+        for split, examples in splits.items()
+    }
+    train = parts["train"].y
+    decided = targets_of_arrays.of_arrays(train, task, None)
+    if decided is None:  # Whole numbers as floats can be nothing else here.
+        decided = targets.Decision("regression", f"{schema.label!r} holds floats")
+    decided.say(task)
+    count = train.shape[1] if train.ndim > 1 else 1
+    names = (
+        [schema.label] if count == 1 else [f"{schema.label}_{i}" for i in range(count)]
+    )
+    raw = assemble(
+        f"tfrecord:{path}",
+        parts,
+        class_names=schema.class_names or names,
+        task=decided.task,
     )
     return dataclasses.replace(raw, feature_names=schema.feature_names())
 

@@ -39,4 +39,18 @@ FAULTS = (
         "first = schedule",
         ("test_rates.py",),
     ),
+    Fault(
+        "r2-forgets-the-mean",
+        "optimizers/task_metrics.py",
+        "self.total_squares - ops.square(mean) * self.count",
+        "self.total_squares",
+        ("test_task_metrics.py",),
+    ),
+    Fault(
+        "the-loss-of-a-regression-is-not-scaled",
+        "optimizers/task_losses.py",
+        "ops.square((y_true - y_pred) / scale)",
+        "ops.square(y_true - y_pred)",
+        ("test_task_metrics.py::test_the_loss_is_in_units_of_the_scale",),
+    ),
 )

@@ -5,9 +5,9 @@ from ..fault import Fault
 FAULTS = (
     Fault(
         "the-output-has-another-name",
-        "serving/saved_model.py",
-        'output_name: str = "probabilities"',
-        'output_name: str = "outputs"',
+        "serving/source.py",
+        'else "probabilities"',
+        'else "outputs"',
         ("test_consumers.py::test_saved_model_cli[mlp]",),
     ),
     Fault(

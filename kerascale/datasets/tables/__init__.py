@@ -1,0 +1,1 @@
+"""Tables as they are: words, gaps, dates and free text beside numbers."""
