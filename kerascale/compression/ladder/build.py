@@ -1,13 +1,24 @@
 """One rung: its files, as they will be served."""
 
+import io
 import pathlib
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 
-from kerascale.compression.formats import litert, onnx_integers, onnx_weights
-from kerascale.compression.formats.rungs import FLOAT, Rung
+from kerascale.compression.formats import (
+    learned_litert,
+    learned_onnx,
+    litert,
+    onnx_integers,
+    onnx_sparse,
+    onnx_weights,
+)
+from kerascale.compression.formats.learned_tensors import Learned
+from kerascale.compression.formats.rungs import FLOAT, TRAINED, Rung
 from kerascale.compression.ladder import rung_folder
 from kerascale.compression.ladder.subject import Compressible
 from kerascale.errors import ExportRefusedError, first_line
@@ -15,6 +26,8 @@ from kerascale.serving import converters, formats, graph, record, warm_up
 from kerascale.serving.classify import NAME as CLASSIFY
 from kerascale.serving.saved_model import examples_of
 
+# Examples on which tensors of a converted model are compared with the trained one.
+_PROBED = 8
 _CONVERT = {"litert": converters.to_litert, "onnx": converters.to_onnx}
 
 
@@ -42,8 +55,17 @@ def build(
         _saved_model(what, rung.level, folder)
     elif rung.level == FLOAT:
         _converted(what, rung.runtime, file)
+    elif rung.level in TRAINED:
+        with tempfile.TemporaryDirectory(prefix="kerascale-pruned-") as scratch:
+            whole = pathlib.Path(scratch) / file.name
+            _converted(what, rung.runtime, whole)
+            if rung.runtime == "onnx":
+                onnx_sparse.store(whole, file)
+            else:  # Its format has no place for zeros that are left out.
+                shutil.copyfile(whole, file)
     else:
-        _quantized(rung, reference / file.name, file, calibration)
+        source = reference / file.name
+        _quantized(rung, source, file, calibration, _learned(what, rung, calibration))
     subject = what.subject(rung.runtime)
     (folder / record.EXTRA).mkdir(exist_ok=True)
     record.write_labels(folder, subject.labels)
@@ -72,15 +94,33 @@ def _converted(what: Compressible, runtime: str, file: pathlib.Path) -> None:
         _CONVERT[runtime](saved_model, file)
 
 
+def _learned(
+    what: Compressible, rung: Rung, calibration: Mapping[str, np.ndarray]
+) -> Learned | None:
+    """What the run has learned for a rung, and examples to find it by; or None."""
+    if rung.level != "int8" or what.ranges is None:
+        return None
+    few = {name: array[:_PROBED] for name, array in calibration.items()}
+    (x,) = few.values()
+    return Learned(what.ranges.known, what.ranges.seen(what.run.model, x), few)
+
+
 def _quantized(
     rung: Rung,
     source: pathlib.Path,
     file: pathlib.Path,
     calibration: Mapping[str, np.ndarray],
+    learned: Learned | None,
 ) -> None:
     batches = litert.batches(calibration)
     try:
-        if rung.runtime == "litert":
+        if learned is not None:
+            quantize = {
+                "litert": learned_litert.quantize,
+                "onnx": learned_onnx.quantize,
+            }[rung.runtime]
+            quantize(source, file, learned)
+        elif rung.runtime == "litert":
             litert.quantize(rung.level, source, file, batches)
         elif rung.level in ("float16", "int8-weights"):
             onnx_weights.store(rung.level, source, file)
@@ -100,6 +140,16 @@ def size_of(folder: pathlib.Path) -> int:
     files = rung_folder.files(folder)
     sizes = {name: value["size"] for name, value in files.items()}
     return sum(n for name, n in sizes.items() if not name.startswith(record.EXTRA))
+
+
+def zipped_size_of(folder: pathlib.Path) -> int:
+    """The same, as they would be sent or installed: zeros take next to nothing."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in rung_folder.files(folder):
+            if not name.startswith(record.EXTRA):
+                archive.write(folder / name, name)
+    return len(content.getvalue())
 
 
 def loaded_path(rung: Rung, folder: pathlib.Path) -> pathlib.Path:
