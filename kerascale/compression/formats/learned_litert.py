@@ -13,7 +13,6 @@ import numpy as np
 
 from kerascale.compression.formats import learned_tensors, litert
 from kerascale.compression.formats.learned_tensors import Learned
-from kerascale.errors import ExportRefusedError
 
 # Those that have a kernel, and those that give the numbers that they are given.
 _COMPUTING = ("FULLY_CONNECTED", "CONV_2D")
@@ -36,9 +35,8 @@ def quantize(source: pathlib.Path, file: pathlib.Path, learned: Learned) -> None
     ranges = learned_tensors.find(learned, _tensors(source, learned))
     with litert.quiet():
         work = quantizer.Quantizer(str(source))
-        chosen = _choose(work, source, ranges)
-        if not chosen:
-            raise ExportRefusedError("expected a kernel to quantize. Received: none")
+        chosen, kernels = _choose(work, source, ranges)
+        learned_tensors.refuse_floats(learned, kernels)
         found = work.calibrate(
             {litert.SIGNATURE: [dict(learned.inputs)]}, num_threads=1
         )
@@ -53,12 +51,16 @@ def quantize(source: pathlib.Path, file: pathlib.Path, learned: Learned) -> None
 
 def _choose(
     work: Any, source: pathlib.Path, ranges: dict[str, tuple[float, float]]
-) -> dict[str, tuple[float, float]]:
-    """Says which operations are quantized. Returns the ranges of their tensors."""
+) -> tuple[dict[str, tuple[float, float]], int]:
+    """Says which operations are quantized.
+
+    Returns:
+        The ranges of their tensors, and how many of them compute.
+    """
     from ai_edge_quantizer import qtyping
 
     chosen: dict[str, tuple[float, float]] = {}
-    ranges = dict(ranges)
+    ranges, kernels = dict(ranges), 0
     for kind, inputs, outputs in _operations(source):
         if kind not in (*_COMPUTING, *_PASSING):
             continue
@@ -66,6 +68,7 @@ def _choose(
             ranges.setdefault(outputs[0], ranges[inputs[0]])
         if inputs[0] not in ranges or outputs[0] not in ranges:
             continue
+        kernels += kind in _COMPUTING
         chosen |= {name: ranges[name] for name in (inputs[0], outputs[0])}
         work.add_static_config(
             f"^{re.escape(outputs[0])};$",
@@ -73,7 +76,7 @@ def _choose(
             activation_num_bits=8,
             weight_num_bits=8,
         )
-    return chosen
+    return chosen, kernels
 
 
 def _operations(source: pathlib.Path) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -14,7 +14,6 @@ import numpy as np
 from kerascale.compression.formats import learned_tensors, onnx_weights, rounding
 from kerascale.compression.formats.learned_tensors import Learned
 from kerascale.compression.formats.onnx_integers import prepare, quiet
-from kerascale.errors import ExportRefusedError
 
 # What has a kernel, with the axis of its outputs' channels.
 _COMPUTING = {"Conv": 0, "MatMul": 1, "Gemm": 1}
@@ -43,7 +42,7 @@ def quantize(source: pathlib.Path, file: pathlib.Path, learned: Learned) -> None
         prepare(source, prepared)
         model = onnx.load(str(prepared))
         ranges = learned_tensors.find(learned, _tensors(model, learned))
-        _Rewriting(model.graph, ranges).run()
+        learned_tensors.refuse_floats(learned, _Rewriting(model.graph, ranges).run())
         onnx.checker.check_model(model)
         onnx.save(model, str(integers))
         # What is left in float32, such as embeddings, is looked up and not computed.
@@ -101,7 +100,8 @@ class _Rewriting:
         # That -> its scale.
         self._scales: dict[str, np.float32] = {}
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """Returns how many kernels are integer ones."""
         from onnx import numpy_helper
 
         graph = self._graph
@@ -118,10 +118,6 @@ class _Rewriting:
                     self._ranges.setdefault(node.output[0], limits)
             for name in node.output:
                 self._quantized(name)
-        if not computed:
-            raise ExportRefusedError(
-                "expected a kernel between two grids. Received: none"
-            )
         del graph.node[:]
         graph.node.extend(self._new)
         used = {name for node in graph.node for name in node.input}
@@ -129,6 +125,7 @@ class _Rewriting:
         kept += [numpy_helper.from_array(a, name) for name, a in self._made.items()]
         del graph.initializer[:]
         graph.initializer.extend(kept)
+        return computed
 
     def _ranges_of(self, name: str) -> Limits | None:
         before = {new: old for old, new in self._instead.items()}

@@ -7,7 +7,7 @@ inputs are divided by into the kernel that follows.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,6 +32,32 @@ class Learned:
     inputs: Mapping[str, np.ndarray]
 
 
+def refuse_floats(learned: Learned, kernels: int) -> None:
+    """Refuses a model in which fewer kernels are integer ones than were learned.
+
+    Args:
+        learned: What training has learned.
+        kernels: Those that will be.
+    """
+    expected = sum(name.endswith(" outputs") for name in learned.ranges)
+    if kernels < expected:
+        raise ExportRefusedError(
+            f"expected {expected} kernels between two grids. Received: {kernels}: the "
+            "converter has made other operations of the rest"
+        )
+
+
+class JoinedError(ExportRefusedError):
+    """Some of what was learned has no tensor of its own: operations were joined."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            "expected a tensor for each range that training has learned. Received: "
+            f"none for {', '.join(names)}: the converter has joined operations there"
+        )
+        self.names = tuple(names)
+
+
 def find(
     learned: Learned, tensors: Mapping[str, np.ndarray]
 ) -> dict[str, tuple[float, float]]:
@@ -45,7 +71,7 @@ def find(
         Name -> range of those that were found.
 
     Raises:
-        ExportRefusedError: If some of what was learned is nowhere.
+        JoinedError: If some of what was learned is nowhere.
     """
     flat = {
         name: np.ascontiguousarray(value).reshape(-1) for name, value in tensors.items()
@@ -64,10 +90,7 @@ def find(
         for tensor, factor in there.items():
             found.setdefault(tensor, (factor * limits[0], factor * limits[1]))
     if missing:
-        raise ExportRefusedError(
-            "expected a tensor for each range that training has learned. Received: "
-            f"none for {', '.join(missing)}: the converter has joined operations there"
-        )
+        raise JoinedError(missing)
     return found
 
 

@@ -17,7 +17,7 @@ from kerascale.compression.formats import (
     onnx_sparse,
     onnx_weights,
 )
-from kerascale.compression.formats.learned_tensors import Learned
+from kerascale.compression.formats.learned_tensors import JoinedError, Learned
 from kerascale.compression.formats.rungs import FLOAT, TRAINED, Rung
 from kerascale.compression.ladder import rung_folder
 from kerascale.compression.ladder.subject import Compressible
@@ -64,8 +64,7 @@ def build(
             else:  # Its format has no place for zeros that are left out.
                 shutil.copyfile(whole, file)
     else:
-        source = reference / file.name
-        _quantized(rung, source, file, calibration, _learned(what, rung, calibration))
+        _quantized(what, rung, reference / file.name, file, calibration)
     subject = what.subject(rung.runtime)
     (folder / record.EXTRA).mkdir(exist_ok=True)
     record.write_labels(folder, subject.labels)
@@ -94,32 +93,43 @@ def _converted(what: Compressible, runtime: str, file: pathlib.Path) -> None:
         _CONVERT[runtime](saved_model, file)
 
 
-def _learned(
-    what: Compressible, rung: Rung, calibration: Mapping[str, np.ndarray]
-) -> Learned | None:
-    """What the run has learned for a rung, and examples to find it by; or None."""
-    if rung.level != "int8" or what.ranges is None:
-        return None
+def _as_learned(
+    what: Compressible,
+    rung: Rung,
+    file: pathlib.Path,
+    calibration: Mapping[str, np.ndarray],
+) -> None:
+    """In integers, with the ranges that the run has learned."""
+    quantize = {"litert": learned_litert.quantize, "onnx": learned_onnx.quantize}
     few = {name: array[:_PROBED] for name, array in calibration.items()}
     (x,) = few.values()
-    return Learned(what.ranges.known, what.ranges.seen(what.run.model, x), few)
+    ranges, model = what.ranges, what.run.model
+
+    def attempt(apart: tuple[str, ...]) -> None:
+        with tempfile.TemporaryDirectory(prefix="kerascale-learned-") as scratch:
+            source = pathlib.Path(scratch) / file.name
+            with ranges.to_convert(model, apart):
+                _converted(what, rung.runtime, source)
+            seen = ranges.seen(model, x, apart)
+            quantize[rung.runtime](source, file, Learned(ranges.known, seen, few))
+
+    try:
+        attempt(())
+    except JoinedError as error:
+        attempt(error.names)
 
 
 def _quantized(
+    what: Compressible,
     rung: Rung,
     source: pathlib.Path,
     file: pathlib.Path,
     calibration: Mapping[str, np.ndarray],
-    learned: Learned | None,
 ) -> None:
     batches = litert.batches(calibration)
     try:
-        if learned is not None:
-            quantize = {
-                "litert": learned_litert.quantize,
-                "onnx": learned_onnx.quantize,
-            }[rung.runtime]
-            quantize(source, file, learned)
+        if rung.level == "int8" and what.ranges is not None:
+            _as_learned(what, rung, file, calibration)
         elif rung.runtime == "litert":
             litert.quantize(rung.level, source, file, batches)
         elif rung.level in ("float16", "int8-weights"):

@@ -21,7 +21,13 @@ _now = threading.local()
 
 
 class Scheme(Protocol):
-    """How the activations and weights of a model are quantized."""
+    """How the activations and weights of a model are quantized.
+
+    With `in_rows` a dense layer computes one matrix of all vectors that it is given, as
+    integer kernels do, and not a product of more axes that is taken apart.
+    """
+
+    in_rows: bool
 
     def activations(self, x: tf.Tensor, number: int) -> tf.Tensor:
         """What the next operation sees of activations of that number."""
@@ -98,9 +104,22 @@ class Weighted:
         before = getattr(_now, "layer", None)
         _now.layer = self
         try:
+            if part.scheme.in_rows and isinstance(self, keras.layers.Dense):
+                return _in_rows(super().call, inputs, *args, **kwargs)
             return super().call(inputs, *args, **kwargs)
         finally:
             _now.layer = before
+
+
+def _in_rows(call: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
+    if inputs.shape.rank == 2:
+        return call(inputs, *args, **kwargs)
+    rows = call(tf.reshape(inputs, [-1, inputs.shape[-1]]), *args, **kwargs)
+    shape = tf.concat([tf.shape(inputs)[:-1], [rows.shape[-1]]], 0)
+    outputs = tf.reshape(rows, shape)
+    outputs.set_shape([*inputs.shape[:-1], rows.shape[-1]])
+    number = getattr(rows, _GRID, None)
+    return outputs if number is None else _marked(outputs, number)
 
 
 def is_fused(activation: Any) -> bool:

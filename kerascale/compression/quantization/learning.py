@@ -37,6 +37,8 @@ class Learning:
         begin: The update, from 0, from which on steps are quantized.
     """
 
+    in_rows = False
+
     def __init__(
         self, found: Places, optimizer: keras.optimizers.Optimizer, begin: int
     ) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import keras
@@ -61,9 +61,31 @@ class Ranges:
         with self._following(model, _Fixed(self)):
             yield model
 
-    def seen(self, model: keras.Model, x: Any) -> dict[str, np.ndarray]:
-        """Name -> what stands there, in floats, for a batch of inputs."""
-        recording = _Recording()
+    @contextlib.contextmanager
+    def to_convert(
+        self, model: keras.Model, apart: Collection[str] = ()
+    ) -> Iterator[keras.Model]:
+        """Within it a model is in the form that converters find integer kernels in.
+
+        Args:
+            model: The trained one.
+            apart: Names of activations that are clipped to their ranges, in floats, as
+                integers are: a converter does not join what is on both sides then.
+        """
+        with self._following(model, _Clipping(self, apart)):
+            yield model
+
+    def seen(
+        self, model: keras.Model, x: Any, apart: Collection[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Name -> what stands there, in floats, for a batch of inputs.
+
+        Args:
+            model: The trained one.
+            x: The inputs.
+            apart: Names of those that are clipped: see `to_convert`.
+        """
+        recording = _Clipping(self, apart)
         with self._following(model, recording):
             model(x, training=False)
         return {
@@ -92,6 +114,8 @@ class Ranges:
 class _Fixed:
     """See `layers.Scheme`: ranges do not change any more."""
 
+    in_rows = False
+
     def __init__(self, ranges: Ranges) -> None:
         self._ranges = ranges
 
@@ -103,15 +127,23 @@ class _Fixed:
         return fake.weights(kernel, range(kernel.shape.rank - 1))
 
 
-class _Recording:
-    """See `layers.Scheme`: changes nothing, and keeps what it sees."""
+class _Clipping:
+    """See `layers.Scheme`: clips some, changes nothing else, and keeps what it sees."""
 
-    def __init__(self) -> None:
+    in_rows = True
+
+    def __init__(self, ranges: Ranges, names: Collection[str]) -> None:
+        self._ranges = ranges
+        self._names = frozenset(names)
         self.found: dict[int, np.ndarray] = {}
 
     def activations(self, x: tf.Tensor, number: int) -> tf.Tensor:
-        self.found.setdefault(number, np.asarray(x, np.float32))
-        return x
+        if tf.executing_eagerly():
+            self.found.setdefault(number, np.asarray(x, np.float32))
+        name = self._ranges.names[number]
+        if name not in self._names:
+            return x
+        return tf.clip_by_value(x, *self._ranges.known[name])
 
     def weights(self, kernel: tf.Tensor) -> tf.Tensor:
         return kernel
