@@ -55,11 +55,13 @@ def pruned(run: Run, level: str, base: pathlib.Path, key: dict[str, Any]) -> Run
         epochs = config.epochs if config.max_steps is None else None
         how = f"{config.max_steps} steps" if epochs is None else f"{epochs} epochs"
         say(f"{level}: the run goes on for {how}, and is pruned in the first half")
-        return train(recipe, config, run_dir=folder, init_from=run.path)
+        train(recipe, config, run_dir=folder, init_from=run.path)
     except RefusedError as error:
         raise ExportRefusedError(
             f"{level}: expected a run that can train on. Received: {error}"
         ) from error
+    # As a user would: what trained knows the data of its steps, not that of requests.
+    return load_run(folder)
 
 
 def _config(config: Any, level: str) -> Any:
