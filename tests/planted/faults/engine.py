@@ -53,9 +53,17 @@ FAULTS = (
     Fault(
         "gradients-are-clipped-before-they-are-summed",
         "engine/step/step.py",
-        "gradients = shared_memory.all_reduce(gradients)",
-        "gradients = shared_memory.all_reduce(self.view._clip_gradients(gradients))",
+        "seen = self._seen(box)\n            total",
+        "gradients = self.view._clip_gradients(gradients)\n"
+        "            seen = self._seen(box)\n            total",
         _equals("global_clipnorm"),
+    ),
+    Fault(
+        "ranges-of-replicas-are-added-up",
+        "engine/step/observations.py",
+        "tf.reduce_max(each, 0)",
+        "tf.reduce_sum(each, 0)",
+        _equals("quantization"),
     ),
     Fault(
         "a-resized-image-is-taken-for-training",
