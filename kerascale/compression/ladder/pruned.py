@@ -7,6 +7,7 @@ import shutil
 from typing import Any
 
 from kerascale.compression.ladder import rung_folder
+from kerascale.config import TrainingConfig
 from kerascale.config.recipes import load_recipe
 from kerascale.errors import ExportRefusedError, RefusedError
 from kerascale.runs import layout
@@ -51,6 +52,11 @@ def pruned(run: Run, level: str, base: pathlib.Path, key: dict[str, Any]) -> Run
     rung_folder.write_json(beside, own)
     try:
         recipe = load_recipe(run.recipe)
+        if not isinstance(run.config, TrainingConfig):
+            raise RefusedError(
+                "config: expected a TrainingConfig, whose fields pruning is told by. "
+                f"Received: {type(run.config).__name__}."
+            )
         config = _config(run.config, level)
         epochs = config.epochs if config.max_steps is None else None
         how = f"{config.max_steps} steps" if epochs is None else f"{epochs} epochs"

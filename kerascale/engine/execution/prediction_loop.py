@@ -70,7 +70,7 @@ def predict(
 
 
 def forget(model: keras.Model) -> None:
-    """What was traced is no longer the model's."""
+    """What was traced before is no longer the model's."""
     vars(model).pop(_KEPT, None)
 
 
