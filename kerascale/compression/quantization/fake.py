@@ -83,9 +83,3 @@ def nudged(low: float, high: float) -> tuple[float, float]:
     scale = np.float32((high - low) / _STEPS)
     zero = np.round(-low / scale)
     return float((0 - zero) * scale), float((_STEPS - zero) * scale)
-
-
-def scale_of(low: float, high: float) -> tuple[np.float32, int]:
-    """The step of a grid, and which of its integers, from 0 to 255, is zero."""
-    scale = np.float32((high - low) / _STEPS)
-    return scale, int(np.round(-low / scale))
