@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine.collectives import all_reduce, replicas, shared_memory
+from kerascale.engine.collectives import all_reduce, narrow, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.step import (
@@ -60,9 +60,12 @@ class TrainStep:
         self.updates_inside = custom and self.replicas > 1 and not self.micro_batches
         self._own = own
         self._rates = Rates(model)
+        # In which gradients travel.
+        self._dtype = getattr(model, "all_reduce_dtype", "gradient")
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
         if self.optimizer is not None:
+            narrow.refuse_unknown(self._dtype)
             shared_memory.connect(self.strategy)
 
     def __call__(self, item: Any) -> Any:
@@ -163,7 +166,7 @@ class TrainStep:
                 gradients = [here.weighted(g) for g in gradients]
             # The next loss is weighted, or not, for itself.
             recorder.weighted = False
-            total = half_range.limited(shared_memory.all_reduce(gradients), halves)
+            total = half_range.limited(self._all_reduce(gradients), halves)
             optimizer_view.apply_now(view, total, [variable for _, variable in pairs])
 
         recorder.update = update
@@ -190,8 +193,7 @@ class TrainStep:
             gradients, logs = compute(item)
         if gradients:
             seen = self._seen(box)
-            total = shared_memory.all_reduce([*gradients, *seen])
-            gradients, seen = total[: len(gradients)], total[len(gradients) :]
+            gradients, seen = self._all_reduce_both(gradients, seen)
             if self.replicas > 1:
                 gradients = half_range.limited(gradients, self._halves)
             self._update_by(gradients, compiled)
@@ -242,7 +244,7 @@ class TrainStep:
             all_sums[keras_private.trainable_index(self.optimizer, v)]
             for v in self._variables
         ]
-        total = shared_memory.all_reduce([s.value.read_value() for s in sums])
+        total = self._all_reduce([s.value.read_value() for s in sums])
 
         means = [t / self.micro_batches for t in total]
         self._update_by(means, self.jit_compile)
@@ -258,6 +260,18 @@ class TrainStep:
         counter.value.assign(tf.where(due, now // k * k, now + 1))
 
     # --------------------------------------------------------------- both
+
+    def _all_reduce(self, gradients: list[Any]) -> list[Any]:
+        return narrow.all_reduce(gradients, self._dtype)
+
+    def _all_reduce_both(
+        self, gradients: list[Any], seen: list[tf.Tensor]
+    ) -> tuple[list[Any], list[tf.Tensor]]:
+        """At once, unless gradients are rounded: extremes never are."""
+        if self._dtype != "gradient":
+            return self._all_reduce(gradients), shared_memory.all_reduce(seen)
+        total = self._all_reduce([*gradients, *seen])
+        return total[: len(gradients)], total[len(gradients) :]
 
     def _compute(self, item: Item) -> tuple[list[tf.Tensor], Any]:
         data, where = item

@@ -53,9 +53,8 @@ FAULTS = (
     Fault(
         "gradients-are-clipped-before-they-are-summed",
         "engine/step/step.py",
-        "seen = self._seen(box)\n            total",
-        "gradients = self.view._clip_gradients(gradients)\n"
-        "            seen = self._seen(box)\n            total",
+        "self._all_reduce_both(gradients, seen)",
+        "self._all_reduce_both(self.view._clip_gradients(gradients), seen)",
         _equals("global_clipnorm"),
     ),
     Fault(
