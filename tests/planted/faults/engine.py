@@ -177,7 +177,7 @@ FAULTS = (
     Fault(
         "trials-train-the-model",
         "engine/execution/trials.py",
-        "        state.restore(model, before)\n",
+        "        state.put_back(model, before)\n",
         "        del before\n",
         ("test_execution.py::test_a_trial_changes_nothing",),
     ),
