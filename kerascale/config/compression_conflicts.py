@@ -1,16 +1,18 @@
-"""Fields of distillation and pruning that are right alone and wrong together."""
+"""Fields of compression in training that are right alone and wrong together."""
 
 from typing import Any
 
 from kerascale.config.augmentations import AUGMENTATIONS
 
 _OF_PRUNING = ("prune_structure", "prune_begin", "prune_end")
+_SINGLE = ("unstructured", "2:4")
+_OF_QUANTIZATION = ("quantize_begin",)
 _OF_TEACHER = ("distill_temperature", "distill_alpha", "teacher_cache")
 
 
 def of(config: Any) -> list[str]:
     """Every conflict in a `TrainingConfig`."""
-    return [*_teacher(config), *_pruning(config)]
+    return [*_teacher(config), *_pruning(config), *_quantization(config)]
 
 
 def _pruning(config: Any) -> list[str]:
@@ -30,6 +32,29 @@ def _pruning(config: Any) -> list[str]:
         problems.append(
             "prune: expected 0.5 with prune_structure=2:4, of which half the weights "
             f"go. Received: prune={config.prune}"
+        )
+    return problems
+
+
+def _quantization(config: Any) -> list[str]:
+    if config.quantize_aware is None:
+        return [
+            f"{name}: expected only with quantize_aware. Received: {name}={value!r}, "
+            "and quantize_aware=None. Say how: --quantize-aware int8"
+            for name, value in _set(config, _OF_QUANTIZATION)
+        ]
+    problems = []
+    if config.prune is not None and config.prune_structure not in _SINGLE:
+        problems.append(
+            "quantize_aware: expected a model that keeps its layers. Received: "
+            f"prune_structure={config.prune_structure}, which cuts some of them "
+            "smaller at the end. Prune single weights (unstructured, or 2:4)"
+        )
+    if getattr(config, "lora_rank", None) is not None:
+        problems.append(
+            "quantize_aware: expected kernels that train. Received: "
+            f"lora_rank={config.lora_rank}, which leaves them as they are. Leave one "
+            "of them out"
         )
     return problems
 

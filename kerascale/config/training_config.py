@@ -185,6 +185,14 @@ class TrainingConfig:
     """Share of the training after which the last weights have gone. The best weights
     are chosen among those of later epochs."""
 
+    quantize_aware: Literal["int8"] | None = None
+    """int8: the model is trained to be computed in integers of 8 bits: weights and
+    activations are rounded in each step as they will be, and kerascale compress takes
+    the ranges that were learned. None: it is not."""
+    quantize_begin: Annotated[float, Limits(at_least=0, below=1)] = 0.5
+    """Share of the training after which steps are quantized. The best weights are
+    chosen among those of later epochs."""
+
     monitor: str | None = None
     """Metric that chooses the best weights and stops early, such as val_accuracy.
     Default: val_loss, or loss where there is no validation."""

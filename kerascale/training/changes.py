@@ -1,10 +1,11 @@
-"""What changes a training from outside of its recipe: a teacher, or pruning.
+"""What changes a training from outside of its recipe: a teacher, pruning, quantization.
 
 Such a change stands above this room and uses it, so it is loaded by its name, as
 recipes are, and only if the configuration asks for it.
 """
 
 import importlib
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,11 +67,19 @@ class Change:
         del model, datasets
         return {}
 
+    def write_files(self, folder: pathlib.Path) -> None:
+        """Writes files of its own into the run folder. The chief alone calls it."""
+        del folder
+
 
 # Field of a configuration -> the class that a value of it asks for.
 _CLASSES = {
     "teacher": ("kerascale.compression.distillation.change", "Distillation"),
     "prune": ("kerascale.compression.pruning.change", "PrunedTraining"),
+    "quantize_aware": (
+        "kerascale.compression.quantization.change",
+        "QuantizedTraining",
+    ),
 }
 
 

@@ -216,6 +216,8 @@ _OF_BEFORE = {
         "prune_begin",
         "prune_end",
         "prune_structure",
+        "quantize_aware",
+        "quantize_begin",
         "separator",
         "shuffle",
         "teacher",

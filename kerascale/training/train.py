@@ -331,6 +331,8 @@ def _finish(
         metrics |= {"split": "training", "loss_before": fitted.loss_before}
         say(dry_run.judge(dry.overfit_batches, metrics).text)
     if folder is not None:
+        for change in wishes.changes:
+            change.write_files(folder.path)
         finish.save(model, context, metrics)
     if not dry:
         throughput_report.report_on(trained, context, fitted.timing)

@@ -24,6 +24,10 @@ import numpy as np
 import kerascale as ks
 from kerascale.compression.distillation import Teacher, distill
 from kerascale.compression.distillation.answers import with_rows
+from kerascale.compression.formats import packages
+from kerascale.compression.formats.rungs import Rung
+from kerascale.compression.ladder import build, subject
+from kerascale.compression.measuring import latency
 from kerascale.compression.pruning import Pruning
 
 EXAMPLES, STEPS_AT_ONCE = 12_800, 50
@@ -109,7 +113,9 @@ def students(seeds: int, folder: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def pruned(name: str, seeds: int, folder: pathlib.Path) -> dict[str, Any]:
+def pruned(
+    name: str, seeds: int, folder: pathlib.Path, examples: int | None
+) -> dict[str, Any]:
     """`mlp` without 80 % of its weights; or `cnn` without half of its filters."""
     recipe = ks.load_recipe(name)
     way = {"prune": 0.8}
@@ -117,7 +123,42 @@ def pruned(name: str, seeds: int, folder: pathlib.Path) -> dict[str, Any]:
     if name == "cnn":
         way = {"prune": 0.5, "prune_structure": "units"}
         fields = {**MNIST, "epochs": 4, "batch_size": 128}
-    return _in_turns(recipe, fields, {"whole": {}, "pruned": way}, seeds, folder)
+    if examples is not None:
+        fields = {**fields, "dataset": _share(folder, examples)}
+    found = _in_turns(recipe, fields, {"whole": {}, "pruned": way}, seeds, folder)
+    if name == "cnn" and not packages.missing("litert"):
+        found["latency in LiteRT"] = _latency(folder)
+    return found
+
+
+def _share(folder: pathlib.Path, examples: int) -> str:
+    """The first images of MNIST, and all of its test images."""
+    import tensorflow_datasets as tfds
+
+    parts = {"train": f"train[:{examples}]", "test": "test"}
+    arrays = {}
+    for part, split in parts.items():
+        found = tfds.as_numpy(tfds.load("mnist", split=split, batch_size=-1))
+        arrays |= {f"x_{part}": found["image"], f"y_{part}": found["label"]}
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "mnist.npz", **arrays)
+    return f"npz:{folder / 'mnist.npz'}"
+
+
+def _latency(folder: pathlib.Path) -> dict[str, Any]:
+    """Of requests to the whole and the cut model of seed 0, in turns."""
+    places, inputs = {}, {}
+    for name in ("whole", "pruned"):
+        what = subject.of(ks.load_run(folder / f"{name}-0"))
+        place = pathlib.Path(tempfile.mkdtemp(dir=folder))
+        build.build(what, Rung("float32", "litert"), place, None, {})
+        places[Rung(name, "litert")] = (place / "model.tflite", subject.DEFAULT)
+        (spec,) = what.core_face.specs
+        x = np.zeros((32, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
+        np.save(folder / "requests.npy", x)
+        inputs = {spec.name: str(folder / "requests.npy")}
+    found = latency.measure(places, inputs, 1)
+    return {rung.level: times for rung, times in found.items()}
 
 
 def _in_turns(
@@ -150,6 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folder", type=pathlib.Path)
+    parser.add_argument(
+        "--examples", type=int, help="of MNIST to train on, for pruned; default: all"
+    )
     options = parser.parse_args(arguments)
     folder = options.folder or pathlib.Path(tempfile.mkdtemp())
     if options.what == "cost":
@@ -157,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif options.what == "students":
         found = students(options.seeds, folder)
     else:
-        found = pruned(options.what.removeprefix("pruned-"), options.seeds, folder)
+        name = options.what.removeprefix("pruned-")
+        found = pruned(name, options.seeds, folder, options.examples)
     print(json.dumps({"load_average": os.getloadavg(), **found}, indent=1))
     return 0
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-_SIGNATURE = "serving_default"
+SIGNATURE = "serving_default"
 # Calibration runs the model on parts of the examples.
 _BATCH = 32
 
@@ -37,12 +37,12 @@ def quantize(
     """
     from ai_edge_quantizer import quantizer
 
-    with _quiet():
+    with quiet():
         work = quantizer.Quantizer(str(source))
         _RECIPES[level](work)
         ranges = None
         if work.need_calibration:
-            ranges = work.calibrate({_SIGNATURE: calibration}, num_threads=1)
+            ranges = work.calibrate({SIGNATURE: calibration}, num_threads=1)
         work.quantize(ranges).export_model(str(file), overwrite=True)
 
 
@@ -120,7 +120,7 @@ def batches(arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps the library's tables and notes off the terminal; errors are raised."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -41,10 +41,10 @@ def quantize(
     import onnx
 
     operations = {node.op_type for node in onnx.load(str(source)).graph.node}
-    with tempfile.TemporaryDirectory(prefix="kerascale-onnx-") as scratch, _quiet():
+    with tempfile.TemporaryDirectory(prefix="kerascale-onnx-") as scratch, quiet():
         prepared = pathlib.Path(scratch) / "prepared.onnx"
         integers = pathlib.Path(scratch) / "integers.onnx"
-        _prepare(source, prepared)
+        prepare(source, prepared)
         if level == "int4":
             if "MatMul" not in operations or "Conv" in operations:
                 found = "convolutions" if "Conv" in operations else "no matrix product"
@@ -61,7 +61,7 @@ def quantize(
         onnx_weights.store("int8-weights", integers, file)
 
 
-def _prepare(source: pathlib.Path, file: pathlib.Path) -> None:
+def prepare(source: pathlib.Path, file: pathlib.Path) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     # Symbolic shapes take one more library, and change none of these models.
@@ -121,7 +121,7 @@ def _int4(source: pathlib.Path, file: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -12,7 +12,16 @@ import numpy as np
 from kerascale.compression.formats import rounding
 
 # Which axis of a weight counts the channels, by the operation that reads it.
-_CHANNEL_AXES = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1, "Gemm": -1, "Gather": -1}
+_CHANNEL_AXES = {
+    "Conv": 0,
+    "ConvTranspose": 1,
+    "MatMul": -1,
+    "Gemm": -1,
+    "Gather": -1,
+    "LSTM": 1,
+    "GRU": 1,
+    "RNN": 1,
+}
 
 
 def store(level: str, source: pathlib.Path, file: pathlib.Path) -> None:
@@ -58,12 +67,12 @@ def store(level: str, source: pathlib.Path, file: pathlib.Path) -> None:
     nodes += list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    _shorten_names(model.graph)
+    shorten_names(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
 
 
-def _shorten_names(graph: Any) -> None:
+def shorten_names(graph: Any) -> None:
     """Names of layers, which every node repeats, take a sixth of a small model.
 
     Those of the model's inputs and outputs stay: clients send and read them.

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from kerascale.errors import RefusedError
 
-LevelName = Literal["float32", "float16", "int8-weights", "int8", "int4"]
+LevelName = Literal[
+    "float32", "float16", "int8-weights", "int8", "int4", "pruned-0.8", "2:4"
+]
 RuntimeName = Literal["litert", "onnx", "tensorflow"]
 
 FLOAT = "float32"
@@ -17,7 +19,11 @@ LEVELS = {
     "int8-weights": "weights in int8, one scale for each channel; no calibration",
     "int8": "weights and activations in int8, computed in integers",
     "int4": "weights in int4 where the runtime has such products, else in int8",
+    "pruned-0.8": "trained on without 80 % of its weights, in float32",
+    "2:4": "trained on without two of each four weights in a row, in float32",
 }
+# Those for which the run trains on: built only where they are named.
+TRAINED = ("pruned-0.8", "2:4")
 # Runtime -> the format of its versions, as `kerascale.serving.formats` calls it.
 RUNTIMES = {"litert": "litert", "onnx": "onnx", "tensorflow": "saved_model"}
 TITLES = {"litert": "LiteRT", "onnx": "ONNX Runtime", "tensorflow": "TensorFlow"}
@@ -71,7 +77,7 @@ def wanted(
     """The rungs to build, float ones first, and those that cannot be.
 
     Args:
-        levels: Of `LEVELS`; empty: all.
+        levels: Of `LEVELS`; empty: all but those of `TRAINED`.
         runtimes: Of `RUNTIMES`; empty: all that are installed.
         info: Of the run's data.
         installed: The runtimes that are there.
@@ -85,7 +91,8 @@ def wanted(
     cannot: dict[Rung, str] = {}
     possible: list[Rung] = []
     for level in LEVELS:
-        if levels and level not in levels and level != FLOAT:
+        named = level in levels if levels else level not in TRAINED
+        if not named and level != FLOAT:
             continue
         for runtime in runtimes or installed:
             rung = Rung(level, runtime)

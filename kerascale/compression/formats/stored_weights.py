@@ -37,7 +37,7 @@ class WeightStore:
     """Values in fewer bits for the variables of a model, each of them kept once.
 
     Args:
-        level: `float32`, `float16` or `int8-weights`.
+        level: `float16` or `int8-weights`; of any other they stay as they are.
     """
 
     def __init__(self, level: str) -> None:
@@ -46,7 +46,7 @@ class WeightStore:
 
     def interface(self, face: Interface) -> Interface:
         """The same interface on these values; several may share them."""
-        if self._level == "float32":
+        if self._level not in ("float16", "int8-weights"):
             return face
         variables = {id(v): v for v in face.model.variables}
         stored = []

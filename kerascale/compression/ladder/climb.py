@@ -11,12 +11,13 @@ from typing import Any
 import filelock
 
 from kerascale.compression.formats import packages, rungs
-from kerascale.compression.formats.rungs import FLOAT, Rung
+from kerascale.compression.formats.rungs import FLOAT, TRAINED, Rung
 from kerascale.compression.ladder import (
     build,
     changed,
     examples,
     one_rung,
+    pruned,
     result,
     rung_folder,
     rung_key,
@@ -92,6 +93,7 @@ def climb(run: Run, wishes: Wishes) -> tuple[Ladder, dict[Rung, list[Change]]]:
             what.core_face.specs,
             wishes.calibration_examples,
             pathlib.Path(scratch),
+            what.ranges,
         )
         with _held(base):
             ladder = _climbed(what, wishes, wanted, left_out, data, base)
@@ -155,7 +157,10 @@ def _climbed(
             continue
         say(f"{where} ...")
         try:
-            record = one_rung.make(what, rung, base, data, key, wishes.threads)
+            own = what
+            if rung.level in TRAINED:
+                own = subject.of(pruned.pruned(what.run, rung.level, base, key))
+            record = one_rung.make(own, rung, base, data, key, wishes.threads)
         except ExportRefusedError as error:
             left_out[str(rung)] = _brief(error)
             say(f"{where}: left out. {_brief(error)}")
@@ -166,6 +171,11 @@ def _climbed(
     ladder = _ladder(what, wishes, records, times, left_out, data, base)
     rung_folder.write_json(base / layout.LADDER, ladder.to_json())
     return ladder
+
+
+def _zipped_share(record: dict[str, Any], before: dict[str, Any]) -> float | None:
+    sizes = [each.get("zipped_size") for each in (record, before)]
+    return None if None in sizes else sizes[0] / sizes[1]
 
 
 def _brief(error: ExportRefusedError) -> str:
@@ -212,6 +222,7 @@ def _ladder(
             record["own_bytes"],
             times[rung],
             result.refusal(record["scores"], wishes.max_drop, not names),
+            _zipped_share(record, records[Rung(FLOAT, rung.runtime)]),
         )
         for rung, record in records.items()
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.compression.measuring.scores import Answers
+from kerascale.compression.quantization.ranges import Ranges
 from kerascale.errors import RefusedError
 from kerascale.reporting import mistakes
 from kerascale.runs.files import named_arrays
@@ -24,6 +25,7 @@ class Examples:
         labels_file: A file with what is right.
         labels: The same as an array.
         original: The answers of the trained model.
+        in_integers: Its answers with the ranges that it has learned; None: it has none.
         calibration: Training examples by name.
         datasets: The data, read again.
         source: The split.
@@ -34,12 +36,15 @@ class Examples:
     labels_file: str
     labels: np.ndarray
     original: Answers
+    in_integers: Answers | None
     calibration: dict[str, np.ndarray]
     datasets: Any
     source: Any
 
 
-def read(run: Run, specs: Any, number: int, folder: pathlib.Path) -> Examples:
+def read(
+    run: Run, specs: Any, number: int, folder: pathlib.Path, ranges: Ranges | None
+) -> Examples:
     """Reads a run's data again, and writes what a runtime's process needs of it.
 
     Args:
@@ -47,6 +52,7 @@ def read(run: Run, specs: Any, number: int, folder: pathlib.Path) -> Examples:
         specs: What the model takes: a `tf.TensorSpec` for its one input.
         number: How many training examples to calibrate with.
         folder: For the files.
+        ranges: Of activations, if the run has learned them.
 
     Raises:
         RefusedError: If the data cannot be had, or is not that of the training.
@@ -67,7 +73,7 @@ def read(run: Run, specs: Any, number: int, folder: pathlib.Path) -> Examples:
     dtype = spec.dtype.as_numpy_dtype
     file = folder / f"{spec.name}.npy"
     inputs = None
-    labels, predicted, given, highest = [], [], [], []
+    labels = []
     first = 0
     for x, y in source.dataset():
         truth = np.asarray(y)
@@ -77,12 +83,12 @@ def read(run: Run, specs: Any, number: int, folder: pathlib.Path) -> Examples:
             inputs = np.lib.format.open_memmap(file, "w+", dtype, shape)
         inputs[first : first + len(truth)] = array
         first += len(truth)
-        outputs = np.asarray(run.model.predict_on_batch(x), np.float32)
         labels.append(truth)
-        predicted.append(outputs.argmax(axis=-1).astype(np.int32))
-        given.append(np.take_along_axis(outputs, truth[..., None], axis=-1)[..., 0])
-        highest.append(outputs.max(axis=-1))
     inputs.flush()
+    in_integers = None
+    if ranges is not None:
+        with ranges.applied(run.model):
+            in_integers = _answers(run.model, source)
     truth = np.concatenate(labels)
     np.save(folder / "labels.npy", truth)
     return Examples(
@@ -90,11 +96,24 @@ def read(run: Run, specs: Any, number: int, folder: pathlib.Path) -> Examples:
         {spec.name: str(file)},
         str(folder / "labels.npy"),
         truth,
-        Answers(*map(np.concatenate, (predicted, given, highest))),
+        _answers(run.model, source),
+        in_integers,
         {spec.name: _spread(datasets.train, number).astype(dtype)},
         datasets,
         source,
     )
+
+
+def _answers(model: Any, source: Any) -> Answers:
+    """What a model answers, on batches as they are evaluated."""
+    predicted, given, highest = [], [], []
+    for x, y in source.dataset():
+        truth = np.asarray(y)
+        outputs = np.asarray(model.predict_on_batch(x), np.float32)
+        predicted.append(outputs.argmax(axis=-1).astype(np.int32))
+        given.append(np.take_along_axis(outputs, truth[..., None], axis=-1)[..., 0])
+        highest.append(outputs.max(axis=-1))
+    return Answers(*map(np.concatenate, (predicted, given, highest)))
 
 
 def _spread(train: Any, number: int) -> np.ndarray:

@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from kerascale.compression.formats.rungs import FLOAT, Rung
 from kerascale.compression.ladder import build, rung_folder, subject
 from kerascale.compression.ladder.examples import Examples
@@ -18,6 +20,8 @@ from kerascale.serving import gate, graph
 _BATCH = 32
 # A converted float model that is further away than this is another model.
 _SAME = 1e-3
+# Of integer kernels, which add and round in another order than floats.
+_AS_TRAINED = 5e-3
 
 
 def make(
@@ -59,10 +63,13 @@ def make(
         names = what.run.info.class_names
         scores = score(answers, data.original, data.labels, names)
         _refuse_another_model(rung, scores)
+        if rung.level == "int8" and data.in_integers is not None:
+            scores["as_trained"] = _as_trained(rung, answers, data.in_integers)
         size = build.size_of(folder)
         content = {
             "key": key,
             "size": size,
+            "zipped_size": build.zipped_size_of(folder),
             "signatures": signatures,
             "scores": scores,
             **memory,
@@ -93,6 +100,24 @@ def _answers(
             output=str(output),
         )
         return rung_folder.read_answers(output.parent), memory
+
+
+def _as_trained(rung: Rung, answers: Answers, in_training: Answers) -> dict[str, float]:
+    """How near integers are to what training took them for."""
+    agreement = float((answers.predicted == in_training.predicted).mean())
+    change = np.abs(answers.given - in_training.given)
+    found = {
+        "agreement": agreement,
+        "mean_change": float(change.mean()),
+        "largest_change": float(change.max()),
+    }
+    if not found["mean_change"] <= _AS_TRAINED:
+        raise ExportRefusedError(
+            "integers answer otherwise than the training took them to, by "
+            f"{found['mean_change']:.3g} in a probability in the mean, where "
+            f"{_AS_TRAINED} is the limit: kernels round otherwise here"
+        )
+    return found
 
 
 def _refuse_another_model(rung: Rung, scores: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ class Row:
         own_bytes: The same without what the runtime had before it loaded the model.
         latency: Size of the batch -> seconds: see `measuring.latency`.
         refused: Why it is not to be served; None: it may be.
+        zipped_share: `share` of what both are in a zip file; None: it was not measured.
     """
 
     rung: Rung
@@ -32,6 +33,7 @@ class Row:
     own_bytes: int
     latency: dict[str, dict[str, float]]
     refused: str | None
+    zipped_share: float | None = None
 
     @property
     def is_compressed(self) -> bool:

@@ -30,6 +30,10 @@ def of(run: Run, calibration_examples: int, threads: int) -> dict[str, Any]:
     """
     with (run.path / layout.MODEL).open("rb") as file:
         model = hashlib.file_digest(file, "sha256").hexdigest()
+    learned = run.path / layout.RANGES
+    ranges = None
+    if learned.exists():
+        ranges = hashlib.sha256(learned.read_bytes()).hexdigest()
     versions = {"kerascale": __version__}
     for name in _DISTRIBUTIONS:
         try:
@@ -43,4 +47,5 @@ def of(run: Run, calibration_examples: int, threads: int) -> dict[str, Any]:
         "calibration_examples": calibration_examples,
         "threads": threads,
         "versions": versions,
+        **({} if ranges is None else {"ranges": ranges}),
     }

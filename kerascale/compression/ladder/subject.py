@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from kerascale.compression.formats.rungs import Rung
 from kerascale.compression.formats.stored_weights import WeightStore
+from kerascale.compression.quantization import ranges
+from kerascale.compression.quantization.ranges import Ranges
 from kerascale.runs.run import Run
 from kerascale.serving import interface, source
 from kerascale.serving.gate import Call
@@ -29,6 +31,7 @@ class Compressible:
         core_face: How it is called by name.
         served: The same with its preprocessing in front, as a SavedModel has it.
         served_face: How that is called by name.
+        ranges: Of activations, if the run has learned them.
     """
 
     run: Run
@@ -36,6 +39,7 @@ class Compressible:
     core_face: Interface
     served: Subject
     served_face: Interface
+    ranges: Ranges | None = None
 
     def subject(self, runtime: str) -> Subject:
         """What a runtime's versions are of: texts go into TensorFlow alone."""
@@ -95,5 +99,10 @@ def of(run: Run) -> Compressible:
     core = source.of_run(run, labels=None, core=True)
     served = source.of_run(run, labels=None) if run.vectorizer is not None else core
     return Compressible(
-        run, core, interface.of(core.model), served, interface.of(served.model)
+        run,
+        core,
+        interface.of(core.model),
+        served,
+        interface.of(served.model),
+        ranges.read(run.path),
     )

@@ -1,6 +1,6 @@
 """A ladder as text."""
 
-from kerascale.compression.formats.rungs import TITLES
+from kerascale.compression.formats.rungs import TITLES, TRAINED
 from kerascale.compression.ladder.result import Ladder, Row
 
 _HEAD = (
@@ -70,6 +70,18 @@ def _notes(ladder: Ladder) -> list[str]:
     notes = [
         f"{ladder.examples:,} {ladder.split} examples; microseconds a request of 1 and "
         f"of 32 examples on {threads}, medians in turns; MB beside the runtime itself"
+    ]
+    notes += [
+        f"{row.rung}: zipped it has {row.zipped_share:.3f} of the float model's bytes"
+        for row in ladder.rows
+        if row.rung.level in TRAINED and row.zipped_share is not None
+    ]
+    notes += [
+        f"{row.rung}: with the ranges that were learned in training; "
+        f"{100 * row.scores['as_trained']['agreement']:.2f} % of its answers are those "
+        "that it gave there"
+        for row in ladder.rows
+        if "as_trained" in row.scores
     ]
     notes += [f"left out: {name}: {why}" for name, why in ladder.left_out.items()]
     notes += [

@@ -21,6 +21,7 @@ from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import (
     half_range,
     metrics,
+    observations,
     optimizer_view,
     randomness,
     scalar_means,
@@ -38,8 +39,11 @@ _MOST_PARTS = 8
 
 _COUPLED = "the rows of a batch are computed from each other"
 
-# What a part gives: gradients, what it adds to the metrics, seeds, and its loss.
-Found = tuple[list[Any], list[tf.Tensor], list[tf.Tensor], tf.Tensor | None]
+# What a part gives: gradients, what it adds to the metrics, seeds, its loss, and what
+# its layers tell.
+Found = tuple[
+    list[Any], list[tf.Tensor], list[tf.Tensor], tf.Tensor | None, list[tf.Tensor]
+]
 
 
 def num_parts(batch_size: int) -> int:
@@ -188,6 +192,7 @@ class SplitStep:
                 as_optimizer(self._model, self._step.view),
                 all_reduce.no_communication(),
                 step_loss.collecting() as box,
+                observations.collecting() as told,
             ):
                 self._model.train_step(rows)
             self._refuse_other_state(scope)
@@ -198,7 +203,8 @@ class SplitStep:
                 gradients = [here.weighted(g) for g in gradients]
             added = [scope.written(v) for v in self._metrics]
             seeds = [scope.written(v) for v in self._seeds]
-            return gradients, added, seeds, box[-1] if box else None
+            seen = observations.maxima(self._model, told)
+            return gradients, added, seeds, box[-1] if box else None, seen
 
         return compute
 
@@ -213,7 +219,7 @@ class SplitStep:
             raise RefusedError(f"a step changes {', '.join(other)}")
 
     def _add_up(self, found: list[Found], ahead: Ahead) -> tf.Tensor | None:
-        gradients, added, seeds, losses = zip(*found, strict=True)
+        gradients, added, seeds, losses, seen = zip(*found, strict=True)
         total = [_sum(each) for each in zip(*gradients, strict=True)]
         total = half_range.limited(total, self._halves)
         pairs = [
@@ -221,6 +227,9 @@ class SplitStep:
         ]
         with self._rates.given(ahead):
             self._step.view.apply(*map(list, zip(*pairs, strict=True)))
+        # Of all parts, as of replicas.
+        seen = [tf.stack(each) for each in zip(*seen, strict=True)]
+        observations.take(self._model, seen)
         self._step.after_update()
         for variable, value in zip(self._metrics, self._added(added), strict=True):
             variable.value.assign_add(value)

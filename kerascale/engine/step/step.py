@@ -12,6 +12,7 @@ from kerascale.engine.data import shard
 from kerascale.engine.step import (
     build,
     half_range,
+    observations,
     optimizer_view,
     randomness,
     step_loss,
@@ -115,7 +116,11 @@ class TrainStep:
         data, where = item
         here = shard.of(where, self.replicas)
         with shard.at(here), build.in_replica(self.model):
-            logs = self._logs(self.model.train_step(data))
+            with observations.collecting() as box:
+                logs = self._logs(self.model.train_step(data))
+        # Of one replica; or of a model that nobody trains.
+        if self.replicas == 1:
+            observations.take(self.model, observations.maxima(self.model, box))
         self.after_update()
         return logs
 
@@ -129,10 +134,19 @@ class TrainStep:
         data, where = item
         here = shard.of(where, self.replicas)
         with optimizer_view.recording(self.recorder(here)), shard.at(here):
-            with build.in_replica(self.model):
+            with build.in_replica(self.model), observations.collecting() as box:
                 logs = self._logs(self.model.train_step(data))
+        self._observe(box)
         self.after_update()
         return logs
+
+    def _observe(self, box: observations.Box) -> None:
+        """Gives the model's observer the maxima over all replicas."""
+        observations.take(self.model, shared_memory.all_reduce(self._seen(box)))
+
+    def _seen(self, box: observations.Box) -> list[tf.Tensor]:
+        found = observations.maxima(self.model, box)
+        return observations.spread(found, self.replicas)
 
     def recorder(self, here: shard.Shard | None) -> optimizer_view.Recorder:
         """What reduces gradients and updates where a step asks for it."""
@@ -175,12 +189,15 @@ class TrainStep:
     def _step_inside(self, item: Item) -> Any:
         compiled = self.jit_compile and self.replicas > 1
         compute = self._jit("compute", self._compute) if compiled else self._compute
-        gradients, logs = compute(item)
+        with observations.collecting() as box:
+            gradients, logs = compute(item)
         if gradients:
-            gradients = self._all_reduce(gradients)
+            seen = self._seen(box)
+            gradients, seen = self._all_reduce_both(gradients, seen)
             if self.replicas > 1:
                 gradients = half_range.limited(gradients, self._halves)
             self._update_by(gradients, compiled)
+            observations.take(self.model, seen)
         return logs
 
     def _update_by(self, gradients: list[tf.Tensor], compiled: bool) -> None:
@@ -209,7 +226,12 @@ class TrainStep:
                 sums[index].value.assign_add(gradient)
             return logs
 
-        return self._jit("compute", inside)(item) if self.jit_compile else inside(item)
+        if self.jit_compile:
+            inside = self._jit("compute", inside)
+        with observations.collecting() as box:
+            logs = inside(item)
+        self._observe(box)
+        return logs
 
     def _update_once(self, pending: tf.Tensor) -> list[tf.Tensor]:
         del pending
@@ -241,6 +263,15 @@ class TrainStep:
 
     def _all_reduce(self, gradients: list[Any]) -> list[Any]:
         return narrow.all_reduce(gradients, self._dtype)
+
+    def _all_reduce_both(
+        self, gradients: list[Any], seen: list[tf.Tensor]
+    ) -> tuple[list[Any], list[tf.Tensor]]:
+        """At once, unless gradients are rounded: extremes never are."""
+        if self._dtype != "gradient":
+            return self._all_reduce(gradients), shared_memory.all_reduce(seen)
+        total = self._all_reduce([*gradients, *seen])
+        return total[: len(gradients)], total[len(gradients) :]
 
     def _compute(self, item: Item) -> tuple[list[tf.Tensor], Any]:
         data, where = item
@@ -312,11 +343,14 @@ class TrainStep:
 
             if self.replicas == 1:
                 inside = function
-            self._compiled[key] = step_loss.handed_out(
-                inside,
-                lambda f: tf.function(
+
+            def compiled(f: Callable) -> Callable:
+                return tf.function(
                     f, jit_compile=True, autograph=False, reduce_retracing=True
-                ),
+                )
+
+            self._compiled[key] = step_loss.handed_out(
+                inside, lambda f: observations.handed_out(f, compiled)
             )
         return self._compiled[key]
 

@@ -15,6 +15,7 @@ import time
 import pytest
 from helpers import serving_environments as environments
 from helpers.shared import once
+from helpers.small import FIELDS
 
 import kerascale as ks
 
@@ -41,6 +42,12 @@ def _command(arguments):
         text=True,
         env=environment,
     )
+
+
+def _python(code, *arguments):
+    python = environments.get("compress", environments.COMPRESS, on_top=True)
+    command = [python, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _kerascale(*arguments):
@@ -91,6 +98,73 @@ def test_cnn(run, tmp_path):
         path = folder / "compressed" / level / runtime
         exported = _kerascale("export", path, tmp_path / runtime, "--json")
         assert exported.code == 0, exported.text
+
+
+@pytest.mark.parametrize("name", ["cnn", "transformer"])
+def test_learned_ranges_are_true_integers(name, tmp_path):
+    """In both runtimes, and as training took them to be."""
+    recipe = ks.load_recipe(name)
+    config = recipe.Config(**FIELDS[name], epochs=3, quantize_aware="int8")
+    folder = tmp_path / "run"
+    ks.train(recipe, config, run_dir=folder)
+    # However much such a small model loses.
+    ended = _kerascale("compress", folder, "--to", "int8", "--max-drop", "1", "--json")
+    assert ended.code == 0, ended.text
+    for runtime in ("litert", "onnx"):
+        row = _row(ended.result, "int8", runtime)
+        assert row["scores"]["as_trained"]["agreement"] > 0.98
+        assert row["scores"]["as_trained"]["mean_change"] < 0.005
+    kernels = json.loads(_python(_KERNELS, folder / "compressed" / "int8"))
+    weighted = sum(v.name == "kernel" for v in ks.load_run(folder).model.weights)
+    assert kernels["litert"] == [["int8"] * 3] * weighted
+    assert kernels["onnx"] == weighted
+    path = folder / "compressed" / "int8" / "litert"
+    exported = _kerascale("export", path, tmp_path / "served", "--json")
+    assert exported.code == 0, exported.text
+
+
+_KERNELS = """
+import json, pathlib, sys
+import onnx, onnxruntime
+from ai_edge_litert import interpreter as runtime
+
+folder = pathlib.Path(sys.argv[1])
+options = onnxruntime.SessionOptions()
+optimized = folder / "optimized.onnx"
+options.optimized_model_filepath = str(optimized)
+model = str(folder / "onnx" / "model.onnx")
+onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+nodes = onnx.load(str(optimized)).graph.node
+integers = sum(n.op_type in ("QLinearConv", "QGemm") for n in nodes)
+optimized.unlink()
+plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+model = runtime.Interpreter(
+    str(folder / "litert" / "model.tflite"), experimental_op_resolver_type=plain
+)
+model.allocate_tensors()
+types = {d["index"]: d["dtype"].__name__ for d in model.get_tensor_details()}
+kernels = [
+    [types[i] for i in (*op["inputs"][:2], op["outputs"][0])]
+    for op in model._get_ops_details()
+    if op["op_name"] in ("CONV_2D", "FULLY_CONNECTED")
+]
+print(json.dumps({"litert": kernels, "onnx": integers}))
+"""
+
+
+def test_pruned_rungs(run):
+    folder = run("mlp")
+    arguments = ("compress", folder, "--to", "pruned-0.8", "2:4", "--max-drop", "0.05")
+    ended = _kerascale(*arguments, "--json")
+    assert ended.code == 0, ended.text
+    for level, most in (("pruned-0.8", 0.3), ("2:4", 0.6)):
+        whole, sparse = (_row(ended.result, level, n) for n in ("litert", "onnx"))
+        # Of what LiteRT keeps zeros in, the zipped file alone is smaller.
+        assert whole["share"] == pytest.approx(1, abs=0.02)
+        assert whole["zipped_share"] < most + 0.1
+        assert sparse["share"] < most
+        assert sparse["scores"]["accuracy"] == whole["scores"]["accuracy"]
+    assert _kerascale(*arguments, "--json").text.count("there already") >= 6
 
 
 def test_language_model(run, tmp_path):

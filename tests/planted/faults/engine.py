@@ -53,9 +53,16 @@ FAULTS = (
     Fault(
         "gradients-are-clipped-before-they-are-summed",
         "engine/step/step.py",
-        "gradients = self._all_reduce(gradients)",
-        "gradients = self._all_reduce(self.view._clip_gradients(gradients))",
+        "self._all_reduce_both(gradients, seen)",
+        "self._all_reduce_both(self.view._clip_gradients(gradients), seen)",
         _equals("global_clipnorm"),
+    ),
+    Fault(
+        "ranges-of-replicas-are-added-up",
+        "engine/step/observations.py",
+        "tf.reduce_max(each, 0)",
+        "tf.reduce_sum(each, 0)",
+        _equals("quantization"),
     ),
     Fault(
         "a-resized-image-is-taken-for-training",

@@ -1,4 +1,4 @@
-"""Distillation, with a teacher in the step or beside it; pruning in training."""
+"""Distillation, with a teacher in the step or beside it; pruning, quantization."""
 
 import keras
 import numpy as np
@@ -8,6 +8,8 @@ from registry import case
 from kerascale.compression.distillation import Teacher, distill
 from kerascale.compression.distillation.distill import with_answers
 from kerascale.compression.pruning import Pruning, cut
+from kerascale.compression.quantization import QuantizeAware
+from kerascale.layers import Dropout, TransformerStack
 
 
 def _teacher():
@@ -102,3 +104,59 @@ def pruning_of_fours():
         optimizer=keras.optimizers.AdamW(0.01, gradient_accumulation_steps=2),
         fit={"callbacks": [Pruning(0.5, begin=3, end=20, structure="2:4")]},
     )
+
+
+def _quantized(model, *inputs, begin=20, **arguments):
+    """Trains it, with the ranges that it learned and the answers in integers."""
+    aware = QuantizeAware(begin)
+    fit = {"callbacks": [aware]}
+    found = trained(model, *inputs, fit=fit, validation=True, **arguments)
+    ranges = aware.ranges
+    x = numbers(37, 4) if not inputs else inputs[0][:37]
+    with ranges.applied(model):
+        predicted = model.predict(x, batch_size=BATCH, verbose=0)
+    limits = np.array([ranges.lows, ranges.highs])
+    return {**found, "predictions/int8": predicted, "predictions/ranges": limits}
+
+
+# Validated while steps are not quantized yet, and when they are.
+@case(
+    "quantization in training: dense layers, dropout, Adam, clipping",
+    default=("mirrored:2",),
+)
+def quantization():
+    model = mlp(keras.layers.Dense(8, activation="relu"), Dropout(0.3, seed=1))
+    return _quantized(model, optimizer=keras.optimizers.Adam(0.01, global_clipnorm=1.0))
+
+
+@case("quantization in training: convolutions, accumulation of two micro-batches")
+def quantization_of_convolutions():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Conv2D(4, 3, activation="tanh"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9, gradient_accumulation_steps=2)
+    inputs = numbers(EXAMPLES, 8, 8, 2), classes(EXAMPLES)
+    return _quantized(scaled(model), *inputs, begin=10, optimizer=optimizer)
+
+
+@case("quantization in training: a Transformer over tokens, AdamW, pruned")
+def quantization_of_a_transformer():
+    ids = keras.Input((6,), dtype="int32")
+    y = keras.layers.Embedding(11, 8)(ids)
+    y = TransformerStack(1, 2, 16, causal=True, max_length=6)(y)
+    y = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(y))
+    x = np.random.default_rng(0).integers(0, 11, (EXAMPLES, 6)).astype("int32")
+    aware = QuantizeAware(20)
+    fit = {"callbacks": [aware, Pruning(0.5, begin=3, end=30)]}
+    optimizer = keras.optimizers.AdamW(0.01)
+    model = scaled(keras.Model(ids, y))
+    found = trained(model, x, classes(EXAMPLES), fit=fit, optimizer=optimizer)
+    limits = np.array([aware.ranges.lows, aware.ranges.highs])
+    return {**found, "predictions/ranges": limits}
