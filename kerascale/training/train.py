@@ -140,7 +140,10 @@ def train(
         recipe = load_recipe(recipe)
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
-        wishes = dataclasses.replace(wishes, changes=changes.asked_for(config))
+        asked = changes.asked_for(
+            config, wishes.init_from, wishes.init_partial, strategy
+        )
+        wishes = dataclasses.replace(wishes, changes=asked)
         datasets = _load_data(recipe, config, datasets, wishes)
         if datasets.is_packed:  # A machine with more memory reads the same rows then.
             config = dataclasses.replace(config, pack="always")
@@ -328,6 +331,8 @@ def _finish(
         metrics |= {"split": "training", "loss_before": fitted.loss_before}
         say(dry_run.judge(dry.overfit_batches, metrics).text)
     if folder is not None:
+        for change in wishes.changes:
+            change.write_files(folder.path)
         finish.save(model, context, metrics)
     if not dry:
         throughput_report.report_on(trained, context, fitted.timing)

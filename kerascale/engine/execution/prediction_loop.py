@@ -69,6 +69,11 @@ def predict(
     return keras.tree.map_structure(lambda *each: np.concatenate(each), *parts)
 
 
+def forget(model: keras.Model) -> None:
+    """What was traced before is no longer the model's."""
+    vars(model).pop(_KEPT, None)
+
+
 def _scalar(number: int) -> tf.Tensor:
     return tf.constant(number, tf.int64)
 
