@@ -238,19 +238,19 @@ def _sha256(path: pathlib.Path) -> str:
 def _refuse_too_large(layout: Layout, room: int, where: Any) -> None:
     if layout.num_bytes <= room:
         return
-    fewer = max(1, layout.kept // 4)
-    smaller = dataclasses.replace(layout, top=fewer, dtype="float16")
+    one = dataclasses.replace(layout, top=1, dtype="float16")
+    fitting = min(room // max(1, one.num_bytes), layout.kept // 2)
+    fewer = f"Keep fewer (--teacher-cache-top {fitting}), make" if fitting else "Make"
     raise RefusedError(
         f"teacher_cache: expected room for {layout.text()}. Received: "
-        f"{as_size(room)} free in {where}. Keep fewer (--teacher-cache-top {fewer} "
-        f"takes {as_size(smaller.num_bytes)}), make room, or leave teacher_cache out."
+        f"{as_size(room)} free in {where}. {fewer} room, or leave teacher_cache out."
     )
 
 
 def as_size(num_bytes: float) -> str:
     """In a unit that people read."""
-    for unit in ("bytes", "kB", "MB"):
+    for unit in ("bytes", "kB", "MB", "GB"):
         if num_bytes < 1000:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
-    return f"{num_bytes:.3g} GB"
+    return f"{num_bytes:,.0f} TB"
