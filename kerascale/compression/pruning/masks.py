@@ -6,6 +6,7 @@ no callback looks between steps, of which many may run in one call or in one pro
 """
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,9 @@ _MASKS = "_kerascale_masks"
 class Masked(keras.constraints.Constraint):
     """Puts a variable to zero where its mask is zero.
 
+    The engine asks for it within the update of Adam (`hold`): one pass over the weights
+    less, and XLA makes one loop of both. Elsewhere it is a constraint as any other.
+
     Args:
         mask: 0 or 1. Of the variable's dtype, too: to make numbers of bits takes as
             long as to multiply them.
@@ -47,13 +51,34 @@ class Masked(keras.constraints.Constraint):
         self.before = before
         self.spread = spread
         self.choose = choose
+        # Of each thread, as replicas are traced in threads of their own.
+        self._here = threading.local()
 
     def __call__(self, value: Any) -> Any:
         value = keras.ops.convert_to_tensor(value)
-        if self.before is not None:
-            value = self.before(value)
+        if getattr(self._here, "is_held", False):
+            self._here.is_held = False
+            return value
+        value = self._constrained(value)
+        return self._masked(value, value)
+
+    def hold(self, value: tf.Tensor, previous: tf.Tensor) -> tf.Tensor:
+        """What is written in place of a new value.
+
+        Args:
+            value: The new value.
+            previous: That of before the update, of which is chosen what goes: XLA
+                makes no loop of what a condition looks at.
+        """
+        self._here.is_held = True
+        return self._masked(self._constrained(value), previous)
+
+    def _constrained(self, value: tf.Tensor) -> tf.Tensor:
+        return value if self.before is None else self.before(value)
+
+    def _masked(self, value: tf.Tensor, chosen_of: tf.Tensor) -> tf.Tensor:
         if self.choose is not None:
-            self.choose(value, self.mask)
+            self.choose(chosen_of, self.mask)
         mask = tf.cast(tf.convert_to_tensor(self.mask.value), value.dtype)
         return value * self.spread(mask)
 

@@ -6,25 +6,42 @@ Transformer of 53 variables.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-# A gradient, its variable, and that one's first and second moment.
-Quad = tuple[tf.Tensor, tf.Variable, tf.Variable, tf.Variable]
+
+class Update(NamedTuple):
+    """What one variable is updated with.
+
+    Args:
+        gradient: Dense, of the variable's shape and dtype.
+        variable: The variable.
+        momentum: Its first moment.
+        velocity: Its second moment.
+        hold: Takes the new value and the one before, and returns what is written;
+            None: the new value is.
+    """
+
+    gradient: tf.Tensor
+    variable: tf.Variable
+    momentum: tf.Variable
+    velocity: tf.Variable
+    hold: Callable[[Any, Any], Any] | None = None
 
 
 def update(
     optimizer: keras.optimizers.Adam,
-    quads: Sequence[Quad],
+    updates: Sequence[Update],
     learning_rate: tf.Tensor | float,
 ) -> None:
     """Traces the update of variables, and of their moments.
 
     Args:
         optimizer: One that `is_plain`.
-        quads: Gradients are dense, of the shape and dtype of their variable.
+        updates: Of each variable.
         learning_rate: That of this update; scalar.
     """
     # `tf.raw_ops` takes tensors as they are: half of the time of `+` and `*`.
@@ -36,7 +53,7 @@ def update(
         rate = _corrected(optimizer, learning_rate, dtype.name)
         return rate, *(tf.constant(x, dtype) for x in values)
 
-    for gradient, variable, momentum, velocity in quads:
+    for gradient, variable, momentum, velocity, hold in updates:
         rate, new_1, new_2, epsilon = scalars(variable.dtype)
         m = tf.convert_to_tensor(momentum)
         change = op.Mul(x=op.Sub(x=gradient, y=m), y=new_1)
@@ -49,7 +66,10 @@ def update(
         root = op.AddV2(x=op.Sqrt(x=v), y=epsilon)
         step = op.RealDiv(x=op.Mul(x=m, y=rate), y=root)
         value = tf.convert_to_tensor(variable)
-        variable.assign(op.Sub(x=value, y=step), read_value=False)
+        new = op.Sub(x=value, y=step)
+        if hold is not None:
+            new = hold(new, value)
+        variable.assign(new, read_value=False)
 
 
 def _corrected(
