@@ -5,10 +5,11 @@ import copy
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kerascale as ks
 from kerascale.compression import adapters
-from kerascale.compression.adapters import hosts
+from kerascale.compression.adapters import hosts, low_rank
 
 LOSS = "sparse_categorical_crossentropy"
 
@@ -93,6 +94,26 @@ def test_a_kernel_is_the_sum(adapted):
     change = 2.0 * np.array(adapter.a) @ np.array(adapter.b)
     expected = np.array(adapter.base) + change.reshape(8, 2, 3)
     np.testing.assert_allclose(np.array(layer.kernel), expected, atol=1e-6)
+
+
+def test_gradients_are_those_of_the_sum():
+    random = np.random.default_rng(0)
+    x, w, a, b = (
+        tf.constant(random.normal(size=shape))
+        for shape in ((2, 3, 5), (5, 4), (5, 2), (2, 4))
+    )
+    found = []
+    for is_ours in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch([x, a, b])
+            if is_ours:
+                y = low_rank.affine(x, low_rank.Adapter(a, b, 1.5, w), w, None)
+            else:
+                y = x @ (w + 1.5 * a @ b)
+            loss = tf.reduce_sum(tf.sin(y))
+        found.append([y, *tape.gradient(loss, [x, a, b])])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_what_is_saved_as_a_whole_is_plain_keras(adapted, digits, tmp_path, recwarn):
