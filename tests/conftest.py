@@ -80,10 +80,8 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
     for item in items:
         # Their trainings take longer than those of all others together.
-        long = "[language_model]", "[transformer]", "[rnn]"
+        long = "[language_model]", "[transformer]", "[rnn]", "[cnn]"
         trains = "trained" in item.fixturenames or "same_seed" in item.name
-        if "same_seed" in item.name or "without_keras" in item.name:
-            long += ("[cnn]",)  # As quick ones show.
         if item.path.name == "test_recipes.py" and trains and item.name.endswith(long):
             item.add_marker(pytest.mark.slow)
 

@@ -50,8 +50,17 @@ def _tf_data():
     return tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
 
 
-@pytest.mark.parametrize("class_weight", [WEIGHTS, {2: 4.0}, {1.0: 3}, {}])
-@pytest.mark.parametrize("y", [Y, Y[:, None], ONE_HOT], ids=["ids", "column", "hot"])
+@pytest.mark.parametrize(
+    ("class_weight", "y"),
+    [
+        (WEIGHTS, Y),
+        (WEIGHTS, Y[:, None]),
+        (WEIGHTS, ONE_HOT),
+        ({2: 4.0}, ONE_HOT),
+        ({1.0: 3}, Y),
+        ({}, Y[:, None]),
+    ],
+)
 def test_arrays_are_weighted_as_by_keras(class_weight, y):
     ours = _losses(
         _model(one_hot=y is ONE_HOT),
@@ -64,16 +73,22 @@ def test_arrays_are_weighted_as_by_keras(class_weight, y):
     np.testing.assert_allclose(ours, _of_keras(class_weight, expected_y), rtol=1e-6)
 
 
-@pytest.mark.parametrize("class_weight", [WEIGHTS, {2: 4.0}, {0: 3.0}, {}])
+def _stream():
+    return ks.datasets.from_tf_data(_tf_data()).train
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("class_weight", "data"),
     [
-        _batches,
-        lambda: _batches(augmented=True),
-        lambda: ks.datasets.from_tf_data(_tf_data()).train,
-        _tf_data,
+        (WEIGHTS, _batches),
+        (WEIGHTS, lambda: _batches(augmented=True)),
+        (WEIGHTS, _stream),
+        (WEIGHTS, _tf_data),
+        ({2: 4.0}, lambda: _batches(augmented=True)),
+        ({0: 3.0}, _tf_data),
+        ({}, _batches),
+        ({}, _stream),
     ],
-    ids=["batches", "augmented", "stream", "tf.data"],
 )
 def test_batches_are_weighted_as_keras_weights_arrays(class_weight, data):
     """A class without a weight counts as 1, which Keras says of arrays alone."""

@@ -99,8 +99,23 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("options", list(OPTIONS))
-@pytest.mark.parametrize("kind", list(PAIRS))
+# By default each layer gives all that it can, and each option is met once.
+_MET = {
+    *((kind, "all") for kind in PAIRS),
+    ("lstm", "backwards"),
+    ("lstm", "zeros"),
+    ("gru", "no bias"),
+}
+_OPTIONS = [
+    pytest.param(
+        kind, options, marks=[] if (kind, options) in _MET else pytest.mark.slow
+    )
+    for kind in PAIRS
+    for options in OPTIONS
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), _OPTIONS)
 def test_outputs_and_gradients(kind, options, is_keras_loop):
     ours, theirs = _pair(kind, dtype="float64", **OPTIONS[options])
     # A first state shows what becomes of an output before the first step.
@@ -251,7 +266,7 @@ def test_weights_and_files_move_between_them(kind, tmp_path):
     np.testing.assert_array_equal(expected, other.predict(x, verbose=0))
 
 
-@pytest.mark.parametrize("cell", list(PAIRS))
+@pytest.mark.parametrize("cell", QUICK)
 def test_models_that_were_saved_with_the_layers_of_keras(cell, tmp_path, monkeypatch):
     from kerascale.models import rnn
 

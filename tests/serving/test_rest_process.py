@@ -250,14 +250,14 @@ def test_signals_end_it_when_its_requests_have_ended(half, tmp_path, serving):
             answers = []
             asked = threading.Thread(
                 target=lambda s=server, a=answers: a.append(
-                    s.predict("slow", {"instances": [4e3]})
+                    s.predict("slow", {"instances": [2.5e3]})
                 )
             )
             asked.start()
             time.sleep(1.0)
             assert server.stop(number) == code, server.said()
             asked.join()
-            assert answers == [(200, {"predictions": [4e3]})]
+            assert answers == [(200, {"predictions": [2.5e3]})]
             idle.close()
             assert "Traceback" not in server.said()
 

@@ -31,6 +31,11 @@ def test_every_group_is_run_under_every_strategy(strategy):
     assert strategy != "mirrored:2" or ON_TWO_DEVICES <= found
 
 
+def test_four_devices_train_what_is_combined():
+    names = {name for name, under, _ in DEFAULT if under == "mirrored:4"}
+    assert {"combined_heads", "evaluate_and_predict"} <= names
+
+
 def test_every_precision_is_run():
     found = {(p, strategy.partition(":")[0]) for _, strategy, p in DEFAULT}
     precisions = {p for case in CASES for p in case.precisions}

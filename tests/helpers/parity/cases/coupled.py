@@ -196,7 +196,7 @@ class Coupled(Drawing, Spread):
 @case(
     "gather in a layer, global_mean in a loss of flattened values, a scalar metric, "
     "Sampling",
-    default=("mirrored:2", "mirrored:4", "workers:2"),
+    default=("mirrored:2", "workers:2"),
 )
 def coupled_at_once():
     return trained(

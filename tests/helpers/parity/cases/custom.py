@@ -138,9 +138,7 @@ def custom_train_step_of_all_kinds():
     )
 
 
-@case(
-    "custom train_step, logs that are no metrics", default=("mirrored:4",), examples=151
-)
+@case("custom train_step, logs that are no metrics", examples=151)
 def custom_train_step_extra_logs():
     return trained(scaled(ExtraLogs()), n=151)
 

@@ -6,7 +6,7 @@ from building import BATCH, classes, mlp, numbers, result, trained
 from registry import case
 
 
-@case("steps_per_execution=3, 10 batches", default=("mirrored:2", "mirrored:4"))
+@case("steps_per_execution=3, 10 batches", default=("mirrored:2",))
 def steps_per_execution():
     return trained(
         mlp(),

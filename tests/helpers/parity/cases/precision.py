@@ -9,7 +9,7 @@ from registry import case
 MIXED = ("mixed_float16", "mixed_bfloat16")
 
 
-@case("mixed precision", default=("mirrored:4", "workers:2"), precisions=MIXED)
+@case("mixed precision", default=("workers:2",), precisions=MIXED)
 def mixed_precision():
     return trained(
         mlp(),

@@ -38,7 +38,7 @@ def _trained(name, **settings):
     return result(model, history, np.array(x), np.array(y)) | snapshot.weights
 
 
-@case("recipe mlp", default=("mirrored:4", "workers:2"), **OPTIONS)
+@case("recipe mlp", default=("workers:2",), **OPTIONS)
 def recipe_mlp():
     return _trained("mlp", units=(16,), l2=1e-3)
 

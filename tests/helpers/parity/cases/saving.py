@@ -33,7 +33,7 @@ def saved_functional():
     )
 
 
-@case("saved: Sequential", default=("mirrored:4",))
+@case("saved: Sequential")
 def saved_sequential():
     layers = [keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(3)]
     model = scaled(keras.Sequential([*layers, keras.layers.Softmax()]))
