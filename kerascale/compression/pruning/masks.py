@@ -30,7 +30,7 @@ class Masked(keras.constraints.Constraint):
     """Puts a variable to zero where its mask is zero.
 
     The engine asks for it within the update of Adam (`hold`): one pass over the weights
-    less, and XLA makes one loop of both. Elsewhere it is a constraint as any other.
+    less. Elsewhere it is a constraint as any other.
 
     Args:
         mask: 0 or 1. Of the variable's dtype, too: to make numbers of bits takes as
@@ -59,26 +59,18 @@ class Masked(keras.constraints.Constraint):
         if getattr(self._here, "is_held", False):
             self._here.is_held = False
             return value
-        value = self._constrained(value)
-        return self._masked(value, value)
+        return self._masked(value)
 
-    def hold(self, value: tf.Tensor, previous: tf.Tensor) -> tf.Tensor:
-        """What is written in place of a new value.
-
-        Args:
-            value: The new value.
-            previous: That of before the update, of which is chosen what goes: XLA
-                makes no loop of what a condition looks at.
-        """
+    def hold(self, value: tf.Tensor) -> tf.Tensor:
+        """What is written in place of a new value; Keras asks about it once more."""
         self._here.is_held = True
-        return self._masked(self._constrained(value), previous)
+        return self._masked(value)
 
-    def _constrained(self, value: tf.Tensor) -> tf.Tensor:
-        return value if self.before is None else self.before(value)
-
-    def _masked(self, value: tf.Tensor, chosen_of: tf.Tensor) -> tf.Tensor:
+    def _masked(self, value: tf.Tensor) -> tf.Tensor:
+        if self.before is not None:
+            value = self.before(value)
         if self.choose is not None:
-            self.choose(chosen_of, self.mask)
+            self.choose(value, self.mask)
         mask = tf.cast(tf.convert_to_tensor(self.mask.value), value.dtype)
         return value * self.spread(mask)
 

@@ -21,15 +21,14 @@ class Update(NamedTuple):
         variable: The variable.
         momentum: Its first moment.
         velocity: Its second moment.
-        hold: Takes the new value and the one before, and returns what is written;
-            None: the new value is.
+        hold: Takes the new value, and returns what is written; None: that is.
     """
 
     gradient: tf.Tensor
     variable: tf.Variable
     momentum: tf.Variable
     velocity: tf.Variable
-    hold: Callable[[Any, Any], Any] | None = None
+    hold: Callable[[Any], Any] | None = None
 
 
 def update(
@@ -68,7 +67,7 @@ def update(
         value = tf.convert_to_tensor(variable)
         new = op.Sub(x=value, y=step)
         if hold is not None:
-            new = hold(new, value)
+            new = hold(new)
         variable.assign(new, read_value=False)
 
 

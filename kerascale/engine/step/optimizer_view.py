@@ -61,7 +61,7 @@ class _Local(keras_private.LocalOptimizer):
 
 def _hold(
     optimizer: keras.optimizers.Optimizer, variable: keras.Variable
-) -> Callable[[Any, Any], Any] | None:
+) -> Callable[[Any], Any] | None:
     """What a constraint does within the update, where it can.
 
     Keras applies a constraint by reading and writing the variable once more. One with a
