@@ -98,6 +98,7 @@ def distill(
             f"{type(student).__name__}, which overrides train_step. Put its loss into "
             "compute_loss()."
         )
+    remove_projections(student)  # Of hints that it was given before.
     pairs = resolve(student, teacher.models[0], hints, inputs) if hints else []
     keras_private.adopt_class(student, Distilled)
     loss = GlobalLoss(SoftTargets(temperature, from_logits=from_logits))

@@ -69,7 +69,13 @@ class Pair:
             theirs: What the teacher's layers gave.
             sample_weight: Of the rows, or of their positions; or None.
         """
-        given = ours[id(self.student)]
+        given = ours.get(id(self.student))
+        if given is None:
+            raise RefusedError(
+                f"hints: expected a call of {self.hint.student} in the student's last "
+                "call with training=True. Received: none. Call student(x, "
+                "training=True) before compute_loss(), and the layer within it."
+            )
         mine, other = given.values, theirs[id(self.teacher)].values
         if self.projection is not None:
             mine = ops.matmul(mine, ops.cast(self.projection, mine.dtype))
