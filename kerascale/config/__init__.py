@@ -11,6 +11,7 @@ from kerascale.config.fields import (
     Share,
 )
 from kerascale.config.training_config import (
+    AllReduceDtype,
     Execution,
     ImageConfig,
     Initializer,
@@ -20,6 +21,7 @@ from kerascale.config.training_config import (
 )
 
 __all__ = [
+    "AllReduceDtype",
     "CheckpointPolicy",
     "Checkpoints",
     "Execution",

@@ -22,6 +22,7 @@ Optimizer = Literal[
 ]
 Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
 Execution = Literal["auto", "fixed", "loop", "one_program", "split", "compiled"]
+AllReduceDtype = Literal["gradient", "float16", "bfloat16"]
 Shuffle = Literal["full", "blocks", "none"]
 Initializer = Literal[
     "zeros",
@@ -205,6 +206,10 @@ class TrainingConfig:
     into a program for every core; compiled: a loop in which XLA compiles each replica's
     part of a step; auto: what is fastest here, of these ways, measured
     first. config.json then holds what was chosen."""
+    all_reduce_dtype: AllReduceDtype = "gradient"
+    """In which dtype gradients travel between hosts. gradient: in their own; float16,
+    bfloat16: rounded, in half the bytes. The result then depends, within that rounding,
+    on the number of replicas."""
 
     @property
     def micro_batch_size(self) -> int:

@@ -7,7 +7,13 @@ import keras
 from kerascale.engine.compat import keras_private
 
 # What `scale` and a user set of a model.
-_SET = ("execution", "check", "_kerascale_check", "_kerascale_batch_statistics")
+_SET = (
+    "execution",
+    "all_reduce_dtype",
+    "check",
+    "_kerascale_check",
+    "_kerascale_batch_statistics",
+)
 
 
 def kept(model: keras.Model) -> tuple[Any, dict[str, Any]]:

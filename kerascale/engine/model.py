@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.config import Execution
+from kerascale.config import AllReduceDtype, Execution
 from kerascale.engine import copies
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_faults, keras_private
@@ -39,6 +39,8 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
     # How `fit` executes steps where `compile` was not told `steps_per_execution`:
     # `auto` by what is fastest here, `fixed` one by one, `one_program` by XLA.
     execution: Execution = "auto"
+    # In which gradients travel between replicas: see `narrow`.
+    all_reduce_dtype: AllReduceDtype = "gradient"
 
     # -------------------------------------------------------------- all replicas
 

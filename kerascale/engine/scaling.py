@@ -4,7 +4,8 @@ from typing import Literal
 
 import keras
 
-from kerascale.config import Execution
+from kerascale.config import AllReduceDtype, Execution
+from kerascale.engine.collectives import narrow
 from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.execution import prediction_loop, step_functions
 from kerascale.engine.model import Engine
@@ -19,6 +20,7 @@ def scale(
     batch_statistics: Literal["global", "replica"] = "global",
     execution: Execution = "auto",
     check: parity_check.Check = "first_step",
+    all_reduce_dtype: AllReduceDtype = "gradient",
 ) -> keras.Model:
     """Gives the step engine to any Keras model, in place.
 
@@ -40,6 +42,10 @@ def scale(
         check: `first_step`: before the first step on several replicas it is shown, on
             a few rows of the data, that slices of a batch are the batch as a whole;
             `never`: it is believed.
+        all_reduce_dtype: In which gradients travel between hosts, or devices with
+            memory of their own. `gradient`: in their own dtype; `float16`,
+            `bfloat16`: rounded, with which the result depends, within that rounding,
+            on the number of replicas.
 
     Returns:
         The same object.
@@ -68,10 +74,12 @@ def scale(
         raise RefusedError(
             f'check: expected "first_step" or "never". Received: {check!r}.'
         )
+    narrow.refuse_unknown(all_reduce_dtype)
     # Behind the class's own methods: a user's train_step stays the user's.
     keras_private.adopt_class(model, Engine, behind=True)
     build.set_batch_statistics(model, batch_statistics)
     model.execution = execution
+    model.all_reduce_dtype = all_reduce_dtype
     keras_faults.mend(model)
     parity_check.set_check(model, check)
     # Those that Keras has made before are no longer the model's.
@@ -88,4 +96,5 @@ def scale_as_told(model: keras.Model) -> keras.Model:
         batch_statistics=build.batch_statistics(model),
         execution=getattr(model, "execution", "auto"),
         check=parity_check.asked_check(model),
+        all_reduce_dtype=getattr(model, "all_reduce_dtype", "gradient"),
     )

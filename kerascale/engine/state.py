@@ -97,11 +97,33 @@ def restore(
         table = _table(strategy, variable)
         if arrays is not None:
             table = _for_replicas(arrays[f"{name}@replicas"], len(table))
-        table = _from_chief(strategy, table)
-        ids = replicas.local_ids(strategy)
-        parts = strategy.experimental_local_results(variable.value)
-        for part, replica in zip(parts, ids, strict=True):
-            part.assign(table[replica])
+        _assign_parts(strategy, variable, _from_chief(strategy, table))
+
+
+def put_back(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Gives a model what `capture` took of it before, in this process.
+
+    Each worker has the same, so that nothing is sent. Variables are those of then.
+
+    Args:
+        model: The one that was captured.
+        arrays: What `capture` returned.
+    """
+    strategy = model.distribute_strategy
+    for name, variable in _variables(model, metrics=True).items():
+        if not _is_per_replica(variable):
+            variable.assign(arrays[name])
+        else:
+            _assign_parts(strategy, variable, arrays[f"{name}@replicas"])
+
+
+def _assign_parts(
+    strategy: tf.distribute.Strategy, variable: keras.Variable, table: np.ndarray
+) -> None:
+    """Gives each replica of this process its row of a table."""
+    parts = strategy.experimental_local_results(variable.value)
+    for part, replica in zip(parts, replicas.local_ids(strategy), strict=True):
+        part.assign(table[replica])
 
 
 def _refuse_others(

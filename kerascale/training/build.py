@@ -54,6 +54,9 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
             ]
         )
     model = scale_as_told(model)
+    dtype = getattr(config, "all_reduce_dtype", "gradient")
+    if dtype != "gradient":  # Else what the recipe has said.
+        model.all_reduce_dtype = dtype
     _refuse_other_outputs(recipe, model, datasets)
     return model
 

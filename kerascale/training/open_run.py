@@ -165,6 +165,7 @@ _OF_BEFORE = {
     for field in dataclasses.fields(ImageConfig)
     if field.name
     in (
+        "all_reduce_dtype",
         "augment_crop",
         "augment_cutout",
         "augment_flip",

@@ -2,7 +2,8 @@
 
     python shared_memory_worker.py [kill]
 
-It trains a small model and a larger one, and prints what tells their weights' bits.
+It trains a small model and a larger one, and prints what tells their weights' bits, and
+how often their steps were traced.
 With `kill` it trains on, and worker 1 kills itself while worker 0 waits for it.
 """
 
@@ -14,6 +15,7 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import kerascale as ks
 
@@ -31,6 +33,16 @@ class KillSelf(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Counting(keras.layers.Layer):
+    """Counts how often it is traced."""
+
+    traced = 0
+
+    def call(self, inputs):
+        self.traced += tf.inside_function()
+        return inputs
+
+
 def main(kill=""):
     strategy = ks.strategies.get("multi_worker_mirrored")
     for units in (FEW, MANY):
@@ -38,12 +50,15 @@ def main(kill=""):
         x = np.random.standard_normal((48, 16)).astype("float32")
         with strategy.scope():
             hidden = keras.layers.Dense(units, activation="tanh")
-            layers = [keras.Input((16,)), hidden, keras.layers.Dense(16)]
+            counting = Counting()
+            layers = [keras.Input((16,)), hidden, counting, keras.layers.Dense(16)]
             model = ks.scale(keras.Sequential(layers))
             model.compile("adam", "mse")
+        before = counting.traced
         model.fit(x, x, batch_size=8, verbose=0)
         weights = b"".join(w.tobytes() for w in model.get_weights())
-        print(units, hashlib.sha256(weights).hexdigest(), flush=True)
+        traced = counting.traced - before
+        print(units, hashlib.sha256(weights).hexdigest(), traced, flush=True)
         print(f"trained {units}", file=sys.stderr, flush=True)
     if kill:
         is_second = strategy.cluster_resolver.task_id == 1

@@ -109,6 +109,11 @@ def all_reduce_figures(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return packed.all_reduce(tensors) if way is None else _all_reduce(way, tensors)
 
 
+def is_used(strategy: tf.distribute.Strategy) -> bool:
+    """Whether gradients are summed so, as `connect` has found."""
+    return _way_of(strategy) is not None
+
+
 def tokens() -> set[bytes]:
     """What TensorFlow calls the functions of Python that add up: no state is theirs."""
     return _tokens

@@ -291,7 +291,7 @@ def undone(model: keras.Model) -> Iterator[None]:
     try:
         yield
     finally:
-        state.restore(model, before)
+        state.put_back(model, before)
         model.steps_per_execution = steps
         random.setstate(generators[0])
         np.random.set_state(generators[1])

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine.collectives import all_reduce, replicas, shared_memory
+from kerascale.engine.collectives import all_reduce, narrow, replicas, shared_memory
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.step import (
@@ -59,9 +59,12 @@ class TrainStep:
         self.updates_inside = custom and self.replicas > 1 and not self.micro_batches
         self._own = own
         self._rates = Rates(model)
+        # In which gradients travel.
+        self._dtype = getattr(model, "all_reduce_dtype", "gradient")
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
         if self.optimizer is not None:
+            narrow.refuse_unknown(self._dtype)
             shared_memory.connect(self.strategy)
 
     def __call__(self, item: Any) -> Any:
@@ -149,7 +152,7 @@ class TrainStep:
                 gradients = [here.weighted(g) for g in gradients]
             # The next loss is weighted, or not, for itself.
             recorder.weighted = False
-            total = half_range.limited(shared_memory.all_reduce(gradients), halves)
+            total = half_range.limited(self._all_reduce(gradients), halves)
             optimizer_view.apply_now(view, total, [variable for _, variable in pairs])
 
         recorder.update = update
@@ -174,7 +177,7 @@ class TrainStep:
         compute = self._jit("compute", self._compute) if compiled else self._compute
         gradients, logs = compute(item)
         if gradients:
-            gradients = shared_memory.all_reduce(gradients)
+            gradients = self._all_reduce(gradients)
             if self.replicas > 1:
                 gradients = half_range.limited(gradients, self._halves)
             self._update_by(gradients, compiled)
@@ -219,7 +222,7 @@ class TrainStep:
             all_sums[keras_private.trainable_index(self.optimizer, v)]
             for v in self._variables
         ]
-        total = shared_memory.all_reduce([s.value.read_value() for s in sums])
+        total = self._all_reduce([s.value.read_value() for s in sums])
 
         means = [t / self.micro_batches for t in total]
         self._update_by(means, self.jit_compile)
@@ -235,6 +238,9 @@ class TrainStep:
         counter.value.assign(tf.where(due, now // k * k, now + 1))
 
     # --------------------------------------------------------------- both
+
+    def _all_reduce(self, gradients: list[Any]) -> list[Any]:
+        return narrow.all_reduce(gradients, self._dtype)
 
     def _compute(self, item: Item) -> tuple[list[tf.Tensor], Any]:
         data, where = item
