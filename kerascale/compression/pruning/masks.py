@@ -6,7 +6,6 @@ no callback looks between steps, of which many may run in one call or in one pro
 """
 
 import dataclasses
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -29,9 +28,6 @@ _MASKS = "_kerascale_masks"
 class Masked(keras.constraints.Constraint):
     """Puts a variable to zero where its mask is zero.
 
-    The engine asks for it within the update of Adam (`hold`): one pass over the weights
-    less. Elsewhere it is a constraint as any other.
-
     Args:
         mask: 0 or 1. Of the variable's dtype, too: to make numbers of bits takes as
             long as to multiply them.
@@ -51,22 +47,9 @@ class Masked(keras.constraints.Constraint):
         self.before = before
         self.spread = spread
         self.choose = choose
-        # Of each thread, as replicas are traced in threads of their own.
-        self._here = threading.local()
 
     def __call__(self, value: Any) -> Any:
         value = keras.ops.convert_to_tensor(value)
-        if getattr(self._here, "is_held", False):
-            self._here.is_held = False
-            return value
-        return self._masked(value)
-
-    def hold(self, value: tf.Tensor) -> tf.Tensor:
-        """What is written in place of a new value; Keras asks about it once more."""
-        self._here.is_held = True
-        return self._masked(value)
-
-    def _masked(self, value: tf.Tensor) -> tf.Tensor:
         if self.before is not None:
             value = self.before(value)
         if self.choose is not None:

@@ -6,41 +6,25 @@ Transformer of 53 variables.
 """
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-
-class Update(NamedTuple):
-    """What one variable is updated with.
-
-    Args:
-        gradient: Dense, of the variable's shape and dtype.
-        variable: The variable.
-        momentum: Its first moment.
-        velocity: Its second moment.
-        hold: Takes the new value, and returns what is written; None: that is.
-    """
-
-    gradient: tf.Tensor
-    variable: tf.Variable
-    momentum: tf.Variable
-    velocity: tf.Variable
-    hold: Callable[[Any], Any] | None = None
+# A gradient, its variable, and that one's first and second moment.
+Quad = tuple[tf.Tensor, tf.Variable, tf.Variable, tf.Variable]
 
 
 def update(
     optimizer: keras.optimizers.Adam,
-    updates: Sequence[Update],
+    quads: Sequence[Quad],
     learning_rate: tf.Tensor | float,
 ) -> None:
     """Traces the update of variables, and of their moments.
 
     Args:
         optimizer: One that `is_plain`.
-        updates: Of each variable.
+        quads: Gradients are dense, of the shape and dtype of their variable.
         learning_rate: That of this update; scalar.
     """
     # `tf.raw_ops` takes tensors as they are: half of the time of `+` and `*`.
@@ -52,7 +36,7 @@ def update(
         rate = _corrected(optimizer, learning_rate, dtype.name)
         return rate, *(tf.constant(x, dtype) for x in values)
 
-    for gradient, variable, momentum, velocity, hold in updates:
+    for gradient, variable, momentum, velocity in quads:
         rate, new_1, new_2, epsilon = scalars(variable.dtype)
         m = tf.convert_to_tensor(momentum)
         change = op.Mul(x=op.Sub(x=gradient, y=m), y=new_1)
@@ -65,10 +49,7 @@ def update(
         root = op.AddV2(x=op.Sqrt(x=v), y=epsilon)
         step = op.RealDiv(x=op.Mul(x=m, y=rate), y=root)
         value = tf.convert_to_tensor(variable)
-        new = op.Sub(x=value, y=step)
-        if hold is not None:
-            new = hold(new)
-        variable.assign(new, read_value=False)
+        variable.assign(op.Sub(x=value, y=step), read_value=False)
 
 
 def _corrected(

@@ -40,35 +40,22 @@ class _Local(keras_private.LocalOptimizer):
     """Applies on each replica; plain Adam in fewer operations."""
 
     def update_all(self, gradients, variables, learning_rate):
-        updates = []
+        quads = []
         is_adam = adam.is_plain(self)
         for gradient, variable in zip(gradients, variables, strict=True):
             if is_adam and isinstance(gradient, tf.Tensor):
                 moments = keras_private.moments(self, variable)
                 dense = tf.cast(gradient, variable.dtype)
-                hold = _hold(self, variable)
-                updates.append(adam.Update(dense, variable.value, *moments, hold))
+                quads.append((dense, variable.value, *moments))
             else:
                 self.update_step(gradient, variable, learning_rate)
-        if updates:
-            adam.update(self, updates, learning_rate)
+        if quads:
+            adam.update(self, quads, learning_rate)
 
     def scheduled_rate(self, schedule):
         known, instead = getattr(_phase, "schedule", (None, None))
         # Updates, not micro-batches.
         return (instead if schedule is known else schedule)(self.iterations)
-
-
-def _hold(
-    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
-) -> Callable[[Any], Any] | None:
-    """What a constraint does within the update, where it can.
-
-    Keras applies a constraint by reading and writing the variable once more. One with a
-    method `hold` takes the new value before it is written, and lets it be at Keras'
-    place. Not where a moving average may be written in between.
-    """
-    return None if optimizer.use_ema else getattr(variable.constraint, "hold", None)
 
 
 class _Recording:
