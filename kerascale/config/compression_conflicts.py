@@ -7,12 +7,43 @@ from kerascale.config.augmentations import AUGMENTATIONS
 _OF_PRUNING = ("prune_structure", "prune_begin", "prune_end")
 _SINGLE = ("unstructured", "2:4")
 _OF_QUANTIZATION = ("quantize_begin",)
-_OF_TEACHER = ("distill_temperature", "distill_alpha", "teacher_cache")
+_OF_ADAPTERS = ("lora_alpha", "lora_layers", "lora_from")
+# What is done to kernels, which adapters leave as they are.
+_OF_KERNELS = ("prune", "l1", "l2", "max_norm", "weight_clip", "distill_features")
+_OF_TEACHER = (
+    "distill_temperature",
+    "distill_alpha",
+    "distill_features",
+    "distill_features_weight",
+    "distill_attention",
+    "distill_attention_weight",
+    "teacher_cache",
+    "teacher_cache_top",
+)
 
 
 def of(config: Any) -> list[str]:
     """Every conflict in a `TrainingConfig`."""
-    return [*_teacher(config), *_pruning(config), *_quantization(config)]
+    return [
+        *_teacher(config),
+        *_pruning(config),
+        *_quantization(config),
+        *_adapters(config),
+    ]
+
+
+def _adapters(config: Any) -> list[str]:
+    if config.lora_rank is None:
+        return [
+            f"{name}: expected only with lora_rank. Received: {name}={value!r}, and "
+            "lora_rank=None. Say how large adapters are: --lora-rank 4"
+            for name, value in _set(config, _OF_ADAPTERS)
+        ]
+    return [
+        f"{name}: expected as it is by default with lora_rank, whose training leaves "
+        f"the kernels as they are. Received: {name}={value!r}. Leave it out"
+        for name, value in _set(config, _OF_KERNELS)
+    ]
 
 
 def _pruning(config: Any) -> list[str]:
@@ -72,11 +103,46 @@ def _teacher(config: Any) -> list[str]:
             "teacher. Name a finished run: --teacher runs/cnn/1"
             for name, value in _set(config, _OF_TEACHER)
         ]
+    problems = _hints(config)
+    if config.teacher_cache_top is not None and not config.teacher_cache:
+        problems.append(
+            "teacher_cache_top: expected only with teacher_cache. Received: "
+            f"{config.teacher_cache_top}, and teacher_cache=False"
+        )
     changing = [name for name in AUGMENTATIONS if getattr(config, name, 0)]
-    if not (config.teacher_cache and changing):
-        return []
-    return [
-        "teacher_cache: expected training examples that are the same in each epoch. "
-        f"Received: {', '.join(changing)}, which changes them, and with them the "
-        "teacher's answers. Leave teacher_cache out, or the augmentation"
-    ]
+    if config.teacher_cache and changing:
+        problems.append(
+            "teacher_cache: expected training examples that are the same in each "
+            f"epoch. Received: {', '.join(changing)}, which changes them, and with "
+            "them the teacher's answers. Leave teacher_cache out, or the augmentation"
+        )
+    return problems
+
+
+def _hints(config: Any) -> list[str]:
+    problems = []
+    for kind in ("features", "attention"):
+        given = getattr(config, f"distill_{kind}")
+        weight = f"distill_{kind}_weight"
+        if not given:
+            problems += [
+                f"{name}: expected only with distill_{kind}. Received: {name}={value!r}"
+                for name, value in _set(config, (weight,))
+            ]
+            continue
+        if config.teacher_cache:
+            problems.append(
+                f"distill_{kind}: expected without teacher_cache, which keeps answers "
+                "alone. Received: both. Leave teacher_cache out"
+            )
+        if len(config.teacher) > 1:
+            problems.append(
+                f"distill_{kind}: expected one teacher, whose layers are looked at. "
+                f"Received: {len(config.teacher)}"
+            )
+        problems += [
+            f"distill_{kind}: expected LAYER:LAYER, or one LAYER. Received: {pair!r}"
+            for pair in given
+            if not 1 <= len(pair.split(":")) <= 2 or not all(pair.split(":"))
+        ]
+    return problems

@@ -168,17 +168,32 @@ class TrainingConfig:
     shows more of what the teacher says of classes that it does not choose."""
     distill_alpha: Annotated[float, Limits(at_least=0, at_most=1)] = 0.7
     """Weight of the teacher's answers in the loss; that of the labels is the rest."""
+    distill_features: tuple[str, ...] = ()
+    """Layers of the model whose values become those of layers of the teacher, as
+    LAYER:LAYER (or LAYER, where both have one name). Where they have not as many
+    values, a projection is trained that is no part of the model."""
+    distill_features_weight: PositiveFloat = 1.0
+    """Weight of their distance, beside the rest of the loss."""
+    distill_attention: tuple[str, ...] = ()
+    """Layers that learn where the teacher's look, as in distill_features; or auto: all
+    attention layers, or the last block of each stage of a cnn."""
+    distill_attention_weight: PositiveFloat = 1.0
+    """Weight of their distance, beside the rest of the loss."""
     teacher_cache: bool = False
     """Whether the teacher answers for each training example once, into the cache
     folder, and not in each step. Not with augmentation, which changes the examples."""
+    teacher_cache_top: PositiveInt | None = None
+    """How many of the largest probabilities of each answer are kept; the rest of them
+    is spread evenly. Default: all."""
 
     prune: Annotated[float, Limits(above=0, below=1)] | None = None
     """Share of the weights that training puts to zero, those of the smallest magnitude
     in each kernel; None: none."""
-    prune_structure: Literal["unstructured", "2:4", "units"] = "unstructured"
+    prune_structure: Literal["unstructured", "2:4", "units", "heads"] = "unstructured"
     """What is pruned. unstructured: single weights; 2:4: two of each four weights in a
-    row, for sparse tensor cores; units: whole units or filters of mlp and cnn, which
-    are then cut out of the model."""
+    row, for sparse tensor cores; units: whole units or filters of mlp and cnn, and
+    hidden units of the blocks of a Transformer; heads: its attention heads. Units and
+    heads are then cut out of the model."""
     prune_begin: Share = 0.1
     """Share of the training after which pruning begins."""
     prune_end: Annotated[float, Limits(above=0, at_most=1)] = 0.6
@@ -192,6 +207,16 @@ class TrainingConfig:
     quantize_begin: Annotated[float, Limits(at_least=0, below=1)] = 0.5
     """Share of the training after which steps are quantized. The best weights are
     chosen among those of later epochs."""
+    lora_rank: PositiveInt | None = None
+    """Adapters: the weights of --init-from stay as they are, and to each kernel the
+    product of two small matrices is added, which train: with that many columns."""
+    lora_alpha: PositiveFloat | None = None
+    """What the product is multiplied by, times lora_rank. Default: lora_rank."""
+    lora_layers: tuple[str, ...] = ()
+    """Names of layers, or patterns of their paths such as stack/*/hidden, that get
+    adapters. Default: all dense, embedding and recurrent ones."""
+    lora_from: str | None = None
+    """A run folder whose adapters go on training here, on the same --init-from."""
 
     monitor: str | None = None
     """Metric that chooses the best weights and stops early, such as val_accuracy.

@@ -168,23 +168,46 @@ def windows_of(
         shift: As in `gather_windows`.
         is_mapped: Whether they are a file's; see `taken`.
     """
-    first, behind = part
-    # The golden ratio spreads the shifts of any number of epochs evenly.
-    stride = max(1, int(length * 0.618)) if shift else 0
-    last_start = behind - length - 1
+    return Windows(tokens, part, length, shift, is_mapped)
 
-    def gather(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        starts = first + indices * length + (epoch * stride) % length
-        starts = tf.minimum(starts, last_start)
-        places = starts[:, None] + tf.range(length + 1, dtype=tf.int64)
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of a text, and of each of their tokens the one that follows.
+
+    Args: See `windows_of`.
+    """
+
+    tokens: tf.Tensor
+    part: tuple[int, int]
+    length: int
+    shift: bool
+    is_mapped: bool
+
+    is_traced_as_it_is = True
+
+    @property
+    def is_in_memory(self) -> bool:
+        return not self.is_mapped
+
+    def __call__(self, indices: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
+        starts = self.starts(indices, epoch)
+        places = starts[:, None] + tf.range(self.length + 1, dtype=tf.int64)
         (window,) = (
-            taken([tokens], places) if is_mapped else [tf.gather(tokens, places)]
+            taken([self.tokens], places)
+            if self.is_mapped
+            else [tf.gather(self.tokens, places)]
         )
         window = tf.cast(window, tf.int32)
         return window[:, :-1], window[:, 1:]
 
-    gather.is_in_memory = not is_mapped
-    return traced_as_it_is(gather)
+    def starts(self, indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        """The first token of each window."""
+        first, behind = self.part
+        # The golden ratio spreads the shifts of any number of epochs evenly.
+        stride = max(1, int(self.length * 0.618)) if self.shift else 0
+        starts = first + indices * self.length + (epoch * stride) % self.length
+        return tf.minimum(starts, behind - self.length - 1)
 
 
 def num_windows(num_tokens: int, length: int) -> int:

@@ -7,7 +7,7 @@ import keras
 from kerascale.config import AllReduceDtype, Execution
 from kerascale.engine.collectives import narrow
 from kerascale.engine.compat import keras_faults, keras_private
-from kerascale.engine.execution import step_functions
+from kerascale.engine.execution import prediction_loop, step_functions
 from kerascale.engine.model import Engine
 from kerascale.engine.parity import check as parity_check
 from kerascale.engine.step import build
@@ -85,6 +85,7 @@ def scale(
     # Those that Keras has made before are no longer the model's.
     model.train_function = model.test_function = model.predict_function = None
     step_functions.forget(model)
+    prediction_loop.forget(model)
     return model
 
 

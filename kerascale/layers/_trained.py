@@ -42,10 +42,14 @@ class Dense(keras.layers.Dense):
         if not training or self.lora_enabled or self.quantization_mode is not None:
             return super().call(inputs, training=training)
         bias = self.bias if self.use_bias else None
-        outputs = _gradients.affine(inputs, self.kernel, bias)
-        if self.activation is keras.activations.gelu:
-            return _gradients.gelu(outputs)
-        return self.activation(outputs)
+        return activated(self, _gradients.affine(inputs, self.kernel, bias))
+
+
+def activated(layer: keras.layers.Dense, outputs: Any) -> Any:
+    """What a dense layer makes of its products in training."""
+    if layer.activation is keras.activations.gelu:
+        return _gradients.gelu(outputs)
+    return layer.activation(outputs)
 
 
 @keras.saving.register_keras_serializable(package="kerascale")

@@ -16,12 +16,12 @@ from kerascale.layers.dropout import Dropout
 _MASKED = -1e30
 
 
-def head_size(width: int | None, num_heads: int) -> int:
+def size_of_heads(width: int | None, num_heads: int) -> int:
     """Width of one attention head. Refuses a width that the heads do not divide."""
     if width is None or width % num_heads:
         raise ValueError(
             "`num_heads` must divide `width`, the size of a token's vector. "
-            f"Received: num_heads={num_heads} and width={width}."
+            f"Received: num_heads={num_heads} and width={width}. Or pass `head_size`."
         )
     return width // num_heads
 
@@ -37,6 +37,8 @@ class SelfAttention(keras.layers.Layer):
 
     Args:
         num_heads: Positive integer, a divisor of the inputs' width.
+        head_size: Positive integer, the width of each head. `None`, the default: the
+            inputs' width divided by `num_heads`; with a number that need not divide it.
         causal: Boolean. Whether a position sees only itself and earlier ones.
         dropout: Float, the fraction of attention weights that are dropped.
         kernel_initializer: Initializer of the kernels; of query, key and value
@@ -70,6 +72,7 @@ class SelfAttention(keras.layers.Layer):
         self,
         num_heads: int,
         *,
+        head_size: int | None = None,
         causal: bool = False,
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
@@ -79,6 +82,9 @@ class SelfAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads = positive_int("num_heads", num_heads)
+        if head_size is not None:
+            head_size = positive_int("head_size", head_size)
+        self.given_head_size = head_size
         self.causal = flag("causal", causal)
         self.dropout = fraction("dropout", dropout)
         self.kernels = KernelOptions.resolve(
@@ -92,11 +98,14 @@ class SelfAttention(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         require_rank("SelfAttention", input_shape, 3, "(batch, length, width)")
         width = input_shape[-1]
-        self.head_size = head_size(width, self.num_heads)
+        self.head_size = self.given_head_size or size_of_heads(width, self.num_heads)
         fused = self.kernels.arguments()
         fused["kernel_initializer"] = SideBySide(fused["kernel_initializer"], 3)
         self.query_key_value = Dense(
-            3 * width, dtype=self.dtype_policy, name="query_key_value", **fused
+            3 * self.num_heads * self.head_size,
+            dtype=self.dtype_policy,
+            name="query_key_value",
+            **fused,
         )
         self.query_key_value.build(input_shape)
         self.attention_output = Dense(
@@ -105,7 +114,8 @@ class SelfAttention(keras.layers.Layer):
             name="attention_output",
             **self.kernels.arguments(),
         )
-        self.attention_output.build(input_shape)
+        inner = self.num_heads * self.head_size
+        self.attention_output.build((*input_shape[:-1], inner))
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         length = ops.shape(inputs)[1]
@@ -116,11 +126,29 @@ class SelfAttention(keras.layers.Layer):
             ops.transpose(ops.reshape(part, heads), (0, 2, 1, 3))
             for part in ops.split(fused, 3, axis=-1)
         )
+        weights = self.weigh(query, key, mask)
+        weights = self.weights_dropout(weights, training=training)
+        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        mixed = ops.reshape(mixed, (-1, length, self.num_heads * self.head_size))
+        return self.attention_output(mixed, training=training)
+
+    def weigh(self, query: Any, key: Any, mask: Any) -> Any:
+        """How much each position takes of each other one, before dropout.
+
+        Args:
+            query: Of shape `(batch, heads, length, head_size)`.
+            key: Of that shape.
+            mask: As in `call`.
+
+        Returns:
+            Of shape `(batch, heads, query, key)`, in the compute dtype; a row's sum is
+            1, or 0 where a position may see nothing.
+        """
         # Scaled before the product: float16 ends at 65504.
         query = query * self.head_size**-0.5
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         scores = ops.cast(scores, at_least_float32(self.compute_dtype))
-        visible = self._visible(length, mask)
+        visible = self._visible(ops.shape(key)[2], mask)
         if visible is None:
             weights = _softmax(scores)
         else:
@@ -128,11 +156,7 @@ class SelfAttention(keras.layers.Layer):
         if mask is not None:
             # A row with nothing visible has equal weights so far, not zero ones.
             weights = ops.where(visible, weights, 0.0)
-        weights = ops.cast(weights, self.compute_dtype)
-        weights = self.weights_dropout(weights, training=training)
-        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        mixed = ops.reshape(mixed, (-1, length, self.num_heads * self.head_size))
-        return self.attention_output(mixed, training=training)
+        return ops.cast(weights, self.compute_dtype)
 
     def _visible(self, length: Any, mask: Any) -> Any:
         """What may be seen, broadcastable to `(batch, heads, query, key)`."""
@@ -153,6 +177,7 @@ class SelfAttention(keras.layers.Layer):
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
+            "head_size": self.given_head_size,
             "causal": self.causal,
             "dropout": self.dropout,
             **self.kernels.get_config(),

@@ -25,6 +25,7 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         num_heads: Positive integer, a divisor of the inputs' width.
         feedforward_width: Positive integer, units of the hidden layer.
+        head_size: Positive integer, the width of each head; see `SelfAttention`.
         causal: Boolean. Whether a position sees only itself and earlier ones.
         dropout: Float, the fraction that is dropped of the attention weights and of
             what each branch adds.
@@ -56,6 +57,7 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: int,
         feedforward_width: int,
         *,
+        head_size: int | None = None,
         causal: bool = False,
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
@@ -73,6 +75,7 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_norm = layer_norm("attention_norm", dtype)
         self.attention = SelfAttention(
             num_heads,
+            head_size=head_size,
             causal=causal,
             dropout=dropout,
             dtype=dtype,
@@ -123,6 +126,7 @@ class TransformerBlock(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.attention.num_heads,
             "feedforward_width": self.feedforward_width,
+            "head_size": self.attention.given_head_size,
             "causal": self.attention.causal,
             "dropout": self.dropout,
             **self.kernels.get_config(),

@@ -31,6 +31,7 @@ class TransformerStack(keras.layers.Layer):
         max_length: Positive integer, the longest sequence. `None`, the default, is
             for `"sinusoidal"`, where any length will do, and for sequences whose
             length is known when the layer is built.
+        head_size: Positive integer, the width of each head; see `SelfAttention`.
         **kwargs: `causal`, `dropout`, `kernel_initializer`, `kernel_regularizer` and
             `kernel_constraint` as in `TransformerBlock`; `name`, `dtype` and the
             other arguments of a `keras.layers.Layer`.
@@ -62,6 +63,7 @@ class TransformerStack(keras.layers.Layer):
         *,
         positions: str = "learned",
         max_length: int | None = None,
+        head_size: int | None = None,
         causal: bool = False,
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
@@ -85,6 +87,7 @@ class TransformerStack(keras.layers.Layer):
             TransformerBlock(
                 num_heads,
                 feedforward_width,
+                head_size=head_size,
                 causal=causal,
                 dropout=dropout,
                 dtype=self.dtype_policy,
@@ -129,6 +132,7 @@ class TransformerStack(keras.layers.Layer):
         return {
             "num_layers": len(self.blocks),
             "num_heads": block.attention.num_heads,
+            "head_size": block.attention.given_head_size,
             "feedforward_width": block.feedforward_width,
             "positions": self.positions,
             "max_length": self.max_length,

@@ -7,7 +7,7 @@ import keras
 from kerascale.layers import TokenEmbedding, TransformerStack
 from kerascale.layers._arguments import positive_int
 from kerascale.layers._common import Shape, build_in_turn
-from kerascale.layers.attention import head_size
+from kerascale.layers.attention import size_of_heads
 from kerascale.models.classifier import Classifier
 
 
@@ -27,6 +27,8 @@ class CausalTransformer(Classifier):
         num_layers: Positive integer, number of blocks.
         num_heads: Positive integer, a divisor of `width`.
         width: Positive integer, the size of a token's vector.
+        head_size: Positive integer, the width of each head. `None`, the default:
+            `width` divided by `num_heads`.
         feedforward_width: Positive integer, units of each block's hidden layer.
             Defaults to `4 * width`.
         positions: `"learned"` or `"sinusoidal"`.
@@ -65,6 +67,7 @@ class CausalTransformer(Classifier):
         num_layers: int = 2,
         num_heads: int = 4,
         width: int = 64,
+        head_size: int | None = None,
         feedforward_width: int | None = None,
         positions: str = "learned",
         **kwargs: Any,
@@ -74,7 +77,8 @@ class CausalTransformer(Classifier):
         self._refuse_for_token_ids()
         self.vocabulary_size = vocabulary_size
         self.width = positive_int("width", width)
-        head_size(self.width, positive_int("num_heads", num_heads))
+        if head_size is None:
+            size_of_heads(self.width, positive_int("num_heads", num_heads))
         if positions == "learned" and max_length is None:
             raise ValueError(
                 "Learned positions need to know the longest sequence. Received: "
@@ -90,6 +94,7 @@ class CausalTransformer(Classifier):
             4 * self.width if feedforward_width is None else feedforward_width,
             positions=positions,
             max_length=max_length,
+            head_size=head_size,
             causal=True,
             dropout=self.dropout,
             dtype=self.dtype_policy,

@@ -8,7 +8,7 @@ from keras import ops
 from kerascale.layers import TokenEmbedding, ToSequence, TransformerStack
 from kerascale.layers._arguments import positive_int
 from kerascale.layers._common import Shape, at_least_float32, build_in_turn
-from kerascale.layers.attention import head_size
+from kerascale.layers.attention import size_of_heads
 from kerascale.models.classifier import Classifier
 
 
@@ -26,6 +26,8 @@ class Transformer(Classifier):
         num_layers: Positive integer, number of blocks.
         num_heads: Positive integer, a divisor of `width`.
         width: Positive integer, the size of a token's vector.
+        head_size: Positive integer, the width of each head. `None`, the default:
+            `width` divided by `num_heads`.
         feedforward_width: Positive integer, units of each block's hidden layer.
             Defaults to `4 * width`.
         patch_size: Positive integer, the side of the square patches that an image is
@@ -71,6 +73,7 @@ class Transformer(Classifier):
         num_layers: int = 2,
         num_heads: int = 4,
         width: int = 64,
+        head_size: int | None = None,
         feedforward_width: int | None = None,
         patch_size: int | None = None,
         vocabulary_size: int | None = None,
@@ -80,7 +83,8 @@ class Transformer(Classifier):
     ) -> None:
         super().__init__(num_classes, **kwargs)
         self.width = positive_int("width", width)
-        head_size(self.width, positive_int("num_heads", num_heads))
+        if head_size is None:
+            size_of_heads(self.width, positive_int("num_heads", num_heads))
         if feedforward_width is None:
             feedforward_width = 4 * self.width
         self.vocabulary_size = vocabulary_size
@@ -106,6 +110,7 @@ class Transformer(Classifier):
             feedforward_width,
             positions=positions,
             max_length=max_length,
+            head_size=head_size,
             dropout=self.dropout,
             dtype=self.dtype_policy,
             name="stack",

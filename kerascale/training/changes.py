@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kerascale.datasets import Datasets
 from kerascale.errors import RefusedError
@@ -24,6 +25,13 @@ class Change:
     Args:
         config: The recipe's configuration.
     """
+
+    # The file of weights that the model starts from; None: it starts anew.
+    init_from: pathlib.Path | None = None
+    # Whether some of them may be missing there.
+    init_partial = False
+    # Where the training runs; None: on one device.
+    strategy: tf.distribute.Strategy | None = None
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -80,11 +88,23 @@ _CLASSES = {
         "kerascale.compression.quantization.change",
         "QuantizedTraining",
     ),
+    "lora_rank": ("kerascale.compression.adapters.change", "AdaptedTraining"),
 }
 
 
-def asked_for(config: Any) -> list[Change]:
+def asked_for(
+    config: Any,
+    init_from: pathlib.Path | None = None,
+    init_partial: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
+) -> list[Change]:
     """The changes that a configuration asks for, checked.
+
+    Args:
+        config: The recipe's configuration.
+        init_from: The file of weights that the model starts from; or None.
+        init_partial: Whether some of them may be missing there.
+        strategy: Where the training runs.
 
     Raises:
         RefusedError: Naming all that is wrong with any of them.
@@ -92,7 +112,10 @@ def asked_for(config: Any) -> list[Change]:
     changes: list[Change] = []
     for field, (module, name) in _CLASSES.items():
         if getattr(config, field, None):
-            changes.append(getattr(importlib.import_module(module), name)(config))
+            change = getattr(importlib.import_module(module), name)(config)
+            change.init_from, change.init_partial = init_from, init_partial
+            change.strategy = strategy
+            changes.append(change)
     problems = [problem for change in changes for problem in change.check()]
     if problems:
         raise RefusedError(problems, heading="train")

@@ -141,7 +141,10 @@ def train(
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
         config = open_run.with_task_of_before(config, run_dir, policy)
-        wishes = dataclasses.replace(wishes, changes=changes.asked_for(config))
+        asked = changes.asked_for(
+            config, wishes.init_from, wishes.init_partial, strategy
+        )
+        wishes = dataclasses.replace(wishes, changes=asked)
         datasets = _load_data(recipe, config, datasets, wishes)
         open_run.refuse_other_task(config, datasets)
         if datasets.is_packed:  # A machine with more memory reads the same rows then.

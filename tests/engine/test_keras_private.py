@@ -339,3 +339,32 @@ def test_a_model_of_one_device():
         assert model.optimizer._distribution_strategy is strategy
     assert kernel.value is before
     assert model.distribute_strategy is strategy
+
+
+def test_a_built_layer_takes_one_more_variable():
+    """If it fails: `_tracker` or the lists of a layer's variables have other names."""
+    layer = keras.layers.LSTMCell(2)
+    layer.build((None, 3))
+    own = list(layer.variables)
+    with pytest.raises(ValueError, match="already built"):
+        layer.add_weight(shape=(2,))
+    added = keras_private.add_variable(layer, shape=(2,), name="guest")
+    assert layer.trainable_variables[-1] is added
+    with pytest.raises(ValueError, match="already built"):
+        layer.add_weight(shape=(2,))
+    store = {}
+    with keras_private.hidden(layer, [added]):
+        layer.save_own_variables(store)
+        layer.load_own_variables(store)
+    assert len(store) == len(own)
+    assert layer.trainable_variables[-1] is added
+    keras_private.remove_variable(layer, added)
+    assert [id(v) for v in layer.variables] == [id(v) for v in own]
+
+
+def test_direct_layers_are_those_of_one_level():
+    """If it fails: `_flatten_layers` takes other arguments."""
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="deep")])
+    model = keras.Sequential([keras.Input((2,)), inner])
+    assert inner in keras_private.direct_layers(model)
+    assert "deep" not in [layer.name for layer in keras_private.direct_layers(model)]

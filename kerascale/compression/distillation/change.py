@@ -3,9 +3,12 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kerascale.compression.distillation import answers, runs
-from kerascale.compression.distillation.distill import distill
+from kerascale.compression.distillation.alike import alike
+from kerascale.compression.distillation.distill import distill, finish
+from kerascale.compression.distillation.hints import Hint
 from kerascale.compression.distillation.teacher import Teacher
 from kerascale.config.fields import to_dict
 from kerascale.datasets import Datasets
@@ -43,6 +46,7 @@ class Distillation(Change):
             self._of(datasets),
             list(self._hashes.values()),
             to_dict(self.config),
+            self.strategy,
         )
 
     def change_model(self, model: keras.Model, context: RunContext) -> keras.Model:
@@ -52,12 +56,36 @@ class Distillation(Change):
             f"{teacher.count_params():,} parameters; temperature "
             f"{config.distill_temperature:g}, alpha {config.distill_alpha:g}"
         )
+        hints = self._hints(model, teacher)
+        inputs = None
+        if hints:
+            say(f"teacher: {', '.join(_text(hint) for hint in hints)}")
+            batches = context.datasets.train.for_evaluation().dataset()
+            x, *_ = next(iter(batches.take(1)))
+            inputs = tf.nest.map_structure(lambda t: t[:2], x)
         return distill(
             model,
             None if self._is_cached else teacher,
             temperature=config.distill_temperature,
             alpha=config.distill_alpha,
+            hints=hints,
+            inputs=inputs,
         )
+
+    def _hints(self, model: keras.Model, teacher: Teacher) -> list[Hint]:
+        config, found = self.config, []
+        for kind in ("features", "attention"):
+            weight = getattr(config, f"distill_{kind}_weight")
+            for name in getattr(config, f"distill_{kind}"):
+                first, _, second = name.partition(":")
+                pairs = [(first, second or first)]
+                if (kind, name) == ("attention", "auto"):
+                    pairs = alike(model, teacher.models[0])
+                found += [Hint(kind, *pair, weight) for pair in pairs]
+        return found
+
+    def finish_model(self, model: keras.Model) -> keras.Model:
+        return finish(model)
 
     def results(self, model: keras.Model, datasets: Datasets) -> dict[str, Any]:
         """How good the teacher is on the same examples, and how often both agree."""
@@ -76,3 +104,7 @@ class Distillation(Change):
         if self._teacher is None:
             self._teacher = runs.load(self.config.teacher, datasets)
         return self._teacher
+
+
+def _text(hint: Hint) -> str:
+    return f"{hint.kind} of {hint.student} from {hint.teacher}"

@@ -6,15 +6,27 @@ features in training mode, has the teacher's weights in its own checkpoints and 
 and its losses are means over a replica's slice of the batch.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from kerascale.compression.distillation import refusals, seen
+from kerascale.compression.distillation.hints import (
+    Hint,
+    Pair,
+    projections,
+    remove_projections,
+    resolve,
+)
+from kerascale.compression.distillation.seen import Given
 from kerascale.compression.distillation.soft_targets import SoftTargets
 from kerascale.compression.distillation.teacher import Teacher
+from kerascale.compression.plain_saving import with_new_optimizer
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.scaling import scale_as_told
@@ -25,6 +37,8 @@ from kerascale.errors import RefusedError
 LABELS, ANSWERS = "labels", "teacher_log_probabilities"
 # An attribute of the student.
 _LESSON = "_kerascale_lesson"
+# Of each thread, as replicas are traced in threads of their own.
+_here = threading.local()
 
 
 def distill(
@@ -34,6 +48,8 @@ def distill(
     temperature: float = 3.0,
     alpha: float = 0.7,
     from_logits: bool = False,
+    hints: Sequence[Hint] = (),
+    inputs: Any = None,
 ) -> keras.Model:
     """Lets a model learn from a teacher's probabilities beside its labels, in place.
 
@@ -52,6 +68,9 @@ def distill(
         alpha: Weight of the teacher's answers, from 0 to 1.
         from_logits: Whether the student returns logits, not probabilities; and so its
             teacher, if it is no `Teacher`.
+        hints: Layers inside of the student that learn from layers inside of the
+            teacher, which is then one model; what they add comes on top.
+        inputs: With hints: a few rows of data, to see what the layers give.
 
     Returns:
         The same object.
@@ -68,9 +87,10 @@ def distill(
     student.fit(x, y, epochs=5)
     ```
     """
-    _refuse_wrong(temperature, alpha)
+    refusals.refuse_wrong(temperature, alpha)
     if teacher is not None and not isinstance(teacher, Teacher):
         teacher = Teacher(teacher, from_logits=from_logits)
+    refusals.refuse_hints(teacher, hints, student, inputs)
     scale_as_told(student)
     if not student.has_default_train_step:
         raise RefusedError(
@@ -78,13 +98,40 @@ def distill(
             f"{type(student).__name__}, which overrides train_step. Put its loss into "
             "compute_loss()."
         )
+    remove_projections(student)  # Of hints that it was given before.
+    pairs = resolve(student, teacher.models[0], hints, inputs) if hints else []
     keras_private.adopt_class(student, Distilled)
     loss = GlobalLoss(SoftTargets(temperature, from_logits=from_logits))
     # Past Keras' own __setattr__, which would track it.
-    vars(student)[_LESSON] = _Lesson(teacher, loss, alpha)
+    vars(student)[_LESSON] = _Lesson(teacher, loss, alpha, pairs)
     # Those that were made before know nothing of a teacher.
     student.train_function = student.test_function = None
+    if projections(student):
+        _compile_anew(student)
     return student
+
+
+def finish(student: keras.Model) -> keras.Model:
+    """Takes away what a student has beside itself, once it has learned.
+
+    Args:
+        student: Of `distill`. If it has projections, it gets a new optimizer.
+
+    Returns:
+        The same object. Its loss is the plain one again.
+    """
+    vars(student).pop(_LESSON, None)
+    if projections(student):
+        remove_projections(student)
+        _compile_anew(student)
+    return scale_as_told(student)
+
+
+def _compile_anew(student: keras.Model) -> None:
+    """A new optimizer, for the variables that there are now."""
+    if student.compiled and student.optimizer is not None and student.optimizer.built:
+        with student.distribute_strategy.scope():
+            student.compile_from_config(student.get_compile_config())
 
 
 def with_answers(y: Any, answers: Any) -> dict[str, Any]:
@@ -99,6 +146,12 @@ class _Lesson:
     teacher: Teacher | None
     loss: GlobalLoss
     alpha: float
+    pairs: Sequence[Pair] = ()
+
+    def look(self, x: Any, y: Any) -> tuple[Any, dict[int, Given]]:
+        """The teacher's answers, and what its layers gave for them."""
+        with seen.looking() as box:
+            return self.answers(x, y), box
 
     def answers(self, x: Any, y: Any) -> Any:
         if _has_answers(y):
@@ -115,6 +168,23 @@ class _Lesson:
 class Distilled:
     """Put in front of a student's class: its loss in training."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        lesson = vars(self).get(_LESSON)
+        if lesson is None or not lesson.pairs or not kwargs.get("training"):
+            return super().__call__(*args, **kwargs)
+        with seen.looking() as box:
+            outputs = super().__call__(*args, **kwargs)
+        _here.box = box  # For the loss that follows, in this thread.
+        return outputs
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with _as_plain(self):
+            super().save(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with _as_plain(self):
+            return super().__reduce__()
+
     def metric_labels(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         """The labels alone."""
         return super().metric_labels(*_without_answers(y, sample_weight))
@@ -129,25 +199,46 @@ class Distilled:
     ) -> Any:
         labels, sample_weight = _without_answers(y, sample_weight)
         loss = super().compute_loss(x, labels, y_pred, sample_weight, training=training)
-        if not training:
+        lesson = vars(self).get(_LESSON)
+        if not training or lesson is None:
             return loss
-        lesson = vars(self)[_LESSON]
-        answers = lesson.answers(x, y)
-        _refuse_other_shape(answers, y_pred)
-        soft = lesson.loss(answers, y_pred, sample_weight)
-        here = shard.current()
-        if here is not None:
-            # From a share of the whole to a mean over the slice, as the other loss.
-            soft *= tf.math.divide_no_nan(
-                tf.cast(here.size, soft.dtype), tf.cast(here.count, soft.dtype)
-            )
+        answers, theirs = lesson.look(x, y)
+        refusals.refuse_other_shape(answers, y_pred)
+        soft = _over_slice(lesson.loss(answers, y_pred, sample_weight))
         # They count as they are, beside both.
         added = [tf.cast(tf.reduce_sum(added), loss.dtype) for added in self.losses]
         soft = tf.cast(soft, loss.dtype) + sum(added, tf.zeros((), loss.dtype))
-        return (1 - lesson.alpha) * loss + lesson.alpha * soft
+        total = (1 - lesson.alpha) * loss + lesson.alpha * soft
+        ours, _here.box = getattr(_here, "box", {}), {}
+        for pair in lesson.pairs:
+            hint = _over_slice(pair.of_slice(ours, theirs, sample_weight))
+            total += tf.cast(hint, loss.dtype)
+        return total
 
     # So that the compiled loss is known to be used.
     default_compute_loss = compute_loss
+
+
+def _over_slice(share: tf.Tensor) -> tf.Tensor:
+    """From a share of the whole to a mean over the slice, as the plain loss is one."""
+    here = shard.current()
+    if here is None:
+        return share
+    return share * tf.math.divide_no_nan(
+        tf.cast(here.size, share.dtype), tf.cast(here.count, share.dtype)
+    )
+
+
+@contextlib.contextmanager
+def _as_plain(student: keras.Model) -> Iterator[None]:
+    """Within it what a student saves is nothing but itself."""
+    own = {id(v) for v in projections(student)}
+    if not own:
+        yield
+        return
+    rest = [v for v in student.trainable_variables if id(v) not in own]
+    with with_new_optimizer(student, rest):
+        yield
 
 
 def _has_answers(y: Any) -> bool:
@@ -161,39 +252,3 @@ def _without_answers(y: Any, sample_weight: Any) -> tuple[Any, Any]:
     if isinstance(sample_weight, dict):
         sample_weight = sample_weight[LABELS]
     return y[LABELS], sample_weight
-
-
-def _refuse_wrong(temperature: float, alpha: float) -> None:
-    problems = []
-    if not 0 < temperature < float("inf"):
-        problems.append(
-            f"temperature: expected a finite number > 0. Received: {temperature!r}"
-        )
-    if not 0 <= alpha <= 1:
-        problems.append(f"alpha: expected a number from 0 to 1. Received: {alpha!r}")
-    if problems:
-        raise RefusedError(problems, heading="distill")
-
-
-def _refuse_other_shape(answers: Any, y_pred: Any) -> None:
-    if not hasattr(y_pred, "shape"):
-        raise RefusedError(
-            "distill: expected a student with one output. Received: outputs "
-            f"{keras.tree.map_structure(lambda t: t.shape, y_pred)}."
-        )
-    expected, received = y_pred.shape[1:], answers.shape[1:]
-    if not expected.is_compatible_with(received):
-        raise RefusedError(
-            "distill: expected a teacher that answers as the student does, with the "
-            f"shape {_shape(expected)}. Received: {_shape(received)}. Train a teacher "
-            "on the same classes."
-        )
-    if expected[-1] == 1:
-        raise RefusedError(
-            "distill: expected probabilities of at least two classes. Received: one "
-            "output. Give the models a softmax over two classes."
-        )
-
-
-def _shape(sizes: tf.TensorShape) -> str:
-    return f"({', '.join(['batch', *map(str, sizes)])})"

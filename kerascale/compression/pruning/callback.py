@@ -22,8 +22,8 @@ class Pruning(keras.callbacks.Callback):
         rate: The share that is pruned in the end, above 0 and below 1.
         structure: `unstructured`: single weights. `2:4`: two of each four weights that
             follow one another among a unit's inputs, as sparse tensor cores want them,
-            for a `rate` of 0.5. `units`: whole units and filters, which `cut` takes out
-            of the model.
+            for a `rate` of 0.5. `units`: whole units and filters, `heads`: attention
+            heads, which `cut` takes out of the model.
         begin: The update of the optimizer, from 0, at which pruning begins.
         end: The update at which it ends.
         frequency: Updates after which a mask is chosen anew; None: about 20 times.

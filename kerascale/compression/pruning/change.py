@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale.compression.pruning import masks, targets
+from kerascale.compression.pruning import choice, masks, targets
 from kerascale.compression.pruning.callback import Pruning
 from kerascale.compression.pruning.cut import cut
 from kerascale.compression.pruning.plan import Plan, cubic
@@ -54,7 +54,7 @@ class PrunedTraining(Change):
 
     def finish_model(self, model: keras.Model) -> keras.Model:
         masks.strip(model)
-        if self.config.prune_structure != "units":
+        if self.config.prune_structure not in choice.WHOLE:
             return model
         smaller = cut(model)
         before, now = model.count_params(), smaller.count_params()
@@ -63,7 +63,7 @@ class PrunedTraining(Change):
 
     def results(self, model: keras.Model, datasets: Datasets) -> dict[str, Any]:
         """How much is gone."""
-        if self.config.prune_structure == "units":
+        if self.config.prune_structure in choice.WHOLE:
             return {
                 "parameters": model.count_params(),
                 "parameters_before": self._parameters_before,

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-Structure = Literal["unstructured", "2:4", "units"]
+Structure = Literal["unstructured", "2:4", "units", "heads"]
+# What is cut out of a model; of each layer one is left.
+WHOLE = ("units", "heads")
 # How many of a row of weights a sparse tensor core multiplies at most, and of how many.
 _KEPT, _OF = 2, 4
 
@@ -74,6 +76,30 @@ def of_units(weights: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     )
 
 
+def of_heads(
+    values: tf.Tensor, outputs: tf.Tensor, num_heads: int, count: tf.Tensor
+) -> tf.Tensor:
+    """Keeps all attention heads but the `count` that can add least.
+
+    What a head adds is at most the product of two norms: of the kernel that makes its
+    values, and of the one that takes what it mixed of them.
+
+    Args:
+        values: Kernel of the values, (width, heads * head size).
+        outputs: Kernel of the output, (heads * head size, width).
+        num_heads: How many heads there are.
+        count: How many of them go; int64 scalar.
+
+    Returns:
+        bool of shape (heads,).
+    """
+    made = tf.reshape(_scores(values), [values.shape[0], num_heads, -1])
+    taken = tf.reshape(_scores(outputs), [num_heads, -1])
+    made = tf.reduce_sum(tf.square(made), [0, 2])
+    taken = tf.reduce_sum(tf.square(taken), 1)
+    return tf.logical_not(smallest(made * taken, count))
+
+
 def of_fours(weights: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Keeps two of four weights in `count` groups: those in which the least is lost.
 
@@ -106,9 +132,7 @@ def fits_fours(shape: Sequence[int]) -> bool:
 
 
 def num_items(structure: Structure, shape: Sequence[int]) -> int:
-    """How many things may go of a kernel: weights, groups of four, or units."""
-    if structure == "units":
-        return shape[-1]
+    """How many things may go of a kernel: weights, or groups of four."""
     size = 1
     for length in shape:
         size *= length
@@ -120,7 +144,7 @@ def items_that_go(structure: Structure, items: int, rate: float) -> int:
     if structure == "2:4":  # Of a group half its weights.
         rate = min(1.0, rate * _OF / _KEPT)
     count = int(rate * items + 1e-6)
-    return min(count, items - 1) if structure == "units" else count
+    return min(count, items - 1) if structure in WHOLE else count
 
 
 CHOICES: dict[Structure, Callable[[Any, Any], tf.Tensor]] = {

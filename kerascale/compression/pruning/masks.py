@@ -6,6 +6,7 @@ no callback looks between steps, of which many may run in one call or in one pro
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ import tensorflow as tf
 from kerascale.compression.pruning import choice, targets
 from kerascale.compression.pruning.choice import Structure
 from kerascale.compression.pruning.plan import Plan
-from kerascale.compression.pruning.targets import Target
+from kerascale.compression.pruning.target import Target
 from kerascale.engine.compat import keras_private
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
@@ -28,15 +29,23 @@ class Masked(keras.constraints.Constraint):
     """Puts a variable to zero where its mask is zero.
 
     Args:
-        mask: 0 or 1, of the variable's shape or of its last axis. Of its dtype, too:
-            to make numbers of bits takes as long as to multiply them.
+        mask: 0 or 1. Of the variable's dtype, too: to make numbers of bits takes as
+            long as to multiply them.
         before: The variable's own constraint; or None.
+        spread: Makes of the mask one of the variable's shape, or of its last axis.
         choose: Changes the mask when its time has come; None: another variable's does.
     """
 
-    def __init__(self, mask: keras.Variable, before: Any, choose: Any = None) -> None:
+    def __init__(
+        self,
+        mask: keras.Variable,
+        before: Any,
+        spread: Callable[[Any], Any],
+        choose: Any = None,
+    ) -> None:
         self.mask = mask
         self.before = before
+        self.spread = spread
         self.choose = choose
 
     def __call__(self, value: Any) -> Any:
@@ -45,7 +54,8 @@ class Masked(keras.constraints.Constraint):
             value = self.before(value)
         if self.choose is not None:
             self.choose(value, self.mask)
-        return value * tf.cast(tf.convert_to_tensor(self.mask.value), value.dtype)
+        mask = tf.cast(tf.convert_to_tensor(self.mask.value), value.dtype)
+        return value * self.spread(mask)
 
 
 @dataclasses.dataclass
@@ -67,7 +77,7 @@ class Masks:
     def apply(self) -> None:
         """Puts to zero what is masked, whatever was done to the weights."""
         for variable, constraint in self.masked:
-            mask = np.asarray(keras.ops.convert_to_numpy(constraint.mask))
+            mask = np.asarray(constraint.spread(tf.convert_to_tensor(constraint.mask)))
             value = np.asarray(keras.ops.convert_to_numpy(variable))
             variable.assign(value * mask.astype(value.dtype))
 
@@ -91,7 +101,7 @@ def install(model: keras.Model, plan: Plan, structure: Structure) -> Masks:
         RefusedError: If the model has nothing of that structure.
     """
     optimizer = _optimizer_of(model)
-    found = targets.units(model) if structure == "units" else targets.kernels(model)
+    found = targets.of(model, structure)
     if structure == "2:4":
         found = _in_fours(found)
     goes_on = int(keras.ops.convert_to_numpy(optimizer.iterations)) > plan.begin
@@ -165,23 +175,29 @@ def _masked(
     structure: Structure,
     goes_on: bool,
 ) -> list[tuple[keras.Variable, Masked]]:
-    kernel = target.kernel
-    shape = kernel.shape[-1:] if structure == "units" else kernel.shape
+    kernel, is_whole = target.kernel, structure in choice.WHOLE
+    shape = (target.num_whole,) if is_whole else kernel.shape
     mask = optimizer.add_variable(
         shape, initializer="ones", dtype=kernel.dtype, name=f"{kernel.name}_mask"
     )
     if goes_on:
-        is_there = np.asarray(keras.ops.convert_to_numpy(kernel)) != 0
-        if structure == "units":
-            is_there = is_there.any(axis=tuple(range(is_there.ndim - 1)))
-        mask.assign(is_there)
-    items = choice.num_items(structure, kernel.shape)
+        values = np.asarray(keras.ops.convert_to_numpy(kernel))
+        mask.assign((target.whole_norms() if is_whole else values) != 0)
+    items = target.num_whole
+    if not is_whole:
+        items = choice.num_items(structure, kernel.shape)
     counts = [choice.items_that_go(structure, items, rate) for rate in plan.rates]
-    choose = _Choose(optimizer, plan, counts, structure)
-    first = Masked(mask, kernel.constraint, choose)
+    choose = _Choose(optimizer, plan, counts, structure, target)
+
+    def masked(variable: keras.Variable, choose: Any = None) -> Masked:
+        def spread(mask: Any) -> Any:
+            return target.spread(mask, variable)
+
+        return Masked(mask, variable.constraint, spread, choose)
+
     return [
-        (kernel, first),
-        *((v, Masked(mask, v.constraint)) for v in target.followers),
+        (kernel, masked(kernel, choose)),
+        *((v, masked(v)) for v in target.followers),
     ]
 
 
@@ -194,12 +210,14 @@ class _Choose:
         plan: Plan,
         counts: list[int],
         structure: Structure,
+        target: Target,
     ) -> None:
         self.optimizer = optimizer
         self.plan = plan
         # Made in advance: no device rounds them in its own way.
         self.counts = np.array(counts, np.int64)
         self.structure = structure
+        self.target = target
 
     def __call__(self, value: tf.Tensor, mask: keras.Variable) -> None:
         # Where gradients are accumulated it is computed, and no variable.
@@ -214,7 +232,8 @@ class _Choose:
             last = len(self.counts) - 1
             count = tf.gather(self.counts, tf.clip_by_value(time, 0, last))
             before = tf.cast(tf.convert_to_tensor(mask.value), value.dtype)
-            kept = choice.CHOICES[self.structure](value * before, count)
+            before = self.target.spread(before, self.target.kernel)
+            kept = self.target.choose(self.structure, value * before, count)
             mask.assign(tf.cast(kept, mask.dtype))
             return tf.constant(True)
 

@@ -1,37 +1,40 @@
-"""What of a model can be pruned: its kernels, or the units of a chain of layers."""
+"""What of a model can be pruned: its kernels, or units and heads of its layers."""
 
-import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 
+from kerascale.compression.pruning.choice import Structure
+from kerascale.compression.pruning.heads import Heads
+from kerascale.compression.pruning.target import Target
 from kerascale.errors import RefusedError
-from kerascale.models import CNN, MLP
+from kerascale.models import CNN, MLP, CausalTransformer, Transformer
 
 # Names of variables that a matrix product or a convolution takes. Embeddings are rows
 # that are looked up: zeros in them save nothing.
 _KERNELS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 
 
-@dataclasses.dataclass(eq=False)
-class Target:
-    """A kernel that is pruned.
+# In whose blocks heads and hidden units can be cut out.
+_TRANSFORMERS = (Transformer, CausalTransformer)
 
-    Args:
-        kernel: The variable.
-        followers: Variables of shape (units,) that go with its units.
-        layer: Of the chain, whose units go; None: single weights go.
-        norms: The batch normalizations behind it.
-        consumer: The layer that takes them; None: single weights go.
+
+def of(model: keras.Model, structure: Structure) -> list[Target]:
+    """What of a model is pruned in some structure.
+
+    Raises:
+        RefusedError: If it has nothing of the kind.
     """
+    if structure == "heads":
+        return heads(model)
+    return units(model) if structure == "units" else kernels(model)
 
-    kernel: keras.Variable
-    followers: list[keras.Variable] = dataclasses.field(default_factory=list)
-    layer: keras.layers.Layer | None = None
-    norms: list[keras.layers.Layer] = dataclasses.field(default_factory=list)
-    consumer: keras.layers.Layer | None = None
+
+def whole(model: keras.Model) -> list[Target]:
+    """All that can be cut out of a model; see `units` and `heads`."""
+    if isinstance(model, _TRANSFORMERS):
+        return [*units(model), *(Heads.of(b.attention) for b in model.stack.blocks)]
+    return units(model)
 
 
 def kernels(model: keras.Model) -> list[Target]:
@@ -53,10 +56,17 @@ def kernels(model: keras.Model) -> list[Target]:
 def units(model: keras.Model) -> list[Target]:
     """The layers whose units can be cut out: all of a chain but the last.
 
+    Of a Transformer these are the hidden layers of its blocks.
+
     Raises:
         RefusedError: If a model is no such chain, or a unit without weights would not
             give zero to the next layer.
     """
+    if isinstance(model, _TRANSFORMERS):
+        return [
+            Target(b.hidden.kernel, [b.hidden.bias], b.hidden, [], b.feedforward_output)
+            for b in model.stack.blocks
+        ]
     found: list[Target] = []
     current: Target | None = None
     for layer in chain(model):
@@ -76,6 +86,26 @@ def units(model: keras.Model) -> list[Target]:
             f"{type(model).__name__} without. Prune single weights (unstructured)."
         )
     return found
+
+
+def heads(model: keras.Model) -> list[Target]:
+    """The attention layers whose heads can be cut out.
+
+    Raises:
+        RefusedError: If the model is no Transformer, or has one head.
+    """
+    if not isinstance(model, _TRANSFORMERS):
+        raise RefusedError(
+            "prune_structure heads: expected a kerascale.models.Transformer or "
+            f"CausalTransformer. Received: {type(model).__name__}. Prune units, or "
+            "single weights (unstructured)."
+        )
+    if model.stack.blocks[0].attention.num_heads < 2:
+        raise RefusedError(
+            "prune_structure heads: expected at least two heads in a block, of which "
+            "one stays. Received: num_heads=1. Prune units."
+        )
+    return [Heads.of(block.attention) for block in model.stack.blocks]
 
 
 _PASSING = (
@@ -105,9 +135,9 @@ def chain(model: keras.Model) -> list[keras.layers.Layer]:
     kind = "a residual CNN" if isinstance(model, CNN) else type(model).__name__
     raise RefusedError(
         "prune_structure units: expected a chain of layers: the models MLP and CNN "
-        "(not residual), or a keras.Sequential of dense layers, 2-D convolutions, "
-        f"batch normalization and pooling. Received: {kind}. Prune single weights "
-        "(unstructured, or 2:4)."
+        "(not residual), a Transformer, or a keras.Sequential of dense layers, 2-D "
+        f"convolutions, batch normalization and pooling. Received: {kind}. Prune "
+        "single weights (unstructured, or 2:4)."
     )
 
 
@@ -147,22 +177,3 @@ def _refuse_other_zero(function: Any, layer: Any) -> None:
             "prune_structure units: expected activations that are 0 at 0, as relu or "
             f"tanh. Received: that of {layer.name}, which is {at_zero:.3g} there."
         )
-
-
-def slices(target: Target, kept: np.ndarray) -> Iterator[tuple[Any, int, np.ndarray]]:
-    """(variable, axis, indices that stay) for all that shrinks with some units.
-
-    Args:
-        target: Of `units`.
-        kept: Numbers of the units that stay, ascending.
-    """
-    count = target.kernel.shape[-1]
-    yield target.kernel, len(target.kernel.shape) - 1, kept
-    bias = [target.layer.bias] if target.layer.use_bias else []
-    of_norms = [v for norm in target.norms for v in norm.variables]
-    yield from ((v, 0, kept) for v in (*bias, *of_norms) if tuple(v.shape) == (count,))
-    consumer = target.consumer.kernel
-    # Behind `Flatten` a unit is an input for each place of the image: places before
-    # channels.
-    rows = np.arange(consumer.shape[-2])
-    yield consumer, len(consumer.shape) - 2, rows[np.isin(rows % count, kept)]

@@ -409,6 +409,11 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return list(model._flatten_layers())
 
 
+def direct_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that a layer or model holds itself."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
 def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
     """Gives an object's class another base, in place.
 
@@ -443,6 +448,47 @@ def adopt_class(thing: Any, added: type, *, behind: bool = False) -> Any:
 
 
 _adopted: dict[tuple[type, type, bool], type] = {}
+
+
+# ------------------------------------------------- variables that came later
+
+
+def add_variable(layer: keras.layers.Layer, **arguments: Any) -> keras.Variable:
+    """Gives a built layer one more variable.
+
+    Args:
+        layer: Keras lets none be added to it.
+        **arguments: Those of `add_weight`.
+    """
+    was_locked = layer._tracker.locked
+    layer._tracker.unlock()
+    try:
+        return layer.add_weight(**arguments)
+    finally:
+        if was_locked:
+            layer._tracker.lock()
+
+
+def remove_variable(layer: keras.layers.Layer, variable: keras.Variable) -> None:
+    """Takes a variable out of a layer."""
+    layer._untrack_variable(variable)
+
+
+@contextlib.contextmanager
+def hidden(
+    layer: keras.layers.Layer, variables: Sequence[keras.Variable]
+) -> Iterator[None]:
+    """Within it some variables are not among those that a layer saves and loads."""
+    own = {id(v) for v in variables}
+    stores = [layer._trainable_variables, layer._non_trainable_variables]
+    before = [list(store) for store in stores]
+    for store in stores:
+        store[:] = [v for v in store if id(v) not in own]
+    try:
+        yield
+    finally:
+        for store, values in zip(stores, before, strict=True):
+            store[:] = values
 
 
 # ---------------------------------------------------------------- the optimizer

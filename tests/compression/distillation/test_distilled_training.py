@@ -78,7 +78,7 @@ def test_damaged_answers_are_computed_again(
         return labels["teacher_log_probabilities"].numpy()
 
     first = taught()
-    (path,) = (tmp_path / "cache" / "teacher_answers").glob("*.npy")
+    (path,) = (tmp_path / "cache" / "teacher_answers").glob("*/values.bin")
     content = bytearray(path.read_bytes())
     content[-3] ^= 64
     path.write_bytes(content)
@@ -111,6 +111,24 @@ def test_a_stopped_student_goes_on_to_the_same_bits(
     assert resumed.history == student.history
     for a, b in zip(resumed.model.weights, student.model.weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_hidden_layers_learn_from_those_of_the_teacher(recipe, settings, run, tmp_path):
+    """Through a projection that is not saved with it; and stopped, to the bit."""
+    hints = {**settings, "distill_features": ("hidden_0",)}
+    config = recipe.Config(**hints)
+    whole = ks.train(recipe, config, run_dir=tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        ks.train(recipe, config, run_dir=tmp_path / "run", callbacks=[StopAfter(50)])
+    resumed = ks.train(recipe, config, run_dir=tmp_path / "run")
+    assert resumed.history == whole.history
+    loaded = ks.load_run(resumed.path).model
+    assert [w.name for w in loaded.weights] == ["kernel", "bias"] * 2
+    for a, b in zip(resumed.model.weights, whole.model.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = recipe.Config(**{**settings, "distill_features": ("hidden_9",)})
+    with pytest.raises(ks.RefusedError, match="expected a layer of the student"):
+        ks.train(recipe, other, run_dir=tmp_path / "other")
 
 
 def test_bad_teachers_are_refused_at_once(recipe, settings, run, tmp_path):
@@ -153,6 +171,18 @@ def test_a_teacher_of_other_data_is_refused(recipe, settings, run, tmp_path):
             "augment_shift, which changes them",
         ),
         ({"teacher": ("a",), "distill_temperature": 0.0}, "distill_temperature"),
+        ({"teacher": ("a",), "teacher_cache_top": 3}, "only with teacher_cache"),
+        ({"distill_features": ("a:b",)}, "distill_features: expected only with a tea"),
+        (
+            {"teacher": ("a",), "distill_attention_weight": 2.0},
+            "with distill_attention",
+        ),
+        ({"teacher": ("a",), "distill_features": ("a:b:c",)}, "expected LAYER:LAYER"),
+        ({"teacher": ("a", "b"), "distill_features": ("a",)}, "expected one teacher"),
+        (
+            {"teacher": ("a",), "distill_features": ("a",), "teacher_cache": True},
+            "expected without teacher_cache",
+        ),
     ],
 )
 def test_fields_that_contradict_each_other(recipe, values, message):
@@ -188,7 +218,7 @@ def test_every_recipe_has_teachers(name, tmp_path):
     config = recipe.Config(**fields, seed=1, teacher=(str(teacher.path),))
     student = ks.train(recipe, config, run_dir=tmp_path / "student")
     assert student.metrics["teacher_accuracy"] == teacher.metrics["accuracy"]
-    if name == "language_model":
-        config = dataclasses.replace(config, teacher_cache=True)
-        with pytest.raises(ks.RefusedError, match="begin elsewhere in each epoch"):
-            ks.train(recipe, config, run_dir=tmp_path / "cached")
+    if name in ("transformer", "language_model"):
+        config = dataclasses.replace(config, distill_attention=("auto",))
+        looked = ks.train(recipe, config, run_dir=tmp_path / "looked")
+        assert looked.history["loss"] != student.history["loss"]

@@ -90,13 +90,32 @@ def test_fields_that_contradict_each_other(recipe, values, message):
 
 
 def test_units_of_other_models_are_refused_before_the_first_step(tmp_path):
-    recipe = ks.load_recipe("transformer")
-    config = recipe.Config(
-        **FIELDS["transformer"], prune=0.5, prune_structure="units", epochs=1
-    )
-    with pytest.raises(ks.RefusedError, match="expected a chain of layers"):
-        ks.train(recipe, config, run_dir=tmp_path / "run")
+    for name, structure, message in (
+        ("rnn", "units", "expected a chain of layers"),
+        ("mlp", "heads", "expected a kerascale.models.Transformer or"),
+    ):
+        recipe = ks.load_recipe(name)
+        config = recipe.Config(
+            **FIELDS[name], prune=0.5, prune_structure=structure, epochs=1
+        )
+        with pytest.raises(ks.RefusedError, match=message):
+            ks.train(recipe, config, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_heads_are_cut_out_of_the_run(tmp_path):
+    recipe = ks.load_recipe("transformer")
+    sizes = {**FIELDS["transformer"], "num_heads": 4, "epochs": 2}
+    fields = {**sizes, "prune": 0.5, "prune_structure": "heads", "execution": "fixed"}
+    run = ks.train(recipe, recipe.Config(**fields), run_dir=tmp_path / "run")
+    loaded = ks.load_run(run.path)
+    attention = loaded.model.stack.blocks[0].attention
+    assert (attention.num_heads, attention.head_size) == (2, 2)
+    assert run.metrics["parameters"] == loaded.model.count_params()
+    # Half of the kernels of 8 x 24 and 8 x 8, and of the bias of 24.
+    lost = run.metrics["parameters_before"] - run.metrics["parameters"]
+    assert lost == (8 * 24 + 8 * 8 + 24) // 2
+    ks.export_saved_model(loaded, tmp_path / "served")
 
 
 @pytest.mark.slow

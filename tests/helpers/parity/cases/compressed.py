@@ -1,11 +1,13 @@
-"""Distillation, with a teacher in the step or beside it; pruning, quantization."""
+"""Distillation, in the step or beside it; pruning, quantization, adapters."""
 
 import keras
 import numpy as np
 from building import BATCH, EXAMPLES, classes, mlp, numbers, scaled, trained
 from registry import case
 
-from kerascale.compression.distillation import Teacher, distill
+import kerascale as ks
+from kerascale.compression.adapters import adapt
+from kerascale.compression.distillation import Hint, Teacher, distill
 from kerascale.compression.distillation.distill import with_answers
 from kerascale.compression.pruning import Pruning, cut
 from kerascale.compression.quantization import QuantizeAware
@@ -49,6 +51,48 @@ def distillation_with_answers():
     }
     student = distill(_student(), None, temperature=2.0, alpha=0.4)
     return trained(student, x, with_answers(y, answers), fit=fit)
+
+
+@case(
+    "distillation: features through a projection, attention maps of pictures",
+    default=("mirrored:2",),
+)
+def distillation_with_hints():
+    x = numbers(EXAMPLES, 4)
+    hints = [
+        Hint("features", "picture", "picture", 0.5),
+        Hint("attention", "first", "first", 2.0),
+    ]
+    student, teacher = _pictures(3, "zeros"), _pictures(6, _drawn(1))
+    distill(student, teacher, hints=hints, inputs=x[:2])
+    return trained(student, x, validation=True)
+
+
+def _pictures(filters, bias):
+    x = keras.Input((4,))
+    y = keras.layers.Reshape((2, 2, 1))(x)
+    options = {"padding": "same", "activation": "tanh", "bias_initializer": bias}
+    y = keras.layers.Conv2D(filters, 2, name="first", **options)(y)
+    y = keras.layers.Conv2D(filters, 1, name="picture", **options)(y)
+    y = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(y))
+    return scaled(keras.Model(x, y))
+
+
+@case(
+    "adapters on dense, einsum, embedding and GRU; statistics that stay; Adam",
+    default=("mirrored:2",),
+)
+def adapters():
+    x = keras.Input((4,))
+    places = keras.ops.cast(keras.ops.minimum(keras.ops.abs(x) * 2, 6), "int32")
+    y = keras.layers.Embedding(7, 6)(places)
+    y = ks.layers.Dense(8, activation="gelu")(y)
+    y = keras.layers.EinsumDense("abc,cd->abd", (None, 5))(y)
+    y = ks.layers.GRU(4)(y)
+    y = keras.layers.BatchNormalization()(y)
+    y = keras.layers.Dense(3, activation="softmax")(y)
+    model = adapt(scaled(keras.Model(x, y)), 2, alpha=3.0)
+    return trained(model, optimizer=keras.optimizers.Adam(0.01), validation=True)
 
 
 def _pruned(model, expected, **arguments):
@@ -160,3 +204,18 @@ def quantization_of_a_transformer():
     found = trained(model, x, classes(EXAMPLES), fit=fit, optimizer=optimizer)
     limits = np.array([aware.ranges.lows, aware.ranges.highs])
     return {**found, "predictions/ranges": limits}
+
+
+@case("pruning: half of the attention heads, cut out; AdamW", default=("mirrored:2",))
+def pruning_of_heads():
+    model = ks.models.Transformer(3, width=8, num_heads=4, num_layers=1)
+    model.build((None, 4))
+    found = trained(
+        scaled(model),
+        optimizer=keras.optimizers.AdamW(0.01),
+        fit={"callbacks": [Pruning(0.5, begin=3, end=30, structure="heads")]},
+    )
+    output = np.array(model.stack.blocks[0].attention.attention_output.kernel)
+    assert (output == 0).all(axis=1).sum() == 4  # Two of four heads of size 2.
+    predicted = cut(model).predict(numbers(37, 4), batch_size=BATCH, verbose=0)
+    return {**found, "predictions/cut": predicted}
