@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
     for item in items:
         # Their trainings take longer than those of all others together.
-        long = "[language_model]", "[transformer]", "[rnn]", "[cnn]"
+        long = "[language_model]", "[transformer]", "[rnn]", "[cnn]", "[finetune]"
         trains = "trained" in item.fixturenames or "same_seed" in item.name
         if item.path.name == "test_recipes.py" and trains and item.name.endswith(long):
             item.add_marker(pytest.mark.slow)

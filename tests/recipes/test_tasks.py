@@ -39,10 +39,7 @@ SOURCES = {
     "packed": ("mlp", "rnn", "transformer"),
 }
 # The others take too long for each run of the tests; a served row is tested beside.
-DEFAULT = {
-    ("mlp", "binary", "table"),
-    ("cnn", "multilabel", "npz"),
-}
+DEFAULT = {("cnn", "multilabel", "npz")}
 
 
 def labels_of(task, signal):

@@ -20,7 +20,7 @@ def _page(run_dir, capfd):
     return text[text.index('id="mistakes"') :]
 
 
-@pytest.mark.parametrize("image_size", [None, 6])
+@pytest.mark.parametrize("image_size", [pytest.param(None, marks=pytest.mark.slow), 6])
 def test_a_wrong_picture_tells_its_file(tmp_path, capfd, image_size):
     generator = np.random.default_rng(0)
     values = {}

@@ -13,8 +13,9 @@ from kerascale.serving import graph
 from kerascale.serving.messages import PredictionLog
 
 # One of each kind of input and of answer; the others with all.
-RECIPES = ["mlp", "transformer", "language_model"]
-RECIPES += [pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "rnn")]
+RECIPES = ["mlp", "language_model"]
+_SLOW = ("cnn", "rnn", "transformer")
+RECIPES += [pytest.param(name, marks=pytest.mark.slow) for name in _SLOW]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -175,6 +175,7 @@ def test_what_was_traced_with_its_shapes_is_counted_in_any_run(recipe, tmp_path)
     assert found["flops_per_step"] == _OPERATIONS, found["not_counted"]
 
 
+@pytest.mark.slow
 def test_a_language_model_tells_tokens(tmp_path):
     recipe = ks.load_recipe("language_model")
     text = tmp_path / "text.txt"

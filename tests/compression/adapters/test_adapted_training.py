@@ -39,6 +39,7 @@ def test_a_run_has_its_adapters_apart_and_a_plain_model(adapted, run, tmp_path):
     ks.export_saved_model(loaded, tmp_path / "served")
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_bits(recipe, run, adapted, tmp_path):
     config, folder = adapted.config, tmp_path / "run"
     with pytest.raises(StoppedError):

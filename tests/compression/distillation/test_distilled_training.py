@@ -88,6 +88,7 @@ def test_damaged_answers_are_computed_again(
     np.testing.assert_allclose(teacher(x), first, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_stopped_student_goes_on_to_the_same_bits(
     recipe, settings, student, run, tmp_path
 ):
@@ -113,6 +114,7 @@ def test_a_stopped_student_goes_on_to_the_same_bits(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_hidden_layers_learn_from_those_of_the_teacher(recipe, settings, run, tmp_path):
     """Through a projection that is not saved with it; and stopped, to the bit."""
     hints = {**settings, "distill_features": ("hidden_0",)}

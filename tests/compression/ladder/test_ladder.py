@@ -100,6 +100,7 @@ def test_changed_answers_are_those_that_differ(compressed):
     assert all(change.before != change.now for change in changes)
 
 
+@pytest.mark.slow
 def test_a_rung_that_is_there_is_taken(run_folder, capsys, monkeypatch):
     run = ks.load_run(run_folder)
     real, built = build.build, []

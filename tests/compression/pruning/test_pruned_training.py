@@ -103,6 +103,7 @@ def test_units_of_other_models_are_refused_before_the_first_step(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_heads_are_cut_out_of_the_run(tmp_path):
     recipe = ks.load_recipe("transformer")
     sizes = {**FIELDS["transformer"], "num_heads": 4, "epochs": 2}

@@ -79,6 +79,7 @@ PLAIN = (
     "fine_tuning",
     "recipe_mlp",
     "saved_sequential",
+    "task_ordinal",
     "tf_data",
 )
 

@@ -43,12 +43,12 @@ def _x():
     return numbers(EXAMPLES, 6).astype("float32")
 
 
-@case("task binary: AUC", default=("mirrored:2",), **OPTIONS)
+@case("task binary: AUC", **OPTIONS)
 def task_binary():
     return _trained("binary", _x(), classes(EXAMPLES, count=2), units=(8,))
 
 
-@case("task multilabel: AUC of each label", default=("mirrored:4",), **OPTIONS)
+@case("task multilabel: AUC of each label", **OPTIONS)
 def task_multilabel():
     y = (numbers(EXAMPLES, 3, seed=4) > 0.3).astype("int64")
     return _trained("multilabel", _x(), y, units=(8,))
