@@ -16,6 +16,11 @@ from kerascale.layers.dropout import Dropout
 _MASKED = -1e30
 
 
+def only_given(**arguments: Any) -> dict[str, Any]:
+    """Of a configuration what is not None, so that it reads as it did before."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
 def size_of_heads(width: int | None, num_heads: int) -> int:
     """Width of one attention head. Refuses a width that the heads do not divide."""
     if width is None or width % num_heads:
@@ -177,7 +182,7 @@ class SelfAttention(keras.layers.Layer):
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
-            "head_size": self.given_head_size,
+            **only_given(head_size=self.given_head_size),
             "causal": self.causal,
             "dropout": self.dropout,
             **self.kernels.get_config(),

@@ -8,7 +8,7 @@ from kerascale.layers._arguments import fraction, positive_int
 from kerascale.layers._common import Shape, build_in_turn, require_rank
 from kerascale.layers._kernels import KernelOptions
 from kerascale.layers._trained import Dense, LayerNormalization
-from kerascale.layers.attention import SelfAttention
+from kerascale.layers.attention import SelfAttention, only_given
 from kerascale.layers.dropout import Dropout
 
 # Keras' default of 1e-3 is too large for the small activations of a young model.
@@ -126,7 +126,7 @@ class TransformerBlock(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.attention.num_heads,
             "feedforward_width": self.feedforward_width,
-            "head_size": self.attention.given_head_size,
+            **only_given(head_size=self.attention.given_head_size),
             "causal": self.attention.causal,
             "dropout": self.dropout,
             **self.kernels.get_config(),

@@ -7,6 +7,7 @@ import keras
 from kerascale.layers._arguments import choice, fraction, positive_int
 from kerascale.layers._common import Shape, build_in_turn, require_rank
 from kerascale.layers._kernels import KernelOptions
+from kerascale.layers.attention import only_given
 from kerascale.layers.dropout import Dropout
 from kerascale.layers.positions import (
     PositionEmbedding,
@@ -132,7 +133,7 @@ class TransformerStack(keras.layers.Layer):
         return {
             "num_layers": len(self.blocks),
             "num_heads": block.attention.num_heads,
-            "head_size": block.attention.given_head_size,
+            **only_given(head_size=block.attention.given_head_size),
             "feedforward_width": block.feedforward_width,
             "positions": self.positions,
             "max_length": self.max_length,

@@ -31,6 +31,7 @@ _VALUES = {
 }
 
 
+@pytest.mark.slow
 def test_a_workload_is_measured(kerascale, tmp_path):
     finished = kerascale(
         "bench", "--workloads", "A", "--seconds", "0.2", "--execution", "fixed",

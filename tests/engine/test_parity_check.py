@@ -38,10 +38,7 @@ _DEFAULT = (
     "table",
     "mean_of_the_batch",
     "stateful",
-    "stateful_in_predict",
-    "scalar_prediction",
     "metric_of_no_scope",
-    "loss_made_inside",
 )
 # By a look at the model, before any batch is looked at.
 _BEFORE = ("stateful", "stateful_in_predict", "metric_of_no_scope")

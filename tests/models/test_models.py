@@ -750,9 +750,12 @@ def test_public_names():
         "CNN",
         "CausalTransformer",
         "Classifier",
+        "Features",
+        "GradientGate",
         "MLP",
         "RNN",
         "Transformer",
+        "fine_tuned",
     ]
     assert all(hasattr(layers, name) for name in layers.__all__)
     for name in (*models.__all__, *layers.__all__):

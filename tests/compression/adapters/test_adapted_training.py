@@ -58,6 +58,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(recipe, run, adapted, tmp_p
     assert content[0] == content[1]
 
 
+@pytest.mark.slow
 def test_adapters_of_a_run_go_on_in_another(recipe, run, adapted, tmp_path):
     settings = {**SETTINGS, "epochs": 1, "lora_from": str(adapted.path)}
     config = recipe.Config(**settings, units=run.model.units)

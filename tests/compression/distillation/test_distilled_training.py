@@ -51,6 +51,7 @@ def test_what_is_saved_is_the_student_alone(student):
     assert best.stat().st_size < 60_000
 
 
+@pytest.mark.slow
 def test_answers_on_disk_teach_the_same(recipe, settings, student, tmp_path, capsys):
     config = recipe.Config(**settings, teacher_cache=True)
     cached = [

@@ -206,7 +206,7 @@ def quantization_of_a_transformer():
     return {**found, "predictions/ranges": limits}
 
 
-@case("pruning: half of the attention heads, cut out; AdamW", default=("mirrored:2",))
+@case("pruning: half of the attention heads, cut out; AdamW")
 def pruning_of_heads():
     model = ks.models.Transformer(3, width=8, num_heads=4, num_layers=1)
     model.build((None, 4))

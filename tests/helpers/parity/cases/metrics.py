@@ -6,7 +6,7 @@ from building import classes, mlp, numbers, trained
 from registry import case
 
 
-@case("AUC, Precision, Recall", default=("mirrored:2",))
+@case("AUC, Precision, Recall")
 def metrics_of_two_classes():
     hidden = keras.layers.Dense(8, activation="tanh")
     model = mlp(hidden, keras.layers.Dense(1), outputs=2)
