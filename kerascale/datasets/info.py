@@ -8,6 +8,7 @@ import numpy as np
 
 from kerascale.config.tasks import Task
 from kerascale.datasets.raw import Kind, RawData, Split
+from kerascale.runtime.console import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,3 +102,15 @@ def _add_split(digest: Any, split: Split) -> None:
     else:
         digest.update(np.ascontiguousarray(features).data)
     digest.update(np.ascontiguousarray(labels).data)
+
+
+def describe(info: DataInfo) -> str:
+    """What data is there, in a line."""
+    sizes = ", ".join(f"{count:,} {name}" for name, count in info.num_examples.items())
+    classes = f", {info.num_classes} classes" if info.class_names else ""
+    if info.target_names:
+        what = "target" if info.task == "regression" else "label"
+        classes = f", {counted(len(info.target_names), what)}"
+    # A text differs between Python versions, a file may change under its name.
+    sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
+    return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"

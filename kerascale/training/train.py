@@ -21,6 +21,7 @@ from kerascale.callbacks import (
 from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
+from kerascale.datasets.info import describe
 from kerascale.engine.collectives import consensus, replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.parity import check as parity_check
@@ -217,7 +218,7 @@ def _load_data(
     if datasets is None:
         datasets = make_datasets(recipe, config)
     preconditions.refuse_undivided(config, datasets)
-    say(_describe(datasets))
+    say(describe(datasets.info))
     if wishes.dry:
         return dry_run.limited(wishes.dry, datasets, config)
     for change in wishes.changes:
@@ -346,15 +347,3 @@ def _finish(
 def _seed(config: Any) -> None:
     # Keras takes 32 bits of seed, for Python's and NumPy's generators.
     keras.utils.set_random_seed(getattr(config, "seed", 0) % 2**32)
-
-
-def _describe(datasets: Datasets) -> str:
-    info = datasets.info
-    sizes = ", ".join(f"{count:,} {name}" for name, count in info.num_examples.items())
-    classes = f", {info.num_classes} classes" if info.class_names else ""
-    if info.target_names:
-        what = "target" if info.task == "regression" else "label"
-        classes = f", {console.counted(len(info.target_names), what)}"
-    # A text differs between Python versions, a file may change under its name.
-    sha256 = f", sha256 {info.fingerprint}" if info.fingerprint else ""
-    return f"data: {info.name} ({info.kind or 'tf.data'}): {sizes}{classes}{sha256}"

@@ -64,8 +64,7 @@ class Executor:
         self.ids: list[int] | None = None
         if replicas.is_distributed(self.strategy):
             self.ids = replicas.local_ids(self.strategy)
-            # Here, since a graph in which it is made is traced a second time.
-            stop_votes.variable()
+            stop_votes.variable()  # A graph in which it is made is traced twice.
         self.logs = StepLogs(model, own)
         self._last_batch: tuple[Batches, Callable] | None = None
         # The loss of each step of the last execution, where they are known.

@@ -7,6 +7,7 @@ reduced on each replica by itself.
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,18 @@ class Recorder:
         # Takes (view, gradients, variables) and updates at once; None: the step's
         # gradients are kept until it has returned.
         self.update: Callable[[Any, list[Any], list[Any]], None] | None = None
+
+
+def warn_of_missing(recorder: Recorder) -> bool:
+    """Warns of variables that a step gave no gradient for; tells whether it has."""
+    pairs = zip(recorder.gradients, recorder.variables, strict=True)
+    missing = [getattr(v, "path", v.name) for g, v in pairs if g is None]
+    if missing:
+        warnings.warn(
+            f"Gradients do not exist for variables {missing} when minimizing the loss.",
+            stacklevel=3,
+        )
+    return bool(missing)
 
 
 class _Local(keras_private.LocalOptimizer):

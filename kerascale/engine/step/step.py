@@ -58,6 +58,8 @@ class TrainStep:
         # seen that nothing in it depends on that.
         self.is_custom = custom
         self.updates_inside = custom and self.replicas > 1 and not self.micro_batches
+        # Of gradients that do not exist.
+        self._warned = False
         self._own = own
         self._rates = Rates(model)
         # In which gradients travel.
@@ -296,7 +298,7 @@ class TrainStep:
             if gradient is not None
         ]
         self._variables = [variable for _, variable in pairs]
-        self._warn_of_missing(recorder)
+        self._warned = self._warned or optimizer_view.warn_of_missing(recorder)
         gradients = [gradient for gradient, _ in pairs]
         self._halves = [half_range.was_half(gradient) for gradient in gradients]
         if self.micro_batches:
@@ -309,24 +311,6 @@ class TrainStep:
         if recorder.share is not None and not recorder.weighted:
             gradients = [here.weighted(g) for g in gradients]
         return gradients, logs
-
-    def _warn_of_missing(self, recorder: optimizer_view.Recorder) -> None:
-        missing = [
-            getattr(variable, "path", variable.name)
-            for gradient, variable in zip(
-                recorder.gradients, recorder.variables, strict=True
-            )
-            if gradient is None
-        ]
-        if missing and not getattr(self, "_warned", False):
-            self._warned = True
-            import warnings
-
-            warnings.warn(
-                f"Gradients do not exist for variables {missing} when minimizing the "
-                "loss.",
-                stacklevel=2,
-            )
 
     def _jit(self, name: str, function: Callable) -> Callable:
         """The function compiled by XLA, for each replica with its own variables."""
