@@ -391,6 +391,7 @@ print(json.dumps(np.concatenate(list(dataset.as_numpy_iterator())).tolist()))
 """
 
 
+@pytest.mark.slow
 def test_it_runs_under_op_determinism_with_the_same_result():
     # In a process of its own: determinism cannot be turned off again.
     done = subprocess.run(

@@ -130,7 +130,13 @@ def test_rows_of_what_was_measured_and_of_what_failed():
     assert bench.measure_all(chosen[:1], seconds=2.0, execution="split", run=run)
 
 
-@pytest.mark.parametrize("letter", bench.WORKLOADS)
+@pytest.mark.parametrize(
+    "letter",
+    [
+        name if name == "A" else pytest.param(name, marks=pytest.mark.slow)
+        for name in bench.WORKLOADS
+    ],
+)
 def test_it_is_the_workload_of_that_letter(letter):
     """So the figures of the command can be held against those of the table."""
     mine, theirs = bench.WORKLOADS[letter], load_all()[letter]

@@ -60,12 +60,14 @@ def planted(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_what_is_wrong_makes_the_exit_code(planted):
     assert (planted.code, planted.report["level"]) == (1, "wrong")
     wrong = {f["check"] for f in planted.report["findings"] if f["level"] == "wrong"}
     assert wrong == {"TF_CONFIG", "port"}
 
 
+@pytest.mark.slow
 def test_a_broken_tf_config(planted):
     (finding,) = planted.of("TF_CONFIG")
     assert finding["found"].startswith("expected JSON, such as")
@@ -73,6 +75,7 @@ def test_a_broken_tf_config(planted):
     assert "Mend TF_CONFIG, or unset it" in planted.text
 
 
+@pytest.mark.slow
 def test_a_busy_port(planted):
     (finding,) = planted.of("port")
     assert (
@@ -81,6 +84,7 @@ def test_a_busy_port(planted):
     assert f"ss -ltnp 'sport = :{planted.port}'" in finding["mend"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
 def test_one_thread_of_openmp(planted):
     found = [f for f in planted.of("threads") if "OMP_NUM_THREADS=1" in f["found"]]
@@ -88,6 +92,7 @@ def test_one_thread_of_openmp(planted):
     assert found[0]["mend"].startswith("Unset OMP_NUM_THREADS")
 
 
+@pytest.mark.slow
 def test_the_other_checks_are_made(planted):
     (devices,) = planted.of("devices")
     assert devices["level"] == "ok"

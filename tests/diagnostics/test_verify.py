@@ -596,6 +596,7 @@ def test_a_planted_fault_is_named(command, forked_workers, plant, step):
     assert lines[-1] == "FAILED: the result depends on the hardware."
 
 
+@pytest.mark.slow
 def test_plain_keras_is_caught_where_it_clips(forked_workers):
     found = ks.verify(clipped_model, _numbers(), batch_size=16, steps=2, engine=False)
     assert not found

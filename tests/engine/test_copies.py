@@ -101,6 +101,7 @@ def test_a_copy_is_scaled_too_and_goes_on_alike(name, way):
     assert steps == [4, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_clone_has_its_own_weights(name):
     model = _fitted(_scaled(name))

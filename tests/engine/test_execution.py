@@ -236,6 +236,7 @@ def test_an_execution_that_goes_wrong_names_the_step():
         _fit(model, x, shuffle=False, callbacks=[ks.callbacks.FailOnNonFinite()])
 
 
+@pytest.mark.slow
 def test_steps_per_epoch_goes_on_where_the_last_epoch_ended():
     one, many = _model(), _model(5, True)
     for model in (one, many):
@@ -259,6 +260,7 @@ def test_what_xla_cannot_compile_runs_as_before_and_is_said(capfd):
     assert _difference(one, many) < 1e-10
 
 
+@pytest.mark.slow
 def test_batches_that_xla_cannot_compute_are_gathered_in_front():
     def gather(indices, epoch):
         x = tf.strings.to_number(
@@ -379,6 +381,7 @@ def test_the_same_short_training_runs_the_same_way_again(monkeypatch, capfd):
     assert capfd.readouterr().err.count("measured before") == 1
 
 
+@pytest.mark.slow
 def test_tracing_is_not_taken_for_the_time_of_a_slow_step(monkeypatch):
     monkeypatch.setattr(autotune_cache, "WORTH_COMPILING_SECONDS", 0.0)
     monkeypatch.setattr(trials, "_WINDOW_SECONDS", 1e-9)  # Any step is slow.

@@ -167,6 +167,7 @@ def test_a_run_that_is_long_enough_is_counted(recipe, monkeypatch, tmp_path, cap
     assert "of the measured peak" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_was_traced_with_its_shapes_is_counted_in_any_run(recipe, tmp_path):
     config = recipe.Config(
         epochs=2, units=(16,), execution="one_program", steps_per_execution=6

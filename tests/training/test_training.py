@@ -64,7 +64,9 @@ def test_no_epochs_leave_an_untrained_run(recipe, tmp_path):
     assert ks.load_run(run.path).history == {}
 
 
-@pytest.mark.parametrize("steps_per_execution", [7, 1000])
+@pytest.mark.parametrize(
+    "steps_per_execution", [7, pytest.param(1000, marks=pytest.mark.slow)]
+)
 def test_steps_per_execution_changes_no_weight(
     recipe, run, tmp_path, steps_per_execution
 ):

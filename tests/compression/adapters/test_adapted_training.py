@@ -19,6 +19,7 @@ def adapted(recipe, run, tmp_path_factory):
     return ks.train(recipe, config, run_dir=folder, init_from=run.path)
 
 
+@pytest.mark.slow
 def test_a_run_has_its_adapters_apart_and_a_plain_model(adapted, run, tmp_path):
     loaded = ks.load_run(adapted.path)
     assert loaded.model.count_params() == run.model.count_params()

@@ -43,6 +43,7 @@ def test_a_run_has_its_ranges_beside_a_plain_model(quantized, tmp_path):
     assert ks.export_saved_model(run, tmp_path / "served").is_dir()
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_bits(recipe, quantized, tmp_path):
     config, folder = recipe.Config(**SETTINGS), tmp_path / "run"
     # In the middle of an epoch that is quantized.

@@ -73,7 +73,7 @@ def task_regression_of_a_transformer():
     )
 
 
-@case("a table with words and gaps", default=("mirrored:2",), **OPTIONS)
+@case("a table with words and gaps", **OPTIONS)
 def table_with_words():
     random = np.random.default_rng(2)
     kinds = random.choice(["a", "b", ""], EXAMPLES)
