@@ -3,7 +3,7 @@
 A function and no stored permutation, so that a run begins at any step at no cost and
 every process computes its own rows of the same batch, whatever their number: see
 `pipeline.Batches`, `permutation` for how an index is found, and `stateless` for what is
-drawn beside the order.
+drawn beside the order. What each order does to sorted data: docs/streaming.md.
 """
 
 import functools
