@@ -65,7 +65,7 @@ FAULTS = (
         "datasets/sources/csv_table.py",
         "if not np.isfinite(features).all():",
         "if np.isnan(features).any():",
-        ("test_csv_source.py::test_one_bad_cell_is_named_exactly",),
+        ("test_bad_data.py::test_a_damaged_csv_file",),
     ),
     Fault(
         "the-line-of-a-bad-cell-is-one-too-small",
