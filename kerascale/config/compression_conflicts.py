@@ -34,11 +34,12 @@ def of(config: Any) -> list[str]:
 
 def _adapters(config: Any) -> list[str]:
     if config.lora_rank is None:
-        return [
-            f"{name}: expected only with lora_rank. Received: {name}={value!r}, and "
-            "lora_rank=None. Say how large adapters are: --lora-rank 4"
-            for name, value in _set(config, _OF_ADAPTERS)
-        ]
+        return _without(
+            config,
+            _OF_ADAPTERS,
+            "lora_rank",
+            "lora_rank=None. Say how large adapters are: --lora-rank 4",
+        )
     return [
         f"{name}: expected as it is by default with lora_rank, whose training leaves "
         f"the kernels as they are. Received: {name}={value!r}. Leave it out"
@@ -48,11 +49,8 @@ def _adapters(config: Any) -> list[str]:
 
 def _pruning(config: Any) -> list[str]:
     if config.prune is None:
-        return [
-            f"{name}: expected only with prune. Received: {name}={value!r}, and "
-            "prune=None. Say how much: --prune 0.8"
-            for name, value in _set(config, _OF_PRUNING)
-        ]
+        way_out = "prune=None. Say how much: --prune 0.8"
+        return _without(config, _OF_PRUNING, "prune", way_out)
     problems = []
     if config.prune_begin >= config.prune_end:
         problems.append(
@@ -69,11 +67,8 @@ def _pruning(config: Any) -> list[str]:
 
 def _quantization(config: Any) -> list[str]:
     if config.quantize_aware is None:
-        return [
-            f"{name}: expected only with quantize_aware. Received: {name}={value!r}, "
-            "and quantize_aware=None. Say how: --quantize-aware int8"
-            for name, value in _set(config, _OF_QUANTIZATION)
-        ]
+        way_out = "quantize_aware=None. Say how: --quantize-aware int8"
+        return _without(config, _OF_QUANTIZATION, "quantize_aware", way_out)
     problems = []
     if config.prune is not None and config.prune_structure not in _SINGLE:
         problems.append(
@@ -81,13 +76,24 @@ def _quantization(config: Any) -> list[str]:
             f"prune_structure={config.prune_structure}, which cuts some of them "
             "smaller at the end. Prune single weights (unstructured, or 2:4)"
         )
-    if getattr(config, "lora_rank", None) is not None:
+    if config.lora_rank is not None:
         problems.append(
             "quantize_aware: expected kernels that train. Received: "
             f"lora_rank={config.lora_rank}, which leaves them as they are. Leave one "
             "of them out"
         )
     return problems
+
+
+def _without(
+    config: Any, names: tuple[str, ...], wanted: str, way_out: str
+) -> list[str]:
+    """Fields that say nothing without another one, which is not there."""
+    return [
+        f"{name}: expected only with {wanted}. Received: {name}={value!r}, and "
+        f"{way_out}"
+        for name, value in _set(config, names)
+    ]
 
 
 def _set(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
@@ -98,11 +104,8 @@ def _set(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
 
 def _teacher(config: Any) -> list[str]:
     if not config.teacher:
-        return [
-            f"{name}: expected only with a teacher. Received: {name}={value!r}, and no "
-            "teacher. Name a finished run: --teacher runs/cnn/1"
-            for name, value in _set(config, _OF_TEACHER)
-        ]
+        way_out = "no teacher. Name a finished run: --teacher runs/cnn/1"
+        return _without(config, _OF_TEACHER, "a teacher", way_out)
     problems = _hints(config)
     if config.teacher_cache_top is not None and not config.teacher_cache:
         problems.append(

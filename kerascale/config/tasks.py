@@ -1,21 +1,13 @@
 """What a model is asked for: a class, several labels, or numbers."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from kerascale.config.monitor import direction
 from kerascale.errors import RefusedError
 
 Task = Literal["classification", "binary", "multilabel", "regression", "ordinal"]
-AskedTask = Literal[
-    "auto", "classification", "binary", "multilabel", "regression", "ordinal"
-]
-TASKS: tuple[Task, ...] = (
-    "classification",
-    "binary",
-    "multilabel",
-    "regression",
-    "ordinal",
-)
+AskedTask = Literal["auto", Task]
+TASKS: tuple[Task, ...] = get_args(Task)
 # An answer is one probability for each of several classes, which exclude each other.
 OF_CLASSES: tuple[Task, ...] = ("classification", "binary", "ordinal")
 

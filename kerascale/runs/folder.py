@@ -15,6 +15,7 @@ import filelock
 from kerascale._version import __version__
 from kerascale.config.fields import to_dict
 from kerascale.errors import RefusedError
+from kerascale.runs import numbered
 from kerascale.runs.files import read_json
 from kerascale.runs.layout import CHECKPOINTS, CONFIG, LOCK, TIMELINE
 from kerascale.runtime import atomic_files, locks
@@ -213,18 +214,9 @@ class RunFolder:
             return pathlib.Path(path)
         parent = _numbered_parent(recipe_name)
         self._make_parents(parent)
-        number = 1 + max(
-            (int(p.name) for p in parent.iterdir() if p.name.isdecimal()), default=0
-        )
-        while True:
-            folder = parent / str(number)
-            try:
-                folder.mkdir()
-            except FileExistsError:  # Another process took the number just now.
-                number += 1
-            else:
-                self._created.append(folder)
-                return folder
+        folder = numbered.make_next(parent)
+        self._created.append(folder)
+        return folder
 
     def _make_parents(self, path: pathlib.Path) -> None:
         for folder in (*reversed(path.parents), path):

@@ -46,6 +46,7 @@ from kerascale.training import (
 from kerascale.training.build import make_datasets, make_model
 from kerascale.training.context import RunContext
 from kerascale.training.dry_run import DryRun
+from kerascale.training.seeding import seed
 from kerascale.training.throughput import throughput_report
 from kerascale.training.wishes import Fitted, Wishes
 
@@ -214,7 +215,7 @@ def _load_data(
     recipe: Recipe, config: Any, datasets: Datasets | None, wishes: Wishes
 ) -> Datasets:
     """The recipe's data, or those that were given; of a dry run, a part of them."""
-    _seed(config)
+    seed(config)
     if datasets is None:
         datasets = make_datasets(recipe, config)
     preconditions.refuse_undivided(config, datasets)
@@ -232,7 +233,7 @@ def _build(
     """The compiled model, and the callbacks of the recipe and of the user."""
     recipe, config, datasets = context.recipe, context.config, context.datasets
     # Again: what reading the data drew must not decide the weights.
-    _seed(config)
+    seed(config)
     with context.strategy.scope():
         model = make_model(recipe, config, datasets)
         if wishes.init_from is not None:
@@ -294,7 +295,7 @@ def _fit(
     loss_before = dry_run.loss_before(wishes.dry, model, context.datasets)
     done = 0 if point is None else point.done(steps_per_epoch)
     stack.enter_context(timeline.recorded(folder and folder.path, done))
-    _seed(context.config)
+    seed(context.config)
     unwritten = Unwritten(policy.on_save_failure)
     kept_from = max((c.first_epoch_to_keep(context) for c in wishes.changes), default=0)
     own = own_callbacks.make(context, unwritten, wishes.histograms, kept_from)
@@ -342,8 +343,3 @@ def _finish(
         throughput_report.report_on(trained, context, fitted.timing)
     consensus.wait_for_all(context.strategy)
     return model, metrics
-
-
-def _seed(config: Any) -> None:
-    # Keras takes 32 bits of seed, for Python's and NumPy's generators.
-    keras.utils.set_random_seed(getattr(config, "seed", 0) % 2**32)

@@ -34,11 +34,6 @@ class ComparedFolds:
     ratio: float
 
 
-def is_one(path: str | pathlib.Path) -> bool:
-    """Whether a folder is that of a cross-validation."""
-    return (pathlib.Path(path) / layout.FOLDS).is_file()
-
-
 def compare(first: str, second: str) -> ComparedFolds:
     """Compares two cross-validations.
 

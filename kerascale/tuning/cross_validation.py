@@ -14,7 +14,7 @@ import keras
 from kerascale.config.fields import to_dict
 from kerascale.config.recipes import Recipe
 from kerascale.errors import RefusedError
-from kerascale.runs import layout
+from kerascale.runs import layout, numbered
 from kerascale.runtime import atomic_files, heartbeat
 from kerascale.runtime.console import say
 from kerascale.strategies import tf_config
@@ -41,16 +41,7 @@ def folder_of(run_dir: str | os.PathLike | None, recipe_name: str) -> pathlib.Pa
         return path
     parent = pathlib.Path("runs", recipe_name)
     parent.mkdir(parents=True, exist_ok=True)
-    number = 1 + max(
-        (int(p.name) for p in parent.iterdir() if p.name.isdecimal()), default=0
-    )
-    while True:
-        try:
-            (parent / str(number)).mkdir()
-        except FileExistsError:  # Another process took the number just now.
-            number += 1
-        else:
-            return parent / str(number)
+    return numbered.make_next(parent)
 
 
 def refuse_several_workers() -> None:

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from kerascale import strategies
 from kerascale.training.build import make_datasets, make_model
+from kerascale.training.seeding import seed
 from kerascale.tuning import find_learning_rate
-from kerascale.tuning.loaded import loaded, seed
+from kerascale.tuning.loaded import loaded
 
 # Steps of a batch whose speed is measured, behind those that compile.
 _MEASURED = 3

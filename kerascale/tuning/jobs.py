@@ -20,9 +20,10 @@ from kerascale.runs import files, layout
 from kerascale.training import monitored
 from kerascale.training.build import make_datasets, make_model
 from kerascale.training.evaluation import evaluate
+from kerascale.training.seeding import seed
 from kerascale.training.train import train
 from kerascale.tuning import cross_validation, finder_jobs
-from kerascale.tuning.loaded import loaded, seed
+from kerascale.tuning.loaded import loaded
 
 # Seconds in which the process that had a trial before must have ended.
 _RELEASE_SECONDS = 10.0

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import keras
-
 from kerascale.config.fields import from_dict
 from kerascale.config.recipes import Recipe, load_recipe
 
@@ -16,8 +14,3 @@ def loaded(job: dict[str, Any]) -> tuple[Recipe, Any]:
     """
     recipe = load_recipe(job["recipe"])
     return recipe, from_dict(recipe.Config, job["fields"])
-
-
-def seed(config: Any) -> None:
-    """Sets the seeds as `train` does before it reads data and makes a model."""
-    keras.utils.set_random_seed(getattr(config, "seed", 0) % 2**32)

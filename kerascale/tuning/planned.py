@@ -132,15 +132,8 @@ class Plan:
             self._shadow.tell(asked, state=result.state)
 
 
-class Planned(optuna.samplers.BaseSampler):
-    """Gives a study's trials the values of a plan.
-
-    Args:
-        plan: The plan.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+class _FieldByField(optuna.samplers.BaseSampler):
+    """A sampler that is asked for each field alone."""
 
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict:
         return {}
@@ -149,6 +142,17 @@ class Planned(optuna.samplers.BaseSampler):
         self, study: Any, trial: FrozenTrial, search_space: Any
     ) -> dict:
         return {}
+
+
+class Planned(_FieldByField):
+    """Gives a study's trials the values of a plan.
+
+    Args:
+        plan: The plan.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
 
     def sample_independent(
         self,
@@ -178,7 +182,7 @@ def _sampler(
     return optuna.samplers.TPESampler(seed=seed)
 
 
-class _Grid(optuna.samplers.BaseSampler):
+class _Grid(_FieldByField):
     """Each combination once, the last field changing fastest.
 
     Optuna's own draws which of those that are left, and tries some of them twice where
@@ -192,14 +196,6 @@ class _Grid(optuna.samplers.BaseSampler):
             dict(zip(names, values, strict=True))
             for values in itertools.product(*listed)
         ]
-
-    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict:
-        return {}
-
-    def sample_relative(
-        self, study: Any, trial: FrozenTrial, search_space: Any
-    ) -> dict:
-        return {}
 
     def sample_independent(
         self,

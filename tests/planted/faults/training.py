@@ -5,7 +5,7 @@ from ..fault import Fault
 FAULTS = (
     Fault(
         "what-was-drawn-before-decides-the-run",
-        "training/train.py",
+        "training/seeding.py",
         'keras.utils.set_random_seed(getattr(config, "seed", 0) % 2**32)',
         "del config",
         (
