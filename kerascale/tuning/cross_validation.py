@@ -18,6 +18,7 @@ from kerascale.runs import layout, numbered
 from kerascale.runtime import atomic_files, heartbeat
 from kerascale.runtime.console import say
 from kerascale.strategies import tf_config
+from kerascale.tuning.metrics import numbers
 
 
 def folder_of(run_dir: str | os.PathLike | None, recipe_name: str) -> pathlib.Path:
@@ -143,8 +144,4 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {name: float(value) for name, value in numbers(metrics).items()}

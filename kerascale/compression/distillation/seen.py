@@ -2,20 +2,18 @@
 
 import contextlib
 import dataclasses
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from kerascale.engine.compat import keras_private
+from kerascale.engine.step.collector import Collector
 from kerascale.layers import SelfAttention
 
 # An attribute of a layer: a trained variable that is no part of its model.
 _GUEST = "_kerascale_projection"
 
-# Of each thread, as replicas are traced in threads of their own.
-_here = threading.local()
+_seen: Collector[dict[int, "Given"]] = Collector(dict)
 
 
 class Seen:
@@ -82,18 +80,11 @@ def remove_guests(layer: keras.layers.Layer) -> None:
     vars(layer).pop(_GUEST, None)
 
 
-@contextlib.contextmanager
-def looking() -> Iterator[dict[int, Given]]:
+def looking() -> contextlib.AbstractContextManager[dict[int, Given]]:
     """Within it, in this thread: `id` of each seen layer -> what it gave last."""
-    before = getattr(_here, "box", None)
-    _here.box = box = {}
-    try:
-        yield box
-    finally:
-        _here.box = before
+    return _seen.collecting()
 
 
 def _tell(layer: keras.layers.Layer, values: Any, mask: Any) -> None:
-    box = getattr(_here, "box", None)
-    if box is not None:
-        box[id(layer)] = Given(values, mask)
+    if _seen.box is not None:
+        _seen.box[id(layer)] = Given(values, mask)

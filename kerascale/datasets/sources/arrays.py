@@ -1,6 +1,6 @@
 """NumPy arrays as a data set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,11 +147,7 @@ def assemble(
     classes: dict[object, int] | None = None
     splits: dict[str, Split] = {}
     kind = None
-    for split, part in parts.items():
-        x = to_array(part.x, part.x_name, problems)
-        y = to_array(part.y, part.y_name, problems)
-        if x is None or y is None:
-            continue
+    for split, part, x, y in _arrays(parts, problems):
         checked = look(x, part.x_name, problems)
         if split == "train":
             classes = classes_of(y, class_names, num_classes)
@@ -165,11 +161,7 @@ def assemble(
             labels = check_labels(y, part.y_name, num_classes, problems)
         else:
             labels = indices_of(y, part.y_name, classes, problems)
-        if x.ndim and y.ndim and len(x) != len(y):
-            problems.add(
-                f"Expected one label for each example. Received: {len(x)} in "
-                f"{part.x_name} and {len(y)} in {part.y_name}. Remove the surplus."
-            )
+        _check_lengths(part, x, y, "one label", problems)
         if checked is None or labels is None:
             continue
         splits[split] = Split(checked[1], labels)
@@ -192,6 +184,27 @@ def assemble(
         validation=splits.get("validation"),
         test=splits.get("test"),
     )
+
+
+def _arrays(
+    parts: Mapping[str, Part], problems: Problems
+) -> Iterator[tuple[str, Part, Any, np.ndarray]]:
+    """Each split with its features and labels as arrays, where both can be."""
+    for split, part in parts.items():
+        x = to_array(part.x, part.x_name, problems)
+        y = to_array(part.y, part.y_name, problems)
+        if x is not None and y is not None:
+            yield split, part, x, y
+
+
+def _check_lengths(
+    part: Part, x: Any, y: np.ndarray, what: str, problems: Problems
+) -> None:
+    if x.ndim and y.ndim and len(x) != len(y):
+        problems.add(
+            f"Expected {what} for each example. Received: {len(x)} in {part.x_name} "
+            f"and {len(y)} in {part.y_name}. Remove the surplus."
+        )
 
 
 def _check_same_form(
@@ -217,18 +230,10 @@ def _with_targets(
     problems = Problems(f"{name} cannot be used", subject=name)
     splits: dict[str, Split] = {}
     kind = None
-    for split, part in parts.items():
-        x = to_array(part.x, part.x_name, problems)
-        y = to_array(part.y, part.y_name, problems)
-        if x is None or y is None:
-            continue
+    for split, part, x, y in _arrays(parts, problems):
         checked = look(x, part.x_name, problems)
         labels = targets_of_arrays.checked(y, part.y_name, task, problems)
-        if x.ndim and y.ndim and len(x) != len(y):
-            problems.add(
-                f"Expected a row of y for each example. Received: {len(x)} in "
-                f"{part.x_name} and {len(y)} in {part.y_name}. Remove the surplus."
-            )
+        _check_lengths(part, x, y, "a row of y", problems)
         if checked is None or labels is None:
             continue
         splits[split] = Split(checked[1], labels)

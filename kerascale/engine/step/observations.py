@@ -6,21 +6,21 @@ a layer that waits for other replicas itself keeps a step from being compiled or
 """
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
 from kerascale.engine.data import shard
+from kerascale.engine.step.collector import Collector
 
 # An attribute of a model: who is given what its layers tell.
 _OBSERVER = "_kerascale_observer"
-_collector = threading.local()
 
 # Number of what is looked at -> float tensor of shape (width,), not negative.
 Box = dict[int, tf.Tensor]
+_told: Collector[Box] = Collector(dict)
 
 
 class Observer(Protocol):
@@ -48,20 +48,14 @@ def of(model: keras.Model) -> Observer | None:
     return vars(model).get(_OBSERVER)
 
 
-@contextlib.contextmanager
-def collecting() -> Iterator[Box]:
+def collecting() -> contextlib.AbstractContextManager[Box]:
     """Within it, in this thread, what layers tell is put into the box."""
-    before = getattr(_collector, "box", None)
-    _collector.box = {}
-    try:
-        yield _collector.box
-    finally:
-        _collector.box = before
+    return _told.collecting()
 
 
 def is_wanted() -> bool:
     """Whether somebody looks: a training step, and not a validation."""
-    return getattr(_collector, "box", None) is not None
+    return _told.box is not None
 
 
 def tell(number: int, values: tf.Tensor) -> None:
@@ -71,7 +65,7 @@ def tell(number: int, values: tf.Tensor) -> None:
         number: Of what is looked at, from 0.
         values: Float tensor of shape (width,), not negative.
     """
-    box = getattr(_collector, "box", None)
+    box = _told.box
     if box is None:
         return
     here = shard.current()
@@ -90,20 +84,11 @@ def handed_out(
         wrap: Makes the graph: `tf.function`.
     """
 
-    def inside(*args: Any) -> tuple[Any, Box]:
-        with collecting() as box:
-            return function(*args), box
+    def hand_out(told: Box) -> None:
+        if _told.box is not None:
+            _told.box.update(told)
 
-    wrapped = wrap(inside)
-
-    def outside(*args: Any) -> Any:
-        result, told = wrapped(*args)
-        box = getattr(_collector, "box", None)
-        if box is not None:
-            box.update(told)
-        return result
-
-    return outside
+    return _told.handed_out(function, wrap, hand_out)
 
 
 def maxima(model: keras.Model, box: Box) -> list[tf.Tensor]:

@@ -7,18 +7,16 @@ from typing import Any
 
 import tensorflow as tf
 
-_collector = threading.local()
+from kerascale.engine.step.collector import Collector
+
+_losses: Collector[list[tf.Tensor]] = Collector(list)
+# Losses that travel, of each thread.
+_travelling = threading.local()
 
 
-@contextlib.contextmanager
-def collecting() -> Iterator[list[tf.Tensor]]:
+def collecting() -> contextlib.AbstractContextManager[list[tf.Tensor]]:
     """Within it, in this thread, a train step puts its loss into the list."""
-    before = getattr(_collector, "box", None)
-    _collector.box = []
-    try:
-        yield _collector.box
-    finally:
-        _collector.box = before
+    return _losses.collecting()
 
 
 def handed_out(
@@ -31,19 +29,11 @@ def handed_out(
         wrap: Makes the graph: `tf.function`.
     """
 
-    def inside(*args: Any) -> tuple[Any, list[tf.Tensor]]:
-        with collecting() as box:
-            return function(*args), box
-
-    wrapped = wrap(inside)
-
-    def outside(*args: Any) -> Any:
-        result, losses = wrapped(*args)
+    def take(losses: list[tf.Tensor]) -> None:
         for loss in losses:
             tell(loss)
-        return result
 
-    return outside
+    return _losses.handed_out(function, wrap, take)
 
 
 @contextlib.contextmanager
@@ -58,20 +48,20 @@ def travelling(losses: tf.Tensor | None) -> Iterator[list[tf.Tensor]]:
         A list: what they are over all workers, once it is known.
     """
     before = underway()
-    _collector.underway = None if losses is None else (losses, arrived := [])
+    _travelling.underway = None if losses is None else (losses, arrived := [])
     try:
         yield [] if losses is None else arrived
     finally:
-        _collector.underway = before
+        _travelling.underway = before
 
 
 def underway() -> tuple[tf.Tensor, list[tf.Tensor]] | None:
     """The losses that travel, and where the sum goes."""
-    return getattr(_collector, "underway", None)
+    return getattr(_travelling, "underway", None)
 
 
 def tell(loss: tf.Tensor) -> None:
     """Says what the loss of the step is: a scalar, or one that has a mean."""
-    box = getattr(_collector, "box", None)
+    box = _losses.box
     if box is not None:
         box.append(tf.reduce_mean(loss))

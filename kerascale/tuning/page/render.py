@@ -3,6 +3,7 @@
 from typing import Any
 
 from kerascale.reporting.fill_template import fill
+from kerascale.tuning.metrics import numbers
 from kerascale.tuning.page import figures
 from kerascale.tuning.result import Found, summary
 
@@ -23,13 +24,6 @@ def render(found: Found, final: dict[str, Any] | None = None) -> str:
             trial.number,
         ),
     )
-    numbers = {}
-    if final is not None:
-        numbers = {
-            name: value
-            for name, value in final["metrics"].items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
     return fill(
         "tune.html",
         package="kerascale.tuning.page",
@@ -41,6 +35,6 @@ def render(found: Found, final: dict[str, Any] | None = None) -> str:
         ranked=ranked,
         names=[dimension.name for dimension in found.search.dimensions],
         final=final,
-        final_metrics=numbers,
+        final_metrics=numbers(final["metrics"]) if final is not None else {},
         unit="fold" if found.search.folds else "epoch",
     )
