@@ -13,6 +13,7 @@ ROOMS = [
     "cli",
     "tuning",
     "compression",
+    "trust",
     "diagnostics",
     "reporting",
     "training",

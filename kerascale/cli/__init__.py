@@ -21,7 +21,8 @@ from kerascale.errors import (
 from kerascale.runtime import heartbeat, tf_environment
 from kerascale.runtime.console import say, say_everywhere
 
-# Command -> what it does. Each is a module of this package with `run(arguments)`.
+# Command -> what it does. Each is a module of this package with `run(arguments)`, a
+# hyphen in its name an underscore.
 COMMANDS = {
     "doctor": "look at this machine: versions, disks, threads, devices, cluster",
     "bench": "measure how fast usual models are trained on this machine",
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Once more: programs are kept where TensorFlow's log is silent.
     tf_environment.prepare()
-    module = importlib.import_module(f"kerascale.cli.{command}")
+    module = importlib.import_module(f"kerascale.cli.{command.replace('-', '_')}")
     try:
         return module.run(rest) or EXIT_DONE
     except RefusedError as error:
