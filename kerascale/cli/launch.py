@@ -18,7 +18,7 @@ from kerascale.errors import RefusedError
 _USAGE = "--workers N [--devices-per-worker M] -- train RECIPE [--field value ...]"
 # What is worth running as several workers.
 _COMMANDS = ("train",)
-_CLUSTERS = ("slurm", "kubernetes")
+_CLUSTERS = ("slurm", "kubernetes", "hosts")
 _DESCRIPTION = """\
 Run a command on several local worker processes, which train one model together.
 
@@ -29,7 +29,8 @@ result; the messages of all of them appear with the worker's name before them. W
 one fails or is stuck, all are stopped and started again: they go on at the step of the
 last checkpoint. Ctrl-C and SIGTERM are passed on to all.
 
-On a cluster: kerascale launch slurm --help, kerascale launch kubernetes --help.
+On a cluster: kerascale launch slurm --help, kerascale launch kubernetes --help; on
+several hosts without one: kerascale launch hosts --help.
 """
 
 
@@ -93,11 +94,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _on_a_cluster(where: str, arguments: Sequence[str]) -> int:
-    from kerascale.cli import launch_kubernetes, launch_slurm
+    from kerascale.cli import launch_hosts, launch_kubernetes, launch_slurm
 
     if where == "slurm" and arguments and arguments[0] in launch_slurm.ACTIONS:
         return launch_slurm.act(arguments)
-    do = launch_slurm.submit if where == "slurm" else launch_kubernetes.write
+    do = {
+        "slurm": launch_slurm.submit,
+        "kubernetes": launch_kubernetes.write,
+        "hosts": launch_hosts.run,
+    }[where]
     own, command = _split(list(arguments))
     if parsing.wants_help(own):
         return do(["--help"], [])

@@ -1,8 +1,19 @@
 """The run folder of a job on a cluster: one that goes on needs a name beforehand."""
 
 import pathlib
+from collections.abc import Sequence
 
 from kerascale.launch.slurm import jobs
+
+
+def given_run_dir(command: Sequence[str]) -> str | None:
+    """The run folder that a command names.
+
+    Args:
+        command: `train RECIPE ...`.
+    """
+    found, _ = _taken_out(list(command))
+    return found
 
 
 def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
@@ -14,6 +25,17 @@ def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
     Returns:
         The folder, and the command without it.
     """
+    found, rest = _taken_out(command)
+    if found is not None:
+        return found, rest
+    recipe = pathlib.Path(command[1]).stem if len(command) > 1 else "train"
+    number = 1
+    while _is_taken(f"runs/{recipe}/{number}"):
+        number += 1
+    return f"runs/{recipe}/{number}", command
+
+
+def _taken_out(command: list[str]) -> tuple[str | None, list[str]]:
     for place, word in enumerate(command):
         name, _, value = word.partition("=")
         if name.replace("_", "-") == "--run-dir":
@@ -22,11 +44,7 @@ def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
             given = command[place + 1 : place + 2]
             if given:
                 return given[0].rstrip("/"), command[:place] + command[place + 2 :]
-    recipe = pathlib.Path(command[1]).stem if len(command) > 1 else "train"
-    number = 1
-    while _is_taken(f"runs/{recipe}/{number}"):
-        number += 1
-    return f"runs/{recipe}/{number}", command
+    return None, command
 
 
 def _is_taken(run_dir: str) -> bool:
