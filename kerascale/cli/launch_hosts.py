@@ -82,16 +82,22 @@ def run(own: Sequence[str], command: Sequence[str]) -> int:
     Raises:
         RefusedError: Naming everything that is wrong.
     """
-    options = parsing.parse(Options, own, program=_PROGRAM, description=_DESCRIPTION)
-    problems = []
+    problems: list[str] = []
+    options = None
+    try:
+        options = parsing.parse(
+            Options, own, program=_PROGRAM, description=_DESCRIPTION
+        )
+    except RefusedError as error:
+        problems += error.problems
     run_dir = given_run_dir(command)
     if run_dir is None:
         problems.append(
             "behind --: expected --run-dir DIR, the same on all hosts, on a file "
             "system that they share. Received: none."
         )
-    name = options.name or socket.gethostname()
-    address = options.address or socket.gethostname()
+    here = socket.gethostname()
+    address = (options and options.address) or here
     try:
         socket.getaddrinfo(address, None)
     except OSError as error:
@@ -99,7 +105,7 @@ def run(own: Sequence[str], command: Sequence[str]) -> int:
             f"address: expected one that the other hosts can look up. Received: "
             f"{address!r}: {error.strerror or error}. Name it with --address."
         )
-    if problems:
+    if problems or options is None:
         raise RefusedError(problems, heading="launch hosts")
 
     from kerascale.launch.elastic import agent
@@ -107,7 +113,7 @@ def run(own: Sequence[str], command: Sequence[str]) -> int:
     made = agent.Options(
         hosts=options.hosts,
         min_workers=options.min_workers or options.hosts,
-        name=name,
+        name=options.name or here,
         address=address,
         max_restarts=options.max_restarts,
         stuck_seconds=options.stuck_seconds,

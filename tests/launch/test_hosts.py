@@ -62,8 +62,9 @@ class Job:
         self.options = {
             "hosts": 3,
             "min_workers": 1,
-            "lost_seconds": 4.0,
+            "lost_seconds": 3.0,
             "settle_seconds": 0.5,
+            "together_seconds": 0.5,
             **options,
         }
         self.agents = {}
@@ -124,10 +125,11 @@ def job(tmp_path):
             process.stdout.close()
 
 
+@pytest.mark.slow
 def test_one_is_lost_and_comes_back(job):
     job = job()
     for name in "abc":
-        job.start(name, steps=500)
+        job.start(name, steps=250)
     job.wait_for_step(20)
     # The host that the first worker runs on; its worker goes with the agent.
     job.agents["a"].kill()
@@ -136,7 +138,7 @@ def test_one_is_lost_and_comes_back(job):
     before = job.step()
     assert before >= 20
     job.wait_for_step(before + 20)
-    job.start("a", steps=500)
+    job.start("a", steps=250)
     job.wait("b", "start 3 (a came at step", 60)
     assert job.codes() == [0, 0, 0]
     assert (job.starts("a"), job.starts("b")) == (["0/3", "0/3"], ["1/3", "0/2", "1/3"])
@@ -148,16 +150,23 @@ def test_one_is_lost_and_comes_back(job):
     )
 
 
-def test_one_leaves_and_then_all(job):
+def test_one_sleeps_then_leaves_and_then_all_do(job):
     job = job(hosts=2)
     for name in "ab":
         job.start(name)
     job.wait_for_step(10)
-    job.agents["b"].send_signal(signal.SIGTERM)
-    job.wait("a", "start 2 (b left at step")
-    assert job.starts("a") == ["0/2", "0/1"]
+    job.agents["b"].send_signal(signal.SIGSTOP)
+    job.wait("a", "start 2 (b was lost at step")
+    job.agents["b"].send_signal(signal.SIGCONT)
+    job.wait("a", "start 3 (b came at step")
     before = job.step()
     job.wait_for_step(before + 10)
+    job.agents["b"].send_signal(signal.SIGTERM)
+    job.wait("a", "start 4 (b left at step")
+    before = job.step()
+    job.wait_for_step(before + 10)
+    assert job.starts("a") == ["0/2", "0/1", "0/2", "0/1"]
+    assert job.starts("b") == ["1/2", "1/2"]
     job.agents["a"].send_signal(signal.SIGTERM)
     assert job.codes() == [75, 75]
 
@@ -176,6 +185,7 @@ def test_what_fails_again_and_what_is_refused_ends_on_all(job):
     assert "the worker here failed: exit code 3" in failing.said("b")
 
 
+@pytest.mark.slow
 def test_too_few(job):
     job = job(hosts=2, min_workers=2, start_timeout=6.0)
     for name in "ab":
@@ -187,6 +197,7 @@ def test_too_few(job):
     assert "expected at least 2 hosts. Received: a" in job.said("a")
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_move_and_a_name_that_is_taken(job):
     job = job(hosts=1, stuck_seconds=2.0)
     hook = "if step == 5 and len(starts.read_text()) < 5: time.sleep(100)"

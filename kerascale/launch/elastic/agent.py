@@ -22,8 +22,6 @@ from kerascale.runtime.terminal import Screen
 
 _LOOK_SECONDS = 0.1
 _BEAT_SECONDS = 0.5
-# How long a generation trains before it is stopped for a host that came.
-_YOUNG_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +39,8 @@ class Options:
         start_timeout: How long it is waited for hosts that are missing.
         grace_seconds: How long a worker may take to save after a signal.
         settle_seconds: How long it may take to end by itself after another has.
+        together_seconds: How long workers are left alone before they are stopped for a
+            host that came.
     """
 
     hosts: int
@@ -53,6 +53,7 @@ class Options:
     start_timeout: float = 300.0
     grace_seconds: float = 60.0
     settle_seconds: float = 10.0
+    together_seconds: float = 10.0
 
 
 class Agent:
@@ -210,7 +211,13 @@ class Agent:
                     self._start(newest, view, folder, now)
                 self._keep_together(view, now)
                 return None
+            if self._worker is not None and self._worker.generation < newest.number:
+                # This host was taken for lost; the others went on without it.
+                self._worker.stop_soon(now, 0.0)
             others = {m.name for m in newest.members} & set(view.alive)
+            if self._worker is None and not self._is_mine(newest):
+                # No worker of it runs here, for there has been none.
+                self._own = dataclasses.replace(self._own, ended=newest.number)
             if others and not self._is_mine(newest):
                 self._waiting_since = now
                 names = ", ".join(sorted(others, key=deciding.by_number))
@@ -294,8 +301,14 @@ class Agent:
             return
         is_first = view.newest.members[0].instance == self._own.instance
         others = deciding.newcomers(view)
-        is_old = now - self._began > _YOUNG_SECONDS and worker.has_trained
-        if is_first and others and is_old and not self._own.asked:
+        is_old = now - self._began > self._options.together_seconds
+        if (
+            is_first
+            and others
+            and is_old
+            and worker.has_trained
+            and not self._own.asked
+        ):
             self._say(f"{', '.join(others)} came: saving, to train on together")
             self._own = dataclasses.replace(self._own, asked=view.newest.number)
             worker.ask_to_stop(now, self._options.grace_seconds)

@@ -59,4 +59,25 @@ FAULTS = (
         '"values": [EXIT_STOPPED + 1],',
         ("test_kubernetes.py",),
     ),
+    Fault(
+        "hosts-that-are-cut-off-train-on-beside-the-others",
+        "launch/elastic/deciding.py",
+        "if any(state in (RUNNING, CUT) for state in states.values()):",
+        "if any(state == RUNNING for state in states.values()):",
+        ("test_elastic_deciding.py",),
+    ),
+    Fault(
+        "a-host-that-came-is-never-taken-in",
+        "launch/elastic/agent.py",
+        "self._own = dataclasses.replace(self._own, ended=newest.number)",
+        "pass",
+        ("test_hosts.py::test_one_sleeps_then_leaves_and_then_all_do",),
+    ),
+    Fault(
+        "two-make-one-generation",
+        "launch/elastic/records.py",
+        "os.link(new, path)  # Fails if it is there, on NFS too.",
+        "new.replace(path)",
+        ("test_elastic_deciding.py",),
+    ),
 )
