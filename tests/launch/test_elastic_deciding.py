@@ -94,6 +94,11 @@ def test_a_host_that_is_cut_off_ends_its_worker_before_the_others_go_on():
     records = _with(records, "a", ended=1)
     follows = deciding.what_follows(_view(records, generations=[_generation()]))
     assert _members(follows) == ["b", "c"]
+    # What its worker ended with counts as no failure.
+    assert (follows.generation.kind, follows.generation.why) == (
+        "lost",
+        "a was cut off at step 0",
+    )
 
 
 def test_too_few_wait_and_end_able_to_go_on():

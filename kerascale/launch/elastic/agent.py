@@ -214,6 +214,8 @@ class Agent:
             if self._worker is not None and self._worker.generation < newest.number:
                 # This host was taken for lost; the others went on without it.
                 self._worker.stop_soon(now, 0.0)
+            if self._own.is_leaving and self._worker is None:
+                return EXIT_STOPPED
             others = {m.name for m in newest.members} & set(view.alive)
             if self._worker is None and not self._is_mine(newest):
                 # No worker of it runs here, for there has been none.

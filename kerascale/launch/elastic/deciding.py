@@ -109,7 +109,10 @@ def newcomers(view: View) -> list[str]:
     found = [
         name
         for name in view.group()
-        if view.records[name].instance not in now and not view.records[name].is_leaving
+        if (record := view.records[name]).instance not in now
+        and not record.is_leaving
+        # No worker of before runs there any more.
+        and record.ended >= view.newest.number
     ]
     return found[: max(0, room)]
 
@@ -138,6 +141,10 @@ def what_follows(view: View) -> Next | None:
     if any(state in (RUNNING, CUT) for state in states.values()):
         return None
     ended = {n: view.records[n] for n, state in states.items() if state == ENDED}
+    group = view.group()
+    leaving = [n for n, record in ended.items() if record.is_leaving]
+    # One that was cut off has ended its worker, and still cannot be reached.
+    cut = [n for n in ended if n not in group and n not in leaving]
     lost = [name for name, state in states.items() if state == LOST]
     codes = {record.code for record in ended.values()}
     step = max((record.step for record in ended.values()), default=newest.step)
@@ -153,12 +160,11 @@ def what_follows(view: View) -> Next | None:
     if final is not None:
         text = f"{final.name} ended with exit code {final.code}: not started again"
         return Next(code=shell_code(final.code), text=text)
-    leaving = [n for n in view.alive if view.records[n].is_leaving]
     asked = any(record.asked == newest.number for record in view.records.values())
-    if lost:
-        why = (
-            f"{_names(lost)} {'was' if len(lost) == 1 else 'were'} lost at step {step}"
-        )
+    if lost or cut:
+        what = "lost" if lost else "cut off"
+        gone = lost or cut
+        why = f"{_names(gone)} {_were(gone)} {what} at step {step}"
         return _form(view, "lost", "killed", step, why)
     if codes <= {EXIT_DONE, EXIT_STOPPED}:
         if leaving:
@@ -240,6 +246,10 @@ def restarts(generations: Sequence[Generation]) -> dict[str, int]:
         elif generation.reason:
             found[generation.reason] = found.get(generation.reason, 0) + 1
     return found
+
+
+def _were(names: Collection[str]) -> str:
+    return "was" if len(names) == 1 else "were"
 
 
 def _names(names: Collection[str]) -> str:
