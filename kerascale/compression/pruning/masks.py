@@ -3,6 +3,7 @@
 They stand at Keras' own place for what must hold after an update: the constraint of a
 variable. There a mask is chosen when its time has come, too, by the count of updates:
 no callback looks between steps, of which many may run in one call or in one program.
+The engine's Adam applies it within its update: see `kerascale.engine.step.in_update`.
 """
 
 import dataclasses
