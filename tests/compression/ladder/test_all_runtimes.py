@@ -167,6 +167,8 @@ def test_pruned_rungs(run):
         assert whole["zipped_share"] < most + 0.1
         assert sparse["share"] < most
         assert sparse["scores"]["accuracy"] == whole["scores"]["accuracy"]
+    page = pathlib.Path(ended.result["page"]).read_text(encoding="utf-8")
+    assert page.count("zipped it has") == 6
     assert _kerascale(*arguments, "--json").text.count("there already") >= 6
 
 
