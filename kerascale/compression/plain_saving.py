@@ -2,8 +2,30 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
+
+
+class PlainSaving:
+    """Put in front of a model's class: what it saves as a whole is a plain model.
+
+    `save`, `pickle` and `copy` do; `save_weights` writes all that is needed to go on.
+    Several mixins of this kind may stand in front of one class.
+    """
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with self._as_plain():
+            super().save(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._as_plain():
+            return super().__reduce__()
+
+    @contextlib.contextmanager
+    def _as_plain(self) -> Iterator[None]:
+        """Within it the model is plain. To be extended, around `super()`'s."""
+        yield
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ import argparse
 import json
 import os
 import pathlib
+import random
+import statistics
 import sys
 import tempfile
 import time
@@ -65,12 +67,15 @@ class Measured:
         self.floats: dict[str, pathlib.Path] = {}
         self.seconds: dict[str, float] = {}
         for runtime in _FILES:
-            place = folder / f"{FLOAT}-{runtime}"
-            place.mkdir()
-            began = time.monotonic()
-            rung = Rung(FLOAT, runtime)
-            build.build(self.what, rung, place, None, self.data.calibration)
-            self.seconds[runtime] = time.monotonic() - began
+            seconds = []
+            for number in range(4):  # In the first, libraries are imported.
+                place = folder / f"{FLOAT}-{runtime}-{number}"
+                place.mkdir()
+                began = time.monotonic()
+                rung = Rung(FLOAT, runtime)
+                build.build(self.what, rung, place, None, self.data.calibration)
+                seconds.append(time.monotonic() - began)
+            self.seconds[runtime] = statistics.median(seconds[1:])
             self.floats[runtime] = place / _FILES[runtime]
 
     def ours(self, runtime: str, level: str = "int8") -> dict[str, float]:
@@ -123,8 +128,12 @@ def _ask_onnx(file: pathlib.Path, name: str, x: np.ndarray) -> np.ndarray:
 _ASK = {"litert": _ask_litert, "onnx": _ask_onnx}
 
 
-def peers(folder: pathlib.Path, recipe: str) -> dict[str, dict[str, float]]:
-    """Each library's own way, as its guide has it, from the same trained model."""
+def peers(folder: pathlib.Path, recipe: str, rounds: int) -> dict[str, Any]:
+    """Each library's own way, as its guide has it, from the same trained model.
+
+    Seconds are medians of rounds in which all take turns. Before them each has its turn
+    once, in which libraries are imported.
+    """
     run = _run(folder, f"{recipe}-default", recipe)
     scratch = pathlib.Path(tempfile.mkdtemp())
     it = Measured(run, scratch)
@@ -137,13 +146,23 @@ def peers(folder: pathlib.Path, recipe: str) -> dict[str, dict[str, float]]:
         "Keras' quantize": lambda: _keras(it, run, scratch),
     }
     found: dict[str, Any] = {}
-    for name, way in ways.items():
-        try:
-            found[name] = way()
-        except Exception as error:  # That it cannot is a result.
-            found[name] = {"failed": f"{type(error).__name__}: {error}"[:120]}
+    seconds: dict[str, list[float]] = {}
+    for number in range(rounds + 1):
+        order = [name for name in ways if "failed" not in found.get(name, ())]
+        random.Random(number).shuffle(order)
+        for name in order:
+            try:
+                found[name] = ways[name]()
+            except Exception as error:  # That it cannot is a result.
+                found[name] = {"failed": f"{type(error).__name__}: {error}"[:120]}
+                continue
+            if number:
+                seconds.setdefault(name, []).append(found[name]["seconds"])
+    for name, each in seconds.items():
+        found[name]["seconds"] = statistics.median(each)
+        found[name]["quartiles"] = statistics.quantiles(each, n=4)[::2]
         print(recipe, name, found[name], flush=True)
-    return found
+    return {name: found[name] for name in ways}
 
 
 def _converter(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
@@ -151,7 +170,7 @@ def _converter(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
 
     began = time.monotonic()
     function = graph.serving_function(it.what.core_face)
-    saved = scratch / "saved_model"
+    saved = pathlib.Path(tempfile.mkdtemp(dir=scratch)) / "saved_model"
     graph.write(it.what.core.model, {"serving_default": function}, saved)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -274,6 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipes", type=lambda text: text.split(","))
     parser.add_argument("--dataset", help="of targets; default: that of the recipe")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of peers")
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args(arguments)
     folder = options.folder or pathlib.Path(tempfile.mkdtemp())
@@ -281,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = {}
     for recipe in options.recipes or known[options.what]:
         if options.what == "peers":
-            found[recipe] = peers(folder, recipe)
+            found[recipe] = peers(folder, recipe, options.rounds)
         elif options.what == "aware":
             found[recipe] = aware(folder, recipe, options.seeds)
         else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascale.engine.step import optimizer_view
+from kerascale.engine.step import in_update, optimizer_view
 
 OPTIMIZERS = sorted(
     name
@@ -81,6 +81,39 @@ def test_view_of_adam_has_the_bits_of_keras(make, jit_compile):
 
     for ours, theirs in zip(trained(True), trained(False), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+class Shrinking(in_update.InUpdate):
+    """Each time that it is applied can be seen."""
+
+    def constrained(self, value):
+        return value * 0.9
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.Adam(0.1, weight_decay=0.1),
+        lambda: keras.optimizers.Adam(0.1, use_ema=True, ema_overwrite_frequency=2),
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)),
+    ],
+    ids=["Adam", "a moving average", "SGD", "loss scale"],
+)
+def test_a_constraint_within_the_update_holds_once(make):
+    """If it fails for a moving average: it is written behind the update."""
+
+    def weights(view):
+        variable = keras.Variable([1.0, 2.0])
+        variable.constraint = Shrinking()
+        optimizer = make()
+        optimizer.build([variable])
+        used = optimizer_view.optimizer_view(optimizer) if view else optimizer
+        for _ in range(3):
+            used.apply([tf.constant([1.0, 2.0])], [variable])
+        return variable.numpy()
+
+    np.testing.assert_array_equal(weights(True), weights(False))
 
 
 def test_view_of_several_optimizers():

@@ -12,7 +12,7 @@ import keras
 
 from kerascale.compression.adapters import low_rank
 from kerascale.compression.adapters.low_rank import Adapter
-from kerascale.compression.plain_saving import with_new_optimizer
+from kerascale.compression.plain_saving import PlainSaving, with_new_optimizer
 from kerascale.engine.compat import keras_private
 from kerascale.layers import Dense
 from kerascale.layers._trained import activated
@@ -95,20 +95,26 @@ class AdaptedDense(AdaptedLayer):
         return activated(self, outputs)
 
 
-class AdaptedModel:
-    """Put in front of a model's class: what it saves as a whole is a plain model.
+class AdaptedModel(PlainSaving):
+    """Put in front of a model's class: it is saved with the sums for kernels."""
 
-    `save`, `pickle` and `copy` take the sums; `save_weights` writes all that is needed
-    to go on.
-    """
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        with _as_plain(self):
-            super().save(*args, **kwargs)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        with _as_plain(self):
-            return super().__reduce__()
+    @contextlib.contextmanager
+    def _as_plain(self) -> Iterator[None]:
+        frozen = vars(self).get(FROZEN)
+        if frozen is None:
+            with super()._as_plain():
+                yield
+            return
+        token = _merged.set(True)
+        try:
+            with (
+                frozen.undone(),
+                with_new_optimizer(self, frozen.variables),
+                super()._as_plain(),
+            ):
+                yield
+        finally:
+            _merged.reset(token)
 
 
 def adopt(layer: keras.layers.Layer) -> None:
@@ -136,18 +142,3 @@ def without_adapters(layer: Any) -> Iterator[None]:
     finally:
         if adapters is not None:
             vars(layer)[ADAPTERS] = adapters
-
-
-@contextlib.contextmanager
-def _as_plain(model: Any) -> Iterator[None]:
-    """Within it what a model saves is one without adapters."""
-    frozen = vars(model).get(FROZEN)
-    if frozen is None:
-        yield
-        return
-    token = _merged.set(True)
-    try:
-        with frozen.undone(), with_new_optimizer(model, frozen.variables):
-            yield
-    finally:
-        _merged.reset(token)

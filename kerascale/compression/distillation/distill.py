@@ -26,7 +26,7 @@ from kerascale.compression.distillation.hints import (
 from kerascale.compression.distillation.seen import Given
 from kerascale.compression.distillation.soft_targets import SoftTargets
 from kerascale.compression.distillation.teacher import Teacher
-from kerascale.compression.plain_saving import with_new_optimizer
+from kerascale.compression.plain_saving import PlainSaving, with_new_optimizer
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.scaling import scale_as_told
@@ -165,8 +165,11 @@ class _Lesson:
         return self.teacher(x)
 
 
-class Distilled:
-    """Put in front of a student's class: its loss in training."""
+class Distilled(PlainSaving):
+    """Put in front of a student's class: its loss in training.
+
+    What is saved of it is nothing but itself.
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         lesson = vars(self).get(_LESSON)
@@ -177,13 +180,16 @@ class Distilled:
         _here.box = box  # For the loss that follows, in this thread.
         return outputs
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        with _as_plain(self):
-            super().save(*args, **kwargs)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        with _as_plain(self):
-            return super().__reduce__()
+    @contextlib.contextmanager
+    def _as_plain(self) -> Iterator[None]:
+        own = {id(v) for v in projections(self)}
+        if not own:
+            with super()._as_plain():
+                yield
+            return
+        rest = [v for v in self.trainable_variables if id(v) not in own]
+        with with_new_optimizer(self, rest), super()._as_plain():
+            yield
 
     def metric_labels(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         """The labels alone."""
@@ -227,18 +233,6 @@ def _over_slice(share: tf.Tensor) -> tf.Tensor:
     return share * tf.math.divide_no_nan(
         tf.cast(here.size, share.dtype), tf.cast(here.count, share.dtype)
     )
-
-
-@contextlib.contextmanager
-def _as_plain(student: keras.Model) -> Iterator[None]:
-    """Within it what a student saves is nothing but itself."""
-    own = {id(v) for v in projections(student)}
-    if not own:
-        yield
-        return
-    rest = [v for v in student.trainable_variables if id(v) not in own]
-    with with_new_optimizer(student, rest):
-        yield
 
 
 def _has_answers(y: Any) -> bool:

@@ -65,13 +65,9 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
-def _notes(ladder: Ladder) -> list[str]:
-    threads = "1 thread" if ladder.threads == 1 else f"{ladder.threads} threads"
+def of_rungs(ladder: Ladder) -> list[str]:
+    """What is to be said of single rungs, a sentence each."""
     notes = [
-        f"{ladder.examples:,} {ladder.split} examples; microseconds a request of 1 and "
-        f"of 32 examples on {threads}, medians in turns; MB beside the runtime itself"
-    ]
-    notes += [
         f"{row.rung}: zipped it has {row.zipped_share:.3f} of the float model's bytes"
         for row in ladder.rows
         if row.rung.level in TRAINED and row.zipped_share is not None
@@ -83,6 +79,16 @@ def _notes(ladder: Ladder) -> list[str]:
         for row in ladder.rows
         if "as_trained" in row.scores
     ]
+    return notes
+
+
+def _notes(ladder: Ladder) -> list[str]:
+    threads = "1 thread" if ladder.threads == 1 else f"{ladder.threads} threads"
+    notes = [
+        f"{ladder.examples:,} {ladder.split} examples; microseconds a request of 1 and "
+        f"of 32 examples on {threads}, medians in turns; MB beside the runtime itself"
+    ]
+    notes += of_rungs(ladder)
     notes += [f"left out: {name}: {why}" for name, why in ladder.left_out.items()]
     notes += [
         f"refused: {row.rung}: {row.refused}" for row in ladder.rows if row.refused

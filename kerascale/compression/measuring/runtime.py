@@ -48,8 +48,9 @@ class Runtime:
         lines = [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]
         raise ExportRefusedError(
             "expected a model that loads and answers in its own runtime, without "
-            f"Keras. Received, with exit code {self._process.returncode}:\n"
-            + "\n".join(lines)
+            f"Keras. Received, with exit code {self._process.returncode}: "
+            # What it ended with first, and then where.
+            + "\n".join([*lines[-1:], *lines[:-1]])
         )
 
 

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
+Batch = dict[str, np.ndarray]
 # Inputs by name -> the one output.
-Ask = Callable[[dict[str, np.ndarray]], np.ndarray]
+Ask = Callable[[Batch], np.ndarray]
+# A batch of the shapes that will be asked -> what answers them.
+Model = Callable[[Batch], Ask]
 
 
 def main() -> None:
@@ -32,7 +35,7 @@ def main() -> None:
     os.dup2(2, 1)
     loader = {"litert": _litert, "onnx": _onnx, "tensorflow": _tensorflow}[runtime]
     load = loader(threads)
-    models: dict[str, Callable[[int], Ask]] = {}
+    models: dict[str, Model] = {}
     before = _peak_bytes()
     for line in sys.stdin:
         request = json.loads(line)
@@ -51,7 +54,7 @@ def main() -> None:
         print(json.dumps(reply), file=replies, flush=True)
 
 
-def _answer(model: Callable[[int], Ask], request: dict[str, Any]) -> None:
+def _answer(model: Model, request: dict[str, Any]) -> None:
     """Writes what is predicted for each label, and how sure of it the model is."""
     inputs = {name: np.load(path, "r") for name, path in request["inputs"].items()}
     labels = np.load(request["labels"], "r")
@@ -64,7 +67,7 @@ def _answer(model: Callable[[int], Ask], request: dict[str, Any]) -> None:
         }
         count = len(labels[first : first + size])
         if count not in asks:
-            asks[count] = model(count)
+            asks[count] = model(batch)
         outputs = np.asarray(asks[count](batch), np.float32)
         truth = np.asarray(labels[first : first + size])[..., None]
         parts["predicted"].append(outputs.argmax(axis=-1).astype(np.int32))
@@ -75,12 +78,12 @@ def _answer(model: Callable[[int], Ask], request: dict[str, Any]) -> None:
     )
 
 
-def _time(model: Callable[[int], Ask], request: dict[str, Any]) -> list[float]:
+def _time(model: Model, request: dict[str, Any]) -> list[float]:
     """Seconds of single calls with one batch, its first ones left out."""
     size, number = request["batch"], request["number"]
     batch = {n: np.load(p, "r") for n, p in request["inputs"].items()}
     batch = {n: np.resize(a[:size], (size, *a.shape[1:])) for n, a in batch.items()}
-    ask = model(size)
+    ask = model(batch)
     for _ in range(request["warm_up"]):
         ask(batch)
     seconds = []
@@ -107,23 +110,24 @@ def _peak_bytes() -> int:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _litert(threads: int) -> Callable[[str, str], Callable[[int], Ask]]:
+def _litert(threads: int) -> Callable[[str, str], Model]:
     from ai_edge_litert.interpreter import Interpreter
 
-    def load(path: str, signature: str) -> Callable[[int], Ask]:
-        made: dict[int, Ask] = {}
+    def load(path: str, signature: str) -> Model:
+        made: dict[tuple, Ask] = {}
 
-        def for_batch(size: int) -> Ask:
-            if size in made:
-                return made[size]
+        def for_batch(batch: Batch) -> Ask:
+            shapes = tuple(array.shape for array in batch.values())
+            if shapes in made:
+                return made[shapes]
             interpreter = Interpreter(model_path=path, num_threads=threads)
             # By the signature: the model's own order of inputs is not that of clients.
             names = interpreter.get_signature_list()[signature]
             details = interpreter.get_signature_runner(signature).get_input_details()
             places = {name: details[name]["index"] for name in names["inputs"]}
             for name, place in places.items():
-                shape = [size, *details[name]["shape"][1:]]
-                interpreter.resize_tensor_input(place, shape)
+                # Its own shape has 1 wherever an axis is free.
+                interpreter.resize_tensor_input(place, batch[name].shape)
             interpreter.allocate_tensors()
             output = interpreter.get_output_details()[0]["index"]
 
@@ -133,7 +137,7 @@ def _litert(threads: int) -> Callable[[str, str], Callable[[int], Ask]]:
                 interpreter.invoke()
                 return interpreter.get_tensor(output)
 
-            made[size] = ask
+            made[shapes] = ask
             return ask
 
         return for_batch
@@ -141,10 +145,10 @@ def _litert(threads: int) -> Callable[[str, str], Callable[[int], Ask]]:
     return load
 
 
-def _onnx(threads: int) -> Callable[[str, str], Callable[[int], Ask]]:
+def _onnx(threads: int) -> Callable[[str, str], Model]:
     import onnxruntime
 
-    def load(path: str, signature: str) -> Callable[[int], Ask]:
+    def load(path: str, signature: str) -> Model:
         del signature  # It has one.
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -153,18 +157,18 @@ def _onnx(threads: int) -> Callable[[str, str], Callable[[int], Ask]]:
         session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
-        return lambda size: lambda inputs: session.run(None, inputs)[0]
+        return lambda batch: lambda inputs: session.run(None, inputs)[0]
 
     return load
 
 
-def _tensorflow(threads: int) -> Callable[[str, str], Callable[[int], Ask]]:
+def _tensorflow(threads: int) -> Callable[[str, str], Model]:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
-    def load(path: str, signature: str) -> Callable[[int], Ask]:
+    def load(path: str, signature: str) -> Model:
         loaded = tf.saved_model.load(path)
         function = loaded.signatures[signature]
 
@@ -174,7 +178,7 @@ def _tensorflow(threads: int) -> Callable[[str, str], Callable[[int], Ask]]:
             return output.numpy()
 
         ask.model = loaded  # It lives as long as its functions are called.
-        return lambda size: ask
+        return lambda batch: ask
 
     return load
 

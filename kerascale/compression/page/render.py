@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from kerascale.compression.formats.rungs import LEVELS, TITLES, Rung
+from kerascale.compression.ladder import table
 from kerascale.compression.ladder.changed import Change
 from kerascale.compression.ladder.result import Ladder
 from kerascale.compression.page import figures
@@ -29,6 +30,7 @@ def render(ladder: Ladder, changes: Mapping[Rung, Sequence[Change]]) -> str:
         levels={r.rung.level: LEVELS[r.rung.level] for r in ladder.rows},
         runtimes=TITLES,
         compressed=compressed,
+        notes=table.of_rungs(ladder),
         classes=_classes(ladder),
         losing=[r for r in compressed if any(r.scores.get("class_drops", {}).values())],
         changes={r.rung: changes[r.rung] for r in compressed if changes[r.rung]},

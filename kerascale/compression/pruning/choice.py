@@ -1,8 +1,8 @@
 """Which weights go: those of the smallest magnitude, as masks of 0 and 1.
 
 Nothing is sorted, of which XLA and accelerators make slow programs: the threshold is
-found by halving. Bits of floats that are not negative are in the order of the floats:
-the threshold is exact, and the same on each replica.
+found by counting what is below a guess. Bits of floats that are not negative are in the
+order of the floats: the threshold is exact, and the same on each replica.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,24 +31,38 @@ def smallest(scores: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     kind = tf.int32 if scores.dtype == tf.float32 else tf.int64
     bits = tf.bitcast(scores, kind)
 
-    def found(low: tf.Tensor, high: tf.Tensor, below: tf.Tensor) -> tf.Tensor:
-        return tf.logical_and(low < high, below != count)
+    # Below `low` are fewer than are wanted, up to `high` as many or more.
+    def searching(
+        low: tf.Tensor, high: tf.Tensor, fewer: tf.Tensor, enough: tf.Tensor, _: Any
+    ) -> tf.Tensor:
+        return tf.logical_and(low < high, enough != count)
 
-    def halve(low: tf.Tensor, high: tf.Tensor, _: tf.Tensor) -> Sequence[tf.Tensor]:
-        middle = low + (high - low) // 2
-        below = _count(bits <= middle)
-        enough = below >= count
-        # What has as many below it as are wanted is as good as the lowest that has.
+    def narrow(
+        low: tf.Tensor,
+        high: tf.Tensor,
+        fewer: tf.Tensor,
+        enough: tf.Tensor,
+        number: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        # Where it would be if they were evenly spread; by turns in the middle, which
+        # is never far from half of the way.
+        share = (count - fewer) / (enough - fewer)
+        share = tf.where(number % 2 == 0, share, tf.constant(0.5, share.dtype))
+        way = tf.cast(share * tf.cast(high - low, share.dtype), kind)
+        place = tf.minimum(low + way, high - 1)
+        below = _count(bits <= place)
+        is_enough = below >= count
         return (
-            tf.where(below == count, middle, tf.where(enough, low, middle + 1)),
-            tf.where(enough, middle, high),
-            below,
+            tf.where(is_enough, low, place + 1),
+            tf.where(is_enough, place, high),
+            tf.where(is_enough, fewer, below),
+            tf.where(is_enough, below, enough),
+            number + 1,
         )
 
-    low, high = tf.reduce_min(bits), tf.reduce_max(bits)
-    _, threshold, _ = tf.while_loop(
-        found, halve, [low, high, tf.constant(-1, tf.int64)], parallel_iterations=1
-    )
+    none, whole = tf.constant(0, tf.int64), tf.size(bits, tf.int64)
+    begin = [tf.reduce_min(bits), tf.reduce_max(bits), none, whole, tf.constant(0)]
+    _, threshold, *_ = tf.while_loop(searching, narrow, begin, parallel_iterations=1)
     return tf.logical_and(bits <= threshold, count > 0)
 
 

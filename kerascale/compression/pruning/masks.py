@@ -3,6 +3,7 @@
 They stand at Keras' own place for what must hold after an update: the constraint of a
 variable. There a mask is chosen when its time has come, too, by the count of updates:
 no callback looks between steps, of which many may run in one call or in one program.
+The engine's Adam applies it within its update: see `kerascale.engine.step.in_update`.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from kerascale.compression.pruning.choice import Structure
 from kerascale.compression.pruning.plan import Plan
 from kerascale.compression.pruning.target import Target
 from kerascale.engine.compat import keras_private
+from kerascale.engine.step import in_update
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 
@@ -25,7 +27,7 @@ from kerascale.runtime.console import say
 _MASKS = "_kerascale_masks"
 
 
-class Masked(keras.constraints.Constraint):
+class Masked(in_update.InUpdate):
     """Puts a variable to zero where its mask is zero.
 
     Args:
@@ -48,8 +50,7 @@ class Masked(keras.constraints.Constraint):
         self.spread = spread
         self.choose = choose
 
-    def __call__(self, value: Any) -> Any:
-        value = keras.ops.convert_to_tensor(value)
+    def constrained(self, value: Any) -> Any:
         if self.before is not None:
             value = self.before(value)
         if self.choose is not None:

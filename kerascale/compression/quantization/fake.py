@@ -41,6 +41,19 @@ def weights(kernel: tf.Tensor, axes: Sequence[int]) -> tf.Tensor:
     return tf.cast(rounded(wide, tf.stop_gradient(scale)), dtype)
 
 
+def folded(kernel: tf.Tensor, factor: tf.Tensor | None) -> tf.Tensor:
+    """Weights that are on their grids once they are multiplied with a factor a channel.
+
+    Args:
+        kernel: Float tensor; the last axis is of channels.
+        factor: Of shape (channels,), nowhere 0, and without a gradient; None: 1.
+    """
+    axes = range(kernel.shape.rank - 1)
+    if factor is None:
+        return weights(kernel, axes)
+    return weights(kernel * factor, axes) / factor
+
+
 def activations(x: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
     """Activations on one grid of 256 numbers, of which one is zero.
 

@@ -4,8 +4,10 @@ A layer keeps its class's name, and with nothing attached does what it did. Atta
 a `Part`: its own numbers in the scheme of the whole model.
 """
 
+import contextlib
 import dataclasses
 import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -32,8 +34,16 @@ class Scheme(Protocol):
     def activations(self, x: tf.Tensor, number: int) -> tf.Tensor:
         """What the next operation sees of activations of that number."""
 
-    def weights(self, kernel: tf.Tensor) -> tf.Tensor:
-        """What an operation sees of its weights; the last axis is of channels."""
+    def weights(self, kernel: tf.Tensor, factor: Any = None) -> tf.Tensor:
+        """What an operation sees of its weights; the last axis is of channels.
+
+        `factor`, of shape (channels,): what they are multiplied with behind it.
+        """
+
+    def statistics(self, batch: Sequence, still: Sequence) -> Sequence:
+        """Mean and variance that a folded normalization uses in training: those of the
+        batch, or the moving ones.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +52,15 @@ class Part:
 
     Args:
         scheme: Of the whole model.
-        number: The grid of its inputs; that of its outputs is the next.
+        number: The grid of its inputs; that of its outputs is the next. Of a
+            normalization: the grid behind it.
+        norm: The normalization that is folded into its kernel. Of a normalization with
+            an activation in front of its grid: that itself.
     """
 
     scheme: Scheme
     number: int
+    norm: keras.layers.Layer | None = None
 
 
 def attach(layer: keras.layers.Layer, mixin: type, part: Part | None) -> None:
@@ -60,13 +74,38 @@ def detach(layer: keras.layers.Layer) -> None:
     vars(layer).pop(_PART, None)
 
 
-def _part(layer: Any) -> Part | None:
+def part_of(layer: Any) -> Part | None:
+    """A layer's part; None: it has none now."""
     return vars(layer).get(_PART)
 
 
-def _marked(x: Any, number: int) -> Any:
+def marked(x: Any, number: int) -> Any:
+    """The same tensor, of which is known that it is on a grid."""
     setattr(x, _GRID, number)
     return x
+
+
+@contextlib.contextmanager
+def being_called(layer: Any) -> Iterator[None]:
+    """Within it, in this thread, a layer is the innermost one that is called."""
+    before = getattr(_now, "layer", None)
+    _now.layer = layer
+    try:
+        yield
+    finally:
+        _now.layer = before
+
+
+def is_called(layer: Any) -> bool:
+    """Whether it is the innermost one that is called."""
+    return getattr(_now, "layer", None) is layer
+
+
+def activated(own: Any, x: Any, scheme: Scheme, number: int) -> Any:
+    """An activation and the grid of a kernel's outputs, in their order."""
+    if not is_fused(own):  # An integer kernel ends in front of it.
+        return own(scheme.activations(x, number))
+    return marked(scheme.activations(own(x), number), number)
 
 
 class Weighted:
@@ -75,40 +114,33 @@ class Weighted:
     @property
     def kernel(self) -> Any:
         kernel = super().kernel
-        part = _part(self)
-        return kernel if part is None else part.scheme.weights(_tensor(kernel, self))
+        part = part_of(self)
+        if part is None:
+            return kernel
+        return self._on_its_grid(_tensor(kernel, self), part)
+
+    def _on_its_grid(self, kernel: tf.Tensor, part: Part) -> tf.Tensor:
+        """What it sees of its kernel."""
+        return part.scheme.weights(kernel)
 
     @property
     def activation(self) -> Any:
         own = vars(self)["activation"]
-        if getattr(_now, "layer", None) is not self:
+        if not is_called(self):
             return own
-        part = _part(self)
-
-        def apply(x: Any) -> Any:
-            if not is_fused(own):
-                # An integer kernel ends in front of it.
-                return own(part.scheme.activations(x, part.number + 1))
-            return _marked(
-                part.scheme.activations(own(x), part.number + 1), part.number + 1
-            )
-
-        return apply
+        part = part_of(self)
+        return lambda x: activated(own, x, part.scheme, part.number + 1)
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        part = _part(self)
+        part = part_of(self)
         if part is None:
             return super().call(inputs, *args, **kwargs)
         if getattr(inputs, _GRID, None) is None:
             inputs = part.scheme.activations(inputs, part.number)
-        before = getattr(_now, "layer", None)
-        _now.layer = self
-        try:
+        with being_called(self):
             if part.scheme.in_rows and isinstance(self, keras.layers.Dense):
                 return _in_rows(super().call, inputs, *args, **kwargs)
             return super().call(inputs, *args, **kwargs)
-        finally:
-            _now.layer = before
 
 
 def _in_rows(call: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
@@ -119,7 +151,7 @@ def _in_rows(call: Any, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tens
     outputs = tf.reshape(rows, shape)
     outputs.set_shape([*inputs.shape[:-1], rows.shape[-1]])
     number = getattr(rows, _GRID, None)
-    return outputs if number is None else _marked(outputs, number)
+    return outputs if number is None else marked(outputs, number)
 
 
 def is_fused(activation: Any) -> bool:
@@ -147,12 +179,12 @@ class Table:
     def embeddings(self) -> Any:
         if "embeddings" in vars(self):
             return _own_weights(self, "embeddings")
-        table, part = super().embeddings, _part(self)
+        table, part = super().embeddings, part_of(self)
         return table if part is None else part.scheme.weights(_tensor(table, self))
 
 
 def _own_weights(layer: Any, name: str) -> Any:
-    variable, part = vars(layer)[name], _part(layer)
+    variable, part = vars(layer)[name], part_of(layer)
     if part is None:
         return variable
     return part.scheme.weights(_tensor(variable, layer))
@@ -169,7 +201,7 @@ class Passing:
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         outputs = super().call(inputs, *args, **kwargs)
         number = getattr(inputs, _GRID, None)
-        if _part(self) is None or number is None:
+        if part_of(self) is None or number is None:
             return outputs
         # A tensor of its own: what is given back unchanged may be used elsewhere.
-        return _marked(tf.identity(outputs), number)
+        return marked(tf.identity(outputs), number)

@@ -5,6 +5,7 @@ They are moving averages of the lowest and the highest activation of each global
 layer waits for another replica.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -73,10 +74,14 @@ class Learning:
         below, above = tf.unstack(tf.convert_to_tensor(self.ranges)[number])
         return tf.where(self._is_on(), fake.activations(x, -below, above), x)
 
-    def weights(self, kernel: tf.Tensor) -> tf.Tensor:
+    def weights(self, kernel: tf.Tensor, factor: Any = None) -> tf.Tensor:
         """See `layers.Scheme`."""
-        axes = range(kernel.shape.rank - 1)
-        return tf.where(self._is_on(), fake.weights(kernel, axes), kernel)
+        return tf.where(self._is_on(), fake.folded(kernel, factor), kernel)
+
+    def statistics(self, batch: Sequence, still: Sequence) -> Sequence:
+        """See `layers.Scheme`."""
+        is_on = self._is_on()
+        return [tf.where(is_on, b, a) for a, b in zip(batch, still, strict=True)]
 
     def update(self, maxima: tf.Tensor) -> None:
         """See `observations.Observer`."""
@@ -138,9 +143,9 @@ def strip(model: keras.Model) -> np.ndarray:
     learning.places.detach()
     consensus.take_from_chief(model.distribute_strategy, learning.variables)
     values = learning.values()
-    for variable in learning.places.weights:
+    for variable, factor in learning.places.weights:
         tensor = tf.convert_to_tensor(keras.ops.convert_to_numpy(variable))
-        variable.assign(fake.weights(tensor, range(tensor.shape.rank - 1)))
+        variable.assign(fake.folded(tensor, factor))
     keras_private.forget(learning.optimizer, learning.variables)
     forget_answers(model)
     return values

@@ -1,14 +1,15 @@
 """Which layers of a model are quantized, in their order."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
-from kerascale.compression.quantization import layers
+from kerascale.compression.quantization import folded, layers
 from kerascale.compression.quantization.layers import Part, Scheme
 from kerascale.engine.compat import keras_private
 from kerascale.errors import RefusedError
-from kerascale.layers import Dropout, PositionEmbedding
+from kerascale.layers import Dropout, PositionEmbedding, ResidualBlock
 
 _kinds = keras.layers
 _MIXINS: tuple[tuple[tuple[type, ...], type], ...] = (
@@ -36,12 +37,21 @@ class Places:
     """What of a model is quantized.
 
     Args:
+        model_name: The name of the model.
         weighted: Dense layers and convolutions; their inputs have even numbers.
         others: Layers of which the weights are, or nothing, each with its mixin.
+        blocks: Those in which normalizations are folded into convolutions.
     """
 
+    model_name: str
     weighted: tuple[keras.layers.Layer, ...]
     others: tuple[tuple[keras.layers.Layer, type], ...]
+    blocks: tuple[ResidualBlock, ...] = ()
+
+    @property
+    def norms(self) -> dict[int, keras.layers.BatchNormalization]:
+        """`id` of a convolution -> what is folded into it."""
+        return {id(conv): norm for b in self.blocks for conv, norm in _pairs(b)}
 
     @property
     def names(self) -> list[str]:
@@ -50,30 +60,59 @@ class Places:
         Without the model's own, which Keras counts up in a process.
         """
         return [
-            f"{layer.path.partition('/')[2] or layer.path} {what}"
+            f"{layer.path.removeprefix(f'{self.model_name}/')} {what}"
             for layer in self.weighted
             for what in ("inputs", "outputs")
         ]
 
     @property
-    def weights(self) -> list[keras.Variable]:
-        """The variables that are quantized; their last axis is of channels."""
-        found = [layer for layer in self.weighted]
-        found += [x for x, mixin in self.others if mixin is not layers.Passing]
-        variables = [v for x in found for v in x.variables if v.name in _TABLES]
-        return list({id(v): v for v in variables}.values())
+    def weights(self) -> list[tuple[keras.Variable, Any]]:
+        """The variables that are quantized, whose last axis is of channels.
+
+        Each with what its channels are multiplied with behind it; None: nothing.
+        """
+        norms = self.norms
+        found: dict[int, tuple[keras.Variable, Any]] = {}
+        own = [x for x, mixin in self.others if mixin is not layers.Passing]
+        for layer in (*self.weighted, *own):
+            norm = norms.get(id(layer))
+            factor = None if norm is None else folded.factor(norm)
+            for variable in layer.variables:
+                if variable.name in _TABLES:
+                    found[id(variable)] = variable, factor
+        return list(found.values())
 
     def attach(self, scheme: Scheme) -> None:
         """Lets the layers follow a scheme."""
+        norms, numbers = self.norms, {}
         for i, layer in enumerate(self.weighted):
-            layers.attach(layer, layers.Weighted, Part(scheme, 2 * i))
+            norm = norms.get(id(layer))
+            mixin = layers.Weighted if norm is None else folded.Folded
+            layers.attach(layer, mixin, Part(scheme, 2 * i, norm))
+            numbers[id(layer)] = 2 * i
         for layer, mixin in self.others:
             layers.attach(layer, mixin, Part(scheme, -1))
+        for block in self.blocks:
+            layers.attach(block, folded.Residual, Part(scheme, -1))
+            for conv, norm in _pairs(block):
+                is_inner = norm if conv is block.first else None
+                part = Part(scheme, numbers[id(conv)] + 1, is_inner)
+                layers.attach(norm, folded.Norm, part)
 
     def detach(self) -> None:
         """Lets them do what they did."""
-        for layer in (*self.weighted, *(x for x, _ in self.others)):
+        for layer in (*self.weighted, *(x for x, _ in self.others), *self.blocks):
             layers.detach(layer)
+        for norm in self.norms.values():
+            layers.detach(norm)
+
+
+def _pairs(block: ResidualBlock) -> list[tuple[Any, keras.layers.BatchNormalization]]:
+    """Its convolutions, each with the normalization behind it."""
+    pairs = [(block.first, block.first_norm), (block.second, block.second_norm)]
+    if block.shortcut is not None:
+        pairs.append((block.shortcut, block.shortcut_norm))
+    return pairs
 
 
 def find(model: keras.Model) -> Places:
@@ -83,10 +122,12 @@ def find(model: keras.Model) -> Places:
         RefusedError: If there is nothing, or something that cannot be.
     """
     weighted, others = [], []
-    norms = []
+    norms, blocks = {}, []
     for layer in keras_private.all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
-            norms.append(layer.path)
+            norms[id(layer)] = layer.path
+        if isinstance(layer, ResidualBlock):
+            blocks.append(layer)
         for kinds, mixin in _MIXINS:
             if not isinstance(layer, kinds):
                 continue
@@ -95,11 +136,14 @@ def find(model: keras.Model) -> Places:
             else:
                 others.append((layer, mixin))
     problems = []
+    for block in blocks:
+        for _, norm in _pairs(block):
+            norms.pop(id(norm))
     if norms:
         problems.append(
-            "a model without BatchNormalization, which converters fold into the "
-            f"kernels in front of it. Received: {', '.join(norms)}. Train the plain "
-            "model (of cnn: without residual)"
+            "a model without BatchNormalization but in kerascale.layers.ResidualBlock: "
+            "converters fold it into the kernel in front of it. Received: "
+            f"{', '.join(norms.values())}. Train without it"
         )
     if not weighted:
         problems.append(
@@ -113,4 +157,4 @@ def find(model: keras.Model) -> Places:
     if problems:
         expected = [f"quantize_aware: expected {problem}" for problem in problems]
         raise RefusedError(expected, heading="quantize_aware")
-    return Places(tuple(weighted), tuple(others))
+    return Places(model.name, tuple(weighted), tuple(others), tuple(blocks))

@@ -123,8 +123,11 @@ class _Fixed:
         ranges = self._ranges
         return fake.activations(x, ranges.lows[number], ranges.highs[number])
 
-    def weights(self, kernel: tf.Tensor) -> tf.Tensor:
-        return fake.weights(kernel, range(kernel.shape.rank - 1))
+    def weights(self, kernel: tf.Tensor, factor: Any = None) -> tf.Tensor:
+        return fake.folded(kernel, factor)
+
+    def statistics(self, batch: Any, still: Any) -> Any:
+        return still
 
 
 class _Clipping:
@@ -145,8 +148,11 @@ class _Clipping:
             return x
         return tf.clip_by_value(x, *self._ranges.known[name])
 
-    def weights(self, kernel: tf.Tensor) -> tf.Tensor:
+    def weights(self, kernel: tf.Tensor, factor: Any = None) -> tf.Tensor:
         return kernel
+
+    def statistics(self, batch: Any, still: Any) -> Any:
+        return still
 
 
 def write(folder: str | os.PathLike, ranges: Ranges) -> None:

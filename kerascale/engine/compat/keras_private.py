@@ -805,9 +805,15 @@ class Moments:
 
     def _moments(self, inputs: Any, mask: Any) -> Any:
         ours = self.global_moments(inputs, mask, self._reduction_axes)
-        return super()._moments(inputs, mask) if ours is None else ours
+        found = super()._moments(inputs, mask) if ours is None else ours
+        return self.used_moments(*found)
 
     def global_moments(
         self, inputs: tf.Tensor, mask: Any, axes: Sequence[int]
     ) -> tuple[tf.Tensor, tf.Tensor] | None:
-        raise NotImplementedError
+        """Of the global batch; None: as Keras has them."""
+        return None
+
+    def used_moments(self, mean: tf.Tensor, variance: tf.Tensor) -> Any:
+        """Those that are normalized with, and added to the moving ones."""
+        return mean, variance

@@ -6,25 +6,29 @@ Transformer of 53 variables.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-# A gradient, its variable, and that one's first and second moment.
-Quad = tuple[tf.Tensor, tf.Variable, tf.Variable, tf.Variable]
+# A gradient, its variable, that one's first and second moment, and what is to be made
+# of its new value (None: nothing).
+Quintuple = tuple[
+    tf.Tensor, tf.Variable, tf.Variable, tf.Variable, Callable[[Any], Any] | None
+]
 
 
 def update(
     optimizer: keras.optimizers.Adam,
-    quads: Sequence[Quad],
+    quintuples: Sequence[Quintuple],
     learning_rate: tf.Tensor | float,
 ) -> None:
     """Traces the update of variables, and of their moments.
 
     Args:
         optimizer: One that `is_plain`.
-        quads: Gradients are dense, of the shape and dtype of their variable.
+        quintuples: Gradients are dense, of the shape and dtype of their variable.
         learning_rate: That of this update; scalar.
     """
     # `tf.raw_ops` takes tensors as they are: half of the time of `+` and `*`.
@@ -36,7 +40,7 @@ def update(
         rate = _corrected(optimizer, learning_rate, dtype.name)
         return rate, *(tf.constant(x, dtype) for x in values)
 
-    for gradient, variable, momentum, velocity in quads:
+    for gradient, variable, momentum, velocity, constrained in quintuples:
         rate, new_1, new_2, epsilon = scalars(variable.dtype)
         m = tf.convert_to_tensor(momentum)
         change = op.Mul(x=op.Sub(x=gradient, y=m), y=new_1)
@@ -48,8 +52,10 @@ def update(
         velocity.assign(v, read_value=False)
         root = op.AddV2(x=op.Sqrt(x=v), y=epsilon)
         step = op.RealDiv(x=op.Mul(x=m, y=rate), y=root)
-        value = tf.convert_to_tensor(variable)
-        variable.assign(op.Sub(x=value, y=step), read_value=False)
+        value = op.Sub(x=tf.convert_to_tensor(variable), y=step)
+        if constrained is not None:
+            value = constrained(value)
+        variable.assign(value, read_value=False)
 
 
 def _corrected(

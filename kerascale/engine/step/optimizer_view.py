@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.step import adam
+from kerascale.engine.step import adam, in_update
 from kerascale.errors import RefusedError
 
 _phase = threading.local()
@@ -53,17 +53,19 @@ class _Local(keras_private.LocalOptimizer):
     """Applies on each replica; plain Adam in fewer operations."""
 
     def update_all(self, gradients, variables, learning_rate):
-        quads = []
+        quintuples = []
         is_adam = adam.is_plain(self)
         for gradient, variable in zip(gradients, variables, strict=True):
             if is_adam and isinstance(gradient, tf.Tensor):
                 moments = keras_private.moments(self, variable)
                 dense = tf.cast(gradient, variable.dtype)
-                quads.append((dense, variable.value, *moments))
+                # A moving average may be written over the weights behind the update.
+                constrained = None if self.use_ema else in_update.of(variable)
+                quintuples.append((dense, variable.value, *moments, constrained))
             else:
                 self.update_step(gradient, variable, learning_rate)
-        if quads:
-            adam.update(self, quads, learning_rate)
+        if quintuples:
+            adam.update(self, quintuples, learning_rate)
 
     def scheduled_rate(self, schedule):
         known, instead = getattr(_phase, "schedule", (None, None))
@@ -77,7 +79,8 @@ class _Recording:
     def apply(self, grads, trainable_variables=None):
         recorder = getattr(_phase, "recorder", None)
         if recorder is None:
-            return super().apply(grads, trainable_variables)
+            with in_update.one_update():
+                return super().apply(grads, trainable_variables)
         if trainable_variables is None:
             trainable_variables = keras_private.variables_of(self)
         if recorder.update is not None:

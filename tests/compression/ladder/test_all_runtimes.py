@@ -100,11 +100,14 @@ def test_cnn(run, tmp_path):
         assert exported.code == 0, exported.text
 
 
-@pytest.mark.parametrize("name", ["cnn", "transformer"])
+@pytest.mark.parametrize("name", ["cnn", "residual", "transformer"])
 def test_learned_ranges_are_true_integers(name, tmp_path):
     """In both runtimes, and as training took them to be."""
+    more = {"residual": True} if name == "residual" else {}
+    name = "cnn" if more else name
     recipe = ks.load_recipe(name)
-    config = recipe.Config(**FIELDS[name], epochs=3, quantize_aware="int8")
+    fields = {**FIELDS[name], **more, "epochs": 3}
+    config = recipe.Config(**fields, quantize_aware="int8")
     folder = tmp_path / "run"
     ks.train(recipe, config, run_dir=folder)
     # However much such a small model loses.
@@ -164,6 +167,8 @@ def test_pruned_rungs(run):
         assert whole["zipped_share"] < most + 0.1
         assert sparse["share"] < most
         assert sparse["scores"]["accuracy"] == whole["scores"]["accuracy"]
+    page = pathlib.Path(ended.result["page"]).read_text(encoding="utf-8")
+    assert page.count("zipped it has") == 6
     assert _kerascale(*arguments, "--json").text.count("there already") >= 6
 
 

@@ -7,7 +7,13 @@ import tensorflow as tf
 
 import kerascale as ks
 from kerascale.compression.formats import rounding
-from kerascale.compression.quantization import QuantizeAware, fake, layers, learning
+from kerascale.compression.quantization import (
+    QuantizeAware,
+    fake,
+    folded,
+    layers,
+    learning,
+)
 
 
 def test_weights_are_those_of_the_integers_that_are_kept():
@@ -142,6 +148,50 @@ def test_what_is_left_is_a_plain_model_on_its_grids(trained, digits, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), plain)
     with ranges.applied(ks.scale(loaded)):
         np.testing.assert_array_equal(loaded.predict(x, verbose=0), quantized)
+
+
+def residual():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 1))
+    y = ks.layers.ResidualBlock(4, name="block")(x)
+    y = keras.layers.GlobalAveragePooling2D()(ks.layers.ResidualBlock(4)(y))
+    y = keras.layers.Dense(10, activation="softmax")(y)
+    model = ks.scale(keras.Model(x, y))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_a_normalization_is_folded(digits):
+    """The grid is that of what converters make of the kernel, and statistics rest."""
+    model, aware = residual(), QuantizeAware(begin=20)
+    block = model.get_layer("block")
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(block.second_norm.moving_mean + 0)
+    )
+    model.execution = "fixed"
+    model.fit(*digits, epochs=4, verbose=0, callbacks=[aware, look])
+    assert np.abs(seen[1] - seen[0]).max() > 1e-3
+    np.testing.assert_allclose(seen[3], seen[1], rtol=1e-4)
+    known = set(aware.ranges.known)
+    parts = ("first", "second", "shortcut")
+    expected = {f"block/{p} {w}" for p in parts for w in ("inputs", "outputs")}
+    # What the activation gives is on a grid already.
+    assert expected - known == {"block/second inputs"}
+    # In front of the activation, which is that of the sum.
+    assert aware.ranges.known["block/second outputs"][0] < -0.1
+    assert aware.ranges.known["block/first outputs"][0] == 0
+    factor = folded.factor(block.first_norm).numpy()
+    kernel = block.first.kernel.numpy() * factor
+    steps = kernel / (np.abs(kernel).max(axis=(0, 1, 2)) / 127)
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+    x, y = digits
+    plain, score = model.predict(x, verbose=0), model.evaluate(x, y, verbose=0)
+    with aware.ranges.applied(model):
+        quantized = model.predict(x, verbose=0)
+        assert model.evaluate(x, y, verbose=0) == pytest.approx(score, abs=0.02)
+    assert 1e-4 < np.abs(plain - quantized).max() < 0.2
+    np.testing.assert_array_equal(model.predict(x, verbose=0), plain)
 
 
 def test_steps_before_the_begin_are_plain_ones(digits):

@@ -355,4 +355,11 @@ FAULTS = (
         "if isinstance(outputs, list | tuple) and not outputs:",
         ("test_execution.py::test_a_list_of_one_output_is_that_output",),
     ),
+    Fault(
+        "a-constraint-within-the-update-is-left-out",
+        "engine/step/adam.py",
+        "            value = constrained(value)\n",
+        "            pass\n",
+        ("test_optimizer_view.py",),
+    ),
 )

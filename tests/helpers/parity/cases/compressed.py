@@ -190,6 +190,17 @@ def quantization_of_convolutions():
     return _quantized(scaled(model), *inputs, begin=10, optimizer=optimizer)
 
 
+@case(
+    "quantization in training: a residual block, batch normalization folded",
+    default=("mirrored:2",),
+)
+def quantization_of_a_residual_block():
+    x = keras.Input((4,))
+    y = ks.layers.ResidualBlock(3)(keras.layers.Reshape((2, 2, 1))(x))
+    y = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(y))
+    return _quantized(scaled(keras.Model(x, y)))
+
+
 @case("quantization in training: a Transformer over tokens, AdamW, pruned")
 def quantization_of_a_transformer():
     ids = keras.Input((6,), dtype="int32")
