@@ -42,7 +42,11 @@ class Units:
 
 def problem_of(datasets: Datasets) -> str | None:
     """Why examples cannot be changed by a little; None: they can."""
-    kind = datasets.info.kind
+    return problem_of_kind(datasets.info.kind)
+
+
+def problem_of_kind(kind: str | None) -> str | None:
+    """The same, by the kind of the data."""
     if kind in ("image", "vector"):
         return None
     received = {
