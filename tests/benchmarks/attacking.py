@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.attacking [--folder DIR] [--json FILE]
 
-An `mlp` on `digits`, in an environment of its own without TensorFlow; there the model is
+An `mlp` on `digits`. Theirs is in an environment without TensorFlow, where the model is
 computed in NumPy, and so is its gradient. The exit code is 1 if accuracies differ by
 more than a point.
 """

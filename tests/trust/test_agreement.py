@@ -1,4 +1,4 @@
-"""The same accuracy as the Adversarial Robustness Toolbox leaves, in its environment."""
+"""PGD leaves the accuracy that the Adversarial Robustness Toolbox leaves."""
 
 import pytest
 from benchmarks import attacking, environments

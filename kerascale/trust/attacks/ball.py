@@ -56,9 +56,8 @@ class Ball:
         """
         shape = tf.shape(x)
         if self.norm == "inf":
-            unit = (
-                2 * tf.cast(_by_place.uniform(shape, offset, seed, draw), x.dtype) - 1
-            )
+            unit = _by_place.uniform(shape, offset, seed, draw)
+            unit = 2 * tf.cast(unit, x.dtype) - 1
         else:
             unit = _unit(_by_place.normal(shape, offset, seed, draw, x.dtype))
             radius = _by_place.uniform(
