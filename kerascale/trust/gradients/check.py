@@ -108,12 +108,16 @@ def _of_subject(
         ways.append((f"{replicas} replicas", found.model(strategy)))
         # Their draws on replicas are others than those of one device.
         off = [rows.without_own_draws(each) for _, each in ways]
-        if off[0]:
-            names = ", ".join(dict.fromkeys(layer.name for layer, *_ in off[0]))
-            notes = (*notes, f"{names}: turned off, as replicas draw for themselves")
+        notes = (*notes, *_notes(off[0]))
     kind = execution or getattr(found.config, "execution", "loop")
     kind = kind if kind in get_args(Kind) else "loop"
     return _report(found.name, ways, found.batch, chosen, kind, notes)
+
+
+def _notes(off: Sequence[tuple[keras.layers.Layer, str, float]]) -> list[str]:
+    """What was turned off."""
+    names = ", ".join(dict.fromkeys(layer.name for layer, *_ in off))
+    return [f"{names}: turned off, as replicas draw for themselves"] if names else []
 
 
 def _of_model(
@@ -134,20 +138,30 @@ def _of_model(
             "model: expected a compiled one, which has a loss. Received: one that is "
             "not. Call model.compile(...)"
         )
+    if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        problems.append(
+            "model: expected one of one process. Received: one of several workers, "
+            "each of which would have to be moved. Check it under a MirroredStrategy"
+        )
     if problems:
         raise RefusedError(problems, heading="check_gradients")
     batch = tuple(tf.nest.map_structure(np.asarray, member) for member in inputs)
     scale_as_told(model)
     if not model.built:
         keras_private.call(model, batch[0], training=False)
+    chosen = _layer_of(model, layer)
     state = [(v, v.numpy()) for v in model.variables]
     subject.move_away(model)
     replicas = model.distribute_strategy.num_replicas_in_sync
     where = "one device" if replicas == 1 else f"{replicas} replicas"
+    off = rows.without_own_draws(model) if replicas > 1 else []
+    kind = execution or "loop"
     try:
-        chosen = _layer_of(model, layer)
-        return _report(model.name, [(where, model)], batch, chosen, execution or "loop")
+        ways = [(where, model)]
+        return _report(model.name, ways, batch, chosen, kind, _notes(off))
     finally:
+        for owner, name, rate in off:
+            setattr(owner, name, rate)
         for variable, value in state:
             variable.assign(value)
 

@@ -1,5 +1,6 @@
 """Gradients of a function of arrays: a layer, a loss, or a user's own."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from kerascale.trust.gradients.report import Element, Report, Row
 
 # Of a complex step: so small that nothing is left of its square.
 _TINY = 1e-30
+# What its error may be.
+_EXACT = 1e-9
 _FLOAT64 = Precision(float(np.finfo(np.float64).eps))
 
 
@@ -92,7 +95,7 @@ def of_function(
             precision=precision,
             random=random,
         )
-        found.append(_by_complex_step(row, total, place, gradient, moved))
+        found.append(_by_complex_step(row, total, place, gradient))
     for variable, gradient in zip(variables, of_variables, strict=True):
         found.append(
             rows.row_of(
@@ -111,7 +114,7 @@ def of_function(
 
 
 def _by_complex_step(
-    row: Row, total: "_Total", place: int, gradient: np.ndarray | None, moved: Moved
+    row: Row, total: "_Total", place: int, gradient: np.ndarray | None
 ) -> Row:
     """The row with derivatives to the last digit, where the function allows it.
 
@@ -119,7 +122,7 @@ def _by_complex_step(
     "Using complex variables to estimate derivatives of real functions". It holds for
     what is analytic; whether it does is seen by the differences.
     """
-    if gradient is None or row.worst is None or row.verdict == "wrong":
+    if gradient is None or row.worst is None or row.verdict not in ("right", "kink"):
         return row
     exact = total.complex_derivative(place, row.worst.index)
     if exact is None or not np.isclose(exact, row.worst.numeric, rtol=1e-4, atol=1e-8):
@@ -127,18 +130,12 @@ def _by_complex_step(
     automatic = row.worst.automatic
     scale = max(abs(automatic), abs(exact))
     error = abs(automatic - exact) / scale if scale else 0.0
-    if row.verdict == "zero" or error > row.error:
-        verdict = "wrong" if error > 1e-9 and row.verdict == "right" else row.verdict
-    else:
-        verdict = row.verdict
-    return Row(
-        row.what,
-        row.name,
-        row.shape,
-        "by itself, complex step" if verdict != "zero" else row.where,
-        verdict,
-        error if verdict != "zero" else row.error,
-        Element(row.worst.index, automatic, exact),
+    return dataclasses.replace(
+        row,
+        where="by itself, complex step",
+        verdict="wrong" if error > _EXACT else row.verdict,
+        error=error,
+        worst=Element(row.worst.index, automatic, exact),
     )
 
 
@@ -155,7 +152,9 @@ class _Total:
         self._weights = [random.normal(size=t.shape) for t in outputs]
         if len(outputs) == 1 and outputs[0].shape.rank == 0:
             self._weights = [np.ones(())]
-        self._compute = tf.function(self._sum, autograph=False)
+        # Traced at once: TensorFlow warns of functions that are made again and again.
+        graph = tf.function(self._sum, autograph=False)
+        self._compute = graph.get_concrete_function(self._given)
 
     def _outputs(self, given: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         found = tf.nest.flatten(self._function(*given))
@@ -174,7 +173,7 @@ class _Total:
         )
 
     def __call__(self, given: Sequence[tf.Tensor] | None = None) -> float:
-        return float(self._compute(list(self._given if given is None else given)))
+        return float(self._compute(*(self._given if given is None else given)))
 
     def moved(self, place: int) -> Moved:
         here = self._given[place]
@@ -208,7 +207,8 @@ class _Total:
                 total = self._sum(given)
             return tape.gradient(total, [watched, [v.value for v in variables]])
 
-        found = tf.function(compute, autograph=False)(list(self._given))
+        graph = tf.function(compute, autograph=False)
+        found = graph.get_concrete_function(self._given)(*self._given)
         inputs, own = ([_array(g) for g in each] for each in found)
         return inputs, own
 

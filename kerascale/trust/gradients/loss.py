@@ -27,7 +27,9 @@ class BatchLoss:
         x, self._y, self._weights = keras.utils.unpack_x_y_sample_weight(batch)
         self._x = x
         self._flat = [tf.constant(a) for a in tf.nest.flatten(x)]
-        self._compute = tf.function(self._of, autograph=False)
+        # Traced at once: TensorFlow warns of functions that are made again and again.
+        graph = tf.function(self._of, autograph=False)
+        self._compute = graph.get_concrete_function(self._flat)
 
     @property
     def inputs(self) -> list[tuple[int, str, np.ndarray]]:
@@ -50,7 +52,7 @@ class BatchLoss:
         return tf.reduce_mean(loss)
 
     def __call__(self) -> float:
-        return float(self._compute(self._flat))
+        return float(self._compute(*self._flat))
 
     def moved_by(self, variable: keras.Variable) -> Moved:
         """The loss with a variable moved."""
@@ -72,7 +74,7 @@ class BatchLoss:
         def moved(by: np.ndarray) -> float:
             flat = list(self._flat)
             flat[place] = here + tf.cast(by, here.dtype)
-            return float(self._compute(flat))
+            return float(self._compute(*flat))
 
         return moved
 
@@ -88,7 +90,8 @@ class BatchLoss:
 
         if not places:
             return {}
-        found = tf.function(gradients, autograph=False)(self._flat)
+        graph = tf.function(gradients, autograph=False)
+        found = graph.get_concrete_function(self._flat)(*self._flat)
         return {
             place: None if g is None else tf.convert_to_tensor(g).numpy()
             for place, g in zip(places, found, strict=True)
