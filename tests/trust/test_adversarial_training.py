@@ -11,8 +11,9 @@ from kerascale.trust.adversarial import adversarial, finish
 from kerascale.trust.attacks.ball import Ball
 
 SETTINGS = {
-    "epochs": 3,
+    "epochs": 8,
     "units": (16,),
+    "learning_rate": 1e-2,
     "adversarial": "pgd",
     "adversarial_steps": 3,
     "adversarial_warmup_epochs": 0.5,
@@ -57,7 +58,7 @@ def test_what_is_left_is_a_plain_model(hardened, run):
 def test_a_stopped_training_goes_on_to_the_same_bits(recipe, hardened, tmp_path):
     config, folder = recipe.Config(**SETTINGS), tmp_path / "run"
     with pytest.raises(StoppedError):
-        ks.train(recipe, config, run_dir=folder, callbacks=[StopAfter(20)])
+        ks.train(recipe, config, run_dir=folder, callbacks=[StopAfter(50)])
     resumed = ks.train(recipe, config, run_dir=folder)
     assert resumed.history == hardened.history
     for a, b in zip(resumed.model.weights, hardened.model.weights, strict=True):

@@ -24,7 +24,7 @@ def attacked(run):
 
 def test_accuracy_falls_with_epsilon(attacked, run):
     assert attacked.examples == 90
-    assert attacked.clean > 0.8
+    assert attacked.clean > 0.7
     assert [point.epsilon for point in attacked.curve] == [0.05, 0.3]
     first, last = attacked.curve
     assert attacked.clean > first.pgd > last.pgd

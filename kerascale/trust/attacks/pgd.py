@@ -134,7 +134,8 @@ def _climbing(
     rows = tf.TensorSpec([None, *x.shape[1:]], x.dtype)
     labels = tf.TensorSpec([None], tf.int64)
     signature = [rows, labels, number, number, number]
-    graph = tf.function(climb, input_signature=signature, autograph=False)
+    # Traced at once: TensorFlow warns of functions that are made again and again.
+    graph = tf.function(climb, autograph=False).get_concrete_function(*signature)
 
     def call(x: Any, y: Any, seed: int, draw: int, offset: int) -> tf.Tensor:
         # The dtype that labels have, whatever they were stored in.

@@ -74,7 +74,8 @@ def _asking(model: keras.Model, x: np.ndarray, ball: Ball) -> _Ask:
 
     rows = tf.TensorSpec([None, *x.shape[1:]], x.dtype)
     signature = [rows, rows, tf.TensorSpec([None], tf.int64)]
-    graph = tf.function(ask, input_signature=signature, autograph=False)
+    # Traced at once: TensorFlow warns of functions that are made again and again.
+    graph = tf.function(ask, autograph=False).get_concrete_function(*signature)
 
     def call(x: Any, now: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         found = graph(tf.constant(x), tf.constant(now), tf.constant(y, tf.int64))
@@ -93,7 +94,7 @@ def _search(
 ) -> np.ndarray:
     size = np.broadcast_to(ball.scale, x.shape).astype(x.dtype) * float(ball.epsilon)
     if ball.norm == "2":  # So long is a change of all numbers alike.
-        size = size / np.sqrt(np.prod(x.shape[1:]))
+        size = size / float(np.sqrt(np.prod(x.shape[1:])))
     # Stripes, as the paper begins.
     signs = random.choice([-1.0, 1.0], size=(len(x), *_stripe(x.shape[1:])))
     best, margins = ask(x, x + size * signs.astype(x.dtype), y)
@@ -140,7 +141,7 @@ def _move(
         proposed[window] = x[window] + sign * size[window]
         return
     # Epsilon goes to the window: what the others have is given back when it is clipped.
-    part = np.sqrt(x.size / max(1, x[window].size))
+    part = float(np.sqrt(x.size / max(1, x[window].size)))
     proposed[window] = proposed[window] + sign * size[window] * part
 
 
