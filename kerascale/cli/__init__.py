@@ -33,6 +33,8 @@ COMMANDS = {
     "pack": "pack a data set of any size into a folder that is read by index",
     "launch": "run a command on several local worker processes",
     "verify": "check that a recipe gives one result on any hardware",
+    "check-gradients": "compare the gradients of training with differences of the loss",
+    "attack": "change examples against a run, and see what its answers withstand",
     "chaos": "kill a run at random, and check that it ends as if nothing happened",
     "evaluate": "evaluate a finished run on its held-out examples",
     "compress": "write smaller and faster versions of a run, and measure each",

@@ -34,7 +34,7 @@ def of(config: Any) -> list[str]:
 
 def _adapters(config: Any) -> list[str]:
     if config.lora_rank is None:
-        return _without(
+        return fields_without(
             config,
             _OF_ADAPTERS,
             "lora_rank",
@@ -43,14 +43,14 @@ def _adapters(config: Any) -> list[str]:
     return [
         f"{name}: expected as it is by default with lora_rank, whose training leaves "
         f"the kernels as they are. Received: {name}={value!r}. Leave it out"
-        for name, value in _set(config, _OF_KERNELS)
+        for name, value in fields_set(config, _OF_KERNELS)
     ]
 
 
 def _pruning(config: Any) -> list[str]:
     if config.prune is None:
         way_out = "prune=None. Say how much: --prune 0.8"
-        return _without(config, _OF_PRUNING, "prune", way_out)
+        return fields_without(config, _OF_PRUNING, "prune", way_out)
     problems = []
     if config.prune_begin >= config.prune_end:
         problems.append(
@@ -68,7 +68,7 @@ def _pruning(config: Any) -> list[str]:
 def _quantization(config: Any) -> list[str]:
     if config.quantize_aware is None:
         way_out = "quantize_aware=None. Say how: --quantize-aware int8"
-        return _without(config, _OF_QUANTIZATION, "quantize_aware", way_out)
+        return fields_without(config, _OF_QUANTIZATION, "quantize_aware", way_out)
     problems = []
     if config.prune is not None and config.prune_structure not in _SINGLE:
         problems.append(
@@ -85,18 +85,18 @@ def _quantization(config: Any) -> list[str]:
     return problems
 
 
-def _without(
+def fields_without(
     config: Any, names: tuple[str, ...], wanted: str, way_out: str
 ) -> list[str]:
     """Fields that say nothing without another one, which is not there."""
     return [
         f"{name}: expected only with {wanted}. Received: {name}={value!r}, and "
         f"{way_out}"
-        for name, value in _set(config, names)
+        for name, value in fields_set(config, names)
     ]
 
 
-def _set(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
+def fields_set(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
     """Those fields that have not their defaults."""
     values = [(name, getattr(config, name)) for name in names]
     return [(n, v) for n, v in values if v != getattr(type(config), n)]
@@ -105,7 +105,7 @@ def _set(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
 def _teacher(config: Any) -> list[str]:
     if not config.teacher:
         way_out = "no teacher. Name a finished run: --teacher runs/cnn/1"
-        return _without(config, _OF_TEACHER, "a teacher", way_out)
+        return fields_without(config, _OF_TEACHER, "a teacher", way_out)
     problems = _hints(config)
     if config.teacher_cache_top is not None and not config.teacher_cache:
         problems.append(
@@ -130,7 +130,7 @@ def _hints(config: Any) -> list[str]:
         if not given:
             problems += [
                 f"{name}: expected only with distill_{kind}. Received: {name}={value!r}"
-                for name, value in _set(config, (weight,))
+                for name, value in fields_set(config, (weight,))
             ]
             continue
         if config.teacher_cache:

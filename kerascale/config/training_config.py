@@ -3,7 +3,11 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from kerascale.config import compression_conflicts, split_conflicts
+from kerascale.config import (
+    adversarial_conflicts,
+    compression_conflicts,
+    split_conflicts,
+)
 from kerascale.config.fields import (
     Limits,
     NonNegativeFloat,
@@ -218,6 +222,24 @@ class TrainingConfig:
     lora_from: str | None = None
     """A run folder whose adapters go on training here, on the same --init-from."""
 
+    adversarial: Literal["pgd", "fgsm"] | None = None
+    """Adversarial training on pictures or vectors: each example is changed, within
+    epsilon, so that the loss is large. pgd: in adversarial_steps steps; fgsm: in one.
+    val_loss is then that of changed examples. None: they are as they are."""
+    epsilon: PositiveFloat | None = None
+    """How far adversarial training moves an example. Pictures: in pixels from 0 to 1;
+    vectors: in standard deviations of each feature. Default: 0.1."""
+    adversarial_norm: Literal["inf", "2"] = "inf"
+    """What is at most epsilon. inf: the change of each number; 2: the root of the sum
+    of their squares."""
+    adversarial_steps: PositiveInt = 7
+    """Steps of pgd, each of which is a pass forwards and backwards."""
+    adversarial_step_size: PositiveFloat | None = None
+    """How far a step goes, in units of epsilon's. Default: 2.5 * epsilon /
+    adversarial_steps; of fgsm 1.25 * epsilon."""
+    adversarial_warmup_epochs: NonNegativeFloat = 0.0
+    """Epochs over which epsilon, and a step with it, rises linearly from zero."""
+
     monitor: str | None = None
     """Metric that chooses the best weights and stops early, such as val_accuracy.
     Default: val_loss, or loss where there is no validation."""
@@ -273,6 +295,7 @@ class TrainingConfig:
                 "weights. Received: both. Keep one of them"
             )
         problems += compression_conflicts.of(self)
+        problems += adversarial_conflicts.of(self)
         problems += split_conflicts.of(self)
         problems += problems_of(
             {"monitor": self.monitor, "monitor_mode": self.monitor_mode}

@@ -17,6 +17,8 @@ COLUMNS = "columns.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
+ATTACK = "attack.json"
+ATTACK_PAGE = "attack.html"
 COMPRESSED = "compressed"
 LOCK = ".lock"
 

@@ -1,4 +1,4 @@
-"""What changes a training from outside of its recipe: a teacher, pruning, quantization.
+"""What changes a training from outside of its recipe: a teacher, pruning, attacks.
 
 Such a change stands above this room and uses it, so it is loaded by its name, as
 recipes are, and only if the configuration asks for it.
@@ -89,7 +89,12 @@ _CLASSES = {
         "QuantizedTraining",
     ),
     "lora_rank": ("kerascale.compression.adapters.change", "AdaptedTraining"),
+    # Last: it attacks the model as the others have made it.
+    "adversarial": ("kerascale.trust.adversarial.change", "AdversarialTraining"),
 }
+
+# The fields that ask for a change.
+FIELDS = tuple(_CLASSES)
 
 
 def asked_for(

@@ -368,3 +368,28 @@ def test_direct_layers_are_those_of_one_level():
     model = keras.Sequential([keras.Input((2,)), inner])
     assert inner in keras_private.direct_layers(model)
     assert "deep" not in [layer.name for layer in keras_private.direct_layers(model)]
+
+
+def test_a_generator_that_came_later():
+    """If it fails: a layer keeps what it draws from under another name."""
+    model = _model()
+    before = len(model.variables)
+    generator = keras.random.SeedGenerator(1)
+    keras_private.add_seed_generator(model, generator)
+    assert model.variables[-1] is generator.state or len(model.variables) == before + 1
+    assert generator in keras_private.seed_generators(model)
+    keras_private.remove_seed_generator(model, generator)
+    assert len(model.variables) == before
+
+
+def test_losses_before_the_first_step():
+    """If it fails: compiled losses are built, or held, in another way."""
+    model = _model()
+    (loss,) = keras_private.losses_for(model, tf.constant([0, 1]), tf.ones((2, 3)) / 3)
+    assert loss.call(tf.constant([0, 1]), tf.ones((2, 3)) / 3).shape == (2,)
+
+
+def test_whether_a_layer_takes_training():
+    """If it fails: find how Keras knows that `call` takes `training`."""
+    assert keras_private.takes_training(keras.layers.Dropout(0.1))
+    assert not keras_private.takes_training(keras.layers.Flatten())

@@ -127,6 +127,11 @@ def call(model: keras.Model, x: Any, training: bool) -> Any:
     return model(x)
 
 
+def takes_training(layer: keras.layers.Layer) -> bool:
+    """Whether its `call` takes `training`."""
+    return layer._call_has_training_arg
+
+
 def logits_of(probabilities: Any) -> Any:
     """What a softmax was computed of, exactly; None where it is not known."""
     return getattr(probabilities, "_keras_logits", None)
@@ -261,6 +266,14 @@ def flat_losses(model: keras.Model) -> list[Any]:
     compiled = model._compile_loss
     entries = compiled._flat_losses if compiled is not None else None
     return [entry.loss for entry in entries or () if entry.loss is not None]
+
+
+def losses_for(model: keras.Model, y_true: Any, y_pred: Any) -> list[Any]:
+    """The same, made for labels and outputs if that was not done before."""
+    compiled = model._compile_loss
+    if compiled is not None and not compiled.built:
+        compiled.build(y_true, y_pred)
+    return flat_losses(model)
 
 
 def update_compiled_metrics(
@@ -779,6 +792,25 @@ def weights_file(model: keras.Model) -> tuple[bytes, list[tuple[int | None, Any]
 def seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
     """What a layer draws from, in attributes and in lists and dicts of them."""
     return list(layer._seed_generators)
+
+
+def add_seed_generator(
+    layer: keras.layers.Layer, generator: keras.random.SeedGenerator
+) -> None:
+    """Gives a built layer one more thing that it draws from.
+
+    Its state is among the layer's variables, and is in none of Keras' files.
+    """
+    layer._seed_generators.append(generator)
+
+
+def remove_seed_generator(
+    layer: keras.layers.Layer, generator: keras.random.SeedGenerator
+) -> None:
+    """Takes it away again."""
+    layer._seed_generators[:] = [
+        own for own in layer._seed_generators if own is not generator
+    ]
 
 
 @contextlib.contextmanager

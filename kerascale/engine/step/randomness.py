@@ -47,7 +47,7 @@ def draw_by_replica(model: keras.Model) -> list[str]:
     """
     names = []
     for layer in drawing(model):
-        for generator in keras_private.seed_generators(layer):
+        for generator in _placeless_of(layer):
             keras_private.adopt_class(generator, PerReplicaSeeds)
         names.append(layer.name)
     return names
@@ -104,10 +104,7 @@ def placeless(
     """(name of a layer, what it draws from) where draws know no place in a batch."""
     for layer in keras_private.all_layers(model):
         if not getattr(layer, "draws_by_place", False):
-            yield from (
-                (layer.name, generator)
-                for generator in keras_private.seed_generators(layer)
-            )
+            yield from ((layer.name, generator) for generator in _placeless_of(layer))
 
 
 def drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -118,5 +115,14 @@ def drawing(model: keras.Model) -> Iterator[keras.layers.Layer]:
         rates = [getattr(layer, name, None) for name in RATES]
         if any(r is not None for r in rates) and not any(rates):
             continue  # It draws nothing.
-        if keras_private.seed_generators(layer):
+        if _placeless_of(layer):
             yield layer
+
+
+def _placeless_of(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    """What it draws from, but for those that say `draws_by_place` themselves."""
+    return [
+        generator
+        for generator in keras_private.seed_generators(layer)
+        if not getattr(generator, "draws_by_place", False)
+    ]

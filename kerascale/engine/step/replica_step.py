@@ -28,6 +28,7 @@ class ReplicaStep:
         number of examples as `sample_weight`.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x = self.step_inputs(x, y, training=True)
         with tf.GradientTape() as tape:
             y_pred = keras_private.call(self, x, training=True)
             loss = keras_private.compute_loss(
@@ -44,12 +45,18 @@ class ReplicaStep:
     def test_step(self, data: Any) -> dict[str, Any]:
         """The forward pass on one replica's slice of a batch, in inference mode."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x = self.step_inputs(x, y, training=False)
         y_pred = keras_private.call(self, x, training=False)
         loss = keras_private.compute_loss(
             self, x, y, y_pred, sample_weight, training=False
         )
         self._track_loss(loss, x)
         return self._update_metrics(x, y, y_pred, sample_weight)
+
+    def step_inputs(self, x: Any, y: Any, *, training: bool) -> Any:
+        """What a step computes on, of the inputs of its slice: those, as they are."""
+        del y, training
+        return x
 
     def metric_labels(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         """What metrics see of labels and weights; the loss may be given more."""

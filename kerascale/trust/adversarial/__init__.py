@@ -1,0 +1,5 @@
+"""Adversarial training: a model learns from examples that are changed against it."""
+
+from kerascale.trust.adversarial.training import adversarial, finish
+
+__all__ = ["adversarial", "finish"]
