@@ -21,6 +21,10 @@ class Config(ks.config.ImageConfig):
 
     units: tuple[PositiveInt, ...] = (128,)
     """Width of each hidden layer."""
+    members: PositiveInt = 1
+    """Of how many models the answer is the mean, which share all layers but the last
+    and have scales of their own for the inputs (TabM). 8 to 32 are good for tables; a
+    step takes about as many times as long. Not for task ordinal."""
     learning_rate: PositiveFloat = 2e-3
     """Learning rate at its highest, before any decay."""
     decay_rate: PositiveFloat = 0.85
@@ -39,6 +43,7 @@ def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
     model = ks.models.MLP(
         datasets.info.num_outputs,
         units=config.units,
+        members=config.members,
         normalization=datasets.normalization(),
         **datasets.output_options(),
         **ks.optimizers.layer_options(config),

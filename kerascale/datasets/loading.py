@@ -195,7 +195,7 @@ def _prepare(
         task=raw.task,
         target_names=raw.target_names,
         columns=tuple(_shown(column) for column in columns),
-        **_target_moments(raw, named["train"].labels),
+        **_target_moments(raw, named["train"].labels, config),
     )
     batches = {
         name: pipeline.Batches(
@@ -218,7 +218,7 @@ def _prepare(
         mean=mean,
         variance=variance,
         origins=origin,
-        fold=getattr(config, "fold", None),
+        is_divided=True,
         columns=tuple(column.to_json() for column in columns),
         examples=examples,
     )
@@ -229,8 +229,18 @@ def _shown(column: Column) -> dict[str, str]:
     return {name: getattr(column, name) for name in names}
 
 
-def _target_moments(raw: RawData, labels: np.ndarray) -> dict[str, Any]:
-    return targets.moments(labels) if raw.task == "regression" else {}
+def _target_moments(
+    raw: RawData, labels: np.ndarray, config: TrainingConfig
+) -> dict[str, Any]:
+    loss = config.regression_loss
+    if raw.task == "regression":
+        return targets.moments(labels, loss)
+    if loss != "squared":
+        raise RefusedError(
+            f"regression_loss: expected it with numbers to predict. Received: {loss}, "
+            f"with {raw.name}, whose task is {raw.task}. Leave it out."
+        )
+    return {}
 
 
 def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:

@@ -52,6 +52,7 @@ class Case:
 TRANSFORMER = {"num_layers": 1, "num_heads": 2, "width": 8}
 CASES = {
     "mlp": Case(models.MLP, "images", {"units": (8, 8)}),
+    "mlp of members": Case(models.MLP, "images", {"units": (8, 8), "members": 3}),
     "cnn": Case(models.CNN, "images", {"filters": (4, 4), "dense_units": 8}),
     "residual cnn": Case(
         models.CNN, "images", {"filters": (4, 6), "residual": True, "dense_units": None}
