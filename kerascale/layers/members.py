@@ -15,19 +15,6 @@ _PARTITIONS = ("squares", "softmax", "sigmoid", "exp")
 
 
 @keras.saving.register_keras_serializable(package="kerascale")
-class RandomSigns(keras.initializers.RandomInitializer):
-    """1 or -1, each as often.
-
-    Args:
-        seed: As in Keras' own initializers.
-    """
-
-    def __call__(self, shape: Shape, dtype: Any = None) -> Any:
-        drawn = keras.random.uniform(shape, -1.0, 1.0, dtype=dtype, seed=self.seed)
-        return ops.where(drawn < 0, -ops.ones_like(drawn), ops.ones_like(drawn))
-
-
-@keras.saving.register_keras_serializable(package="kerascale")
 class MemberInputs(keras.layers.Layer):
     """The inputs once for each member, with scales of its own.
 
@@ -51,10 +38,13 @@ class MemberInputs(keras.layers.Layer):
         self.members = positive_int("members", members)
 
     def build(self, input_shape: Shape) -> None:
+        uniform = keras.initializers.RandomUniform(-1.0, 1.0)
+
+        def signs(shape: Shape, dtype: Any = None) -> Any:
+            return ops.where(uniform(shape, dtype) < 0, -1.0, 1.0)
+
         self.scales = self.add_weight(
-            shape=(self.members, input_shape[-1]),
-            name="scales",
-            initializer=RandomSigns(),
+            shape=(self.members, input_shape[-1]), name="scales", initializer=signs
         )
 
     def call(self, inputs: Any) -> Any:

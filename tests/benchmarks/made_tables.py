@@ -1,7 +1,7 @@
 """Tables that are made: as people have them, with words, dates and gaps.
 
-What is to be told of a row follows from it by interactions, steps and curves, with noise;
-so it is known how well it can be told at all.
+What is to be told of a row follows from it by interactions, steps and curves, with
+noise; so it is known how well it can be told at all.
 """
 
 from collections.abc import Callable

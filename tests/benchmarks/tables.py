@@ -22,11 +22,11 @@ from . import environments, made_tables
 from .runners import trees
 
 COMMAND = (
-    *("--optimizer", "adamw", "--schedule", "cosine", "--warmup-epochs", "1"),
-    *("--execution", "loop", "--epochs", "24", "--pruner", "median"),
-    *("--field", "learning_rate=log:5e-4..1e-2", "--field", "dropout=0..0.4"),
-    *("--field", "units=[64 64,128 128,256 256]", "--field", "members=[1,8,16]"),
-    *("--field", "batch_size=[64,128,256]", "--field", "weight_decay=log:1e-3..0.3"),
+    *("--optimizer", "adamw", "--schedule", "cosine", "--members", "8"),
+    *("--execution", "loop", "--epochs", "16"),
+    *("--field", "learning_rate=log:1e-3..1e-2", "--field", "dropout=0..0.3"),
+    *("--field", "units=[64 64,128 128,256 256]", "--field", "batch_size=[128,256]"),
+    *("--field", "weight_decay=log:1e-3..0.3"),
 )
 
 
