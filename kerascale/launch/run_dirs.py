@@ -14,9 +14,25 @@ def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
     Returns:
         The folder, and the command without it.
     """
+    return _folder_of(command, "--run-dir", "runs/{recipe}/{number}")
+
+
+def study_of(command: list[str]) -> tuple[str, list[str]]:
+    """The folder of a study that is asked for, or the next free one.
+
+    Args:
+        command: `tune RECIPE ...`.
+
+    Returns:
+        The folder, and the command without it.
+    """
+    return _folder_of(command, "--study", "studies/{recipe}-{number}")
+
+
+def _folder_of(command: list[str], flag: str, pattern: str) -> tuple[str, list[str]]:
     for place, word in enumerate(command):
         name, _, value = word.partition("=")
-        if name.replace("_", "-") == "--run-dir":
+        if name.replace("_", "-") == flag:
             if value:
                 return value.rstrip("/"), command[:place] + command[place + 1 :]
             given = command[place + 1 : place + 2]
@@ -24,9 +40,9 @@ def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
                 return given[0].rstrip("/"), command[:place] + command[place + 2 :]
     recipe = pathlib.Path(command[1]).stem if len(command) > 1 else "train"
     number = 1
-    while _is_taken(f"runs/{recipe}/{number}"):
+    while _is_taken(pattern.format(recipe=recipe, number=number)):
         number += 1
-    return f"runs/{recipe}/{number}", command
+    return pattern.format(recipe=recipe, number=number), command
 
 
 def _is_taken(run_dir: str) -> bool:

@@ -4,6 +4,7 @@ What a batch adds to the metrics is computed by itself, and added in the order o
 batches: results are those of one batch after the other, to the last bit.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -35,7 +36,10 @@ class TestSteps:
     def __init__(self, execution: Any) -> None:
         self._execution = execution
         self._model = execution.model
-        self._run = tf.function(self._all, autograph=False, reduce_retracing=True)
+        # A partial: TensorFlow counts the traces of a method for all models together,
+        # and warns of the fifth model's first.
+        whole = functools.partial(self._all)
+        self._run = tf.function(whole, autograph=False, reduce_retracing=True)
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         """The logs of an execution; None, and nothing is done, if it cannot be."""
