@@ -51,6 +51,15 @@ class Config(ks.config.ImageConfig):
         return problems
 
 
+# What `kerascale tune finetune` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:3e-4..1e-2",
+    "unfrozen_rate=log:0.02..0.5",
+    "frozen_epochs=[2,5,8]",
+    "dropout=0..0.5",
+)
+
+
 def make_datasets(config: Config) -> ks.datasets.Datasets:
     kinds = ("image",) if config.backbone is None else ("image", "vector")
     return ks.datasets.from_config(config, kinds=kinds)

@@ -33,6 +33,15 @@ class Config(ks.config.ImageConfig):
     """Share of activations set to zero in training."""
 
 
+# What `kerascale tune mlp` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:5e-4..1e-2",
+    "units=[64 64,128 128,256 256]",
+    "dropout=0..0.4",
+    "batch_size=[32,64,128]",
+)
+
+
 def make_datasets(config: Config) -> ks.datasets.Datasets:
     return ks.datasets.from_config(
         config, kinds=("image", "vector", "table"), tasks=TASKS
