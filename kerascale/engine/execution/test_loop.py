@@ -4,7 +4,6 @@ What a batch adds to the metrics is computed by itself, and added in the order o
 batches: results are those of one batch after the other, to the last bit.
 """
 
-import functools
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow as tf
 from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.step_iterator import StepIterator
-from kerascale.engine.execution import beside
+from kerascale.engine.execution import beside, own_traces
 from kerascale.engine.step import build, metrics
 
 # Where its metrics come from, their variables are sums.
@@ -36,10 +35,7 @@ class TestSteps:
     def __init__(self, execution: Any) -> None:
         self._execution = execution
         self._model = execution.model
-        # A partial: TensorFlow counts the traces of a method for all models together,
-        # and warns of the fifth model's first.
-        whole = functools.partial(self._all)
-        self._run = tf.function(whole, autograph=False, reduce_retracing=True)
+        self._run = own_traces.graph(self._all)
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         """The logs of an execution; None, and nothing is done, if it cannot be."""
