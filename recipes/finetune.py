@@ -21,9 +21,9 @@ class Config(ks.config.ImageConfig):
     """Fields of the recipe `finetune`."""
 
     backbone: str | None = None
-    """The pretrained model: a run folder, a preset folder of KerasHub, a .keras file, or
-    a model of keras.applications, such as MobileNetV2. Default: a small convolutional network of
-    random weights, trained as a whole, to compare with."""
+    """The pretrained model: a run folder, a preset folder of KerasHub, a .keras file,
+    or a model of keras.applications, such as MobileNetV2. Default: a small
+    convolutional network of random weights, trained as a whole, to compare with."""
     weights: Literal["imagenet"] | None = None
     """Weights of a model of keras.applications, which Keras downloads unless it has
     them; None: random ones."""

@@ -1,6 +1,7 @@
 """Fine-tuning a backbone out of a preset folder of KerasHub."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ def test_a_folder_with_another_configuration_is_no_preset(tmp_path):
 def test_without_keras_hub_it_is_said_what_to_install(tmp_path, monkeypatch):
     config = {"module": "keras_hub.src.x", "registered_name": "keras_hub>X"}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    monkeypatch.setitem(__import__("sys").modules, "keras_hub", None)
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(RefusedError, match=r"Run: pip install 'kerascale\[hub\]'"):
         ks.load_backbone(str(tmp_path), input_shape=(32, 32, 3))
 
