@@ -38,8 +38,8 @@ class Datasets:
         examples: Of a table: some rows as they stand in the file, strings by the names
             of their columns' inputs; None: see the splits.
         is_packed: Whether they were packed into the cache folder by themselves.
-        is_divided: Whether its examples were held out as `folds`, `group`, `time` and
-            `hold_out_validation` of the configuration say.
+        divided_by: What decided which examples are held out: `folds`, `fold`, `group`
+            and `time` as the configuration had them; None: it was not asked.
     """
 
     info: DataInfo
@@ -53,7 +53,7 @@ class Datasets:
     columns: tuple[dict[str, Any], ...] = ()
     examples: Mapping[str, Any] | None = None
     is_packed: bool = False
-    is_divided: bool = False
+    divided_by: Mapping[str, Any] | None = None
 
     @property
     def steps_per_epoch(self) -> int:

@@ -218,7 +218,7 @@ def _prepare(
         mean=mean,
         variance=variance,
         origins=origin,
-        is_divided=True,
+        divided_by={n: getattr(config, n, None) for n in folds.FIELDS},
         columns=tuple(column.to_json() for column in columns),
         examples=examples,
     )

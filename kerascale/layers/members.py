@@ -41,7 +41,7 @@ class MemberInputs(keras.layers.Layer):
         uniform = keras.initializers.RandomUniform(-1.0, 1.0)
 
         def signs(shape: Shape, dtype: Any = None) -> Any:
-            return ops.where(uniform(shape, dtype) < 0, -1.0, 1.0)
+            return ops.sign(uniform(shape, dtype))
 
         self.scales = self.add_weight(
             shape=(self.members, input_shape[-1]), name="scales", initializer=signs

@@ -5,11 +5,8 @@ from typing import Any
 import keras
 
 from kerascale.config.recipes import Recipe
-from kerascale.datasets import Datasets
+from kerascale.datasets import Datasets, folds
 from kerascale.errors import RefusedError
-
-# Fields that say which examples are held out.
-_DIVIDE = ("folds", "group", "time")
 
 
 def refuse_other_backends() -> None:
@@ -36,9 +33,9 @@ def refuse_undivided(config: Any, datasets: Datasets) -> None:
     Raises:
         RefusedError: Naming each such field, which would be ignored.
     """
-    if datasets.is_divided:
-        return
-    given = [n for n in _DIVIDE if getattr(config, n, None) is not None]
+    known = datasets.divided_by or {}
+    asked = {n: getattr(config, n, None) for n in folds.FIELDS}
+    given = [n for n, v in asked.items() if v is not None and v != known.get(n)]
     holds_out = getattr(config, "hold_out_validation", True)
     if not holds_out and datasets.validation is not None:
         given.append("hold_out_validation")
