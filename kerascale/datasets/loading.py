@@ -15,6 +15,7 @@ from kerascale.datasets import (
     corpora,
     folds,
     gathers,
+    kept,
     memory,
     order,
     origins,
@@ -78,7 +79,11 @@ def from_config(
         why = "--pack always" if asked == "always" else _TOO_LARGE
         return _packed(config, kinds, tasks, why)
     try:
-        return _read_and_prepare(config, kinds, tasks)
+        return kept.get(
+            config,
+            (tuple(kinds), tuple(tasks)),
+            lambda: _read_and_prepare(config, kinds, tasks),
+        )
     except TooLargeError:
         if asked == "never" or config.dataset in EMBEDDED:
             raise

@@ -34,7 +34,7 @@ def main() -> None:
         model.compile(
             keras.optimizers.Adam(decay),
             "sparse_categorical_crossentropy",
-            ["accuracy"],
+            metrics=["accuracy"],
         )
         return model
 
