@@ -23,7 +23,7 @@ from .runners import trees
 
 COMMAND = (
     *("--optimizer", "adamw", "--schedule", "cosine", "--members", "8"),
-    *("--steps-per-execution", "32", "--epochs", "16"),
+    *("--execution", "loop", "--epochs", "16"),
     *("--field", "learning_rate=log:1e-3..1e-2", "--field", "dropout=0..0.3"),
     *("--field", "units=[64 64,128 128,256 256]", "--field", "batch_size=[128,256]"),
     *("--field", "weight_decay=log:1e-3..0.3"),
