@@ -33,6 +33,15 @@ class Config(ks.config.ImageConfig):
     """Passes over the training data."""
 
 
+# What `kerascale tune cnn` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:3e-4..1e-2",
+    "filters=[16 32,32 64,32 64 128]",
+    "dropout=0..0.5",
+    "batch_size=[32,64,128]",
+)
+
+
 def make_datasets(config: Config) -> ks.datasets.Datasets:
     return ks.datasets.from_config(config, kinds=("image",), tasks=TASKS)
 

@@ -21,9 +21,9 @@ class Config(ks.config.ImageConfig):
     """Fields of the recipe `finetune`."""
 
     backbone: str | None = None
-    """The pretrained model: a run folder, a .keras file, or a model of
-    keras.applications, such as MobileNetV2. Default: a small convolutional network of
-    random weights, trained as a whole, to compare with."""
+    """The pretrained model: a run folder, a preset folder of KerasHub, a .keras file,
+    or a model of keras.applications, such as MobileNetV2. Default: a small
+    convolutional network of random weights, trained as a whole, to compare with."""
     weights: Literal["imagenet"] | None = None
     """Weights of a model of keras.applications, which Keras downloads unless it has
     them; None: random ones."""
@@ -49,6 +49,15 @@ class Config(ks.config.ImageConfig):
                 "weights too. Received: 'adamw' with frozen_epochs. Take adam"
             )
         return problems
+
+
+# What `kerascale tune finetune` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:3e-4..1e-2",
+    "unfrozen_rate=log:0.02..0.5",
+    "frozen_epochs=[2,5,8]",
+    "dropout=0..0.5",
+)
 
 
 def make_datasets(config: Config) -> ks.datasets.Datasets:

@@ -76,6 +76,15 @@ class Config(ks.TrainingConfig):
         return problems
 
 
+# What `kerascale tune language_model` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:5e-4..5e-3",
+    "width=[64,128,256]",
+    "num_layers=[2,3,4]",
+    "dropout=0..0.2",
+)
+
+
 def make_datasets(config: Config) -> ks.datasets.Datasets:
     return ks.datasets.from_config(config, kinds=("corpus",))
 

@@ -21,12 +21,25 @@ class Config(ks.config.ImageConfig):
 
     units: tuple[PositiveInt, ...] = (128,)
     """Width of each hidden layer."""
+    members: PositiveInt = 1
+    """Of how many models the answer is the mean, which share all layers but the last
+    and have scales of their own for the inputs (TabM). 8 to 32 are good for tables; a
+    step takes about as many times as long. Not for task ordinal."""
     learning_rate: PositiveFloat = 2e-3
     """Learning rate at its highest, before any decay."""
     decay_rate: PositiveFloat = 0.85
     """Factor of exponential_decay, or b of inverse_time's a / (1 + b t)."""
     dropout: Share = 0.2
     """Share of activations set to zero in training."""
+
+
+# What `kerascale tune mlp` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:5e-4..1e-2",
+    "units=[64 64,128 128,256 256]",
+    "dropout=0..0.4",
+    "batch_size=[32,64,128]",
+)
 
 
 def make_datasets(config: Config) -> ks.datasets.Datasets:
@@ -39,6 +52,7 @@ def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
     model = ks.models.MLP(
         datasets.info.num_outputs,
         units=config.units,
+        members=config.members,
         normalization=datasets.normalization(),
         **datasets.output_options(),
         **ks.optimizers.layer_options(config),

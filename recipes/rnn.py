@@ -40,6 +40,15 @@ class Config(ks.config.ImageConfig):
     """All gradients together are scaled down to this norm."""
 
 
+# What `kerascale tune rnn` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:5e-4..1e-2",
+    "units=[64,128,64 64]",
+    "dropout=0..0.4",
+    "cell=[lstm,gru]",
+)
+
+
 def make_datasets(config: Config) -> ks.datasets.Datasets:
     return ks.datasets.from_config(
         config, kinds=("image", "vector", "text", "table"), tasks=TASKS

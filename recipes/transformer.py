@@ -66,6 +66,15 @@ class Config(ks.config.ImageConfig):
         return problems
 
 
+# What `kerascale tune transformer` searches where --field does not say it.
+SEARCH = (
+    "learning_rate=log:3e-4..5e-3",
+    "width=[32,64,128]",
+    "num_layers=[1,2,4]",
+    "dropout=0..0.3",
+)
+
+
 def make_datasets(config: Config) -> ks.datasets.Datasets:
     return ks.datasets.from_config(
         config, kinds=("image", "vector", "text", "table"), tasks=TASKS

@@ -276,7 +276,15 @@ def test_other_commands_are_in_order(page, environment, program):
         assert body == "@-" or json.loads(body)
     else:
         # Looked at by another test, or somebody else's program.
-        names = ("", ".attacking", ".compressing", ".everyday", ".quantizing")
+        of_search = (".killed_searches", ".searching", ".tables")
+        names = (
+            "",
+            ".attacking",
+            ".compressing",
+            ".everyday",
+            ".quantizing",
+            *of_search,
+        )
         modules = ["tests.planted", *(f"tests.benchmarks{name}" for name in names)]
         is_module = program[:2] == ["python", "-m"] and program[2] in modules
         ours = name == "kerascale" or is_module

@@ -18,7 +18,12 @@ from kerascale.errors import RefusedError
 _USAGE = "--workers N [--devices-per-worker M] -- train RECIPE [--field value ...]"
 # What is worth running as several workers.
 _COMMANDS = ("train",)
-_CLUSTERS = ("slurm", "kubernetes", "hosts")
+_ON_CLUSTERS = {
+    "slurm": ("train", "tune"),
+    "kubernetes": ("train",),
+    "hosts": ("train",),
+}
+_CLUSTERS = tuple(_ON_CLUSTERS)
 _DESCRIPTION = """\
 Run a command on several local worker processes, which train one model together.
 
@@ -112,7 +117,7 @@ def _on_a_cluster(where: str, arguments: Sequence[str]) -> int:
             f"{' '.join(own) or 'nothing'}. Usage: kerascale launch {where} "
             "[--flag value ...] -- train RECIPE [--field value ...]"
         )
-    problems = _command_problems(command)
+    problems = _command_problems(command, _ON_CLUSTERS[where])
     if problems:
         raise RefusedError(problems, heading=where)
     return do(own, command)
@@ -132,12 +137,14 @@ def _parse(arguments: Sequence[str]) -> Options:
     )
 
 
-def _command_problems(command: Sequence[str]) -> list[str]:
-    if command and command[0] in _COMMANDS:
+def _command_problems(
+    command: Sequence[str], known: Sequence[str] = _COMMANDS
+) -> list[str]:
+    if command and command[0] in known:
         return []
     received = command[0] if command else "nothing"
-    suggestion = nearest(command[0], _COMMANDS) if command else ""
+    suggestion = nearest(command[0], known) if command else ""
     return [
-        f"behind --: expected a command that can be launched: {', '.join(_COMMANDS)}. "
+        f"behind --: expected a command that can be launched: {', '.join(known)}. "
         f"Received: {received}.{suggestion}"
     ]

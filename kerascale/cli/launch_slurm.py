@@ -16,7 +16,7 @@ from kerascale.config.fields import (
     check,
 )
 from kerascale.errors import RefusedError
-from kerascale.launch.run_dirs import run_dir_of
+from kerascale.launch.run_dirs import run_dir_of, study_of
 from kerascale.launch.slurm import jobs
 from kerascale.launch.slurm.script import Job, script
 
@@ -52,6 +52,8 @@ class Options:
     """Shell commands before the workers start, such as 'module load cuda'."""
     seeds: tuple[int, ...] = ()
     """An array of jobs, one for each seed: RUN_DIR-seedN."""
+    searches: PositiveInt = 1
+    """Of tune: an array of so many jobs, which work on one study."""
     save_seconds: PositiveInt = 120
     """How long before the time limit the run is asked to save and to stop."""
     max_restarts: NonNegativeInt = 3
@@ -78,14 +80,23 @@ class Options:
 
 
 def submit(own: Sequence[str], command: Sequence[str]) -> int:
-    """Submits `train ...` as a job.
+    """Submits `train ...` or `tune ...` as a job.
 
     Args:
         own: The flags of `launch slurm`.
         command: What stands behind `--`.
     """
     options = parsing.parse(Options, own, program=_PROGRAM)
-    run_dir, command = run_dir_of(list(command))
+    is_search = bool(command) and command[0] == "tune"
+    if is_search:
+        run_dir, command = _search(options, list(command))
+    else:
+        run_dir, command = run_dir_of(list(command))
+        if options.searches > 1:
+            raise RefusedError(
+                "searches: expected with tune behind --. Received: "
+                f"{options.searches} with train. An array of trainings: --seeds"
+            )
     job = Job(
         name=f"kerascale-{command[1] if len(command) > 1 else 'train'}".replace(
             "/", "-"
@@ -98,6 +109,7 @@ def submit(own: Sequence[str], command: Sequence[str]) -> int:
         options=_asked(options),
         seeds=options.seeds,
         setup=options.setup,
+        searches=options.searches if is_search else None,
     )
     program = [sys.executable, "-m", "kerascale", *command]
     text = script(job, program, run_dir, os.getcwd())
@@ -107,11 +119,34 @@ def submit(own: Sequence[str], command: Sequence[str]) -> int:
     jobs.refuse_second(run_dir)
     number = jobs.submit(text, run_dir)
     print(
-        f"Submitted job {number}. The run will be in {run_dir}\n"
+        f"Submitted job {number}. The {'study' if is_search else 'run'} will be in "
+        f"{run_dir}\n"
         f"How it is:  {_PROGRAM} status {run_dir}\n"
         f"Its log:    {_PROGRAM} logs {run_dir}"
     )
     return 0
+
+
+def _search(options: Options, command: list[str]) -> tuple[str, list[str]]:
+    """The folder of the study, and the command, which lets all of them work."""
+    if options.seeds:
+        raise RefusedError(
+            f"seeds: expected with train behind --. Received: {list(options.seeds)} "
+            "with tune. An array of jobs on one study: --searches N"
+        )
+    study, command = study_of(command)
+    at_once = options.searches * options.nodes * options.workers_per_node
+    jobs_each = parsing.value_of(command, "--jobs") or "1"
+    at_once *= int(jobs_each) if jobs_each.isdigit() else 1
+    if parsing.value_of(command, "--concurrency") is None:
+        command += ["--concurrency", str(max(at_once, 4))]
+    if at_once > 1 and parsing.value_of(command, "--storage") is None:
+        print(
+            "note: the study is in SQLite, which is for one host: name a server with "
+            "--storage if these jobs are on several",
+            file=sys.stderr,
+        )
+    return study, command
 
 
 def _asked(options: Options) -> dict[str, str]:

@@ -31,7 +31,8 @@ class Options:
 
     field: tuple[str, ...] = ()
     """What is searched: NAME=LOW..HIGH, NAME=LOW..HIGH/STEP, NAME=log:LOW..HIGH, or
-    NAME=[VALUE,VALUE,...] with values as behind the field's own flag."""
+    NAME=[VALUE,VALUE,...] with values as behind the field's own flag. Default: what the
+    recipe proposes, SEARCH in its file, but for fields whose own flag is given."""
     trials: PositiveInt | None = None
     """How many configurations are tried in all. Default: 40, or the whole grid. More of
     them go on with the same study."""
@@ -215,8 +216,11 @@ def _parse(
     )
     defaults = from_dict(recipe.Config, file["fields"])
     problems, dimensions = [], ()
+    given = parsing.flags_given(arguments)
     try:
-        texts = parsing.values_of(arguments, "--field")
+        texts = parsing.values_of(arguments, "--field") or [
+            text for text in recipe.search if text.partition("=")[0] not in given
+        ]
         is_search = parsing.value_of(arguments, "--find") is None
         if is_search and not parsing.wants_help(arguments):
             dimensions = space.parse(recipe.Config, texts)
@@ -232,7 +236,6 @@ def _parse(
         )
     except RefusedError as error:
         problems += error.problems
-    given = parsing.flags_given(arguments)
     problems += [
         f"--{d.name.replace('_', '-')}: expected in --field alone. Received: in both."
         for d in dimensions

@@ -58,22 +58,14 @@ def _job(recipe: Recipe, fields: dict[str, Any], options: Any) -> dict[str, Any]
     }
 
 
-def _answered(answer: dict[str, Any]) -> dict[str, Any]:
-    if answer["is"] == "refused":
-        raise RefusedError(answer["problems"], heading="tune")
-    if answer["is"] == "failed":
-        raise RuntimeError(answer["reason"])
-    return answer
-
-
 def _rate(recipe: Recipe, config: Any, options: Any, log: pathlib.Path) -> int:
-    from kerascale.tuning import find_learning_rate, search
+    from kerascale.tuning import asking, find_learning_rate
     from kerascale.tuning.page import writing
     from kerascale.tuning.pool import Pool
 
     with Pool(log) as pool:
-        answer = search.ask(pool, _job(recipe, to_dict(config), options))
-    found = find_learning_rate.judge(_answered(answer)["losses"])
+        answer = asking.ask(pool, _job(recipe, to_dict(config), options))
+    found = find_learning_rate.judge(answer["losses"])
     folder = pathlib.Path(options.study or "studies")
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -92,7 +84,7 @@ def _rate(recipe: Recipe, config: Any, options: Any, log: pathlib.Path) -> int:
 
 
 def _batch(recipe: Recipe, config: Any, options: Any, log: pathlib.Path) -> int:
-    from kerascale.tuning import find_batch_size, search
+    from kerascale.tuning import asking, find_batch_size
     from kerascale.tuning.find_batch_size import Tried
     from kerascale.tuning.pool import Pool
 
@@ -105,15 +97,13 @@ def _batch(recipe: Recipe, config: Any, options: Any, log: pathlib.Path) -> int:
         # A process for each: what one has taken is not given back to the next.
         with Pool(log) as pool:
             try:
-                answer = search.ask(pool, _job(recipe, fields, options))
-            except RuntimeError as error:
+                answer = asking.ask(pool, _job(recipe, fields, options))
+            except asking.JobFailedError as error:
+                if not _is_lack_of_memory(str(error)):
+                    raise
                 return Tried(size, False, reason=str(error))
-        if answer["is"] == "failed":
-            reason = answer["reason"]
-            if not _is_lack_of_memory(reason):
-                raise RuntimeError(reason)
-            return Tried(size, False, reason=reason)
-        answer = _answered(answer)
+            except RuntimeError as error:  # It was killed.
+                return Tried(size, False, reason=str(error))
         examples = answer["examples"]
         say(f"batch {size:,}: {answer['examples_per_second']:,.0f} examples/s")
         return Tried(size, True, answer["peak_bytes"], answer["examples_per_second"])

@@ -10,7 +10,7 @@ from kerascale.config.fields import (
     Seed,
     Share,
 )
-from kerascale.config.tasks import TASKS, Task, best_direction
+from kerascale.config.tasks import TASKS, Task
 from kerascale.config.training_config import (
     AllReduceDtype,
     Execution,
@@ -40,5 +40,4 @@ __all__ = [
     "Share",
     "Task",
     "TrainingConfig",
-    "best_direction",
 ]

@@ -54,6 +54,11 @@ class Recipe:
         return getattr(self.module, "make_callbacks", None)
 
     @property
+    def search(self) -> tuple[str, ...]:
+        """What a search looks at if nobody says, as `--field` takes it."""
+        return tuple(getattr(self.module, "SEARCH", ()))
+
+    @property
     def doc(self) -> str:
         return self.module.__doc__ or ""
 

@@ -59,6 +59,10 @@ class TrainingConfig:
     """What is asked for. classification: one of several classes; binary: one of two,
     with AUC and a threshold; ordinal: of classes in an order; multilabel: any of
     several labels; regression: numbers. auto: told by the labels, and said."""
+    regression_loss: Literal["squared", "poisson"] = "squared"
+    """What a regression makes small. squared: squared errors, in deviations; poisson:
+    the deviance of counts and other numbers that are never negative and scatter more
+    where they are larger; the model then learns factors, and answers above 0."""
     class_order: tuple[str, ...] = ()
     """The classes in their order. ordinal: from the lowest to the highest; binary: the
     positive class is the last. Default: numbers by size, names by the alphabet."""

@@ -109,6 +109,11 @@ def refuse_inapplicable(
             "skip_damaged_share: expected only with tfrecord: data. Received: "
             f"{config.skip_damaged_share!r} with {name}. Leave it out"
         )
+    if config.regression_loss != "squared" and (class_names or kind == "corpus"):
+        problems.append(
+            "regression_loss: expected only with numbers to predict. Received: "
+            f"{config.regression_loss!r} with {name}. Leave it out"
+        )
     found = len(class_names)
     if config.num_classes is not None and config.num_classes != found:
         problems.append(

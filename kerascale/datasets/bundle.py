@@ -38,7 +38,8 @@ class Datasets:
         examples: Of a table: some rows as they stand in the file, strings by the names
             of their columns' inputs; None: see the splits.
         is_packed: Whether they were packed into the cache folder by themselves.
-        fold: Of a cross-validation: which fold is tested on, from 0; or None.
+        divided_by: What decided which examples are held out: `folds`, `fold`, `group`
+            and `time` as the configuration had them; None: it was not asked.
     """
 
     info: DataInfo
@@ -52,7 +53,7 @@ class Datasets:
     columns: tuple[dict[str, Any], ...] = ()
     examples: Mapping[str, Any] | None = None
     is_packed: bool = False
-    fold: int | None = None
+    divided_by: Mapping[str, Any] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -94,6 +95,7 @@ class Datasets:
         scaling = TargetScale(
             self.info.target_mean,
             self.info.target_scale,
+            "log" if self.info.target_loss == "poisson" else "identity",
             dtype="float64" if wide else "float32",
             name="target_scale",
         )

@@ -15,6 +15,8 @@ from kerascale.datasets.raw import RawData, Split
 from kerascale.datasets.split_columns import SplitColumn
 from kerascale.errors import RefusedError
 
+# Of a configuration: what decides which examples are held out.
+FIELDS = ("folds", "fold", "group", "time")
 # Not that of what `splits` draws.
 _SEED = 20_251_129
 _TEST, _VALIDATION = 1, 2
@@ -98,8 +100,7 @@ def refuse_inapplicable(name: str, config: Any, what: str) -> None:
     Raises:
         RefusedError: Naming each such field.
     """
-    fields = ("folds", "group", "time")
-    given = [n for n in fields if getattr(config, n, None) is not None]
+    given = [n for n in FIELDS if getattr(config, n, None) is not None and n != "fold"]
     if not getattr(config, "hold_out_validation", True):
         given.append("hold_out_validation")
     if given:

@@ -32,6 +32,8 @@ class DataInfo:
             of each label.
         target_mean: Of each target of a regression, over the training examples.
         target_scale: The standard deviation of each.
+        target_loss: Of a regression, what is made small: `squared` errors or the
+            `poisson` deviance.
         columns: Of a table, what became of each column: `name`, `kind`, `why`,
             `input_name`, `summary`.
     """
@@ -49,6 +51,7 @@ class DataInfo:
     target_names: tuple[str, ...] = ()
     target_mean: tuple[float, ...] = ()
     target_scale: tuple[float, ...] = ()
+    target_loss: str = "squared"
     columns: tuple[dict[str, Any], ...] = ()
 
     @property

@@ -15,6 +15,7 @@ from kerascale.datasets import (
     corpora,
     folds,
     gathers,
+    kept,
     memory,
     order,
     origins,
@@ -78,7 +79,11 @@ def from_config(
         why = "--pack always" if asked == "always" else _TOO_LARGE
         return _packed(config, kinds, tasks, why)
     try:
-        return _read_and_prepare(config, kinds, tasks)
+        return kept.get(
+            config,
+            (tuple(kinds), tuple(tasks)),
+            lambda: _read_and_prepare(config, kinds, tasks),
+        )
     except TooLargeError:
         if asked == "never" or config.dataset in EMBEDDED:
             raise
@@ -195,7 +200,7 @@ def _prepare(
         task=raw.task,
         target_names=raw.target_names,
         columns=tuple(_shown(column) for column in columns),
-        **_target_moments(raw, named["train"].labels),
+        **_target_moments(raw, named["train"].labels, config),
     )
     batches = {
         name: pipeline.Batches(
@@ -218,7 +223,7 @@ def _prepare(
         mean=mean,
         variance=variance,
         origins=origin,
-        fold=getattr(config, "fold", None),
+        divided_by={n: getattr(config, n, None) for n in folds.FIELDS},
         columns=tuple(column.to_json() for column in columns),
         examples=examples,
     )
@@ -229,8 +234,18 @@ def _shown(column: Column) -> dict[str, str]:
     return {name: getattr(column, name) for name in names}
 
 
-def _target_moments(raw: RawData, labels: np.ndarray) -> dict[str, Any]:
-    return targets.moments(labels) if raw.task == "regression" else {}
+def _target_moments(
+    raw: RawData, labels: np.ndarray, config: TrainingConfig
+) -> dict[str, Any]:
+    loss = config.regression_loss
+    if raw.task == "regression":
+        return targets.moments(labels, loss)
+    if loss != "squared":
+        raise RefusedError(
+            f"regression_loss: expected it with numbers to predict. Received: {loss}, "
+            f"with {raw.name}, whose task is {raw.task}. Leave it out."
+        )
+    return {}
 
 
 def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:

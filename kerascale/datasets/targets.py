@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -195,8 +196,21 @@ def _splits(raw: RawData) -> dict[str, Split | None]:
     return {"train": raw.train, "validation": raw.validation, "test": raw.test}
 
 
-def moments(labels: np.ndarray) -> dict[str, tuple[float, ...]]:
-    """Mean and standard deviation of each target, as `DataInfo` has them."""
+def moments(labels: np.ndarray, loss: str = "squared") -> dict[str, Any]:
+    """Mean and standard deviation of each target, as `DataInfo` has them.
+
+    Args:
+        labels: Of shape (examples, targets), those of the training.
+        loss: `squared`, or `poisson`, which no negative target has.
+
+    Raises:
+        RefusedError: If a target is always the same, or negative where it must not be.
+    """
+    if loss == "poisson" and labels.min() < 0:
+        raise RefusedError(
+            "regression_loss: expected targets of 0 and more for poisson. Received: "
+            f"{labels.min():g} among the training examples. Take squared."
+        )
     wide = labels.astype(np.float64)
     mean, scale = wide.mean(axis=0), wide.std(axis=0)
     constant = scale <= 1e-12 * np.maximum(1.0, np.abs(mean))
@@ -214,4 +228,5 @@ def moments(labels: np.ndarray) -> dict[str, tuple[float, ...]]:
     return {
         "target_mean": tuple(mean.tolist()),
         "target_scale": tuple(scale.tolist()),
+        "target_loss": loss,
     }

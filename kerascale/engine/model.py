@@ -18,6 +18,7 @@ from kerascale.engine.execution import (
     autotune,
     kept_programs,
     mode_of_model,
+    own_traces,
     prediction,
     prediction_loop,
     step_functions,
@@ -81,10 +82,11 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
     def make_predict_function(self, force: bool = False) -> Any:
         if self.predict_function is None or force:
             keras_faults.mend(self)
-        if not replicas.is_distributed(self.distribute_strategy):
-            return super().make_predict_function(force)
-        if self.predict_function is None or force:
-            self.predict_function = prediction.predict(self)
+            if replicas.is_distributed(self.distribute_strategy):
+                self.predict_function = prediction.predict(self)
+            else:
+                super().make_predict_function(force)
+                self.predict_function = own_traces.again(self.predict_function)
         return self.predict_function
 
     def build_for(self, data_adapter: Any, data_batch: Any) -> None:

@@ -12,7 +12,7 @@ def given_run_dir(command: Sequence[str]) -> str | None:
     Args:
         command: `train RECIPE ...`.
     """
-    found, _ = _taken_out(list(command))
+    found, _ = _taken_out(list(command), "--run-dir")
     return found
 
 
@@ -25,20 +25,36 @@ def run_dir_of(command: list[str]) -> tuple[str, list[str]]:
     Returns:
         The folder, and the command without it.
     """
-    found, rest = _taken_out(command)
+    return _folder_of(command, "--run-dir", "runs/{recipe}/{number}")
+
+
+def study_of(command: list[str]) -> tuple[str, list[str]]:
+    """The folder of a study that is asked for, or the next free one.
+
+    Args:
+        command: `tune RECIPE ...`.
+
+    Returns:
+        The folder, and the command without it.
+    """
+    return _folder_of(command, "--study", "studies/{recipe}-{number}")
+
+
+def _folder_of(command: list[str], flag: str, pattern: str) -> tuple[str, list[str]]:
+    found, rest = _taken_out(command, flag)
     if found is not None:
         return found, rest
     recipe = pathlib.Path(command[1]).stem if len(command) > 1 else "train"
     number = 1
-    while _is_taken(f"runs/{recipe}/{number}"):
+    while _is_taken(pattern.format(recipe=recipe, number=number)):
         number += 1
-    return f"runs/{recipe}/{number}", command
+    return pattern.format(recipe=recipe, number=number), command
 
 
-def _taken_out(command: list[str]) -> tuple[str | None, list[str]]:
+def _taken_out(command: list[str], flag: str) -> tuple[str | None, list[str]]:
     for place, word in enumerate(command):
         name, _, value = word.partition("=")
-        if name.replace("_", "-") == "--run-dir":
+        if name.replace("_", "-") == flag:
             if value:
                 return value.rstrip("/"), command[:place] + command[place + 1 :]
             given = command[place + 1 : place + 2]

@@ -6,6 +6,7 @@ from kerascale.layers.attention import SelfAttention
 from kerascale.layers.convolution import ConvolutionBlock, ResidualBlock
 from kerascale.layers.cumulative_logits import CumulativeLogits
 from kerascale.layers.dropout import Dropout
+from kerascale.layers.members import MemberDense, MemberInputs, MemberMean
 from kerascale.layers.positions import PositionEmbedding, SinusoidalPositions
 from kerascale.layers.recurrent import GRU, LSTM
 from kerascale.layers.sampling import Sampling
@@ -21,6 +22,9 @@ __all__ = [
     "CumulativeLogits",
     "Dense",
     "Dropout",
+    "MemberDense",
+    "MemberInputs",
+    "MemberMean",
     "PositionEmbedding",
     "ResidualBlock",
     "Sampling",

@@ -6,7 +6,13 @@ import keras
 from keras import ops
 
 from kerascale.engine.model import Model
-from kerascale.layers import CumulativeLogits, Dense, Dropout
+from kerascale.layers import (
+    CumulativeLogits,
+    Dense,
+    Dropout,
+    MemberDense,
+    MemberMean,
+)
 from kerascale.layers._arguments import flag, fraction, keras_object, positive_int
 from kerascale.layers._common import (
     Shape,
@@ -127,8 +133,27 @@ class Classifier(Model):
         options = self.kernels.arguments()
         return Dense(units, dtype=self.dtype_policy, name=name, **options, **kwargs)
 
-    def _make_head(self) -> None:
-        if self.ordinal:
+    def _make_head(self, members: int = 1) -> None:
+        """The last layers.
+
+        Args:
+            members: Of how many models the answer is the mean; the features are of
+                shape `(batch, members, ...)` where there are several.
+        """
+        self.member_mean = None
+        if members > 1:
+            self.logits = MemberDense(
+                self.num_classes,
+                dtype=self.dtype_policy,
+                name="logits",
+                **self.kernels.arguments(),
+            )
+            self.member_mean = MemberMean(
+                self._partition(),
+                dtype=at_least_float32(self.compute_dtype),
+                name="member_mean",
+            )
+        elif self.ordinal:
             self.logits = CumulativeLogits(
                 self.num_classes,
                 dtype=self.dtype_policy,
@@ -145,12 +170,24 @@ class Classifier(Model):
             name="predictions",
         )
 
-    def _build_head(self, shape: Shape) -> None:
-        scaling = [] if self.output_scaling is None else [self.output_scaling]
-        build_in_turn([self.logits, self.predictions, *scaling], shape)
+    def _partition(self) -> str:
+        """Which loss members are to have each, by what comes behind the logits."""
+        if self.classifier_activation is keras.activations.softmax:
+            return "softmax"
+        if self.classifier_activation is keras.activations.sigmoid:
+            return "sigmoid"
+        return "exp" if getattr(self.output_scaling, "link", "") == "log" else "squares"
 
-    def _head(self, features: Any) -> Any:
-        outputs = self.predictions(self.logits(features))
+    def _build_head(self, shape: Shape) -> None:
+        mean = [] if self.member_mean is None else [self.member_mean]
+        scaling = [] if self.output_scaling is None else [self.output_scaling]
+        build_in_turn([self.logits, *mean, self.predictions, *scaling], shape)
+
+    def _head(self, features: Any, training: bool | None = None) -> Any:
+        logits = self.logits(features)
+        if self.member_mean is not None:
+            logits = self.member_mean(logits, training=training)
+        outputs = self.predictions(logits)
         return outputs if self.output_scaling is None else self.output_scaling(outputs)
 
     def _build_normalization(

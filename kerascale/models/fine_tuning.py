@@ -109,7 +109,8 @@ class Features(keras.layers.Layer):
         return cls(model, **config)
 
 
-def _as_they_are(features: Any) -> Any:
+def _as_they_are(features: Any, training: bool | None = None) -> Any:
+    del training
     return features
 
 

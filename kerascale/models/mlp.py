@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from kerascale.layers._arguments import keras_object, positive_ints
+from kerascale.layers import MemberInputs
+from kerascale.layers._arguments import keras_object, positive_int, positive_ints
 from kerascale.layers._common import Shape, build_in_turn
 from kerascale.models.classifier import Classifier
 
@@ -19,6 +20,9 @@ class MLP(Classifier):
         units: Sequence of positive integers, the width of each hidden layer. `()`
             gives softmax regression.
         activation: Name or function of the hidden layers' activation.
+        members: Positive integer. The answer is the mean of so many models that share
+            all layers but the last and have scales of their own for the inputs: see
+            `kerascale.layers.MemberInputs`. Not with `ordinal`.
         **kwargs: `dropout`, `kernel_initializer`, `kernel_regularizer`,
             `kernel_constraint`, `normalization`, `classifier_activation`, `name`
             and `dtype`: see `kerascale.models.Classifier`.
@@ -50,9 +54,16 @@ class MLP(Classifier):
         *,
         units: Sequence[int] = (128,),
         activation: Any = "relu",
+        members: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, **kwargs)
+        self.members = positive_int("members", members)
+        if self.members > 1 and self.ordinal:
+            raise ValueError(
+                "`members` must be 1 for classes in an order. Received: members="
+                f"{members}."
+            )
         self.units = positive_ints("units", units, may_be_empty=True)
         self.activation = keras_object(
             "activation", activation, keras.activations.get, None, "an activation"
@@ -67,7 +78,12 @@ class MLP(Classifier):
         self.dropouts = [
             self._make_dropout(f"dropout_{index}") for index in range(len(self.units))
         ]
-        self._make_head()
+        self.member_inputs = None
+        if self.members > 1:
+            self.member_inputs = MemberInputs(
+                self.members, dtype=self.dtype_policy, name="member_inputs"
+            )
+        self._make_head(self.members)
 
     def build(self, input_shape: Shape) -> None:
         shape = self._build_normalization(input_shape)
@@ -76,17 +92,22 @@ class MLP(Classifier):
                 "MLP flattens its input: expected every dimension but the batch to "
                 f"be known. Received: input_shape={tuple(input_shape)}."
             )
-        self._build_head(build_in_turn([self.flatten, *self.hidden], shape))
+        inputs = [] if self.member_inputs is None else [self.member_inputs]
+        self._build_head(build_in_turn([self.flatten, *inputs, *self.hidden], shape))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = self.flatten(self._normalize(inputs))
+        if self.member_inputs is not None:
+            x = self.member_inputs(x)
         for hidden, dropout in zip(self.hidden, self.dropouts, strict=True):
             x = dropout(hidden(x), training=training)
-        return self._head(x)
+        return self._head(x, training=training)
 
     def get_config(self) -> dict[str, Any]:
+        members = {} if self.members == 1 else {"members": self.members}
         return {
             **super().get_config(),
+            **members,
             "units": list(self.units),
             "activation": keras.activations.serialize(self.activation),
         }

@@ -6,7 +6,7 @@ import keras
 
 from kerascale.config import TrainingConfig
 from kerascale.optimizers.factory import compile_classifier, make_optimizer
-from kerascale.optimizers.task_losses import ScaledSquaredError
+from kerascale.optimizers.task_losses import PoissonDeviance, ScaledSquaredError
 from kerascale.optimizers.task_metrics import (
     R2,
     PositiveAUC,
@@ -60,6 +60,8 @@ def _measures(task: str, datasets: Any) -> tuple[Any, list[Any]]:
         return "binary_crossentropy", [accuracy, auc]
     moments = (datasets.info.target_mean, datasets.info.target_scale)
     metrics = [kind(*moments, name=name) for name, kind in _OF_REGRESSION.items()]
+    if datasets.info.target_loss == "poisson":
+        return PoissonDeviance(datasets.info.target_mean), metrics
     return ScaledSquaredError(datasets.info.target_scale), metrics
 
 

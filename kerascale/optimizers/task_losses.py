@@ -35,3 +35,38 @@ class ScaledSquaredError(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": list(self.scale)}
+
+
+@keras.saving.register_keras_serializable(package="kerascale")
+class PoissonDeviance(keras.losses.Loss):
+    """Mean of `2 (y log(y / p) - y + p) / mean`, the deviance of Poisson's counts.
+
+    It is small where the answer `p` is the mean of the targets `y`, as squared errors
+    are; but it takes the variance to grow with the mean, so that large targets, which
+    scatter more, do not decide everything (McCullagh and Nelder, "Generalized Linear
+    Models", 1989, section 6.2). Divided by the mean, units do not matter.
+
+    Args:
+        mean: Sequence of positive numbers, one for each target.
+        name: Of the loss.
+        **kwargs: `reduction` and `dtype`, as in `keras.losses.Loss`.
+    """
+
+    def __init__(
+        self, mean: Sequence[float], name: str = "poisson_deviance", **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.mean = tuple(float(value) for value in mean)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = ops.convert_to_tensor(y_pred)
+        y_true = ops.reshape(ops.cast(y_true, y_pred.dtype), ops.shape(y_pred))
+        mean = ops.convert_to_tensor(self.mean, y_pred.dtype)
+        true, given = y_true / mean, y_pred / mean
+        # y log y is 0 where y is.
+        logarithm = ops.log(ops.where(true > 0, true, ops.ones_like(true)))
+        values = true * (logarithm - ops.log(given)) - true + given
+        return 2 * ops.mean(values, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mean": list(self.mean)}

@@ -1,4 +1,4 @@
-"""Models to fine-tune: a run's, a `.keras` file, or one of `keras.applications`."""
+"""Models to fine-tune: a run's, a `.keras` file, a preset, or `keras.applications`'."""
 
 import dataclasses
 import inspect
@@ -12,11 +12,11 @@ from kerascale.config.fields import nearest
 from kerascale.errors import RefusedError, first_line
 from kerascale.models.classifier import Classifier
 from kerascale.models.fine_tuning import ChannelAffine, Features
-from kerascale.runs import files, layout
+from kerascale.runs import files, layout, presets
 
 _EXPECTED = (
-    "backbone: expected the name of a model of keras.applications, a run folder, or a "
-    ".keras file."
+    "backbone: expected the name of a model of keras.applications, a run folder, a "
+    "preset folder of KerasHub, or a .keras file."
 )
 
 
@@ -44,7 +44,8 @@ def load_backbone(
 
     Args:
         source: A name of `keras.applications`, such as `MobileNetV2`; the folder of a
-            run; or a `.keras` file, of which nothing is loaded that could run code.
+            run, or a preset of KerasHub; or a `.keras` file, of which nothing is loaded
+            that could run code.
         weights: Of a model of `keras.applications`: `imagenet`, which Keras downloads
             unless it has them, or None for random ones.
         input_shape: Of an example that it will be given.
@@ -59,10 +60,16 @@ def load_backbone(
                 "weights: expected only with a model of keras.applications. Received: "
                 f"{weights!r} with {source}, which has its own. Leave it out."
             )
-        return _fitting(_of_file(path), input_shape, source)
+        found = _of_preset(path) if presets.is_preset(path) else _of_file(path)
+        return _fitting(found, input_shape, source)
     if source.endswith(".keras") or "/" in source:
         raise RefusedError(f"{_EXPECTED} Received: {source!r}, which is not there.")
     return _of_applications(source, weights, input_shape)
+
+
+def _of_preset(path: pathlib.Path) -> Backbone:
+    model, preprocessing = presets.load(path)
+    return Backbone(model, preprocessing, input_shape=tuple(model.input_shape[1:]))
 
 
 def _of_file(path: pathlib.Path) -> Backbone:

@@ -134,6 +134,9 @@ def load_model(file: pathlib.Path, recipe_error: Exception | None = None) -> Any
         raise _damaged(file, error) from error
     if member is not None:
         raise _damaged(file, f"the checksum of {member} does not match")
+    from kerascale.runs import presets
+
+    presets.import_for(file)
     # The recipe has been imported by now: its classes are registered.
     refuse_unsafe_keras_file(file, registered=keras.saving.get_custom_objects())
     try:

@@ -72,9 +72,7 @@ def scores_of(
         threshold: See `evaluate`.
     """
     if info.task == "regression":
-        return task_scores.regression(
-            labels, outputs, info.target_names, info.target_scale
-        )
+        return task_scores.regression(labels, outputs, info)
     if info.task == "multilabel":
         return task_scores.multilabel(labels, outputs, info.target_names)
     if info.task != "binary":

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from kerascale.config.recipes import Recipe
-from kerascale.datasets import Datasets
+from kerascale.datasets import Datasets, folds
 from kerascale.errors import RefusedError
 
 
@@ -28,14 +28,25 @@ def refuse_other_config(recipe: Recipe, config: Any) -> None:
 
 
 def refuse_undivided(config: Any, datasets: Datasets) -> None:
-    """Refuses data of a recipe's own that knows nothing of folds, where they are asked.
+    """Refuses data of a recipe's own where fields say how data is to be divided.
 
     Raises:
-        RefusedError: If the whole would be trained on as if it were a fold.
+        RefusedError: Naming each such field, which would be ignored.
     """
-    if getattr(config, "folds", None) is not None and datasets.fold is None:
+    known = datasets.divided_by or {}
+    asked = {n: getattr(config, n, None) for n in folds.FIELDS}
+    given = [n for n, v in asked.items() if v is not None and v != known.get(n)]
+    holds_out = getattr(config, "hold_out_validation", True)
+    if not holds_out and datasets.validation is not None:
+        given.append("hold_out_validation")
+    if given:
         raise RefusedError(
-            "folds: expected data that kerascale divides. Received: that of the "
-            "recipe or of the caller, which is whole. Make it by "
-            "kerascale.datasets.from_config or from_arrays, or leave folds out."
+            [
+                f"{name}: expected with data that kerascale divides. Received: "
+                f"{getattr(config, name)!r} with data of the recipe or of the caller, "
+                "which is divided already. Make it by kerascale.datasets.from_config "
+                f"or from_arrays, or leave {name} out"
+                for name in given
+            ],
+            heading="fields that this data has no use for",
         )

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kerascale.datasets.info import DataInfo
+
 # Points of a curve, and of a plot, that are kept for the page.
 _CURVE_POINTS = 200
 _PLOT_POINTS = 500
@@ -171,22 +173,21 @@ def _mean(values: Any) -> float | None:
 def regression(
     labels: np.ndarray,
     outputs: np.ndarray,
-    names: Sequence[str],
-    scale: Sequence[float],
+    info: DataInfo,
 ) -> dict[str, Any]:
     """The numbers of a regression, in the units of its targets.
 
     Args:
         labels: Of shape (examples, targets).
         outputs: Of the same shape.
-        names: Of the targets.
-        scale: Their deviation in training, in which the loss is measured.
+        info: Names of the targets, and the loss in which they were trained.
 
     Returns:
         `loss`, and the means over targets of `mae`, `rmse` and `r2`, as scikit-learn
         has them; `examples`, `per_target` where there are several, and `points`: some
         examples with what is true and what is predicted.
     """
+    names = info.target_names
     labels, outputs = labels.astype(np.float64), outputs.astype(np.float64)
     errors = outputs - labels
     spread = np.square(labels - labels.mean(axis=0)).sum(axis=0)
@@ -203,7 +204,7 @@ def regression(
     }
     places = np.linspace(0, len(labels) - 1, min(len(labels), _PLOT_POINTS)).astype(int)
     return {
-        "loss": float(np.square(errors / np.asarray(scale)).mean()),
+        "loss": _loss(labels, outputs, info),
         **{metric: float(values.mean()) for metric, values in found.items()},
         "examples": len(labels),
         **({"per_target": per_target} if len(names) > 1 else {}),
@@ -215,6 +216,15 @@ def regression(
             for place, name in enumerate(names)
         },
     }
+
+
+def _loss(labels: np.ndarray, outputs: np.ndarray, info: DataInfo) -> float:
+    """As `kerascale.optimizers.task_losses` has it."""
+    if info.target_loss != "poisson":
+        return float(np.square((outputs - labels) / info.target_scale).mean())
+    true, given = labels / info.target_mean, outputs / info.target_mean
+    logarithm = np.log(np.where(true > 0, true, 1.0))
+    return float(2 * (true * (logarithm - np.log(given)) - true + given).mean())
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from kerascale.errors import RefusedError, StoppedError
 from kerascale.runtime import interrupts
 from kerascale.runtime.console import counted, duration, say
+from kerascale.tuning import asking
 from kerascale.tuning.pool import Pool, Worker
 from kerascale.tuning.pruning import Pruning
 from kerascale.tuning.study import Study
@@ -47,46 +48,13 @@ def check(pool: Pool, search: Search) -> list[str]:
         "objective": search.objective.name,
         "strategy": search.strategy,
     }
-    answer = ask(pool, job)
-    if answer["is"] == "refused":
-        return answer["problems"]
-    if answer["is"] == "failed":
-        return [f"tune: {answer['reason']}"]
+    try:
+        asking.ask(pool, job)
+    except RefusedError as error:
+        return error.problems
+    except asking.JobFailedError as error:
+        return [f"tune: {error}"]
     return []
-
-
-def ask(pool: Pool, job: dict[str, Any]) -> dict[str, Any]:
-    """Has a worker do one job, and returns its answer.
-
-    Raises:
-        StoppedError: If a signal asked to stop; the worker has saved its state.
-        RuntimeError: If the worker died.
-    """
-    with interrupts.between_steps():
-        return _ask(pool, job)
-
-
-def _ask(pool: Pool, job: dict[str, Any]) -> dict[str, Any]:
-    worker = pool.free()
-    worker.give(job, job)
-    while True:
-        if interrupts.requested():
-            pool.stop()
-            raise StoppedError(None)
-        if worker not in pool.wait(_LOOK_SECONDS):
-            continue
-        messages = worker.received()
-        if messages is None:
-            how = pool.remove(worker)
-            raise RuntimeError(f"the process that was to {job['do']} ended: {how}")
-        for message in messages:
-            if message["is"] == "stopped":
-                raise StoppedError(None)
-            if message["is"] == "reached":
-                worker.send({"goes_on": True})
-                continue
-            worker.job = None
-            return message
 
 
 class Searching:

@@ -3,12 +3,11 @@
 from typing import Any
 
 from kerascale.config.fields import fields
-from kerascale.errors import RefusedError
 from kerascale.runs import layout
 from kerascale.runtime.console import say
+from kerascale.tuning import asking
 from kerascale.tuning.pool import Pool
 from kerascale.tuning.result import Trial, config_of
-from kerascale.tuning.search import ask
 from kerascale.tuning.study import Study
 
 
@@ -46,12 +45,12 @@ def train(study: Study, best: Trial, pool: Pool) -> dict[str, Any]:
 
     Raises:
         RefusedError: If it is refused.
-        RuntimeError: If it fails.
+        JobFailedError: If it fails.
     """
     run_dir = study.folder.path / layout.WINNER / f"{best.number:04d}"
     say(f"--best: training and validation examples together, into {run_dir}")
     search = study.search
-    answer = ask(
+    answer = asking.ask(
         pool,
         {
             "do": "final",
@@ -63,8 +62,4 @@ def train(study: Study, best: Trial, pool: Pool) -> dict[str, Any]:
             "log": str(run_dir.parent / f"{best.number:04d}.log"),
         },
     )
-    if answer["is"] == "refused":
-        raise RefusedError(answer["problems"], heading="--best")
-    if answer["is"] != "complete":
-        raise RuntimeError(f"--best: the last training failed: {answer['reason']}")
     return {"run_dir": str(run_dir), "metrics": answer["metrics"]}

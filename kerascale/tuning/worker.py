@@ -47,8 +47,10 @@ def main() -> None:
     from kerascale.runtime import tf_environment
 
     tf_environment.prepare()
+    from kerascale.datasets import kept
     from kerascale.tuning import jobs
 
+    kept.keep()
     for job in channel.jobs():
         _do(jobs.JOBS[job["do"]], job, channel)
 

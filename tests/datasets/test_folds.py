@@ -179,7 +179,7 @@ def test_data_of_a_recipe_that_knows_no_folds_is_refused(recipe, recipe_with, tm
         return recipe.make_datasets(whole)
 
     config = recipe.Config(epochs=1, units=(4,), folds=3, fold=1)
-    with pytest.raises(RefusedError, match="which is whole"):
+    with pytest.raises(RefusedError, match="of the recipe or of the caller"):
         ks.train(recipe_with(make_datasets), config, run_dir=tmp_path / "run")
 
 

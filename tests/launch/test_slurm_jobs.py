@@ -139,6 +139,48 @@ def test_seeds_are_an_array_of_jobs(slurm, monkeypatch):
     assert "#SBATCH --array=0-1\n" in text
 
 
+def test_a_search_is_an_array_of_jobs_on_one_study(slurm, capfd, monkeypatch):
+    search = ["tune", "cnn", "--field", "dropout=0..0.5", "--jobs", "2"]
+    assert main(["launch", "slurm", "--searches", "8", "--", *search]) == 0
+    said = capfd.readouterr()
+    assert "Submitted job 17. The study will be in studies/cnn-1" in said.out
+    assert "note: the study is in SQLite" in said.err
+    text = (slurm / "submitted").read_text()
+    assert "#SBATCH --array=0-7\n" in text
+    assert "#SBATCH --output=studies/cnn-1-%a.slurm.log\n" in text
+    assert '--jobs 2 --concurrency 16 --study "$run"' in text
+    # The next one is another study; one that is named goes on.
+    assert main(["launch", "slurm", "--", *search, "--storage", "postgresql://x"]) == 0
+    said = capfd.readouterr()
+    assert ("studies/cnn-2" in said.out, said.err) == (True, "")
+    assert "#SBATCH --array" not in (slurm / "submitted").read_text()
+
+    # Each job of the array is given up by itself, when it trains nothing between stops.
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    trial = slurm / "runs" / "1" / "trials" / "0000"
+    trial.mkdir(parents=True)
+    codes = []
+    for epochs in (1, 2, 3, 3, 3):
+        (trial / "history.csv").write_text("epoch\n" * epochs)
+        process = _run(slurm, [75], searches=8)
+        process.communicate(timeout=60)
+        codes.append(process.returncode)
+    assert codes == [75, 75, 75, 75, 1]
+    assert (slurm / "runs" / "1-3.slurm.stops").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "command", "match"),
+    [
+        (["--searches", "2"], "train", "searches: expected with tune behind --"),
+        (["--seeds", "1", "2"], "tune", "seeds: expected with train behind --"),
+    ],
+)
+def test_arrays_are_of_seeds_or_of_one_study(slurm, capfd, own, command, match):
+    assert main(["launch", "slurm", *own, "--", command, "mlp"]) == 2
+    assert match in capfd.readouterr().err
+
+
 def test_a_dry_run_shows_the_script_and_submits_nothing(slurm, capfd):
     folder = "a folder"
     command = ["--nodes", "4", "--time", "8:00:00", "--partition", "gpu", "--sbatch"]

@@ -52,6 +52,7 @@ class Case:
 TRANSFORMER = {"num_layers": 1, "num_heads": 2, "width": 8}
 CASES = {
     "mlp": Case(models.MLP, "images", {"units": (8, 8)}),
+    "mlp of members": Case(models.MLP, "images", {"units": (8, 8), "members": 3}),
     "cnn": Case(models.CNN, "images", {"filters": (4, 4), "dense_units": 8}),
     "residual cnn": Case(
         models.CNN, "images", {"filters": (4, 6), "residual": True, "dense_units": None}
@@ -274,7 +275,7 @@ def test_loss_of_a_huge_logit_is_exact(case, policy):
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.logits.kernel.assign(np.zeros(model.logits.kernel.shape))
     bias = np.zeros(model.logits.bias.shape)
-    bias[0] = 1024.0
+    bias[..., 0] = 1024.0
     model.logits.bias.assign(bias)
     inputs, labels = case.data()
     # From a probability the loss could be log(1e7) = 16 at most.

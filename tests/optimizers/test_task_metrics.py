@@ -137,3 +137,14 @@ def test_answers_have_the_units_of_the_targets():
     model.build((None, 3))
     again = ks.models.MLP.from_config(model.get_config())
     assert again.output_scaling.get_config() == layer.get_config()
+
+
+def test_the_deviance_of_counts_is_that_of_poisson():
+    true, predicted = np.array([[0.0, 3], [4, 500]]), np.array([[0.5, 3], [1, 400]])
+    loss = task_losses.PoissonDeviance((2.0, 300.0))
+    logarithm = true * np.log(np.where(true > 0, true, 1) / predicted)
+    expected = (2 * (logarithm - true + predicted) / [2.0, 300.0]).mean()
+    assert float(loss(true, predicted)) == pytest.approx(expected, rel=1e-5)
+    assert float(loss(true, np.maximum(true, 1e-9))) == pytest.approx(0, abs=1e-6)
+    again = task_losses.PoissonDeviance.from_config(loss.get_config())
+    assert again.mean == loss.mean

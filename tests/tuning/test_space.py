@@ -2,6 +2,9 @@
 
 import pytest
 
+import kerascale as ks
+from kerascale.cli import tune
+from kerascale.config.recipes import recipe_names
 from kerascale.errors import RefusedError
 from kerascale.tuning import planned, space
 
@@ -70,3 +73,22 @@ def test_a_range_without_end_has_no_grid(recipe):
     dimensions = _parse(recipe, "learning_rate=1e-4..1e-1", "units=[1,2]")
     with pytest.raises(RefusedError, match="for learning_rate"):
         planned.grid_size(dimensions)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_a_recipe_proposes_can_be_searched(name):
+    recipe = ks.load_recipe(name)
+    dimensions = space.parse(recipe.Config, recipe.search)
+    assert len(dimensions) >= 3
+    for each in dimensions:
+        recipe.Config(**{each.name: each.example})
+
+
+def test_a_flag_that_is_given_is_not_searched():
+    recipe = ks.load_recipe("mlp")
+    *_, dimensions = tune._parse(recipe, ["--units", "8", "--members", "4"])
+    names = {each.name for each in dimensions}
+    assert "units" not in names
+    assert names == {t.partition("=")[0] for t in recipe.search} - {"units"}
+    *_, dimensions = tune._parse(recipe, ["--field", "dropout=0..0.1"])
+    assert [each.name for each in dimensions] == ["dropout"]

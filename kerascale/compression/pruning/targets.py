@@ -123,7 +123,7 @@ _PASSING = (
 
 def chain(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers of a model in which each takes what the one before it gives."""
-    if isinstance(model, MLP):
+    if isinstance(model, MLP) and model.members == 1:
         return [*model.hidden, model.logits]
     if isinstance(model, CNN) and not model.residual:
         convolutions = [c for b in model.blocks for c in (b.first, b.second)]
@@ -133,6 +133,7 @@ def chain(model: keras.Model) -> list[keras.layers.Layer]:
         _refuse_other_layers(layers)
         return layers
     kind = "a residual CNN" if isinstance(model, CNN) else type(model).__name__
+    kind = "an MLP of several members" if isinstance(model, MLP) else kind
     raise RefusedError(
         "prune_structure units: expected a chain of layers: the models MLP and CNN "
         "(not residual), a Transformer, or a keras.Sequential of dense layers, 2-D "

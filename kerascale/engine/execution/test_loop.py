@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.step_iterator import StepIterator
-from kerascale.engine.execution import beside
+from kerascale.engine.execution import beside, own_traces
 from kerascale.engine.step import build, metrics
 
 # Where its metrics come from, their variables are sums.
@@ -35,7 +35,7 @@ class TestSteps:
     def __init__(self, execution: Any) -> None:
         self._execution = execution
         self._model = execution.model
-        self._run = tf.function(self._all, autograph=False, reduce_retracing=True)
+        self._run = own_traces.graph(self._all)
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         """The logs of an execution; None, and nothing is done, if it cannot be."""

@@ -10,6 +10,10 @@ from kerascale.errors import EXIT_REFUSED, EXIT_STOPPED
 # How long the others may take to notice that a worker is gone, and to end.
 _WAIT_SECONDS = 60
 
+# What tells whether a stop was further than the one before.
+_REACHED = 'ls "$run/checkpoints"'
+_SEARCHED = 'cat "$run"/trials/*/history.csv "$run"/trials/*/*/history.csv'
+
 _SCRIPT = string.Template(
     """\
 #!/bin/bash
@@ -20,6 +24,7 @@ $directives
 cd $folder || exit 2
 $setup
 run=$run
+stops=$stops
 # What reaches this script alone, as a requeue does, is passed on to the workers.
 trap 'scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
 failures=0
@@ -37,10 +42,10 @@ while :; do
     $stopped)
       # Not where the job was cancelled: then it is not running any more.
       if [[ $$(squeue -h -j "$$SLURM_JOB_ID" -o %T) == RUNNING ]]; then
-        there=$$(ls "$$run/checkpoints" 2>/dev/null)
-        echo "$${there//$$'\\n'/ }" >> "$$run.slurm.stops"
-        last=$$(tail -n 3 "$$run.slurm.stops")
-        if (($$(wc -l < "$$run.slurm.stops") > 2)) &&
+        there=$$($reached 2>/dev/null)
+        echo "$${there//$$'\\n'/ }" >> "$$stops"
+        last=$$(tail -n 3 "$$stops")
+        if (($$(wc -l < "$$stops") > 2)) &&
           (($$(uniq <<< "$$last" | wc -l) == 1)); then
           echo "kerascale: given up: stopped three times at one step; more --time?"
           exit 1
@@ -77,6 +82,7 @@ class Job:
         options: Other options of `sbatch`: name -> value.
         seeds: One job of an array for each; none: one job.
         setup: Lines of shell before the workers start.
+        searches: Of a search: how many jobs of an array work on its study.
     """
 
     name: str
@@ -88,6 +94,7 @@ class Job:
     options: dict[str, str]
     seeds: tuple[int, ...] = ()
     setup: str = ""
+    searches: int | None = None
 
 
 def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
@@ -95,17 +102,20 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
 
     Args:
         job: What is asked for.
-        command: Program and arguments of each worker, without `--run-dir`.
-        run_dir: The run folder; of an array `-seedN` is added.
+        command: Program and arguments of each worker, without `--run-dir` (of a search
+            `--study`).
+        run_dir: That folder; of an array of seeds `-seedN` is added.
         folder: Absolute; the working directory.
     """
-    log = f"{run_dir}.slurm.log" if not job.seeds else f"{run_dir}-%a.slurm.log"
+    count = len(job.seeds) or job.searches or 1
+    is_array = bool(job.seeds) or count > 1
+    log = f"{run_dir}-%a.slurm.log" if is_array else f"{run_dir}.slurm.log"
     given = {
         "job-name": job.name,
         "nodes": str(job.nodes),
         "ntasks-per-node": str(job.tasks_per_node),
         **({"time": job.time} if job.time else {}),
-        **({"array": f"0-{len(job.seeds) - 1}"} if job.seeds else {}),
+        **({"array": f"0-{count - 1}"} if is_array else {}),
         "output": log,
         "open-mode": "append",
         # Of the steps, not of this script: they save, and exit.
@@ -123,12 +133,18 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
         run = f'{shlex.quote(run_dir)}-seed"$seed"'
     else:
         run = shlex.quote(run_dir)
+    flag, reached, stops = "--run-dir", _REACHED, '"$run.slurm.stops"'
+    if job.searches is not None:
+        flag, reached = "--study", f"{_SEARCHED} 2>/dev/null | wc -c"
+        stops = '"$run-${SLURM_ARRAY_TASK_ID:-0}.slurm.stops"'
     return _SCRIPT.substitute(
         directives="\n".join(directives),
         folder=shlex.quote(folder),
         setup=setup.strip() or ":",
-        command=f'{words} --run-dir "$run"',
+        command=f'{words} {flag} "$run"',
         run=run,
+        stops=stops,
+        reached=reached,
         restarts=job.restarts,
         wait=_WAIT_SECONDS,
         stopped=EXIT_STOPPED,

@@ -4,6 +4,13 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "a-table-that-has-changed-is-not-read-again",
+        "datasets/kept.py",
+        "found.append((stat.st_mtime_ns, stat.st_size))",
+        "found.append(stat.st_ino)",
+        ("test_kept.py",),
+    ),
+    Fault(
         "rows-of-a-group-are-in-several-folds",
         "datasets/folds.py",
         "    if column.groups is not None:\n        parts =",

@@ -9,6 +9,20 @@ _PLACES = ("test_dropout_by_place.py",)
 
 FAULTS = (
     Fault(
+        "members-lean-on-each-other",
+        "layers/members.py",
+        "self.add_loss(ops.mean(of_members - self._partition(mean)))",
+        "self.add_loss(0.0 * ops.mean(of_members))",
+        ("test_members.py",),
+    ),
+    Fault(
+        "members-start-with-small-weights",
+        "layers/members.py",
+        "own = (shape[0], self.units)",
+        "own = shape",
+        ("test_members.py",),
+    ),
+    Fault(
         "a-token-does-not-see-itself",
         "layers/attention.py",
         "ops.expand_dims(position, 1) >= ops.expand_dims(position, 0)",

@@ -4,6 +4,13 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "the-deviance-of-counts-is-in-their-units",
+        "optimizers/task_losses.py",
+        "true, given = y_true / mean, y_pred / mean",
+        "true, given = y_true, y_pred",
+        ("test_task_metrics.py::test_the_deviance_of_counts_is_that_of_poisson",),
+    ),
+    Fault(
         "a-schedule-counts-batches",
         "optimizers/schedules.py",
         "updates_per_epoch = steps_per_epoch / config.gradient_accumulation_steps",

@@ -60,6 +60,20 @@ def task_regression():
     return _trained("regression", _x(), y, units=(8,))
 
 
+@case("task regression by members, counts", default=("mirrored:2",), **OPTIONS)
+def task_regression_by_members():
+    y = np.floor(np.exp(numbers(EXAMPLES, 2, seed=5))) * [1, 400]
+    return _trained(
+        "regression", _x(), y, units=(8,), members=3, regression_loss="poisson"
+    )
+
+
+@case("task classification by members", **OPTIONS)
+def task_classification_by_members():
+    y = classes(EXAMPLES, count=3)
+    return _trained("classification", _x(), y, units=(8,), members=3)
+
+
 @case("task ordinal: cumulative logits", default=("mirrored:2",), **OPTIONS)
 def task_ordinal():
     return _trained("ordinal", _x(), classes(EXAMPLES, count=4), units=(8,))
