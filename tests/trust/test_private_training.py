@@ -88,30 +88,6 @@ def test_a_budget_chooses_the_noise_and_ends_the_training(recipe, tmp_path):
     assert again.metrics["epsilon"] == run.metrics["epsilon"]
 
 
-def test_batches_come_as_the_accountant_assumes():
-    import tensorflow as tf
-
-    key = tf.Variable(12345, dtype=tf.uint64)
-    sampler = poisson.Sampler(500, 40, key)
-    found = sampler.indices_of(tf.constant(7), tf.constant(3000)).numpy()
-    counts = (found >= 0).sum(axis=1)
-    assert found.shape[1] == sampler.limit >= 40 + 6 * 6
-    # Binomial: mean 40, variance 40 * 0.92.
-    assert abs(counts.mean() - 40) < 0.5
-    assert abs(counts.var() / (40 * 0.92) - 1) < 0.15
-    for row in found[:50]:
-        own = row[row >= 0]
-        assert len(set(own)) == len(own)
-        assert (row[len(own) :] == -1).all()
-    often = np.bincount(found[found >= 0], minlength=500)
-    assert abs(often - 240).max() < 5 * 240**0.5
-    together = ((found == 3).any(1) & (found == 4).any(1)).mean()
-    assert abs(together - 0.08**2) < 0.005
-    np.testing.assert_array_equal(found[2], sampler.indices(tf.constant(9)))
-    key.assign(54321)
-    assert (sampler.indices(tf.constant(9)) != found[2]).numpy().any()
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [

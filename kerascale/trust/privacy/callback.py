@@ -1,5 +1,6 @@
 """Counts private steps while a model trains, before they are run."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -87,7 +88,7 @@ class CountPrivacy(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._note_exactly()
         found = self.epsilon()
-        if logs is not None:
+        if logs is not None and math.isfinite(found):  # Without noise there is none.
             logs["epsilon"] = found
         if self.budget is None or self._fits(self._steps_per_epoch):
             return

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import secrets
 from typing import Any
 
@@ -129,10 +130,14 @@ class PrivateTraining(Change):
             return {}
         counted = self._counted
         price = accountant.price(counted.ledger.spent, counted.delta)
-        return {
+        costs = {
             "epsilon": price.epsilon,
             "epsilon_pld": price.pld,
             "epsilon_rdp": price.rdp,
+        }
+        return {
+            # Without noise there is none.
+            **{name: value for name, value in costs.items() if math.isfinite(value)},
             "delta": counted.delta,
             "noise_multiplier": counted.mechanism.noise_multiplier,
             "clipping_norm": self.config.dp_clip,
@@ -178,6 +183,16 @@ class PrivateTraining(Change):
             f"step (at most {mechanism.limit}); {steps} steps cost epsilon "
             f"{price.epsilon:.4g} at delta {delta:g}"
         )
+        say(
+            "dp: epsilon counts the gradients of the training examples. It does not "
+            "count what is taken of the data otherwise (mean and variance, names, a "
+            "vocabulary), nor the choice of the best weights by validation examples"
+        )
+        if self.init_from is not None:
+            say(
+                "dp: the weights of init_from may tell of what they were trained on: "
+                "epsilon does not count it"
+            )
         if known.steps:
             spent = accountant.price(known.spent, delta)
             say(f"dp: {known.steps} steps were run before: epsilon {spent.epsilon:.4g}")

@@ -247,7 +247,12 @@ def variables_of(model: keras.Model) -> list[tf.Variable]:
 def _prepare(model: keras.Model) -> None:
     """Losses that know of rows which fill up."""
     flat = keras_private.flat_losses(model)
-    if flat and not all(isinstance(loss, GlobalLoss) for loss in flat):
+    if not flat:
+        raise RefusedError(
+            "dp_clip: expected a model whose compiled losses are built. Received: "
+            f"{type(model).__name__} without. Compile it with a loss."
+        )
+    if not all(isinstance(loss, GlobalLoss) for loss in flat):
         keras_private.wrap_losses(model, GlobalLoss)
     for loss in keras_private.flat_losses(model):
         if loss.loss.reduction not in ("sum_over_batch_size", "mean"):

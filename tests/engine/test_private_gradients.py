@@ -63,7 +63,9 @@ def _made(make, noise=0.0, key=(1, 2)):
     outputs = keras.layers.Dense(3, activation="softmax")(y)
     model = ks.scale(keras.Model(x, outputs))
     model.compile(
-        keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy", ["accuracy"]
+        keras.optimizers.SGD(1.0),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
     if shape is None:
         data = RNG.integers(0, 5, (ROWS, 6))
