@@ -81,11 +81,14 @@ def test_a_budget_chooses_the_noise_and_ends_the_training(recipe, tmp_path):
     assert 1.9 < run.metrics["epsilon"] <= 2.0
     assert len(run.history["loss"]) == 3
     noise = run.metrics["noise_multiplier"]
-    # More epochs with the noise of before: the budget ends them.
-    settings["epochs"] = 5
-    again = ks.train(recipe, recipe.Config(**settings), run_dir=tmp_path / "chosen")
-    assert again.metrics["noise_multiplier"] == noise
-    assert again.metrics["epsilon"] == run.metrics["epsilon"]
+    # More epochs, with the noise of before, do not fit.
+    config = recipe.Config(**{**settings, "epochs": 5})
+    with pytest.raises(ks.RefusedError, match="room for the next 18 steps"):
+        ks.train(recipe, config, run_dir=tmp_path / "chosen")
+    settings |= {"dp_noise": noise, "dp_epsilon": 1.75}
+    short = ks.train(recipe, recipe.Config(**settings), run_dir=tmp_path / "short")
+    assert len(short.history["loss"]) == 2
+    assert short.metrics["epsilon"] <= 1.75
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_batch_normalization_is_refused_before_the_first_step(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_attack_finds_less_of_a_private_training(recipe, private, tmp_path):
+def test_an_attack_finds_less_of_a_private_training(recipe, tmp_path):
     """Trained until it knows its few examples, with and without noise."""
     from kerascale.trust.privacy import membership_attack
 
@@ -153,7 +156,7 @@ def test_an_attack_finds_less_of_a_private_training(recipe, private, tmp_path):
     }
     run = ks.train(recipe, recipe.Config(**plain), run_dir=tmp_path / "plain")
     found = membership_attack(run)
-    assert found.auc_interval[0] > 0.8
+    assert found.auc_interval[0] > 0.7
     assert found.epsilon is None
     own = {**plain, "dp_clip": 0.5, "dp_noise": 4.0, "dp_seed": 1}
     run = ks.train(recipe, recipe.Config(**own), run_dir=tmp_path / "private")

@@ -121,14 +121,9 @@ class CountPrivacy(keras.callbacks.Callback):
             return
         raise RefusedError(
             f"dp_epsilon: expected room for the next {steps} steps. Received: a budget "
-            f"of {self.budget:g}, of which {self.epsilon():.4g} is spent"
-            f"{self._why()}. Raise it (--allow-changes dp_epsilon), or take the model "
+            f"of {self.budget:g}, of which {self.epsilon():.4g} is spent by "
+            f"{self.ledger.steps} steps; those that were run again after an "
+            "interruption count again. Raise it (--allow-changes dp_epsilon), or take "
+            "the model "
             "as it is, from the last checkpoint."
-        )
-
-    def _why(self) -> str:
-        return (
-            ": steps that were run again after an interruption count again"
-            if len(self.ledger.sessions) > 1
-            else ""
         )
