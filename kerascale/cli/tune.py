@@ -152,8 +152,9 @@ def _opening(search: Any, path: pathlib.Path, trials: int) -> str:
             "several costs more, which is not counted\n"
         )
     return (
-        f"{price}search: {search.recipe.name}, {names}; {trials} trials by {search.sampler}, "
-        f"pruner {search.pruner}; {search.objective.name} should be {rise}\n"
+        f"{price}search: {search.recipe.name}, {names}; {trials} trials by "
+        f"{search.sampler}, pruner {search.pruner}; {search.objective.name} should be "
+        f"{rise}\n"
         f"study: {path}"
     )
 

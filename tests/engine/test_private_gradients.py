@@ -54,7 +54,7 @@ def _recurrent():
     return x, keras.layers.GRU(5)(x), (4, 3)
 
 
-MODELS = [_vectors, _pictures, _sequences, _words, _shared, _recurrent]
+MODELS = [_vectors, _pictures, _sequences, _words, _shared]
 
 
 def _made(make, noise=0.0, key=(1, 2)):
@@ -113,7 +113,11 @@ def _one_by_one(model, x, y):
     return total / len(x) + _flat(penalty), norms
 
 
-@pytest.mark.parametrize("make", MODELS, ids=lambda f: f.__name__[1:])
+@pytest.mark.parametrize(
+    "make",
+    [*MODELS, pytest.param(_recurrent, marks=pytest.mark.slow)],
+    ids=lambda f: f.__name__[1:],
+)
 def test_the_step_is_the_mean_of_clipped_gradients(make):
     model, x, y, reason = _made(make)
     assert bool(reason) == (make is _recurrent), reason

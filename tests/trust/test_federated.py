@@ -1,22 +1,17 @@
 """`kerascale federated RECIPE`: rounds of clients in processes of their own."""
 
 import csv
-import dataclasses
 import json
 import os
-import signal
-import threading
-import time
+import sys
 
 import numpy as np
 import pytest
 
 import kerascale as ks
-from kerascale.config.fields import to_dict
-from kerascale.trust.federated import client, frames, noise, partition
+from kerascale.trust.federated import frames, noise, partition, processes
 from kerascale.trust.federated.averaging import Server
-from kerascale.trust.federated.federation import Federation, config_of
-from kerascale.trust.federated.processes import Processes
+from kerascale.trust.federated.federation import Federation
 
 LABELS = np.random.default_rng(0).integers(0, 10, 1000)
 
@@ -175,27 +170,22 @@ def test_any_number_of_processes_and_an_interruption(recipe, trained, tmp_path):
     assert whole.history == trained.history
 
 
-def test_a_client_whose_process_is_killed_drops_out(recipe, trained, tmp_path):
-    """In the middle of a round; the others go on, and the next has all again."""
-    own = Federation(**{**FEDERATION, "local_epochs": 200})
-    config = config_of(recipe.Config(**SETTINGS), own)
-    hello = {
-        "recipe": ks.load_recipe(recipe).source,
-        "fields": to_dict(config),
-        "federation": dataclasses.asdict(own),
-    }
-    weights = client.weights_of(trained.model)
-    with Processes(hello, 1, tmp_path / "log") as processes:
-
-        def kill():
-            while not getattr(processes.running[0], "_is_ready", False):
-                time.sleep(0.05)
-            os.killpg(processes.running[0].pid, signal.SIGKILL)
-
-        threading.Thread(target=kill).start()
-        answers, dropped = processes.round([0, 1], 0, weights, 100.0)
-        assert set(answers) == {1}
-        assert dropped == {0: "its process ended: killed by SIGKILL"}
+@pytest.mark.parametrize("count", [1, 3])
+def test_clients_that_give_no_answer_drop_out(count, tmp_path, monkeypatch):
+    """Killed, failed or late: the round goes on, and the next has new processes."""
+    monkeypatch.setattr(processes, "_MODULE", "helpers.fake_client")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    weights = {"w": np.zeros(3)}
+    with processes.Processes({}, count, tmp_path / "log") as running:
+        for number in range(2):
+            answers, dropped = running.round(range(6), number, weights, 3.0)
+            assert sorted(answers) == [3, 4, 5]
+            np.testing.assert_array_equal(answers[4][0]["w"], [4.0] * 3)
+            assert dropped == {
+                0: "its process ended: killed by SIGKILL",
+                1: "ValueError: no",
+                2: "no answer within 3 s",
+            }
 
 
 _LAW = '''

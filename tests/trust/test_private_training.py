@@ -75,6 +75,7 @@ def test_steps_after_a_kill_count_again(recipe, private, tmp_path):
         ks.train(recipe, config, run_dir=folder)
 
 
+@pytest.mark.slow
 def test_a_budget_chooses_the_noise_and_ends_the_training(recipe, tmp_path):
     settings = {**SETTINGS, "dp_noise": None, "dp_epsilon": 2.0, "dp_delta": 1e-4}
     run = ks.train(recipe, recipe.Config(**settings), run_dir=tmp_path / "chosen")
@@ -133,6 +134,7 @@ def test_batch_normalization_is_refused_before_the_first_step(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_attack_finds_less_of_a_private_training(recipe, tmp_path):
     """Trained until it knows its few examples, with and without noise."""
     from kerascale.trust.privacy import membership_attack

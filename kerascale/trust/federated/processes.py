@@ -110,9 +110,10 @@ class Process:
             return frames.read(self._process.stdout)
         except (EOFError, OSError) as error:
             how = self.end()
+            reason = f"its process ended: {how}"
             if late.is_set():
-                how = f"no answer within {timeout:g} s"
-            raise ClientDroppedError(f"its process ended: {how}") from error
+                reason = f"no answer within {timeout:g} s"
+            raise ClientDroppedError(reason) from error
         finally:
             if clock is not None:
                 clock.cancel()
