@@ -160,7 +160,9 @@ def _difference(model: keras.Model, inputs: Any) -> float:
                 for o in keras.tree.flatten(outputs)
             ]
         )
-    plain = tape.gradient(value, [v.value for v in variables])
+    # Of several replicas the first one's, which is what was read.
+    parts = model.distribute_strategy.experimental_local_results
+    plain = tape.gradient(value, [parts(v.value)[0] for v in variables])
     of_products = tape.gradient(value, [t.products for t in box.taps])
     totals: dict[int, Any] = {}
     for each, g in zip(box.taps, of_products, strict=True):

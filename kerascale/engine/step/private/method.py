@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
-from kerascale.engine.step import optimizer_view, step_loss
+from kerascale.engine.step import observed, optimizer_view, step_loss
 from kerascale.engine.step.losses import GlobalLoss
 from kerascale.engine.step.private import gradients, noise, taps
 from kerascale.errors import RefusedError
@@ -100,7 +100,8 @@ class PrivateMethod:
         count = tf.reduce_sum(counts)
         zero = tf.zeros([], tf.int64)
         return shard.Shard(
-            size=tf.maximum(count, 1),
+            # As of any slice: that a loss is a share of the batch is shown by it.
+            size=rows if around is None else around.size,
             offset=zero if around is None else around.offset,
             count=count,
             replicas=1 if around is None else around.replicas,
@@ -153,7 +154,8 @@ class PrivateMethod:
         def gradient(example: Any) -> list[tf.Tensor]:
             *data, _ = tf.nest.map_structure(lambda t: t[None], example)
             x, y, weight = (*data, None)[:3]
-            with tf.GradientTape() as tape, shard.at(alone):
+            # The loss of the slice was shown; this is a part of it.
+            with tf.GradientTape() as tape, shard.at(alone), observed.unseen():
                 y_pred = keras_private.call(model, x, training=True)
                 loss, _ = self._loss(model, x, y, y_pred, weight)
             found = tape.gradient(loss, [v.value for v in variables])
