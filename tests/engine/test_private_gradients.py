@@ -51,7 +51,12 @@ def _shared():
 
 def _recurrent():
     x = keras.Input((4, 3))
-    return x, keras.layers.GRU(5)(x), (4, 3)
+    return x, keras.layers.LSTM(5)(x), (4, 3)
+
+
+def _without_formulas():
+    x = keras.Input((4, 3))
+    return x, keras.layers.EinsumDense("abc,cde->ade", (5, 2))(x)[:, 0], (4, 3)
 
 
 MODELS = [_vectors, _pictures, _sequences, _words, _shared]
@@ -74,7 +79,9 @@ def _made(make, noise=0.0, key=(1, 2)):
     install.refuse_unfit(model)
     reason = install.tap(model, tf.constant(data))
     variable = tf.Variable(list(key), dtype=tf.uint64, trainable=False)
-    own = method.PrivateMethod(CLIP, noise, ROWS, variable, by_rules=not reason)
+    beside = not (reason and install.has_loops(model, tf.constant(data)))
+    assert beside == (make is not _recurrent)
+    own = method.PrivateMethod(CLIP, noise, ROWS, variable, not reason, beside)
     method.attach(model, own)
     return model, data, RNG.integers(0, 3, ROWS), reason
 
@@ -115,12 +122,16 @@ def _one_by_one(model, x, y):
 
 @pytest.mark.parametrize(
     "make",
-    [*MODELS, pytest.param(_recurrent, marks=pytest.mark.slow)],
+    [
+        *MODELS,
+        pytest.param(_without_formulas, marks=pytest.mark.slow),
+        pytest.param(_recurrent, marks=pytest.mark.slow),
+    ],
     ids=lambda f: f.__name__[1:],
 )
 def test_the_step_is_the_mean_of_clipped_gradients(make):
     model, x, y, reason = _made(make)
-    assert bool(reason) == (make is _recurrent), reason
+    assert bool(reason) == (make in (_recurrent, _without_formulas)), reason
     expected, norms = _one_by_one(model, x, y)
     assert min(norms) < CLIP < max(norms) or min(norms) > CLIP
     np.testing.assert_allclose(_flat(_step(model, x, y)), expected, atol=2e-6)

@@ -60,8 +60,10 @@ class PrivateTraining(Change):
         install.refuse_unfit(model)
         x, *_ = next(iter(context.datasets.train.for_evaluation().dataset().take(1)))
         reason = install.tap(model, x)
+        beside = True
         if reason:
             install.refuse_draws(model)
+            beside = not install.has_loops(model, x)
             say(
                 "dp: the gradient of each example is computed by itself, which is "
                 f"slow: {reason}"
@@ -73,6 +75,7 @@ class PrivateTraining(Change):
             self.config.batch_size,
             key,
             by_rules=not reason,
+            beside=beside,
         )
         method.attach(model, self._method)
         return model

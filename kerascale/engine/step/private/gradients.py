@@ -77,6 +77,8 @@ def of_examples(
     rows: Any,
     variables: Sequence[keras.Variable],
     factors: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    *,
+    beside: bool = True,
 ) -> list[tf.Tensor]:
     """The sum by the gradient of each example by itself, for any model.
 
@@ -89,9 +91,11 @@ def of_examples(
         variables: Those to have gradients of.
         factors: Norms of some examples and their factors -> what each gradient is
             multiplied by.
+        beside: Whether they are; TensorFlow cannot turn gradients of loops around.
     """
     size = sum(4 * math.prod(variable.shape) for variable in variables)
     at_once = max(1, min(_MOST_AT_ONCE, _MOST_BYTES // max(1, size)))
+    at_once = at_once if beside else 1
     first_member = tf.nest.flatten(rows)[0]
     known, count = first_member.shape[0], tf.shape(first_member)[0]
     if known is not None:  # Of static size, which XLA needs.
@@ -109,7 +113,11 @@ def of_examples(
             return part
 
         part = tf.nest.map_structure(cut, rows)
-        each = tf.vectorized_map(gradient, part)
+        if beside:
+            each = tf.vectorized_map(gradient, part)
+        else:
+            one = tf.nest.map_structure(lambda t: t[0], part)
+            each = [g[None] for g in gradient(one)]
         norms = tf.sqrt(tf.add_n([tf.reduce_sum(f * f, 1) for f in map(_flat, each)]))
         scale = factors(norms, tf.nest.flatten(part)[-1])
         added = [

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.step import randomness
 from kerascale.engine.step.private import rules, taps
 from kerascale.errors import RefusedError
@@ -95,6 +95,22 @@ def tap(model: keras.Model, inputs: Any) -> str:
     for layer in found:
         taps.remove(layer)
     return f"formulas of its layers give gradients that differ by {worst:.1g}"
+
+
+def has_loops(model: keras.Model, inputs: Any) -> bool:
+    """Whether the model computes something in a loop, as recurrent layers do.
+
+    Args:
+        model: Built.
+        inputs: Some rows of the model's inputs.
+    """
+
+    def call(inputs: Any) -> Any:
+        return keras_private.call(model, inputs, training=True)
+
+    traced = tf.function(call, autograph=False).get_concrete_function(inputs)
+    names = tensorflow_private.operations(traced)
+    return any("While" in name for name in names)
 
 
 def refuse_draws(model: keras.Model) -> None:

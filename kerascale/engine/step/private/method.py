@@ -32,6 +32,7 @@ class PrivateMethod:
             scope. It is no variable of the model, and saved with nothing.
         by_rules: Whether all layers have formulas; else each example is computed by
             itself.
+        beside: Whether some of them are then computed beside each other.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class PrivateMethod:
         expected_batch_size: float,
         key: tf.Variable,
         by_rules: bool,
+        beside: bool = True,
     ) -> None:
         self.clip = clip
         self.noise_multiplier = noise_multiplier
         self.expected_batch_size = expected_batch_size
         self.key = key
         self.by_rules = by_rules
+        self.beside = beside
 
     # ------------------------------------------------------- a replica's slice
 
@@ -170,6 +173,7 @@ class PrivateMethod:
             rows,
             variables,
             lambda norms, own: self._factors(norms) * tf.cast(own, norms.dtype),
+            beside=self.beside,
         )
 
     # ------------------------------------------------------------- the update

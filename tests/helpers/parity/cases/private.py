@@ -17,7 +17,9 @@ def _private(model, inputs, by_rules=True):
     if by_rules:
         assert not install.tap(model, tf.constant(inputs[:4]))
     key = tf.Variable([3, 2**63 + 5], dtype=tf.uint64, trainable=False)
-    method.attach(model, method.PrivateMethod(0.05, 0.5, BATCH, key, by_rules))
+    # The other model has loops.
+    own = method.PrivateMethod(0.05, 0.5, BATCH, key, by_rules, beside=by_rules)
+    method.attach(model, own)
     return model
 
 
