@@ -197,13 +197,13 @@ import kerascale as ks
 class Config(ks.TrainingConfig):
     """Linear."""
 def make_datasets(config):
-    return ks.datasets.from_config(config)
+    return ks.datasets.from_config(config, kinds=("image",))
 def make_model(config, datasets):
     model = keras.Sequential([
         keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 16), keras.layers.Flatten(),
         keras.layers.Dense(10, activation="softmax", kernel_initializer="zeros")])
     model.compile(keras.optimizers.SGD(config.learning_rate),
-                  "sparse_categorical_crossentropy", ["accuracy"])
+                  "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 '''
 
