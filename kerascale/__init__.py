@@ -33,6 +33,7 @@ _PUBLIC: dict[str, str | None] = {
     "config": None,
     "datasets": None,
     "export_saved_model": "kerascale.serving",
+    "federated": "kerascale.trust.federated.server",
     "layers": None,
     "load_backbone": "kerascale.runs.backbones",
     "load_recipe": "kerascale.config.recipes",

@@ -145,6 +145,7 @@ def test_public_names():
         "config",
         "datasets",
         "export_saved_model",
+        "federated",
         "layers",
         "load_backbone",
         "load_recipe",

@@ -40,6 +40,8 @@ COMMANDS = {
     "compress": "write smaller and faster versions of a run, and measure each",
     "report": "write one page about a run: curves, mistakes, configuration",
     "compare": "show what differs between runs, and where their losses part",
+    "membership": "tell a run's training examples from others by their loss",
+    "federated": "train with clients that keep their data, in processes of their own",
     "predict": "predict classes for a file or a folder with a finished run",
     "export": "write a run as a SavedModel for TF Serving",
     "versions": "list exported versions, promote one, roll back, remove old ones",

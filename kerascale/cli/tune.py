@@ -146,9 +146,16 @@ def _run(
 def _opening(search: Any, path: pathlib.Path, trials: int) -> str:
     names = ", ".join(each.name for each in search.dimensions)
     rise = "small" if search.objective.mode == "min" else "large"
+    price = ""
+    if getattr(search.config, "dp_clip", None) is not None:
+        price = (
+            "dp: the epsilon of a trial is that of one training; to choose among "
+            "several costs more, which is not counted\n"
+        )
     return (
-        f"search: {search.recipe.name}, {names}; {trials} trials by {search.sampler}, "
-        f"pruner {search.pruner}; {search.objective.name} should be {rise}\n"
+        f"{price}search: {search.recipe.name}, {names}; {trials} trials by "
+        f"{search.sampler}, pruner {search.pruner}; {search.objective.name} should be "
+        f"{rise}\n"
         f"study: {path}"
     )
 

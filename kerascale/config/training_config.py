@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from kerascale.config import (
     adversarial_conflicts,
     compression_conflicts,
+    compression_conflicts,
+    privacy_conflicts,
     split_conflicts,
 )
 from kerascale.config.fields import (
@@ -243,6 +245,21 @@ class TrainingConfig:
     adversarial_steps; of fgsm 1.25 * epsilon."""
     adversarial_warmup_epochs: NonNegativeFloat = 0.0
     """Epochs over which epsilon, and a step with it, rises linearly from zero."""
+    dp_clip: PositiveFloat | None = None
+    """Private training (DP-SGD): the gradient of each example is scaled down to this
+    norm, so that none of them moves the weights further. None: it is not private."""
+    dp_noise: NonNegativeFloat | None = None
+    """Deviation of the noise that is added to the clipped gradients of a batch, in
+    units of dp_clip. Default: as much as dp_epsilon needs."""
+    dp_epsilon: PositiveFloat | None = None
+    """Largest epsilon that training may cost; it ends with the last epoch that fits.
+    Without dp_noise, the noise is chosen so that all epochs do."""
+    dp_delta: Annotated[float, Limits(above=0, below=1)] | None = None
+    """Chance that epsilon does not hold. Default, without dp_epsilon: the largest
+    power of ten that is at most one in as many training examples."""
+    dp_seed: Seed | None = None
+    """Draws noise and batches from a seed, for tests: whoever knows it can take the
+    noise away. Default: from the system's entropy, in each process anew."""
 
     monitor: str | None = None
     """Metric that chooses the best weights and stops early, such as val_accuracy.
@@ -300,6 +317,7 @@ class TrainingConfig:
             )
         problems += compression_conflicts.of(self)
         problems += adversarial_conflicts.of(self)
+        problems += privacy_conflicts.of(self)
         problems += split_conflicts.of(self)
         problems += problems_of(
             {"monitor": self.monitor, "monitor_mode": self.monitor_mode}

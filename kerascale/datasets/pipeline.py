@@ -75,6 +75,11 @@ class Batches:
         return max(1, self.num_examples // self.batch_size)
 
     @property
+    def num_whole_batches(self) -> int:
+        """Batches in one pass that have `batch_size` rows; there may be none."""
+        return self.num_examples // self.batch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass, the last partial one included."""
         return -(-self.num_examples // self.batch_size)

@@ -1,6 +1,7 @@
 """Layers that the models share and Keras does not have."""
 
 from kerascale.datasets.target_scale import TargetScale
+from kerascale.layers import _private_rules as _private_rules
 from kerascale.layers._trained import Dense
 from kerascale.layers.attention import SelfAttention
 from kerascale.layers.convolution import ConvolutionBlock, ResidualBlock

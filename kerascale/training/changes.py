@@ -1,4 +1,4 @@
-"""What changes a training from outside of its recipe: a teacher, pruning, attacks.
+"""What changes a training from outside: a teacher, pruning, privacy, attacks.
 
 Such a change stands above this room and uses it, so it is loaded by its name, as
 recipes are, and only if the configuration asks for it.
@@ -56,6 +56,15 @@ class Change:
         del context
         return model
 
+    def open(self, model: keras.Model, context: RunContext) -> None:
+        """Called once the run folder is open, before a step is tried or run."""
+        del model, context
+
+    def callbacks_in_front(self, context: RunContext) -> list[keras.callbacks.Callback]:
+        """Callbacks that come before those which record: their logs are kept."""
+        del context
+        return []
+
     def callbacks(self, context: RunContext) -> list[keras.callbacks.Callback]:
         """Callbacks of the training."""
         del context
@@ -88,6 +97,7 @@ _CLASSES = {
         "kerascale.compression.quantization.change",
         "QuantizedTraining",
     ),
+    "dp_clip": ("kerascale.trust.privacy.change", "PrivateTraining"),
     "lora_rank": ("kerascale.compression.adapters.change", "AdaptedTraining"),
     # Last: it attacks the model as the others have made it.
     "adversarial": ("kerascale.trust.adversarial.change", "AdversarialTraining"),

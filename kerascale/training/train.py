@@ -259,6 +259,8 @@ def _open(
     """Opens the run folder, chooses how steps are executed, writes `config.json`."""
     context, point = open_run.open_for_all(stack, context, run_dir)
     asked = context.config
+    for change in wishes.changes:
+        change.open(model, context)
     context = execution_mode.choose(model, context, callbacks)
     if context.folder is not None:
         context.folder.write_config(
@@ -299,10 +301,11 @@ def _fit(
     unwritten = Unwritten(policy.on_save_failure)
     kept_from = max((c.first_epoch_to_keep(context) for c in wishes.changes), default=0)
     own = own_callbacks.make(context, unwritten, wishes.histograms, kept_from)
-    timing, first, last = None, [], []
+    timing, last = None, []
+    first = [c for each in wishes.changes for c in each.callbacks_in_front(context)]
     if folder is not None:
         timing = Timing(steps_per_epoch)
-        first = [timing]
+        first.append(timing)
         last = [StepLosses(folder.path / layout.LOSSES, steps_per_epoch)]
     began = time.monotonic()
     history = fit.fit(

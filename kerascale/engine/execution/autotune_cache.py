@@ -20,6 +20,7 @@ from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.execution.modes import Kind, Mode
+from kerascale.engine.step.private import method as private
 from kerascale.runtime import atomic_files, xla_cache
 from kerascale.runtime.host import cpu_model, usable_cores
 
@@ -122,4 +123,5 @@ def _model(model: keras.Model) -> list[Any]:
         [bool(getattr(optimizer, name, None)) for name in names],
         [type(metric).__name__ for metric in model.metrics],
         bool(model.jit_compile),
+        private.kind(model),
     ]

@@ -45,7 +45,7 @@ class CompiledSteps(abc.ABC):
                 reason = "the data is neither arrays nor read by index"
                 self.execution.give_up(reason)
             return None
-        num_full = batches.num_examples // batches.batch_size
+        num_full = batches.num_whole_batches
         if num_full:
             problem = self._rounds_otherwise or self.problem(iterator)
             if problem:

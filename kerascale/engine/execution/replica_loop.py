@@ -41,7 +41,7 @@ class CompiledReplicas(CompiledSteps):
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         batches = iterator.batches
-        if batches is not None and batches.num_examples < batches.batch_size:
+        if batches is not None and not batches.num_whole_batches:
             # There is no full batch, and what there is is to be shown first.
             self.execution.give_up_silently()
             return None

@@ -77,7 +77,7 @@ class RowsAhead:
         if rows.is_quick:
             return
         first, batches = part.first + part.steps, part.batches
-        if first >= batches.num_examples // batches.batch_size:
+        if first >= batches.num_whole_batches:
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, "kerascale-rows-ahead")

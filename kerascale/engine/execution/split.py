@@ -29,6 +29,7 @@ from kerascale.engine.step import (
 )
 from kerascale.engine.step.losses import GlobalLoss
 from kerascale.engine.step.optimizer_view import as_optimizer
+from kerascale.engine.step.private import method as private
 from kerascale.engine.step.schedule_rates import Ahead, Rates
 from kerascale.engine.step.step import TrainStep
 from kerascale.errors import RefusedError, first_line
@@ -225,8 +226,10 @@ class SplitStep:
         pairs = [
             (g, v) for g, v in zip(total, self._variables, strict=True) if g is not None
         ]
+        total, variables = map(list, zip(*pairs, strict=True))
+        total = private.finished(self._model, total, variables)
         with self._rates.given(ahead):
-            self._step.view.apply(*map(list, zip(*pairs, strict=True)))
+            self._step.view.apply(total, variables)
         # Of all parts, as of replicas.
         seen = [tf.stack(each) for each in zip(*seen, strict=True)]
         observations.take(self._model, seen)

@@ -25,6 +25,7 @@ from kerascale.engine.execution.autotune_cache import Known
 from kerascale.engine.execution.executor import Executor
 from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.step import build
+from kerascale.engine.step.private import method as private
 from kerascale.runtime.console import say
 
 # An execution takes about that long: between two of them a request to stop is seen,
@@ -148,7 +149,7 @@ class Trial:
         return loop >= _ALL_ARITHMETIC or parts <= _GAINS_ENOUGH * loop
 
     def _may_be_compiled(self, loop: Executor, forced: Kind | None) -> bool:
-        if self._batches.num_examples < self._batches.batch_size:
+        if not self._batches.num_whole_batches:
             return False
         is_slow = forced != "split" and self._has_slow_kernels(loop)
         if is_slow and forced:
@@ -240,7 +241,7 @@ class Trial:
         return math.ceil(steps / executions)
 
     def _steps_of(self, seconds: float) -> int:
-        most = self._batches.num_examples // self._batches.batch_size
+        most = self._batches.num_whole_batches
         # Of one step there is another function, which would have to be traced too.
         return max(1, min(max(2, int(_WINDOW_SECONDS / seconds)), most))
 
@@ -271,6 +272,7 @@ class Trial:
         variables = [v.value for v in state.variables(self._model)]
         # Ours, of several workers: of no training.
         variables += [stop_votes.variable(), *shared_memory.variables()]
+        variables += private.variables_of(self._model)
         known = {id(part.handle) for v in variables for part in parts(v)}
         # Variables that are written alone are not among those of the function.
         own = tensorflow_private.captured_resources(traced)

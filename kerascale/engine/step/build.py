@@ -18,6 +18,7 @@ from kerascale.engine.step import (
     slice_losses,
 )
 from kerascale.engine.step.losses import GlobalLoss
+from kerascale.engine.step.private import method as private
 from kerascale.runtime.console import say
 
 
@@ -40,14 +41,16 @@ def before_first_step(model: keras.Model, batch_spec: Any) -> None:
             # the step that is traced.
             model.optimizer.build(model.trainable_variables)
         inner = keras_private.innermost(model.optimizer)
-        if inner.gradient_accumulation_steps and batch_spec is not None:
-            # The sums must be there before a step adds to them.
+        is_needed = inner.gradient_accumulation_steps or private.of(model) is not None
+        if is_needed and batch_spec is not None:
+            # The sums must be there before a step adds to them; and losses, before
+            # they are told which rows count.
             build(model, batch_spec)
 
 
 def build(model: keras.Model, batch_spec: Any) -> None:
     """Builds whatever of a compiled model is not built."""
-    if not keras_private.is_built(model, model.default_compute_loss):
+    if not keras_private.is_built(model, type(model).default_compute_loss):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch_spec)
         batch_spec = (x, *model.metric_labels(y, weights))
         keras_private.build(model, keras.tree.map_structure(_symbol, batch_spec))

@@ -92,7 +92,7 @@ class GlobalLoss:
     def _show(self, value: Any, y_true: Any, y_pred: Any) -> None:
         """Tells who looks; it runs eagerly then."""
         here, by_row = shard.current(), True
-        if here is not None:
+        if here is not None and not here.filled:  # Else there are more rows than count.
             dtype = self.loss.dtype
             values = self.loss.call(
                 keras.tree.map_structure(lambda t: _convert(t, dtype), y_true),

@@ -21,6 +21,17 @@ def collecting() -> Iterator[list[Noted]]:
         _collector.box = None
 
 
+@contextlib.contextmanager
+def unseen() -> Iterator[None]:
+    """Within it, in this thread, nobody looks."""
+    before = getattr(_collector, "box", None)
+    _collector.box = None
+    try:
+        yield
+    finally:
+        _collector.box = before
+
+
 def note(name: str, value: Any, by_row: bool, outputs: list[Any]) -> None:
     """Called by a loss."""
     box = getattr(_collector, "box", None)

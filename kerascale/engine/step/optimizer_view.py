@@ -121,6 +121,13 @@ def recording(recorder: Recorder | None) -> Iterator[Recorder | None]:
         _phase.recorder = before
 
 
+def note_weighted() -> None:
+    """Says that the step's gradients are a part of those of the batch already."""
+    recorder = getattr(_phase, "recorder", None)
+    if recorder is not None:
+        recorder.weighted = True
+
+
 def apply_now(view: Any, gradients: list[Any], variables: list[Any]) -> None:
     """Updates with gradients that every replica has whole, while a step is traced."""
     with recording(None):

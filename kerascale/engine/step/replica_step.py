@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.step import step_loss
+from kerascale.engine.step.private import method as private
 
 
 class ReplicaStep:
@@ -27,6 +28,9 @@ class ReplicaStep:
         `compute_loss` gives the mean over the slice: a metric fed with it takes the
         number of examples as `sample_weight`.
         """
+        method = private.of(self)
+        if method is not None:
+            return method.train_step(self, data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         x = self.step_inputs(x, y, training=True)
         with tf.GradientTape() as tape:

@@ -18,6 +18,7 @@ from kerascale.engine.step import (
     step_loss,
 )
 from kerascale.engine.step.own_logs import OwnLogs
+from kerascale.engine.step.private import method as private
 from kerascale.engine.step.schedule_rates import Ahead, Rates
 
 # A replica's part of a batch: the data, and (size, offset, count) of its slice.
@@ -214,6 +215,7 @@ class TrainStep:
         self._jit("update", update)(gradients, self._rates.ahead(1))
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
+        gradients = private.finished(self.model, gradients, self._variables)
         self.view.apply(gradients, self._variables)
         self.after_update()
 

@@ -130,4 +130,11 @@ FAULTS = (
         "place = np.arange(len(names))",
         ("test_targets.py::test_ranks_have_the_order_that_is_given",),
     ),
+    Fault(
+        "a-batch-has-the-examples-that-are-expected",
+        "datasets/poisson.py",
+        "return tf.where(places < came, order, -1)",
+        "return tf.where(places < self.batch_size, order, -1)",
+        ("test_poisson.py",),
+    ),
 )

@@ -362,4 +362,25 @@ FAULTS = (
         "            pass\n",
         ("test_optimizer_view.py",),
     ),
+    Fault(
+        "noise-is-the-same-in-each-update",
+        "engine/step/private/noise.py",
+        "return word + tf.cast(tf.cast(update, tf.int64), tf.uint64)",
+        "return word",
+        ("test_private_gradients.py",),
+    ),
+    Fault(
+        "private-gradients-are-not-clipped",
+        "engine/step/private/method.py",
+        "return clip / tf.maximum(norms, clip)",
+        "return tf.ones_like(norms)",
+        ("test_private_gradients.py",),
+    ),
+    Fault(
+        "gradients-of-calls-have-norms-by-themselves",
+        "engine/step/private/gradients.py",
+        "if len(calls) == 1:",
+        "if calls:",
+        ("test_private_gradients.py",),
+    ),
 )

@@ -1,0 +1,223 @@
+"""Processes in which clients train, some at once; one that ends drops its client."""
+
+import contextlib
+import os
+import pathlib
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerascale.errors import RefusedError
+from kerascale.launch import starter
+from kerascale.trust.federated import frames
+
+_MODULE = "kerascale.trust.federated.worker"
+_END_SECONDS = 5.0
+
+
+class ClientDroppedError(Exception):
+    """A client that gives no answer in this round. Its text is the reason."""
+
+
+class Process:
+    """One process; it ends with this one, however that ends.
+
+    Args:
+        hello: What it makes data and model of.
+        lifeline: A pipe's read end; it is killed when the other end closes.
+        log: The file of its messages.
+    """
+
+    def __init__(
+        self, hello: Mapping[str, Any], lifeline: int, log: pathlib.Path
+    ) -> None:
+        # Modules are found where this process finds them.
+        flags = [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
+        command = [sys.executable, *flags, "-m", _MODULE]
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "TF_CONFIG" and not name.startswith("SLURM_")
+        }
+        environ["KERASCALE_PROGRESS"] = "off"
+        environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with log.open("ab") as messages:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", starter.__file__, str(lifeline), *command],
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                pass_fds=(lifeline,),
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        self._hello = hello
+        self._is_ready = False
+
+    def make_ready(self) -> None:
+        """Waits until data and model are made.
+
+        Raises:
+            RefusedError: If they cannot be.
+            ClientDroppedError: If the process has ended.
+        """
+        if self._is_ready:
+            return
+        answer, _ = self._ask(self._hello, {}, None)
+        if answer["is"] == "refused":
+            raise RefusedError(answer["problems"], heading="federated")
+        self._is_ready = True
+
+    def train(
+        self,
+        client: int,
+        round_number: int,
+        weights: Mapping[str, np.ndarray],
+        timeout: float | None,
+    ) -> tuple[dict[str, np.ndarray], float]:
+        """What a client makes of the weights, and its loss.
+
+        Raises:
+            ClientDroppedError: If there is no answer.
+        """
+        job = {"client": client, "round": round_number}
+        answer, arrays = self._ask(job, weights, timeout)
+        if answer["is"] == "failed":
+            raise ClientDroppedError(answer["reason"])
+        return arrays, answer["loss"]
+
+    def _ask(
+        self, message: Mapping[str, Any], arrays: Mapping, timeout: float | None
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            self._kill()
+
+        clock = threading.Timer(timeout, kill) if timeout is not None else None
+        if clock is not None:
+            clock.start()
+        try:
+            frames.write(self._process.stdin, message, arrays)
+            return frames.read(self._process.stdout)
+        except (EOFError, OSError) as error:
+            how = self.end()
+            reason = f"its process ended: {how}"
+            if late.is_set():
+                reason = f"no answer within {timeout:g} s"
+            raise ClientDroppedError(reason) from error
+        finally:
+            if clock is not None:
+                clock.cancel()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def end(self) -> str:
+        """Ends it, and says how it ended."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # There are no more jobs.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        self._kill()
+        code = self._process.wait()
+        self._process.stdout.close()
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+
+class Processes:
+    """So many processes, and the clients that wait for one.
+
+    Args:
+        hello: See `Process`.
+        count: How many.
+        log: See `Process`.
+    """
+
+    def __init__(self, hello: Mapping[str, Any], count: int, log: pathlib.Path) -> None:
+        self._hello, self._log = hello, log
+        self._lifeline, self._own_end = os.pipe()
+        self.running: list[Process | None] = [None] * count
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.running:
+            if process is not None:
+                process.end()
+        os.close(self._own_end)
+        os.close(self._lifeline)
+
+    def round(
+        self,
+        clients: Sequence[int],
+        round_number: int,
+        weights: Mapping[str, np.ndarray],
+        timeout: float | None,
+    ) -> tuple[dict[int, tuple[dict[str, np.ndarray], float]], dict[int, str]]:
+        """Lets clients train, each in the process that is free first.
+
+        Returns:
+            Client -> its answer; and client -> why it dropped out.
+
+        Raises:
+            RefusedError: If a process cannot make data and model.
+        """
+        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for client in clients:
+            waiting.put(client)
+        answers: dict[int, Any] = {}
+        dropped: dict[int, str] = {}
+        failures: list[BaseException] = []
+
+        def serve(place: int) -> None:
+            while not failures:
+                try:
+                    client = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    process = self._of(place)
+                    answers[client] = process.train(
+                        client, round_number, weights, timeout
+                    )
+                except ClientDroppedError as error:
+                    dropped[client] = str(error)
+                    self._forget_ended(place)
+                except BaseException as error:
+                    failures.append(error)
+
+        threads = [
+            threading.Thread(target=serve, args=(i,), daemon=True)
+            for i in range(min(len(self.running), len(clients)))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return answers, dropped
+
+    def _of(self, place: int) -> Process:
+        if self.running[place] is None:
+            self.running[place] = Process(self._hello, self._lifeline, self._log)
+        self.running[place].make_ready()
+        return self.running[place]
+
+    def _forget_ended(self, place: int) -> None:
+        process = self.running[place]
+        if process is not None and process._process.poll() is not None:
+            self.running[place] = None
