@@ -30,6 +30,7 @@ _PUBLIC: dict[str, str | None] = {
     "callbacks": None,
     "config": None,
     "datasets": None,
+    "explain": "kerascale.trust.explanation.explaining",
     "export_saved_model": "kerascale.serving",
     "layers": None,
     "load_backbone": "kerascale.runs.backbones",

@@ -35,6 +35,7 @@ COMMANDS = {
     "verify": "check that a recipe gives one result on any hardware",
     "chaos": "kill a run at random, and check that it ends as if nothing happened",
     "evaluate": "evaluate a finished run on its held-out examples",
+    "explain": "show why a run answers so, and which explanation is worth anything",
     "compress": "write smaller and faster versions of a run, and measure each",
     "report": "write one page about a run: curves, mistakes, configuration",
     "compare": "show what differs between runs, and where their losses part",

@@ -78,8 +78,10 @@ class MLP(Classifier):
             )
         self._build_head(build_in_turn([self.flatten, *self.hidden], shape))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = self.flatten(self._normalize(inputs))
+    def call_embedded(
+        self, features: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        x = self.flatten(features)
         for hidden, dropout in zip(self.hidden, self.dropouts, strict=True):
             x = dropout(hidden(x), training=training)
         return self._head(x)

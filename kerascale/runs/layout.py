@@ -17,6 +17,8 @@ COLUMNS = "columns.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
+EXPLANATION = "explain.json"
+EXPLANATION_PAGE = "explain.html"
 COMPRESSED = "compressed"
 LOCK = ".lock"
 
