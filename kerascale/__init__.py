@@ -27,7 +27,10 @@ _PUBLIC: dict[str, str | None] = {
     "RefusedError": "kerascale.errors",
     "Run": "kerascale.runs.run",
     "TrainingConfig": "kerascale.config",
+    "audit": "kerascale.trust.auditing.audit_run",
     "callbacks": None,
+    "card": "kerascale.trust.model_card.card_run",
+    "check_card": "kerascale.trust.model_card.card_run",
     "config": None,
     "datasets": None,
     "explain": "kerascale.trust.explanation.explaining",
@@ -41,9 +44,11 @@ _PUBLIC: dict[str, str | None] = {
     "optimizers": None,
     "recipe_names": "kerascale.config.recipes",
     "scale": "kerascale.engine.scaling",
+    "sign": "kerascale.trust.signing.sign_folders",
     "strategies": None,
     "train": "kerascale.training.train",
     "verify": "kerascale.diagnostics.verify",
+    "verify_signature": "kerascale.trust.signing.sign_folders",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -17,7 +17,7 @@ _ROWS = 256
 _GRADIENT_ROWS = 64
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Subject:
     """Some examples, and one number of the model's answer for each of them.
 
@@ -89,7 +89,7 @@ class Subject:
         """
         found = np.empty(len(values), np.float64)
         for rows, batch in self._batches(values, examples, _ROWS):
-            found[rows] = self._answer(*batch).numpy()[: rows.stop - rows.start]
+            found[rows] = self._answer(*batch).numpy()
         return found
 
     def gradients(self, values: np.ndarray, examples: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ class Subject:
         """
         found = np.empty(values.shape, np.float32)
         for rows, batch in self._batches(values, examples, _GRADIENT_ROWS):
-            found[rows] = self._slope(*batch).numpy()[: rows.stop - rows.start]
+            found[rows] = self._slope(*batch).numpy()
         return found
 
     @functools.cached_property
@@ -115,19 +115,15 @@ class Subject:
 
     def _batches(
         self, values: np.ndarray, examples: np.ndarray, most: int
-    ) -> Iterator[tuple[slice, tuple[Any, ...]]]:
-        """Batches of one size, so that one graph does for all."""
-        size = min(most, len(values))
-        for first in range(0, len(values), size):
-            rows = slice(first, min(first + size, len(values)))
-            which = np.resize(examples[rows], size)
-            part = values[rows]
-            if len(part) < size:
-                part = np.concatenate([part, np.repeat(part[:1], size - len(part), 0)])
-            masks = None if self.masks is None else tf.constant(self.masks[which])
-            yield rows, (tf.constant(part), masks, tf.constant(self.targets[which]))
+    ) -> Iterator[tuple[slice, list[Any]]]:
+        for first in range(0, len(values), most):
+            rows = slice(first, first + most)
+            which = examples[rows]
+            masks = [] if self.masks is None else [tf.constant(self.masks[which])]
+            targets = tf.constant(self.targets[which], tf.int64)
+            yield rows, [tf.constant(values[rows]), targets, *masks]
 
-    def _call(self, values: Any, masks: Any, targets: Any) -> Any:
+    def _call(self, values: Any, targets: Any, masks: Any = None) -> Any:
         if self.has_embedding:
             values = tf.cast(values, self.model.compute_dtype)
             outputs = self.model.call_embedded(values, masks, training=False)
@@ -135,22 +131,32 @@ class Subject:
             outputs = self.model(values, training=False)
         return tf.gather(tf.cast(outputs, tf.float32), targets, batch_dims=1)
 
+    def _graph(self, function: Any) -> Any:
+        """One graph for any number of rows."""
+        specs = [
+            tf.TensorSpec((None, *self.embedded.shape[1:]), tf.float32),
+            tf.TensorSpec((None,), tf.int64),
+        ]
+        if self.masks is not None:
+            specs.append(tf.TensorSpec((None, *self.masks.shape[1:]), tf.bool))
+        return tf.function(function, input_signature=specs, autograph=False)
+
     @functools.cached_property
     def _answer(self) -> Any:
-        return tf.function(self._call, autograph=False, reduce_retracing=True)
+        return self._graph(lambda *arguments: self._call(*arguments))
 
     @functools.cached_property
     def _slope(self) -> Any:
-        def slope(values: Any, masks: Any, targets: Any) -> Any:
+        def slope(values: Any, *others: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(values)
                 # Rows do not meet, so the gradient of the sum is that of each.
-                total = tf.reduce_sum(self._call(values, masks, targets))
+                total = tf.reduce_sum(self._call(values, *others))
             return tape.gradient(
                 total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
 
-        return tf.function(slope, autograph=False, reduce_retracing=True)
+        return self._graph(slope)
 
 
 def can_embed(model: keras.Model) -> bool:

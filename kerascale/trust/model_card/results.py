@@ -1,0 +1,98 @@
+"""The numbers of a card: each with what it was measured on, each to be read back."""
+
+import dataclasses
+from typing import Any
+
+from kerascale.trust.model_card.facts import Facts
+
+# Metric of a final evaluation -> its name on the card, in this order.
+NAMES = {
+    "accuracy": "Accuracy",
+    "auc": "Area under the ROC curve",
+    "average_precision": "Average precision",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "exact_match": "All labels right",
+    "kappa": "Quadratic kappa",
+    "r2": "R2",
+    "rmse": "Root mean squared error",
+    "mae": "Mean absolute error",
+    "perplexity": "Perplexity",
+    "loss": "Loss",
+}
+EVALUATION, AUDIT, ATTACK = "evaluation", "audit", "attack"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One number.
+
+    Args:
+        source: Who measured it: `evaluation`, `audit` or `attack`.
+        config: What it was measured on, beside the data: a split, a group, an attack.
+            Two results of the same config would be merged into one evaluation.
+        metric: Its identifier.
+        value: A plain float: with a NumPy one a card cannot be read.
+        name: As a person reads it.
+    """
+
+    source: str
+    config: str
+    metric: str
+    value: float
+    name: str
+
+
+def of_facts(facts: Facts) -> list[Result]:
+    """All numbers of a card."""
+    return [
+        *of_evaluation(facts.evaluation, facts.split),
+        *(of_audit(facts.audit) if facts.audit else ()),
+        *(of_attack(facts.attack) if facts.attack else ()),
+    ]
+
+
+def of_evaluation(evaluation: dict[str, Any], split: str) -> list[Result]:
+    """Those of a final evaluation."""
+    return [
+        Result(EVALUATION, split, metric, float(evaluation[metric]), name)
+        for metric, name in NAMES.items()
+        if isinstance(evaluation.get(metric), int | float)
+    ]
+
+
+def of_audit(audit: dict[str, Any]) -> list[Result]:
+    """The main number of each group that has enough examples."""
+    if not audit.get("group"):
+        return []
+    found = []
+    for group, numbers in audit.get("groups", {}).items():
+        metric = "accuracy" if "accuracy" in numbers else "mae"
+        number = numbers.get(metric)
+        if group in audit.get("too_small", ()) or not isinstance(number, dict):
+            continue
+        config = f"{audit['data']}, {audit['group']} = {group}"
+        value = float(number["value"])
+        found.append(Result(AUDIT, config, metric, value, NAMES[metric]))
+    return found
+
+
+def of_attack(attack: dict[str, Any]) -> list[Result]:
+    """Accuracy under attack, at each epsilon, and under all attacks together."""
+    found = []
+    norm = attack.get("norm", "")
+    for point in attack.get("curve") or ():
+        if not isinstance(point, dict) or "epsilon" not in point:
+            continue
+        for kind in ("fgsm", "pgd"):
+            if isinstance(point.get(kind), int | float):
+                config = f"{kind}, {norm} norm, epsilon {point['epsilon']:g}"
+                value = float(point[kind])
+                found.append(Result(ATTACK, config, "accuracy", value, NAMES["accuracy"]))
+    epsilon = (attack.get("evidence") or {}).get("epsilon")
+    if isinstance(attack.get("robust"), int | float) and epsilon is not None:
+        config = f"all attacks, {norm} norm, epsilon {epsilon:g}"
+        value = float(attack["robust"])
+        found.append(Result(ATTACK, config, "accuracy", value, NAMES["accuracy"]))
+    return found
