@@ -1,4 +1,4 @@
-"""`kerascale explain RUN`: why it answers so, and which explanation is worth anything."""
+"""`kerascale explain RUN`: why it answers so, and what each explanation is worth."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""`kerascale sign RUN|EXPORT --key K`: signs the files of a model."""
+"""`kerascale sign PATH --key K`: signs the files of a run or of an export."""
 
 import dataclasses
 import pathlib
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     options = parsing.parse(Options, rest, program="kerascale sign PATH")
     from kerascale.trust import needed_packages
-    from kerascale.trust.signing import keys, signable, sign_folders
+    from kerascale.trust.signing import keys, sign_folders, signable
 
     made = None
     if options.make_key:

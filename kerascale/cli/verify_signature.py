@@ -1,4 +1,4 @@
-"""`kerascale verify-signature RUN|EXPORT --key K`: are these the files that were signed?"""
+"""`kerascale verify-signature PATH --key K`: are these the files that were signed?"""
 
 import dataclasses
 from collections.abc import Sequence

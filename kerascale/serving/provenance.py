@@ -43,7 +43,11 @@ def of_run(path: pathlib.Path) -> dict[str, Any]:
         config = {}
     if config.get("init_from"):
         parent = {"name": config["init_from"], "sha256": config.get("init_sha256")}
-    return {"files": files, "parent": parent, "git_revision": config.get("git_revision")}
+    return {
+        "files": files,
+        "parent": parent,
+        "git_revision": config.get("git_revision"),
+    }
 
 
 def sha256_of(file: pathlib.Path) -> str:
@@ -77,6 +81,7 @@ def statement(
     parent = known.get("parent") or {}
     if parent.get("sha256"):
         materials.append(_material(f"parent/{parent['name']}", parent["sha256"]))
+    external = {n: origin[n] for n in ("recipe", "fields") if n in origin}
     internal = {}
     if known.get("git_revision"):
         internal["git_revision"] = known["git_revision"]
@@ -90,9 +95,7 @@ def statement(
         "predicate": {
             "buildDefinition": {
                 "buildType": "urn:kerascale:export:1",
-                "externalParameters": {
-                    name: origin[name] for name in ("recipe", "fields") if name in origin
-                },
+                "externalParameters": external,
                 "internalParameters": internal,
                 "resolvedDependencies": materials,
             },

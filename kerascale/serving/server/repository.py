@@ -11,7 +11,6 @@ from kerascale.serving.server.policy import configured_names, read_policy
 from kerascale.serving.server.status import StatusError
 from kerascale.serving.server.watching import Watcher, version_folders
 
-
 # Refuses a version's folder with a RuntimeError that says why.
 Check = Callable[[pathlib.Path], None]
 

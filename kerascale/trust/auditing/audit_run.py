@@ -211,9 +211,7 @@ def _without_empty(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _drift(
-    run: Run, asked: Answered, against: str | None, seed: int
-) -> dict[str, Any]:
+def _drift(run: Run, asked: Answered, against: str | None, seed: int) -> dict[str, Any]:
     if against is None:
         return {}
     new = reading.new_examples(run, against)
@@ -225,9 +223,7 @@ def _drift(
     columns = [reading.as_columns(run, x) for x in (old, new)]
     outputs = [run.model.predict(x, verbose=0) for x in (old, new)]
     answers = [reading.output_columns(run.info, y) for y in outputs]
-    numbers = [
-        _numbers(run, x, y) for x, y in zip((old, new), outputs, strict=True)
-    ]
+    numbers = [_numbers(run, x, y) for x, y in zip((old, new), outputs, strict=True)]
     return {
         "columns": tuple(drift.compare(*columns)),
         "answers": tuple(drift.compare(*answers)),

@@ -50,7 +50,9 @@ def compare(
         old: Name -> kind and values of the training; NaN is a gap.
         new: The same of the new data.
     """
-    raw = [_one(name, kind, old[name][1], new[name][1]) for name, (kind, _) in old.items()]
+    raw = [
+        _one(name, kind, old[name][1], new[name][1]) for name, (kind, _) in old.items()
+    ]
     found = _discoveries(np.array([each.p for each in raw]))
     marked = [
         dataclasses.replace(each, is_found=bool(is_found))
@@ -60,32 +62,43 @@ def compare(
 
 
 def _one(name: str, kind: str, old: np.ndarray, new: np.ndarray) -> Drift:
+    if kind == "category":
+        return _of_category(name, old, new)
+    return _of_number(name, old, new)
+
+
+def _of_category(name: str, old: np.ndarray, new: np.ndarray) -> Drift:
     from scipy import stats
 
-    if kind == "category":
-        values = np.unique(np.concatenate([old, new]))
-        then, now = (np.array([(each == v).sum() for v in values]) for each in (old, new))
-        p = 1.0
-        if len(values) > 1:
-            p = float(stats.chi2_contingency(np.stack([then, now])).pvalue)
-        return Drift(
-            name, kind, _psi(then, now), p, False, *(str(values[c.argmax()]) for c in (then, now))
-        )
+    values = np.unique(np.concatenate([old, new]))
+    counts = [np.array([(each == v).sum() for v in values]) for each in (old, new)]
+    p = 1.0
+    if len(values) > 1:
+        p = float(stats.chi2_contingency(np.stack(counts)).pvalue)
+    most = [str(values[each.argmax()]) for each in counts]
+    return Drift(name, "category", _psi(*counts), p, False, *most)
+
+
+def _of_number(name: str, old: np.ndarray, new: np.ndarray) -> Drift:
+    from scipy import stats
+
     known = [each[~np.isnan(each)] for each in (old, new)]
     gaps = [int(np.isnan(each).sum()) for each in (old, new)]
     p = 1.0
     if all(map(len, known)):
         p = float(stats.ks_2samp(*known).pvalue)
     if sum(gaps):
-        counts = np.array([[g, len(k)] for g, k in zip(gaps, known, strict=True)])
-        p = min(1.0, 2 * min(p, float(stats.fisher_exact(counts).pvalue)))
-    edges = np.unique(np.quantile(known[0], np.linspace(0, 1, _QUANTILES + 1)[1:-1]))
-    counted = [
-        np.append(np.bincount(np.searchsorted(edges, k, side="right"), minlength=len(edges) + 1), g)
-        for k, g in zip(known, gaps, strict=True)
-    ]
-    means = [f"{k.mean():.4g}" if len(k) else "none" for k in known]
-    return Drift(name, kind, _psi(*counted), p, False, *means)
+        table = np.array([[g, len(k)] for g, k in zip(gaps, known, strict=True)])
+        p = min(1.0, 2 * min(p, float(stats.fisher_exact(table).pvalue)))
+    # A column of gaps alone has no quantiles.
+    shares = np.linspace(0, 1, _QUANTILES + 1)[1:-1]
+    edges = np.unique(np.quantile(known[0], shares)) if len(known[0]) else np.empty(0)
+    counts = []
+    for values, missing in zip(known, gaps, strict=True):
+        places = np.searchsorted(edges, values, side="right")
+        counts.append(np.append(np.bincount(places, minlength=len(edges) + 1), missing))
+    means = [f"{each.mean():.4g}" if len(each) else "none" for each in known]
+    return Drift(name, "number", _psi(*counts), p, False, *means)
 
 
 def _psi(then: np.ndarray, now: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """The group of each example, out of the values of a column."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def _quarters(cells: np.ndarray) -> tuple[np.ndarray, str]:
     names = np.array(
         [
             f"{i + 1}: {low:g} to {high:g}"
-            for i, (low, high) in enumerate(zip(marks[:-1], marks[1:], strict=True))
+            for i, (low, high) in enumerate(itertools.pairwise(marks))
         ],
         object,
     )

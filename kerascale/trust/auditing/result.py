@@ -133,8 +133,8 @@ class Audit:
             ece, chance = (self.calibration[n] for n in ("ece", "ece_by_chance"))
             said = "more than" if ece > chance else "no more than"
             lines.append(
-                f"  calibration error (ECE) {ece:.4f}, {said} chance gives a calibrated "
-                f"model ({chance:.4f})"
+                f"  calibration error (ECE) {ece:.4f}, {said} chance gives a "
+                f"calibrated model ({chance:.4f})"
             )
         lines += _drift_lines(self)
         return "\n".join(lines)

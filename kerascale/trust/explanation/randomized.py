@@ -1,5 +1,5 @@
-"""A check on explanations themselves (Adebayo et al., "Sanity Checks for Saliency Maps",
-2018): does an explanation change if the model forgets what it has learned?"""
+"""A check on explanations themselves: do they change if the model forgets all that it
+has learned (Adebayo et al., "Sanity Checks for Saliency Maps", 2018)?"""
 
 import contextlib
 from collections.abc import Iterator

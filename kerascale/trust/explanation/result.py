@@ -140,9 +140,7 @@ class Explanation:
             "baseline": self.baseline,
             "methods": {method.name: method.to_json() for method in self.methods},
             "left_out": self.left_out,
-            "examples": [
-                self._example(place) for place in range(len(self.examples))
-            ],
+            "examples": [self._example(place) for place in range(len(self.examples))],
             "seconds": round(self.seconds, 3),
         }
 
@@ -159,9 +157,7 @@ class Explanation:
             },
         }
 
-    def strongest(
-        self, method: Method, place: int, count: int = 8
-    ) -> list[list[Any]]:
+    def strongest(self, method: Method, place: int, count: int = 8) -> list[list[Any]]:
         """The parts of an example that count most: [name, attribution]."""
         shown = self.examples[place]
         there = np.flatnonzero(shown.there)
@@ -252,5 +248,7 @@ def warnings(found: Explanation) -> list[tuple[Method, str]]:
             )
         error = method.completeness_error
         if error is not None and error > 0.05:
-            said.append((method, f"sums are off by {100 * error:.0f} %: take more steps"))
+            said.append(
+                (method, f"sums are off by {100 * error:.0f} %: take more steps")
+            )
     return said

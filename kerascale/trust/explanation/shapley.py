@@ -101,6 +101,5 @@ class ShapProcess:
         except (BrokenPipeError, EOFError) as error:
             self._errors.seek(0)
             said = self._errors.read().decode(errors="replace").strip().splitlines()
-            raise RuntimeError(
-                f"explain: shap ended in its process: {said[-1] if said else 'silently'}"
-            ) from error
+            last = said[-1] if said else "silently"
+            raise RuntimeError(f"explain: shap ended in its process: {last}") from error

@@ -80,19 +80,19 @@ def of_audit(audit: dict[str, Any]) -> list[Result]:
 
 def of_attack(attack: dict[str, Any]) -> list[Result]:
     """Accuracy under attack, at each epsilon, and under all attacks together."""
-    found = []
     norm = attack.get("norm", "")
+    numbers: dict[str, Any] = {}
     for point in attack.get("curve") or ():
-        if not isinstance(point, dict) or "epsilon" not in point:
-            continue
-        for kind in ("fgsm", "pgd"):
-            if isinstance(point.get(kind), int | float):
-                config = f"{kind}, {norm} norm, epsilon {point['epsilon']:g}"
-                value = float(point[kind])
-                found.append(Result(ATTACK, config, "accuracy", value, NAMES["accuracy"]))
+        if isinstance(point, dict) and "epsilon" in point:
+            for kind in ("fgsm", "pgd"):
+                what = f"{kind}, {norm} norm, epsilon {point['epsilon']:g}"
+                numbers[what] = point.get(kind)
     epsilon = (attack.get("evidence") or {}).get("epsilon")
-    if isinstance(attack.get("robust"), int | float) and epsilon is not None:
-        config = f"all attacks, {norm} norm, epsilon {epsilon:g}"
-        value = float(attack["robust"])
-        found.append(Result(ATTACK, config, "accuracy", value, NAMES["accuracy"]))
-    return found
+    if epsilon is not None:
+        what = f"all attacks, {norm} norm, epsilon {epsilon:g}"
+        numbers[what] = attack.get("robust")
+    return [
+        Result(ATTACK, config, "accuracy", float(value), NAMES["accuracy"])
+        for config, value in numbers.items()
+        if isinstance(value, int | float)
+    ]

@@ -15,13 +15,15 @@ _BLOCK = re.compile(
 UNWRITTEN = "*Not written yet.*"
 # Sections that only a person can write, and what belongs there.
 BY_HAND = {
-    "Intended use": "Who should use it, for which decision, and what for it was not made.",
-    "Where the data comes from": "Who collected it, when, from whom, with which consent.",
+    "Intended use": "Who should use it, for which decision; what for it was not made.",
+    "Where the data comes from": "Who collected it, when, of whom, with consent.",
     "Known problems": "What its makers have seen go wrong.",
 }
 
 
-def blocks(facts: Facts, results: Sequence[Result], about: dict[str, Any]) -> dict[str, str]:
+def blocks(
+    facts: Facts, results: Sequence[Result], about: dict[str, Any]
+) -> dict[str, str]:
     """The parts that are written anew, by name."""
     return {
         "model": _model(facts, about),
@@ -124,12 +126,12 @@ def _training(facts: Facts) -> str:
 def _energy(energy: dict[str, Any] | None) -> str:
     if energy is None:
         return (
-            "Not measured. `kerascale train --energy True` measures it while a model is "
-            "trained."
+            "Not measured. `kerascale.callbacks.EnergyMeter` measures it while a "
+            "model is trained."
         )
     lines = [
-        f"- {energy['kwh'] * 1000:.3g} Wh in {energy['seconds']:.0f} seconds of training "
-        f"({energy['how']})"
+        f"- {energy['kwh'] * 1000:.3g} Wh in {energy['seconds']:.0f} seconds of "
+        f"training ({energy['how']})"
     ]
     if energy.get("kg_co2") is not None:
         lines.append(
@@ -148,11 +150,15 @@ def _limits(facts: Facts) -> str:
     ]
     lines += _audit_limits(facts.audit)
     if facts.attack is None:
-        lines.append("- No attack was run on it: how it stands small changes is not known.")
+        lines.append(
+            "- No attack was run on it: how it stands small changes is not known."
+        )
     else:
         judgement = facts.attack.get("judgement") or {}
         if judgement.get("masked"):
-            lines.append("- Its gradient is masked: accuracy under attack may be too high.")
+            lines.append(
+                "- Its gradient is masked: accuracy under attack may be too high."
+            )
     lines.append(_privacy(facts))
     if facts.explanation is not None:
         methods = facts.explanation.get("methods", {})
@@ -169,7 +175,9 @@ def _audit_limits(audit: dict[str, Any] | None) -> list[str]:
         return ["- No audit was run: whom it fails is not known."]
     lines = []
     if audit.get("group") and audit.get("worst") is not None:
-        lines.append(f"- Of the groups by {audit['group']} it fails {audit['worst']} most.")
+        lines.append(
+            f"- Of the groups by {audit['group']} it fails {audit['worst']} most."
+        )
     if audit.get("too_small"):
         names = ", ".join(audit["too_small"])
         lines.append(f"- Too few examples to say anything of: {names}.")
@@ -192,11 +200,17 @@ def _audit_limits(audit: dict[str, Any] | None) -> list[str]:
 def _privacy(facts: Facts) -> str:
     found = facts.privacy
     if found is None:
-        return "- Trained without differential privacy: it may tell who was in the data."
+        return (
+            "- Trained without differential privacy: it may tell who was in the data."
+        )
     epsilon = found.get("epsilon")
     if epsilon is None and facts.history.get("epsilon"):
         epsilon = facts.history["epsilon"][-1]
-    said = f"epsilon {epsilon:.3g}" if isinstance(epsilon, int | float) else "epsilon unknown"
+    said = (
+        f"epsilon {epsilon:.3g}"
+        if isinstance(epsilon, int | float)
+        else "epsilon unknown"
+    )
     return f"- Trained with differential privacy: {said}, delta {found.get('delta')}."
 
 

@@ -118,6 +118,7 @@ def _content(path: pathlib.Path) -> bytes | str:
 
 def _no_key(path: pathlib.Path, wanted: str, error: Exception) -> str:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = reason.partition(". ")[0]
     return (
         f"--key: expected {wanted}. Received: {path}, which is none ({reason:.120}). "
         f"{_MAKE}."

@@ -4,11 +4,14 @@ A signature is a Sigstore bundle around an in-toto statement with the sha256 of 
 signed file.
 """
 
+import base64
 import dataclasses
+import json
 import os
 import pathlib
 
 from kerascale.errors import RefusedError
+from kerascale.serving.provenance import sha256_of
 from kerascale.trust import needed_packages
 from kerascale.trust.signing import keys, signable
 from kerascale.trust.signing.signable import Signable
@@ -164,8 +167,23 @@ def _problem(each: Signable, key: str | os.PathLike) -> str | None:
     except InvalidSignature:
         return "the signature is not that of this key"
     except Exception as error:  # A bundle is read by many hands.
-        return _brief(error)
+        return _changes(each) if "mismatch:" in str(error) else _brief(error)
     return None
+
+
+def _changes(each: Signable) -> str:
+    """What is different, after the signature itself was found to be the key's."""
+    bundle = json.loads(each.signature.read_text(encoding="utf-8"))
+    payload = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+    then = {r["name"]: r["digest"] for r in payload["predicate"]["resources"]}
+    now = {name: sha256_of(each.path / name) for name in each.signed}
+    found = {
+        "changed": [name for name in then if now.get(name, then[name]) != then[name]],
+        "missing": [name for name in then if name not in now],
+        "added": [name for name in now if name not in then],
+    }
+    said = [f"{what}: {', '.join(sorted(n))}" for what, n in found.items() if n]
+    return f"files are not those that were signed ({'; '.join(said)})"
 
 
 def _brief(error: Exception) -> str:

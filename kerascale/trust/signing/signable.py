@@ -83,8 +83,7 @@ def find(path: pathlib.Path) -> list[Signable]:
         ]
     if not numbers:
         raise RefusedError(
-            "expected the folder of a finished run, or of an export. Received: "
-            f"{path}."
+            f"expected the folder of a finished run, or of an export. Received: {path}."
         )
     return [_version(path / str(number)) for number in numbers]
 
