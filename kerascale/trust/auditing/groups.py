@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+from kerascale.datasets.tables.column import GAPS
 from kerascale.datasets.targets import number_of
 from kerascale.errors import RefusedError
 
@@ -53,12 +54,13 @@ def of_values(column: str, values: np.ndarray) -> Groups:
 
     Args:
         column: Its name.
-        values: Texts of shape (examples,); an empty one is a group of its own.
+        values: Texts of shape (examples,); gaps are a group of their own.
 
     Raises:
         RefusedError: If there are too many groups, or one alone.
     """
-    cells = np.array([str(value).strip() or _GAP for value in values], object)
+    stripped = [str(value).strip() for value in values]
+    cells = np.array([_GAP if c.lower() in GAPS else c for c in stripped], object)
     found = np.unique(cells.astype(str))
     numbers = [number_of(value) for value in found if value != _GAP]
     note = ""

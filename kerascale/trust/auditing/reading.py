@@ -5,7 +5,6 @@ import pathlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from kerascale.datasets import carried, other_data
 from kerascale.datasets.info import DataInfo
@@ -15,6 +14,7 @@ from kerascale.reporting import mistakes
 from kerascale.runs.run import Run
 from kerascale.serving import batch_prediction
 from kerascale.training import evaluation
+from kerascale.trust import some_rows
 from kerascale.trust.auditing import groups
 from kerascale.trust.auditing.groups import Groups
 
@@ -83,24 +83,18 @@ def answered(
             f"--group: expected a value of {column!r} for each of {len(labels):,} "
             f"examples. Received: {len(values):,}."
         )
+    training = None
+    if needs_training:
+        train = datasets.train.for_evaluation()
+        places = some_rows.spread(train.num_examples, _MOST_ROWS)
+        training, _ = some_rows.at(train, places)
     return Answered(
         what,
         None if values is None else groups.of_values(column, values),
         labels,
         outputs,
-        _some(datasets.train) if needs_training else None,
+        training,
     )
-
-
-def _some(train: Any) -> np.ndarray:
-    source = train.for_evaluation()
-    count = source.num_examples
-    places = np.unique(np.linspace(0, count - 1, min(_MOST_ROWS, count)).astype(int))
-    if source.is_indexed:
-        x, *_ = source.gather(tf.constant(places), tf.constant(0, tf.int64))
-        return np.asarray(x)
-    parts = [np.asarray(x) for x, *_ in source.dataset()]
-    return np.concatenate(parts)[:_MOST_ROWS]
 
 
 def new_examples(run: Run, name: str) -> np.ndarray:

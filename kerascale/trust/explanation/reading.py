@@ -13,6 +13,8 @@ from kerascale.errors import RefusedError
 from kerascale.reporting import examples as shown
 from kerascale.reporting import mistakes
 from kerascale.runs.run import Run
+from kerascale.training import evaluation
+from kerascale.trust import some_rows
 from kerascale.trust.explanation import parts as parts_of
 from kerascale.trust.explanation.parts import Parts
 from kerascale.trust.explanation.subject import Subject, can_embed
@@ -93,14 +95,15 @@ def choose(run: Run, split: str, count: int, which: str, target: str | None) -> 
             f"--target: expected one of {', '.join(names)}. Received: {target!r}."
         )
     datasets, source = mistakes.open_split(run, split)
-    inputs, labels, outputs = [], [], []
-    for x, y in source.dataset():
-        inputs.append(np.asarray(x))
-        labels.append(np.asarray(y))
-        outputs.append(np.asarray(run.model.predict_on_batch(x), np.float32))
-    x, y, given = map(np.concatenate, (inputs, labels, outputs))
-    places = _places(run, y, given, count, which)
-    targets = _targets(run, given[places], None if target is None else target, names)
+    places = some_rows.spread(source.num_examples, count)
+    if which == "mistakes":
+        labels, outputs = evaluation.answers(run.model, source, info)
+        places = _worst(run, labels, outputs, count)
+    x, y = some_rows.at(source, places)
+    given = np.asarray(run.model.predict(x, verbose=0), np.float32)
+    targets = _targets(run, given, target, names)
+    train = datasets.train.for_evaluation()
+    training, _ = some_rows.at(train, some_rows.spread(train.num_examples, _BACKGROUND))
     origin = datasets.origins.get(split)
     texts = [None] * len(places)
     if origin is not None and info.kind in ("text", "table"):
@@ -109,22 +112,18 @@ def choose(run: Run, split: str, count: int, which: str, target: str | None) -> 
         run=run,
         split=split,
         numbers=places,
-        inputs=x[places],
-        labels=y[places],
-        outputs=given[places],
+        inputs=x,
+        labels=y,
+        outputs=given,
         targets=targets,
-        training=_some(datasets.train, _BACKGROUND),
+        training=training,
         mean=None if datasets.mean is None else np.asarray(datasets.mean),
         texts=tuple(texts),
     )
 
 
-def _places(
-    run: Run, labels: np.ndarray, outputs: np.ndarray, count: int, which: str
-) -> np.ndarray:
-    total = len(labels)
-    if which == "spread":
-        return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+def _worst(run: Run, labels: np.ndarray, outputs: np.ndarray, count: int) -> np.ndarray:
+    """Where the model was wrong, the worst first."""
     if run.info.task == "regression":
         scale = np.asarray(run.info.target_scale)
         errors = np.abs((outputs - labels.reshape(outputs.shape)) / scale).max(axis=1)
@@ -150,17 +149,6 @@ def _targets(
     if run.info.task == "regression":
         return np.zeros(len(outputs), int)
     return decided(outputs, run.metrics.get("threshold"))
-
-
-def _some(train: Any, number: int) -> np.ndarray:
-    source = train.for_evaluation()
-    count = source.num_examples
-    places = np.unique(np.linspace(0, count - 1, min(number, count)).astype(np.int64))
-    if source.is_indexed:
-        x, *_ = source.gather(tf.constant(places), tf.constant(0, tf.int64))
-        return np.asarray(x)
-    x, *_ = next(iter(source.dataset()))
-    return np.asarray(x)[:number]
 
 
 def subject_of(chosen: Chosen) -> Subject:

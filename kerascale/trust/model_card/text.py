@@ -126,8 +126,8 @@ def _training(facts: Facts) -> str:
 def _energy(energy: dict[str, Any] | None) -> str:
     if energy is None:
         return (
-            "Not measured. `kerascale.callbacks.EnergyMeter` measures it while a "
-            "model is trained."
+            "Not measured. `kerascale train` measures it with the flag "
+            "`--energy COUNTRY`."
         )
     lines = [
         f"- {energy['kwh'] * 1000:.3g} Wh in {energy['seconds']:.0f} seconds of "

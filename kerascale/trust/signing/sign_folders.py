@@ -167,7 +167,8 @@ def _problem(each: Signable, key: str | os.PathLike) -> str | None:
     except InvalidSignature:
         return "the signature is not that of this key"
     except Exception as error:  # A bundle is read by many hands.
-        return _changes(each) if "mismatch:" in str(error) else _brief(error)
+        is_other = str(error).startswith("Signature mismatch")
+        return _changes(each) if is_other else _brief(error)
     return None
 
 

@@ -20,6 +20,7 @@ from . import (
     serving,
     strategies,
     training,
+    trust_reports,
     tuning,
 )
 
@@ -27,6 +28,7 @@ ALL: tuple[Fault, ...] = (
     *cli.FAULTS,
     *tuning.FAULTS,
     *compression.FAULTS,
+    *trust_reports.FAULTS,
     *diagnostics.FAULTS,
     *reporting.FAULTS,
     *training.FAULTS,
