@@ -33,5 +33,11 @@ def test_every_room_has_faults_and_each_a_name_of_its_own():
     count = collections.Counter(fault.name for fault in faults.ALL)
     assert max(count.values()) == 1, count.most_common(1)
     rooms = {p.parent.name for p in (TREE / "kerascale").glob("*/__init__.py")}
+    rooms -= {name for name in rooms if not _has_code(TREE / "kerascale" / name)}
     assert rooms - {fault.room for fault in faults.ALL} == set()
     assert len(faults.ALL) >= 44
+
+
+def _has_code(room):
+    """Whether there is more in it than its name."""
+    return any(path.name != "__init__.py" for path in room.rglob("*.py"))

@@ -17,6 +17,7 @@ def workers(*arguments, ways, **more):
     return plain_workers.run(WORKER, *arguments, ways=ways, **more)
 
 
+@pytest.mark.slow
 def test_two_models_in_turn_and_a_worker_that_is_killed_in_a_sum():
     (code, ours, told), (killed, theirs, _) = workers("kill", ways=["", ""])
     assert ours == theirs

@@ -1,6 +1,7 @@
 """Each private name of TensorFlow does what we take it for."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from kerascale.engine.compat import tensorflow_private
@@ -22,6 +23,7 @@ def test_names_do_not_depend_on_what_was_traced_before():
     assert name() - one == tensorflow_private._NAMES_OF_A_TRACE
 
 
+@pytest.mark.slow
 def test_whether_onednn_is_on(run_python):
     """If it fails: find how this release tells which kernels it takes."""
     code = (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from .fault import Fault
 from .faults import ALL
 from .running import Outcome, Runner
-from .table import markdown
+from .table import pages
 
 _TREE = pathlib.Path(__file__).resolve().parents[2]
 _MOST_JOBS = 8
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in survivors:
         print(f"SURVIVED: {each.fault.name} ({each.fault.file}) {each.note}")
     if options.write:
-        options.write.write_text(markdown(outcomes, seconds, options.jobs), "utf-8")
+        for name, text in pages(outcomes, seconds, options.jobs).items():
+            (options.write / name).write_text(text, "utf-8")
     return 1 if survivors else 0
 
 
@@ -71,13 +72,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="how many at a time (default: %(default)s)",
     )
     parser.add_argument(
-        "--write", type=pathlib.Path, metavar="FILE", help="write the table of all"
+        "--write", type=pathlib.Path, metavar="FOLDER", help="write two pages"
     )
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error("--jobs: expected at least 1")
     if options.write and (options.names or options.room):
-        parser.error("--write: the table is one of all faults")
+        parser.error("--write: the pages are of all faults")
+    if options.write and not options.write.is_dir():
+        parser.error(f"--write: expected a folder. Received: {options.write}")
     return options
 
 

@@ -1,4 +1,4 @@
-"""The page of planted faults: a table for each room, as Markdown."""
+"""The pages of planted faults: a table for each room, as Markdown."""
 
 import itertools
 import os
@@ -17,10 +17,25 @@ and fails if one of them is seen by no test:
 python -m tests.planted
 ```
 """
+_STEP_TEXT = """\
+# Planted faults: data, models, the step
+"""
+# What computes a step, apart from all that is around it: two pages that are short.
+_OF_THE_STEP = (
+    "config",
+    "datasets",
+    "engine",
+    "layers",
+    "models",
+    "ops",
+    "optimizers",
+    "strategies",
+)
+_AROUND, _STEP = "planted_faults.md", "planted_faults_of_the_step.md"
 
 
-def markdown(outcomes: Sequence[Outcome], seconds: float, jobs: int) -> str:
-    """The page.
+def pages(outcomes: Sequence[Outcome], seconds: float, jobs: int) -> dict[str, str]:
+    """The name of each page, and what stands on it.
 
     Args:
         outcomes: One for each fault.
@@ -28,11 +43,22 @@ def markdown(outcomes: Sequence[Outcome], seconds: float, jobs: int) -> str:
         jobs: How many were looked at at a time.
     """
     caught = [each for each in outcomes if each.caught_by]
-    lines = [
-        _TEXT,
+    result = (
         f"{len(caught)} of {len(outcomes)} were caught, in {seconds / 60:.0f} minutes, "
-        f"{jobs} at a time on {os.cpu_count()} cores.",
-    ]
+        f"{jobs} at a time on {os.cpu_count()} cores."
+    )
+    around = [each for each in outcomes if each.fault.room not in _OF_THE_STEP]
+    step = [each for each in outcomes if each.fault.room in _OF_THE_STEP]
+    of_the_step = f"Those of data, models and the step: [{_STEP}]({_STEP})."
+    beside = f"What the command says, and the other rooms: [{_AROUND}]({_AROUND})."
+    return {
+        _AROUND: "\n".join([_TEXT, result, of_the_step, *_tables(around)]) + "\n",
+        _STEP: "\n".join([_STEP_TEXT, beside, *_tables(step)]) + "\n",
+    }
+
+
+def _tables(outcomes: Sequence[Outcome]) -> list[str]:
+    lines = []
     ordered = sorted(outcomes, key=lambda o: (o.fault.room, o.fault.file))
     for room, of_room in itertools.groupby(ordered, key=lambda o: o.fault.room):
         lines += ["", f"## {room}", "", "| fault | caught by | s |", "| - | - | -: |"]
@@ -40,7 +66,7 @@ def markdown(outcomes: Sequence[Outcome], seconds: float, jobs: int) -> str:
             f"| {o.fault.name.replace('-', ' ')} | {_by(o)} | {o.seconds:.0f} |"
             for o in of_room
         ]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _by(outcome: Outcome) -> str:

@@ -51,6 +51,7 @@ def test_a_wrong_picture_tells_its_file(tmp_path, capfd, image_size):
         np.testing.assert_array_equal(test[int(number), ..., 0], pixels)
 
 
+@pytest.mark.slow
 def test_a_wrong_text_is_shown_as_it_was_written(tmp_path, capfd):
     generator = np.random.default_rng(0)
     rows = ["text,label"]

@@ -180,6 +180,7 @@ def _assert_gone(terminal):
     assert not terminal.screen.cursor.hidden
 
 
+@pytest.mark.slow
 def test_a_run_on_a_terminal(tmp_path):
     terminal = Terminal(80)
     command = [sys.executable, "-c", _CODE, str(tmp_path / "run")]

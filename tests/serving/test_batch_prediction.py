@@ -161,6 +161,7 @@ def test_labels_in_a_table_and_in_folders(tmp_path):
     assert known_labels.of_folders([*paths, "new/3.png"], "new", ("cat", "dog")) is None
 
 
+@pytest.mark.slow
 def test_a_text_file_and_prompts(tmp_path):
     text = pydoc_data.topics.topics["strings"] * 3
     (tmp_path / "text.txt").write_text(text)

@@ -107,6 +107,7 @@ def test_classify_gives_names_and_the_scores_of_predict(exported):
     assert answer["classes"].numpy().tolist() == [[b"%d" % i for i in range(10)]] * 3
 
 
+@pytest.mark.slow
 def test_the_record(exported):
     made = exported("transformer")
     record = json.loads((made.version / "assets.extra" / "kerascale.json").read_text())

@@ -11,6 +11,7 @@ from helpers import serving_environments as environments
 SCRIPT = pathlib.Path(__file__).parent / "consumers" / "serving_api.py"
 
 
+@pytest.mark.slow
 def test_as_the_servers_own_messages(exported):
     python = environments.get("serving-api", environments.SERVING_API, on_top=True)
     made = exported("mlp")

@@ -70,6 +70,7 @@ def _compare(recipe, tmp_path, *callbacks, **fields):
     return killed
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_at_the_same_step(recipe, tmp_path, capsys):
     fields = {"execution": "fixed", "steps_per_execution": 3}
     # What is left of it is a validation.

@@ -78,6 +78,7 @@ def test_steps_per_execution_changes_no_weight(
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_augmentation_and_every_option_train(recipe, tmp_path):
     config = recipe.Config(
         epochs=2,
