@@ -155,6 +155,20 @@ def test_chance_makes_no_difference_significant():
     assert rates.chance_of_gap(hits, of, 0)["p"] < 0.01
 
 
+def test_a_group_without_positives_has_no_rate_of_them():
+    """The library takes it for 0, and finds a model without a mistake unfair."""
+    of = groups.Groups("g", ("a", "b"), np.repeat([0, 1], 30))
+    truth = np.arange(60) < 15
+    found = rates.differences(truth, truth, of, 0)
+    assert found["equalized_odds_difference"]["value"] == 0
+    from fairlearn import metrics
+
+    trusted = metrics.equalized_odds_difference(truth, truth, sensitive_features=of.of)
+    assert trusted == 1, "fairlearn has mended it: take its number"
+    nobody = rates.differences(truth, np.zeros(60, bool), of, 0)
+    assert "demographic_parity_ratio" not in nobody
+
+
 def test_calibration():
     random = np.random.default_rng(0)
     sure = random.uniform(0.5, 1, 2000)

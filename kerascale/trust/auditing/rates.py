@@ -4,7 +4,7 @@ The rates and their differences are those of the library `fairlearn`. Intervals 
 Wilson's ("Probable Inference", 1927), which hold for few examples and at 0 and 1 too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,11 @@ def bootstrap(
 def differences(
     truth: np.ndarray, predicted: np.ndarray, groups: Groups, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Differences between groups in two classes, by fairlearn.
+    """Differences between groups in two classes.
+
+    Demographic parity is fairlearn's. Equalised odds are too, unless a group has no
+    example of a class: the library then takes its rate for 0, which makes a difference
+    of 1 for a model without a mistake. Here it has no such rate.
 
     Args:
         truth: Boolean of shape (examples,): who is of the positive class.
@@ -70,28 +74,43 @@ def differences(
     if len(groups.large) < 2:
         return {}
     truth, predicted, of = truth[kept], predicted[kept], groups.of[kept]
-    functions = {
-        "demographic_parity_difference": metrics.demographic_parity_difference,
-        "demographic_parity_ratio": metrics.demographic_parity_ratio,
-        "equalized_odds_difference": metrics.equalized_odds_difference,
-    }
-    found = {
-        name: {"value": float(function(truth, predicted, sensitive_features=of))}
-        for name, function in functions.items()
-    }
+
+    def odds(of: np.ndarray) -> float:
+        return max(gap(predicted[truth], of[truth]), gap(predicted[~truth], of[~truth]))
+
+    parity, ratio = (
+        float(function(truth, predicted, sensitive_features=of))
+        for function in (
+            metrics.demographic_parity_difference,
+            metrics.demographic_parity_ratio,
+        )
+    )
+    has_both = all(len(np.unique(truth[of == group])) == 2 for group in groups.large)
+    odd = odds(of)
+    if has_both:
+        odd = float(
+            metrics.equalized_odds_difference(truth, predicted, sensitive_features=of)
+        )
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(of) for _ in range(_SHUFFLES)]
-    own = {
-        "demographic_parity_difference": lambda of: gap(predicted, of),
-        "equalized_odds_difference": lambda of: max(
-            gap(predicted[truth], of[truth]), gap(predicted[~truth], of[~truth])
-        ),
+    found: dict[str, dict[str, Any]] = {
+        "demographic_parity_difference": {
+            "value": parity,
+            "p": _share(parity, (gap(predicted, each) for each in shuffled)),
+        }
     }
-    for name, function in own.items():
-        value = found[name]["value"]
-        as_much = sum(function(each) >= value - 1e-12 for each in shuffled)
-        found[name]["p"] = (as_much + 1) / (_SHUFFLES + 1)
+    if np.isfinite(ratio):  # Nobody is said to be positive in any group.
+        found["demographic_parity_ratio"] = {"value": ratio}
+    found["equalized_odds_difference"] = {
+        "value": odd,
+        "p": _share(odd, map(odds, shuffled)),
+    }
     return found
+
+
+def _share(value: float, of_shuffles: Iterable[float]) -> float:
+    as_much = sum(other >= value - 1e-12 for other in of_shuffles)
+    return (as_much + 1) / (_SHUFFLES + 1)
 
 
 def gap(hits: np.ndarray, of: np.ndarray) -> float:
@@ -116,8 +135,5 @@ def chance_of_gap(values: np.ndarray, groups: Groups, seed: int) -> dict[str, An
     values, of = values[kept].astype(np.float64), groups.of[kept]
     value = gap(values, of)
     generator = np.random.default_rng(seed)
-    as_much = sum(
-        gap(values, generator.permutation(of)) >= value - 1e-12
-        for _ in range(_SHUFFLES)
-    )
-    return {"value": value, "p": (as_much + 1) / (_SHUFFLES + 1)}
+    others = (gap(values, generator.permutation(of)) for _ in range(_SHUFFLES))
+    return {"value": value, "p": _share(value, others)}

@@ -89,13 +89,14 @@ def card(
     }
     blocks = text_of.blocks(facts, results, about)
     name = facts.path.resolve().name
-    title = f"{about['model']} on {facts.data['name']}"
+    recipe = facts_of.without_folders(facts.config["recipe"])
+    title = f"{about['model']} on {facts.data_name}"
     if before is None:
         body = text_of.new(title, blocks)
     else:
         body = text_of.replaced(before.text, blocks)
     license = license or (before and before.data.get("license"))
-    data = _metadata(facts, results, f"{facts.config['recipe']}-{name}", license)
+    data = _metadata(facts, results, f"{recipe}-{name}", license)
     content = f"---\n{data.to_yaml()}\n---\n\n{body.strip()}\n"
     output_paths.write(path, content.encode())
     _read_back(path, results)
@@ -112,8 +113,7 @@ def _metadata(
 ) -> Any:
     from huggingface_hub import EvalResult, ModelCardData
 
-    # A path would tell of the machine; and a dataset's type has no blanks.
-    kind = re.sub(r"[^a-z0-9]+", "-", pathlib.Path(facts.data["name"]).stem.lower())
+    kind = re.sub(r"[^a-z0-9]+", "-", facts.data_name.lower())
     return ModelCardData(
         language=None,
         license=license,
@@ -125,7 +125,7 @@ def _metadata(
             EvalResult(
                 task_type=facts.task,
                 dataset_type=kind.strip("-") or "data",
-                dataset_name=facts.data["name"],
+                dataset_name=facts.data_name,
                 dataset_config=result.config,
                 dataset_split=facts.split,
                 dataset_revision=facts.data["fingerprint"],

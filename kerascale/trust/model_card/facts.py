@@ -51,8 +51,19 @@ class Facts:
         return "tabular-regression" if prefix == "tabular" else "other"
 
     @property
+    def data_name(self) -> str:
+        """What the data is called, without the folders of somebody's machine."""
+        return without_folders(self.data["name"])
+
+    @property
     def split(self) -> str:
         return str(self.evaluation.get("split", "test"))
+
+
+def without_folders(name: str) -> str:
+    """`csv:/home/me/loans.csv` as `csv:loans.csv`: cards are for others to read."""
+    prefix, colon, path = name.rpartition(":")
+    return prefix + colon + pathlib.PurePath(path).name
 
 
 def read(path: pathlib.Path) -> Facts:

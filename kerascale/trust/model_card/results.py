@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from kerascale.trust.model_card.facts import Facts
+from kerascale.trust.model_card.facts import Facts, without_folders
 
 # Metric of a final evaluation -> its name on the card, in this order.
 NAMES = {
@@ -72,7 +72,8 @@ def of_audit(audit: dict[str, Any]) -> list[Result]:
         number = numbers.get(metric)
         if group in audit.get("too_small", ()) or not isinstance(number, dict):
             continue
-        config = f"{audit['data']}, {audit['group']} = {group}"
+        what = without_folders(audit["data"])
+        config = f"{what}, {audit['group']} = {group}"
         value = float(number["value"])
         found.append(Result(AUDIT, config, metric, value, NAMES[metric]))
     return found

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kerascale.trust.model_card.facts import Facts
+from kerascale.trust.model_card.facts import Facts, without_folders
 from kerascale.trust.model_card.results import AUDIT, EVALUATION, Result
 
 _BEGIN, _END = "<!-- kerascale:{} -->", "<!-- /kerascale:{} -->"
@@ -85,10 +85,11 @@ def _model(facts: Facts, about: dict[str, Any]) -> str:
     kind = "Targets" if data.get("task") == "regression" else "Classes"
     lines = [
         f"A {about['model']} with {about['parameters']:,} parameters, trained by "
-        f"kerascale with the recipe `{facts.config['recipe']}`.",
+        f"kerascale with the recipe `{without_folders(facts.config['recipe'])}`.",
         "",
         f"- Task: {data.get('task', 'classification')}",
-        f"- Data: `{data['name']}` ({sizes} examples), sha256 `{data['fingerprint']}`",
+        f"- Data: `{facts.data_name}` ({sizes} examples), sha256 "
+        f"`{data['fingerprint']}`",
     ]
     if names:
         lines.append(f"- {kind}: {names}")
@@ -109,8 +110,8 @@ def _training(facts: Facts) -> str:
     lines = [f"- Settings: {fields}; all of them are in `config.json`"]
     if config.get("init_from"):
         lines.append(
-            f"- Began with the weights of `{config['init_from']}`, sha256 "
-            f"`{config.get('init_sha256')}`"
+            f"- Began with the weights of `{without_folders(config['init_from'])}`, "
+            f"sha256 `{config.get('init_sha256')}`"
         )
     hardware = ", ".join(
         f"{config[name]} {name}" for name in ("replicas", "workers") if name in config

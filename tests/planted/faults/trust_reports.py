@@ -47,8 +47,8 @@ FAULTS = (
     Fault(
         "results-of-groups-share-a-config",
         "trust/model_card/results.py",
-        "{audit['data']}, {audit['group']} = {group}",
-        "{audit['data']}, {audit['group']}",
+        "{what}, {audit['group']} = {group}",
+        "{what}, {audit['group']}",
         ("test_card.py::test_every_result_is_read_back",),
     ),
     Fault(
