@@ -1,13 +1,15 @@
 """Small trained runs that the tests of `kerascale.trust` look at."""
 
+import atexit
 import csv
+import functools
 import pathlib
+import shutil
+import tempfile
 
 import numpy as np
 
 import kerascale as ks
-
-GROUPS = "sex"
 
 
 def write_loans(path: pathlib.Path, *, rows: int, seed: int, raise_of: float = 0.0):
@@ -42,8 +44,11 @@ def write_loans(path: pathlib.Path, *, rows: int, seed: int, raise_of: float = 0
             )
 
 
-def train_on_loans(folder: pathlib.Path) -> ks.Run:
-    """`mlp` on the table, which does not see the column of groups."""
+@functools.cache
+def loans() -> ks.Run:
+    """`mlp` on the table, which does not see the column of groups; trained once."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="kerascale-loans-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_loans(folder / "loans.csv", rows=1200, seed=1)
     recipe = ks.load_recipe("mlp")
     config = recipe.Config(
@@ -61,5 +66,5 @@ def train_on_loans(folder: pathlib.Path) -> ks.Run:
 def train_on_digits(folder: pathlib.Path) -> ks.Run:
     """`mlp` on pictures."""
     recipe = ks.load_recipe("mlp")
-    config = recipe.Config(epochs=3, units=(32,), execution="fixed")
+    config = recipe.Config(epochs=2, units=(32,), execution="fixed")
     return ks.train(recipe, config, run_dir=folder / "run")

@@ -15,6 +15,9 @@ from kerascale.runs.run import Run, load_run
 from kerascale.runtime.console import say
 from kerascale.trust import needed_packages
 from kerascale.trust.explanation import (
+    chosen as chosen_of,
+)
+from kerascale.trust.explanation import (
     curves,
     gradients,
     local_fit,
@@ -23,7 +26,7 @@ from kerascale.trust.explanation import (
     reading,
     rollout,
 )
-from kerascale.trust.explanation.reading import Chosen
+from kerascale.trust.explanation.chosen import Chosen
 from kerascale.trust.explanation.result import TITLES, Explanation, Method, Shown
 from kerascale.trust.explanation.shapley import ShapProcess
 from kerascale.trust.explanation.subject import Subject
@@ -88,7 +91,7 @@ def explain(
         if not isinstance(run, Run):
             run = load_run(run)
         split = split or run.metrics.get("split") or "train"
-        chosen = reading.choose(run, split, examples, which, target)
+        chosen = chosen_of.choose(run, split, examples, which, target)
         subject = reading.subject_of(chosen)
         left_out = {
             name: why
@@ -218,7 +221,7 @@ def _likeness(
     name: str, way: Way, chosen: Chosen, values: np.ndarray, seed: int
 ) -> float:
     """How alike the explanations are of a model that has forgotten everything."""
-    few = reading.first(chosen, _FORGOTTEN)
+    few = chosen_of.first(chosen, _FORGOTTEN)
     with randomized.forgotten(chosen.run.model, seed=seed):
         subject = reading.subject_of(few)
         background = reading.training_embedded(few) if name == "lime" else None
