@@ -15,9 +15,7 @@ from kerascale.runs.run import Run, load_run
 from kerascale.runtime.console import say
 from kerascale.trust import needed_packages
 from kerascale.trust.explanation import (
-    chosen as chosen_of,
-)
-from kerascale.trust.explanation import (
+    choosing,
     curves,
     gradients,
     local_fit,
@@ -26,7 +24,7 @@ from kerascale.trust.explanation import (
     reading,
     rollout,
 )
-from kerascale.trust.explanation.chosen import Chosen
+from kerascale.trust.explanation.choosing import Chosen
 from kerascale.trust.explanation.result import TITLES, Explanation, Method, Shown
 from kerascale.trust.explanation.shapley import ShapProcess
 from kerascale.trust.explanation.subject import Subject
@@ -91,7 +89,7 @@ def explain(
         if not isinstance(run, Run):
             run = load_run(run)
         split = split or run.metrics.get("split") or "train"
-        chosen = chosen_of.choose(run, split, examples, which, target)
+        chosen = choosing.choose(run, split, examples, which, target)
         subject = reading.subject_of(chosen)
         left_out = {
             name: why
@@ -221,7 +219,7 @@ def _likeness(
     name: str, way: Way, chosen: Chosen, values: np.ndarray, seed: int
 ) -> float:
     """How alike the explanations are of a model that has forgotten everything."""
-    few = chosen_of.first(chosen, _FORGOTTEN)
+    few = choosing.first(chosen, _FORGOTTEN)
     with randomized.forgotten(chosen.run.model, seed=seed):
         subject = reading.subject_of(few)
         background = reading.training_embedded(few) if name == "lime" else None

@@ -11,7 +11,7 @@ from kerascale.errors import RefusedError
 from kerascale.reporting import examples as shown
 from kerascale.runs.run import Run
 from kerascale.trust.explanation import parts as parts_of
-from kerascale.trust.explanation.chosen import Chosen, outputs_of
+from kerascale.trust.explanation.choosing import Chosen, outputs_of
 from kerascale.trust.explanation.parts import Parts
 from kerascale.trust.explanation.subject import Subject, can_embed
 
