@@ -132,6 +132,8 @@ def test_drift(run, folder):
     quiet = ks.audit(run, against=str(same))
     assert not any(each.is_found for each in quiet.columns)
     assert quiet.told_apart < 0.6
+    again = ks.audit(run, against=run.info.name)
+    assert again.copies > 500
     found = ks.audit(run, against=f"csv:{other}")
     assert [each.name for each in found.columns if each.is_found] == ["income"]
     assert found.columns[0].psi > drift.LARGE

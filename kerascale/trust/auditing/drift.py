@@ -17,7 +17,7 @@ class Drift:
 
     Args:
         name: What is compared.
-        kind: `number` or `category`.
+        kind: `number`, `date` (days since 1970) or `category`.
         psi: Population stability index: how large the change is.
         p: Of a test for any change at all.
         is_found: Whether it is one, with 5 % false ones among those that are found.
@@ -64,7 +64,7 @@ def compare(
 def _one(name: str, kind: str, old: np.ndarray, new: np.ndarray) -> Drift:
     if kind == "category":
         return _of_category(name, old, new)
-    return _of_number(name, old, new)
+    return _of_number(name, kind, old, new)
 
 
 def _of_category(name: str, old: np.ndarray, new: np.ndarray) -> Drift:
@@ -79,7 +79,7 @@ def _of_category(name: str, old: np.ndarray, new: np.ndarray) -> Drift:
     return Drift(name, "category", _psi(*counts), p, False, *most)
 
 
-def _of_number(name: str, old: np.ndarray, new: np.ndarray) -> Drift:
+def _of_number(name: str, kind: str, old: np.ndarray, new: np.ndarray) -> Drift:
     from scipy import stats
 
     known = [each[~np.isnan(each)] for each in (old, new)]
@@ -97,8 +97,14 @@ def _of_number(name: str, old: np.ndarray, new: np.ndarray) -> Drift:
     for values, missing in zip(known, gaps, strict=True):
         places = np.searchsorted(edges, values, side="right")
         counts.append(np.append(np.bincount(places, minlength=len(edges) + 1), missing))
-    means = [f"{each.mean():.4g}" if len(each) else "none" for each in known]
-    return Drift(name, "number", _psi(*counts), p, False, *means)
+    means = [_shown(each.mean(), kind) if len(each) else "none" for each in known]
+    return Drift(name, kind, _psi(*counts), p, False, *means)
+
+
+def _shown(mean: float, kind: str) -> str:
+    if kind == "date":
+        return str(np.datetime64(0, "D") + np.timedelta64(round(mean), "D"))
+    return f"{mean:.4g}"
 
 
 def _psi(then: np.ndarray, now: np.ndarray) -> float:
@@ -118,6 +124,12 @@ def _discoveries(p: np.ndarray) -> np.ndarray:
     if len(below):
         found[order[: below[-1] + 1]] = True
     return found
+
+
+def copies(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Which new rows are training rows, number by number: boolean of shape (rows,)."""
+    known = {row.tobytes() for row in np.ascontiguousarray(old)}
+    return np.array([row.tobytes() in known for row in np.ascontiguousarray(new)])
 
 
 def told_apart(old: np.ndarray, new: np.ndarray, seed: int) -> float:

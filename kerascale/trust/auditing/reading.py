@@ -155,7 +155,8 @@ def _of_table(encoder: Any, x: np.ndarray) -> Columns:
             continue
         is_category = column.kind in ("category", "boolean")
         if not is_category:
-            found[column.name] = ("number", cells[:, 0])
+            kind = "date" if column.kind == "date" else "number"
+            found[column.name] = (kind, cells[:, 0])
             continue
         names = np.array(["(none)", "(unknown)", *column.values], object)
         places = np.clip(cells[:, 0].astype(int), 0, len(names) - 1)

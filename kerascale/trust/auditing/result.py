@@ -65,8 +65,10 @@ class Audit:
         against: The new data; None: none was compared.
         columns: Drift of each column.
         answers: Drift of the model's answers.
-        told_apart: How well a model tells old from new rows: area under its ROC curve.
+        told_apart: How well a model tells old from new rows: area under its ROC curve;
+            None: too few rows are new.
         compared: How many old and new examples.
+        copies: New rows that are training rows.
     """
 
     path: pathlib.Path
@@ -84,6 +86,7 @@ class Audit:
     answers: tuple[Drift, ...] = ()
     told_apart: float | None = None
     compared: tuple[int, int] | None = None
+    copies: int = 0
 
     @property
     def worst(self) -> Group | None:
@@ -107,6 +110,7 @@ class Audit:
             found["drift"] = {
                 "against": self.against,
                 "examples": list(self.compared or ()),
+                "copies": self.copies,
                 "told_apart": self.told_apart,
                 "columns": [each.to_json() for each in self.columns],
                 "answers": [each.to_json() for each in self.answers],
@@ -194,9 +198,15 @@ def _drift_lines(audit: Audit) -> list[str]:
         return []
     lines = [
         f"  {audit.against}: {audit.compared[1]:,} new examples beside "
-        f"{audit.compared[0]:,} of the training; a model tells them apart with an area "
-        f"under its ROC curve of {audit.told_apart:.3f} (0.5: not at all)"
+        f"{audit.compared[0]:,} of the training"
     ]
+    if audit.copies:
+        lines.append(f"  {audit.copies:,} of the new ones are training examples")
+    if audit.told_apart is not None:
+        lines.append(
+            f"  a model tells them apart with an area under its ROC curve of "
+            f"{audit.told_apart:.3f} (0.5: not at all)"
+        )
     for each in (*audit.columns, *audit.answers):
         mark = "drift" if each.is_found else "."
         lines.append(

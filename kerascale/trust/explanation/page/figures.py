@@ -39,7 +39,7 @@ def _draw(found: Explanation, name: str, title: str, palette: Palette) -> Figure
         found.chance.shares,
         getattr(found.chance, name),
         color=palette.muted,
-        linestyle=":",
+        linestyle=(0, (1, 4)),
         label="random order",
     )
     figure.legend(loc="outside lower center", ncols=2)
