@@ -84,7 +84,7 @@ def _model(facts: Facts, about: dict[str, Any]) -> str:
     names = ", ".join(map(str, classes[:20])) + (", ..." if len(classes) > 20 else "")
     kind = "Targets" if data.get("task") == "regression" else "Classes"
     lines = [
-        f"A {about['model']} with {about['parameters']:,} parameters, trained by "
+        f"`{about['model']}` with {about['parameters']:,} parameters, trained by "
         f"kerascale with the recipe `{without_folders(facts.config['recipe'])}`.",
         "",
         f"- Task: {data.get('task', 'classification')}",

@@ -8,7 +8,7 @@ from kerascale.errors import RefusedError
 
 PASSWORD = "KERASCALE_KEY_PASSWORD"
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
-_MAKE = "Make one with --make-key"
+_MAKE = "kerascale sign --make-key makes one"
 
 
 def make(path: pathlib.Path) -> pathlib.Path:
