@@ -70,10 +70,6 @@ class Options:
     """Print the result as one JSON object, the last line of standard output."""
 
     def __post_init__(self) -> None:
-        if self.energy is not None:
-            from kerascale.trust import energy
-
-            energy.refuse_unknown(self.energy)
         if tf_config.is_chief():
             refuse((self.metrics_host, self.metrics_port))
 
@@ -108,7 +104,10 @@ def _run(
     value_sources: dict[str, str],
 ) -> None:
     began = time.monotonic()
+    if options.energy is not None:
+        from kerascale.trust import energy
 
+        energy.refuse_unknown(options.energy)
     quiet.import_tensorflow()
     from kerascale import strategies
     from kerascale.engine.collectives import replicas
@@ -121,8 +120,6 @@ def _run(
     result = None
     with contextlib.ExitStack() as stack:
         if options.energy is not None and replicas.is_chief(strategy):
-            from kerascale.trust import energy
-
             stack.enter_context(
                 energy.measured(
                     options.energy,

@@ -71,12 +71,16 @@ def measured(
     tracker = _tracker(country)
     began = time.monotonic()
     tracker.start()
+    is_refused = False
     try:
         yield
+    except RefusedError:
+        is_refused = True  # The folder may be another run's.
+        raise
     finally:
         tracker.stop()
         seconds = time.monotonic() - began
-        folder = find_folder()
+        folder = None if is_refused else find_folder()
         data = getattr(tracker, "final_emissions_data", None)
         if folder is not None and data is not None:
             _add(pathlib.Path(folder), _session(data, country, seconds))

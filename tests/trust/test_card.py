@@ -1,5 +1,6 @@
 """Model cards: read back by the Hub's own library, and checked against the model."""
 
+import contextlib
 import json
 import shutil
 
@@ -164,6 +165,9 @@ def test_energy_is_measured(tmp_path):
         with energy.measured("DEU", lambda: tmp_path):
             np.linalg.norm(np.ones((300, 300)))
     found = json.loads((tmp_path / "energy.json").read_text())
+    with contextlib.suppress(ks.RefusedError), energy.measured("DEU", lambda: tmp_path):
+        raise ks.RefusedError("the folder is another run's")
+    assert json.loads((tmp_path / "energy.json").read_text()) == found
     assert len(found["sessions"]) == 2
     assert found["kwh"] > 0
     assert found["kg_co2"] > 0
