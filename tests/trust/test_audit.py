@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,14 @@ from kerascale.cli import main
 from kerascale.datasets import carried
 from kerascale.reporting import mistakes
 from kerascale.serving.batch_prediction import predict
-from kerascale.trust.auditing import calibration, drift, groups, rates
+from kerascale.trust.auditing import (
+    audit_run,
+    calibration,
+    drift,
+    groups,
+    rates,
+    reading,
+)
 
 pytest.importorskip("fairlearn")
 
@@ -155,6 +163,40 @@ def test_chance_makes_no_difference_significant():
     assert rates.chance_of_gap(hits, of, 0)["p"] > 0.05
     hits = random.random(300) < np.where(of.of == 1, 0.9, 0.6)
     assert rates.chance_of_gap(hits, of, 0)["p"] < 0.01
+
+
+def _asked(labels, outputs):
+    of = groups.Groups("g", ("a", "b"), np.repeat([0, 1], len(labels) // 2))
+    return reading.Answered("test", of, labels, outputs, None)
+
+
+def test_numbers_that_are_off_to_one_side():
+    """Group b is said 3 too much; the deviation of the target does not matter."""
+    random = np.random.default_rng(0)
+    labels = random.normal(size=(200, 1)).astype(np.float32)
+    outputs = labels + random.normal(scale=0.1, size=labels.shape)
+    outputs[100:] += 3
+    run = types.SimpleNamespace(info=types.SimpleNamespace(target_scale=(2.0,)))
+    _, found, differences, calibrated = audit_run._of_numbers(
+        run, _asked(labels, outputs), 0
+    )
+    assert [group.name for group in found] == ["b", "a"]
+    value, low, high = found[0].values["bias"]
+    assert value == pytest.approx(3, abs=0.05)
+    assert low < value < high
+    assert differences["bias_difference"]["value"] == pytest.approx(3, abs=0.05)
+    assert differences["mae_difference"]["p"] < 0.01
+    assert calibrated is None
+
+
+def test_several_labels():
+    labels = np.tile(np.array([[1, 0, 1]], np.float32), (80, 1))
+    outputs = np.where(labels == 1, 0.9, 0.1)
+    outputs[40:, 2] = 0.2
+    _, found, differences, _ = audit_run._of_labels(None, _asked(labels, outputs), 0)
+    assert [group.name for group in found] == ["b", "a"]
+    assert found[0].values["accuracy"][0] == pytest.approx(2 / 3)
+    assert differences["accuracy_difference"]["value"] == pytest.approx(1 / 3)
 
 
 def test_a_group_without_positives_has_no_rate_of_them():
