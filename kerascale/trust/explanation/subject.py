@@ -164,4 +164,5 @@ def can_embed(model: keras.Model) -> bool:
     return (
         isinstance(model, Classifier)
         and type(model).call_embedded is not Classifier.call_embedded
+        and type(model).call is Classifier.call
     )
