@@ -30,8 +30,13 @@ _PUBLIC: dict[str, str | None] = {
     "attack": "kerascale.trust.attacks.attack",
     "callbacks": None,
     "check_gradients": "kerascale.trust.gradients",
+    "audit": "kerascale.trust.auditing.audit_run",
+    "callbacks": None,
+    "card": "kerascale.trust.model_card.card_run",
+    "check_card": "kerascale.trust.model_card.card_run",
     "config": None,
     "datasets": None,
+    "explain": "kerascale.trust.explanation.explaining",
     "export_saved_model": "kerascale.serving",
     "federated": "kerascale.trust.federated.server",
     "layers": None,
@@ -43,9 +48,11 @@ _PUBLIC: dict[str, str | None] = {
     "optimizers": None,
     "recipe_names": "kerascale.config.recipes",
     "scale": "kerascale.engine.scaling",
+    "sign": "kerascale.trust.signing.sign_folders",
     "strategies": None,
     "train": "kerascale.training.train",
     "verify": "kerascale.diagnostics.verify",
+    "verify_signature": "kerascale.trust.signing.sign_folders",
 }
 
 __all__ = ["__version__", *_PUBLIC]

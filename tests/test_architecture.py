@@ -141,9 +141,13 @@ def test_public_names():
         "RefusedError",
         "Run",
         "TrainingConfig",
+        "audit",
         "callbacks",
+        "card",
+        "check_card",
         "config",
         "datasets",
+        "explain",
         "export_saved_model",
         "federated",
         "layers",
@@ -155,9 +159,11 @@ def test_public_names():
         "optimizers",
         "recipe_names",
         "scale",
+        "sign",
         "strategies",
         "train",
         "verify",
+        "verify_signature",
     ]
     for name in kerascale.__all__:
         assert getattr(kerascale, name) is not None

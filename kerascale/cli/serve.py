@@ -1,6 +1,7 @@
 """`kerascale serve DEST`: answers requests as TF Serving does, on this machine."""
 
 import dataclasses
+import functools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,9 @@ class Options:
     """Time for a request; 504 beyond it."""
     grace_seconds: PositiveFloat = 30.0
     """How long requests may take to end after SIGTERM or Ctrl-C."""
+    require_signature: str | None = None
+    """A public key in PEM: versions that kerascale sign has not signed with its private
+    key are not loaded. Needs kerascale[sign]."""
     json: bool = False
     """Print the address as one JSON object on standard output, once it answers."""
 
@@ -73,6 +77,14 @@ def run(arguments: Sequence[str]) -> int:
 
     from kerascale.serving.server import repository, running, settings
 
+    check = None
+    if options.require_signature is not None:
+        from kerascale.trust.signing import sign_folders
+
+        sign_folders.refuse_bad_key(options.require_signature)
+        check = functools.partial(
+            sign_folders.verify_version, key=options.require_signature
+        )
     base = pathlib.Path(destination)
     chosen = running.Settings(
         base=base,
@@ -94,6 +106,7 @@ def run(arguments: Sequence[str]) -> int:
             queued=options.max_queued_requests,
         ),
         metrics_path=settings.read_metrics_path(base),
+        check=check,
     )
     repository.find_models(base, options.model_name)
     bound = running.bind(options.host, options.port)

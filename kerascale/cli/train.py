@@ -63,6 +63,9 @@ class Options:
     """Address to listen on; 0.0.0.0 for all, without encryption or a password."""
     histograms: bool = False
     """Let TensorBoard show the distribution of each variable after each epoch."""
+    energy: str | None = None
+    """Measure the energy of the training on this machine, and compute its CO2 with the
+    grid of a country, three letters such as DEU, or unknown. Needs kerascale[card]."""
     json: bool = False
     """Print the result as one JSON object, the last line of standard output."""
 
@@ -85,6 +88,7 @@ def run(arguments: Sequence[str]) -> None:
     with interrupts.on_signals():
         if _wants_folds(config):
             if not (options.fast_dev_run or options.overfit_batches):
+                _refuse_energy_of_folds(options)
                 _run_folds(recipe, options, policy, config, value_sources)
                 return
             config = dataclasses.replace(config, fold=0)
@@ -100,7 +104,10 @@ def _run(
     value_sources: dict[str, str],
 ) -> None:
     began = time.monotonic()
+    if options.energy is not None:
+        from kerascale.trust import energy
 
+        energy.refuse_unknown(options.energy)
     quiet.import_tensorflow()
     from kerascale import strategies
     from kerascale.engine.collectives import replicas
@@ -110,21 +117,30 @@ def _run(
     strategy = strategies.get(
         options.strategy, tpu=options.tpu, start_timeout=options.start_timeout
     )
-    result = train.train(
-        recipe,
-        config,
-        strategy=strategy,
-        run_dir=options.run_dir,
-        init_from=options.init_from,
-        init_partial=options.init_partial,
-        checkpoints=policy,
-        fast_dev_run=options.fast_dev_run,
-        overfit_batches=options.overfit_batches,
-        told=value_sources,
-        metrics_port=options.metrics_port,
-        metrics_host=options.metrics_host,
-        histograms=options.histograms,
-    )
+    result = None
+    with contextlib.ExitStack() as stack:
+        if options.energy is not None and replicas.is_chief(strategy):
+            stack.enter_context(
+                energy.measured(
+                    options.energy,
+                    lambda: options.run_dir if result is None else result.path,
+                )
+            )
+        result = train.train(
+            recipe,
+            config,
+            strategy=strategy,
+            run_dir=options.run_dir,
+            init_from=options.init_from,
+            init_partial=options.init_partial,
+            checkpoints=policy,
+            fast_dev_run=options.fast_dev_run,
+            overfit_batches=options.overfit_batches,
+            told=value_sources,
+            metrics_port=options.metrics_port,
+            metrics_host=options.metrics_host,
+            histograms=options.histograms,
+        )
     seconds = time.monotonic() - began
     if not replicas.is_chief(strategy):
         return  # The chief says it for all.
@@ -162,6 +178,14 @@ def _run(
         summary["learned"] = verdict.learned
     text += _note_on_data(file, getattr(config, "dataset", ""), result.info.fingerprint)
     finish(summary, as_json=options.json, text=text)
+
+
+def _refuse_energy_of_folds(options: Options) -> None:
+    if options.energy is not None:
+        raise RefusedError(
+            "--energy: expected without --folds. Received: both. Train one fold "
+            "(--fold 0) to measure it."
+        )
 
 
 def _wants_folds(config: Any) -> bool:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from kerascale.config import (
     adversarial_conflicts,
     compression_conflicts,
-    compression_conflicts,
     privacy_conflicts,
     split_conflicts,
 )

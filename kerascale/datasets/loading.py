@@ -12,6 +12,7 @@ from kerascale.config.fields import to_dict
 from kerascale.config.tasks import Task
 from kerascale.datasets import (
     applicable,
+    carried,
     corpora,
     folds,
     gathers,
@@ -107,6 +108,7 @@ def _read_and_prepare(
     raw = _read(split_columns.without(config, column), kinds, tasks)
     applicable.refuse_inapplicable(raw.name, raw.kind, raw.class_names, config)
     raw = targets.with_task(raw, config.task, tasks, config.class_order)
+    raw = carried.attached(raw, config)
     return _prepare(raw, config, kinds, column, is_last_use=True)
 
 

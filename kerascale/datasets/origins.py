@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from kerascale.datasets import carried
 from kerascale.datasets.raw import Kind, Split
 
 _kept = contextvars.ContextVar("origins_are_kept", default=False)
@@ -37,9 +38,12 @@ def of(
         names: Of a table's columns.
 
     Returns:
-        Object arrays of `str`, of shape (examples,): paths of pictures, or texts.
-        Nothing of a split that does not know, or where origins are not kept.
+        Object arrays of `str`, of shape (examples,): paths of pictures, or texts; or
+        the values of the column that is carried. Nothing of a split that does not know,
+        or where origins are not kept.
     """
+    if carried.name() is not None:
+        return {k: s.files for k, s in named.items() if s.files is not None}
     if not _kept.get():
         return {}
     if kind == "text":

@@ -90,8 +90,7 @@ def read(config: Any) -> SplitColumn:
             is_there=False,
         )
     path = os.path.expanduser(path)
-    reader = {"csv": _of_csv, "parquet": _of_parquet, "npz": _of_npz}[prefix]
-    names, values = reader(path, name, config)
+    names, values = column_of(prefix, path, name, config)
     if values is None:
         return _problem(
             f"{flag}: expected a column of {path}: {listing(names)}. Received: "
@@ -114,6 +113,24 @@ def read(config: Any) -> SplitColumn:
             "Received: something else. Convert it, or leave it out"
         )
     return SplitColumn(times=ranks)
+
+
+def column_of(
+    prefix: str, path: str, name: str, config: Any
+) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """All columns of a source, and the values of one of them.
+
+    Args:
+        prefix: `csv`, `parquet` or `npz`; another one has no columns.
+        path: Its files.
+        name: The column.
+        config: How a CSV file is written.
+
+    Returns:
+        Names; and an array of objects, or None where there is no such column.
+    """
+    readers = {"csv": _of_csv, "parquet": _of_parquet, "npz": _of_npz}
+    return readers[prefix](path, name, config) if prefix in readers else ((), None)
 
 
 def _problem(text: str, *, is_there: bool = True) -> SplitColumn:

@@ -124,18 +124,31 @@ class SelfAttention(keras.layers.Layer):
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         length = ops.shape(inputs)[1]
-        fused = self.query_key_value(inputs, training=training)
-        heads = (-1, length, self.num_heads, self.head_size)
-        # Each (batch, heads, length, head_size).
-        query, key, value = (
-            ops.transpose(ops.reshape(part, heads), (0, 2, 1, 3))
-            for part in ops.split(fused, 3, axis=-1)
-        )
+        query, key, value = self._project(inputs, training)
         weights = self.weigh(query, key, mask)
         weights = self.weights_dropout(weights, training=training)
         mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (-1, length, self.num_heads * self.head_size))
         return self.attention_output(mixed, training=training)
+
+    def _project(self, inputs: Any, training: bool | None) -> list[Any]:
+        """Query, key and value, each `(batch, heads, length, head_size)`."""
+        fused = self.query_key_value(inputs, training=training)
+        heads = (-1, ops.shape(inputs)[1], self.num_heads, self.head_size)
+        return [
+            ops.transpose(ops.reshape(part, heads), (0, 2, 1, 3))
+            for part in ops.split(fused, 3, axis=-1)
+        ]
+
+    def attention_weights(self, inputs: Any, mask: Any = None) -> Any:
+        """How much each position takes of each other one; see `weigh`.
+
+        Args:
+            inputs: As in `call`.
+            mask: As in `call`.
+        """
+        query, key, _ = self._project(inputs, False)
+        return self.weigh(query, key, mask)
 
     def weigh(self, query: Any, key: Any, mask: Any) -> Any:
         """How much each position takes of each other one, before dropout.

@@ -28,7 +28,7 @@ class Classifier(Model):
     """Abstract: a `kerascale.Model` whose last layers give class probabilities.
 
     A subclass makes its layers in `__init__`, ends it with `self._make_head()`,
-    builds them in `build` and calls them in `call`.
+    builds them in `build` and calls them in `call_embedded`, or in `call`.
 
     Args:
         num_classes: Positive integer, number of values that the model returns.
@@ -68,8 +68,8 @@ class Classifier(Model):
         def build(self, input_shape):
             self._build_head(self._build_normalization(input_shape))
 
-        def call(self, inputs, training=None):
-            return self._head(self._normalize(inputs))
+        def call_embedded(self, features, mask=None, training=None):
+            return self._head(features)
     ```
     """
 
@@ -177,6 +177,30 @@ class Classifier(Model):
         if self.classifier_activation is keras.activations.sigmoid:
             return "sigmoid"
         return "exp" if getattr(self.output_scaling, "link", "") == "log" else "squares"
+
+    def embed(self, inputs: Any) -> tuple[Any, Any]:
+        """What the model computes first, behind which gradients go all the way.
+
+        Args:
+            inputs: As the model takes them.
+
+        Returns:
+            Normalized numbers, features of a table, or vectors of tokens; and which
+            positions are no padding, boolean of shape `(batch, length)`, or `None`.
+        """
+        return self._normalize(inputs), None
+
+    def call_embedded(
+        self, features: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        """The rest of the model, on what `embed` gives."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has neither `call_embedded` nor `call`."
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        features, mask = self.embed(inputs)
+        return self.call_embedded(features, mask, training=training)
 
     def _build_head(self, shape: Shape) -> None:
         mean = [] if self.member_mean is None else [self.member_mean]

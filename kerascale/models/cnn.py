@@ -124,8 +124,10 @@ class CNN(Classifier):
         ends_stage = (index + 1) % self.blocks_per_stage == 0
         return not self.residual and ends_stage and min(shape[1:3]) >= 2
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = self._normalize(inputs)
+    def call_embedded(
+        self, features: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        x = features
         for index, block in enumerate(self.blocks):
             x = block(x, training=training) if self.residual else block(x)
             if self._pools_after(index, x.shape):

@@ -95,8 +95,10 @@ class MLP(Classifier):
         inputs = [] if self.member_inputs is None else [self.member_inputs]
         self._build_head(build_in_turn([self.flatten, *inputs, *self.hidden], shape))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = self.flatten(self._normalize(inputs))
+    def call_embedded(
+        self, features: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        x = self.flatten(features)
         if self.member_inputs is not None:
             x = self.member_inputs(x)
         for hidden, dropout in zip(self.hidden, self.dropouts, strict=True):

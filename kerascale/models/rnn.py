@@ -133,13 +133,16 @@ class RNN(Classifier):
             shape = self._build_normalization(input_shape, free_axes)
         self._build_head(build_in_turn([self.to_sequence, *self.recurrent], shape))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        mask = None
+    def embed(self, inputs: Any) -> tuple[Any, Any]:
         if self.vocabulary_size is None:
-            x = self.to_sequence(self._normalize(inputs))
-        else:
-            x = self.to_sequence(inputs)
-            mask = self.to_sequence.compute_mask(inputs)
+            return super().embed(inputs)
+        return self.to_sequence(inputs), self.to_sequence.compute_mask(inputs)
+
+    def call_embedded(
+        self, features: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        is_numbers = self.vocabulary_size is None
+        x = self.to_sequence(features) if is_numbers else features
         for layer, dropout in zip(self.recurrent, self.dropouts, strict=True):
             x = dropout(layer(x, mask=mask, training=training), training=training)
         return self._head(x)

@@ -129,14 +129,25 @@ class Transformer(Classifier):
         shape = build_in_turn([self.embedding, self.stack], shape)
         self._build_head((shape[0], shape[2]))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        mask = None
+    def embed(self, inputs: Any) -> tuple[Any, Any]:
         if self.vocabulary_size is None:
-            x = self.embedding(self.to_sequence(self._normalize(inputs)))
-        else:
-            x = self.embedding(inputs)
-            mask = self.embedding.compute_mask(inputs)
-        x = self.stack(x, mask=mask, training=training)
+            return super().embed(inputs)
+        return self.embedding(inputs), self.embedding.compute_mask(inputs)
+
+    def tokens(self, features: Any) -> Any:
+        """The vectors that the first block is given, without their positions.
+
+        Args:
+            features: What `embed` gives.
+        """
+        if self.vocabulary_size is None:
+            return self.embedding(self.to_sequence(features))
+        return features
+
+    def call_embedded(
+        self, features: Any, mask: Any = None, training: bool | None = None
+    ) -> Any:
+        x = self.stack(self.tokens(features), mask=mask, training=training)
         x = self.head_dropout(self._mean(x, mask), training=training)
         return self._head(x)
 

@@ -58,7 +58,7 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
     if packed is not None:
         probabilities, columns, labels = _of_packed(run, open_packed(packed))
     else:
-        features, columns, labels = _read(run, path)
+        features, columns, labels = read_examples(run, path)
         probabilities = run.model.predict(features, verbose=0)
     if not run.info.class_names:
         frame = pd.DataFrame({**columns, **_of_targets(run.info, probabilities)})
@@ -101,7 +101,7 @@ def _of_targets(info: DataInfo, outputs: np.ndarray) -> dict[str, np.ndarray]:
     return columns
 
 
-def _read(
+def read_examples(
     run: Run, path: pathlib.Path
 ) -> tuple[np.ndarray, dict[str, list[str]], list[str] | None]:
     """The features, columns to put in front of the answers, and labels, if known."""

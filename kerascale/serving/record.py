@@ -1,7 +1,6 @@
 """`assets.extra/kerascale.json`: where a version comes from, and its files."""
 
 import datetime
-import hashlib
 import json
 import math
 import pathlib
@@ -10,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascale._version import __version__
+from kerascale.serving import provenance
 
 EXTRA = "assets.extra"
 TOKENIZER = "tokenizer.json"
 FILE = "kerascale.json"
 LABELS = "labels.json"
+# Made of all files of a version, and so none of them.
+SIGNATURE = "model.sig"
 FORMAT = 1
-_PIECE = 2**20
 
 
 def write_tokenizer(folder: pathlib.Path, tokenizer: str | None) -> None:
@@ -51,6 +52,9 @@ def write(folder: pathlib.Path, content: Mapping[str, Any]) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
+    claim = provenance.statement(content, sums(folder))
+    text = json.dumps(claim, ensure_ascii=False, indent=1)
+    (folder / EXTRA / provenance.FILE).write_text(text + "\n", encoding="utf-8")
     scalars = {
         name: value
         for name, value in content.get("metrics", {}).items()
@@ -94,21 +98,15 @@ def _read(file: pathlib.Path, kind: type) -> Any:
 
 
 def sums(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """Size and sha256 of each file of a version but the record itself."""
+    """Size and sha256 of each file of a version but the record and its signature."""
     found = {}
+    own = (f"{EXTRA}/{FILE}", f"{EXTRA}/{SIGNATURE}")
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
-        if file.is_file() and name != f"{EXTRA}/{FILE}":
-            found[name] = {"size": file.stat().st_size, "sha256": _sum(file)}
+        if file.is_file() and name not in own:
+            sha256 = provenance.sha256_of(file)
+            found[name] = {"size": file.stat().st_size, "sha256": sha256}
     return found
-
-
-def _sum(file: pathlib.Path) -> str:
-    found = hashlib.sha256()
-    with open(file, "rb") as content:
-        while piece := content.read(_PIECE):
-            found.update(piece)
-    return found.hexdigest()
 
 
 def changed_files(folder: pathlib.Path) -> list[str] | None:

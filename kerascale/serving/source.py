@@ -11,7 +11,7 @@ import numpy as np
 from kerascale.runs.files import named_arrays
 from kerascale.runs.run import Run
 from kerascale.runtime.console import say
-from kerascale.serving import examples
+from kerascale.serving import examples, provenance
 
 # Numbers that a page draws.
 _OF_THE_PAGE = ("curves", "points")
@@ -85,6 +85,7 @@ def of_run(
             "run": os.fspath(run.path),
             "step": _step(run.model),
             "data": {"name": run.info.name, "fingerprint": run.info.fingerprint},
+            "run_files": provenance.of_run(run.path),
             "task": run.info.task,
             **({"columns": list(run.info.columns)} if run.info.columns else {}),
             "fields": run.fields,

@@ -51,13 +51,23 @@ class TableFeatures(keras.layers.Layer):
         self.autocast = False
         self.columns = [Column.from_json(dict(each)) for each in columns]
         self.as_sequence = as_sequence
-        read = [column for column in self.columns if column.kind != "ignored"]
+        read = self.read
         self._parts = [_PARTS[column.kind](column) for column in read]
         self._widths = [column.width for column in read]
 
     @property
     def width(self) -> int:
         return sum(part.width for part in self._parts)
+
+    @property
+    def read(self) -> list[Column]:
+        """The columns that features are made of, in their order."""
+        return [column for column in self.columns if column.kind != "ignored"]
+
+    @property
+    def widths(self) -> list[int]:
+        """How many features each of them has."""
+        return [part.width for part in self._parts]
 
     def build(self, input_shape: Any) -> None:
         if input_shape[-1] != sum(self._widths):

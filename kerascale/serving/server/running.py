@@ -19,7 +19,7 @@ from kerascale.serving.server.app import make_app
 from kerascale.serving.server.batching import Runner
 from kerascale.serving.server.connections import Connection
 from kerascale.serving.server.metrics import Metrics
-from kerascale.serving.server.repository import find_models
+from kerascale.serving.server.repository import Check, find_models
 from kerascale.serving.server.settings import Batching, Limits
 from kerascale.serving.server.watching import Watcher
 
@@ -38,6 +38,7 @@ class Settings:
         batching: How requests are joined.
         limits: What a request may cost.
         metrics_path: Where Prometheus reads; None: nowhere.
+        check: What a version must pass; see `repository.find_models`.
     """
 
     base: pathlib.Path
@@ -49,6 +50,7 @@ class Settings:
     batching: Batching = dataclasses.field(default_factory=Batching)
     limits: Limits = dataclasses.field(default_factory=Limits)
     metrics_path: str | None = None
+    check: Check | None = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -98,7 +100,7 @@ def serve(
     Raises:
         RefusedError: If a model has no version that can be loaded.
     """
-    watchers = find_models(settings.base, settings.model_name)
+    watchers = find_models(settings.base, settings.model_name, settings.check)
     # What is there by now is not looked through each time that a version goes.
     gc.collect()
     gc.freeze()

@@ -21,6 +21,7 @@ from . import (
     strategies,
     training,
     trust,
+    trust_reports,
     tuning,
 )
 
@@ -29,6 +30,7 @@ ALL: tuple[Fault, ...] = (
     *tuning.FAULTS,
     *compression.FAULTS,
     *trust.FAULTS,
+    *trust_reports.FAULTS,
     *diagnostics.FAULTS,
     *reporting.FAULTS,
     *training.FAULTS,

@@ -1,0 +1,1 @@
+"""A model card in the Hugging Face format, whose numbers check themselves."""

@@ -1,0 +1,1 @@
+"""Is this the file that we trained: signatures of run folders and exports."""
