@@ -68,20 +68,17 @@ def test_every_result_is_read_back(run, card):
 
 
 def test_an_honest_card_passes(run, card, capsys):
-    compared = ks.check_card(run)
-    assert any(line.startswith("Accuracy on test, sex = f") for line in compared)
     assert main(["card", str(run.path), "--check", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["compared"]) == len(compared)
+    compared = json.loads(capsys.readouterr().out)["compared"]
+    assert any(line.startswith("Accuracy on test, sex = f") for line in compared)
 
 
 def test_a_number_that_was_changed_is_found(run, card, capsys):
     text = card.read_text()
     accuracy = run.metrics["accuracy"]
     card.write_text(text.replace(f"value: {accuracy}", "value: 0.999", 1))
-    with pytest.raises(CardError, match=f"0.999 is said, {accuracy} was measured"):
-        ks.check_card(run)
     assert main(["card", str(run.path), "--check"]) == 1
-    assert "0.999 is said" in capsys.readouterr().err
+    assert f"0.999 is said, {accuracy} was measured" in capsys.readouterr().err
     shown = f"| {accuracy:.4f} |"
     card.write_text(text.replace(shown, "| 0.9990 |", 1))
     with pytest.raises(CardError, match="the table of results is not that"):
