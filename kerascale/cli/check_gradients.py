@@ -11,7 +11,7 @@ from kerascale.cli.results import finish_report
 from kerascale.config.fields import Limits, PositiveInt, check
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.errors import RefusedError
-from kerascale.runs import layout
+from kerascale.runs import files, layout
 
 _USAGE = "RECIPE|RUN [--layer NAME] [--replicas 2] [--json] [--field value ...]"
 _DESCRIPTION = """\
@@ -56,8 +56,9 @@ def run(arguments: Sequence[str]) -> int:
         arguments, ["RECIPE|RUN"], program="kerascale check-gradients", usage=_USAGE
     )
     began = time.monotonic()
-    if os.path.isfile(os.path.join(name, layout.CONFIG)):
+    if _names_a_run(name):
         options, config = _options_of_run(rest), None
+        files.read_json(name, layout.EVALUATION)  # Refused before TensorFlow is there.
         target: Any = name
     else:
         target = load_recipe(name)
@@ -77,6 +78,11 @@ def run(arguments: Sequence[str]) -> int:
         examples=options.examples,
     )
     return finish_report(report, as_json=options.json, began=began)
+
+
+def _names_a_run(name: str) -> bool:
+    """Whether it is a folder, or a path that is no recipe's file."""
+    return os.path.isdir(name) or (os.sep in name and not name.endswith(".py"))
 
 
 def _options_of_run(arguments: Sequence[str]) -> Options:

@@ -9,6 +9,7 @@ more than a point.
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -48,8 +49,11 @@ def compare(folder: pathlib.Path, say: Any = print) -> dict[str, tuple[float, fl
     file = folder / "model.npz"
     np.savez(file, **_numbers(run.model, found.high), x=x / found.high, y=y)
     environment = environments.get("art", say)
+    # Products are small, and threads wait for each other on a busy machine.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     finished = subprocess.run(
         [environment.python, _RUNNER, file],
+        env={**os.environ, **threads},
         capture_output=True,
         text=True,
         check=False,

@@ -21,7 +21,8 @@ _LAST_LINES = 8
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "torch": ("torch==2.13.0", "lightning==2.6.6", "numpy"),
     "jax": ("jax==0.10.2", "keras==3.15.1", "numpy"),
-    "art": ("adversarial-robustness-toolbox==1.20.1", "numpy"),
+    # It imports packaging, which it does not require.
+    "art": ("adversarial-robustness-toolbox==1.20.1", "numpy", "packaging"),
     "grain": (
         "grain==0.2.18",
         "array_record==0.8.6",

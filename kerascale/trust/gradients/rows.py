@@ -15,7 +15,7 @@ from kerascale.trust.gradients.numeric import Compared, Moved, Precision
 from kerascale.trust.gradients.report import Element, Row, Verdict
 
 # Seconds for all differences of a check, if each is looked at twice.
-_SECONDS = 10.0
+_SECONDS = 7.0
 
 
 class Check:
