@@ -78,7 +78,7 @@ def _made(make, noise=0.0, key=(1, 2)):
         data = RNG.normal(size=(ROWS, *shape)).astype("float32")
     install.refuse_unfit(model)
     reason = install.tap(model, tf.constant(data))
-    variable = tf.Variable(list(key), dtype=tf.uint64, trainable=False)
+    variable = tf.Variable(list(key), dtype=tf.int64, trainable=False)
     beside = not (reason and install.has_loops(model, tf.constant(data)))
     assert beside == (make is not _recurrent)
     own = method.PrivateMethod(CLIP, noise, ROWS, variable, not reason, beside)

@@ -68,7 +68,7 @@ class PrivateTraining(Change):
                 "dp: the gradient of each example is computed by itself, which is "
                 f"slow: {reason}"
             )
-        key = tf.Variable([0] * 2, dtype=tf.uint64, trainable=False)
+        key = tf.Variable([0] * 2, dtype=tf.int64, trainable=False)
         self._method = method.PrivateMethod(
             self.config.dp_clip,
             self.config.dp_noise or 0.0,
@@ -167,7 +167,7 @@ class PrivateTraining(Change):
 
         words = json.loads(consensus.from_chief(context.strategy, draw))
         self._draws += 1
-        self._method.key.assign(tf.constant(words[:2], tf.uint64))
+        self._method.key.assign(tf.bitcast(tf.constant(words[:2], tf.uint64), tf.int64))
         if self._sampler is not None:
             self._sampler.key.assign(tf.constant(words[2], tf.uint64))
 

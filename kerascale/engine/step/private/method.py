@@ -28,7 +28,7 @@ class PrivateMethod:
         clip: The largest norm of an example's gradient, of all variables together.
         noise_multiplier: Deviation of the noise, in units of `clip`; 0: none.
         expected_batch_size: What the sum is divided by.
-        key: uint64 of shape (2,), of which noise is drawn; made in the strategy's
+        key: int64 of shape (2,), of which noise is drawn; made in the strategy's
             scope. It is no variable of the model, and saved with nothing.
         by_rules: Whether all layers have formulas; else each example is computed by
             itself.
@@ -200,7 +200,8 @@ class PrivateMethod:
             deviation = self.noise_multiplier * self.clip / self.expected_batch_size
             shapes = [tf.TensorShape(v.shape) for v in variables]
             now = keras.ops.convert_to_tensor(model.optimizer.iterations)
-            drawn = noise.normal(shapes, self.key.read_value(), now, dtype)
+            key = tf.bitcast(self.key.read_value(), tf.uint64)
+            drawn = noise.normal(shapes, key, now, dtype)
             found = [
                 g + tf.cast(n * tf.cast(deviation, dtype), g.dtype)
                 for g, n in zip(found, drawn, strict=True)

@@ -16,7 +16,7 @@ def _private(model, inputs, by_rules=True):
     install.refuse_unfit(model)
     if by_rules:
         assert not install.tap(model, tf.constant(inputs[:4]))
-    key = tf.Variable([3, 2**63 + 5], dtype=tf.uint64, trainable=False)
+    key = tf.Variable([3, -5], dtype=tf.int64, trainable=False)
     # The other model has loops.
     own = method.PrivateMethod(0.05, 0.5, BATCH, key, by_rules, beside=by_rules)
     method.attach(model, own)
