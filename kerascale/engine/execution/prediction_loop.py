@@ -4,6 +4,7 @@ A batch's outputs are those of Keras, to the last bit: each is computed by itsel
 the same size.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import tensorflow as tf
 from kerascale.datasets import nests
 from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import feed
-from kerascale.engine.execution import beside, mode_of_model
+from kerascale.engine.execution import beside, mode_of_model, own_traces
 
 # Batches in a call: so many that calls cost nothing, and few enough to show progress.
 _MOST = 64
@@ -117,9 +118,7 @@ def _function(model: keras.Model) -> Callable[..., Any]:
     kept = vars(model).get(_KEPT)
     if kept is None or kept[0] is not compilation:
         keras_faults.mend(model)
-        made = tf.function(
-            lambda *a: _all(model, *a), autograph=False, reduce_retracing=True
-        )
+        made = own_traces.graph(functools.partial(_all, model))
         kept = (compilation, made)
         vars(model)[_KEPT] = kept
     return kept[1]
