@@ -53,7 +53,7 @@ def load(path: pathlib.Path) -> tuple[keras.Model, keras.layers.Layer | None]:
         )
     # Of its layers alone: what is trained can be loaded without KerasHub, unless it has
     # layers of its own.
-    model = keras.Model(inputs, outputs, name="backbone")
+    model = keras.Model(inputs[0], outputs[0], name="backbone")
     return model, _preprocessing(path, hub)
 
 

@@ -33,9 +33,9 @@ def test_without_keras_hub_it_is_said_what_to_install(tmp_path, monkeypatch):
 def test_a_preset_is_fine_tuned_with_its_own_preprocessing(tmp_path):
     hub = pytest.importorskip("keras_hub")
     backbone = hub.models.ResNetBackbone(
-        input_conv_filters=[8],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[8, 16],
+        stackwise_num_filters=[64, 64],
         stackwise_num_blocks=[1, 1],
         stackwise_num_strides=[1, 2],
         block_type="basic_block",
