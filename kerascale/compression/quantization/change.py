@@ -9,6 +9,7 @@ from kerascale.compression.quantization import learning, ranges
 from kerascale.compression.quantization.callback import QuantizeAware
 from kerascale.compression.quantization.ranges import Ranges
 from kerascale.datasets import Datasets
+from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 from kerascale.training.changes import Change
 from kerascale.training.context import RunContext
@@ -25,6 +26,12 @@ class QuantizedTraining(Change):
     def change_model(self, model: keras.Model, context: RunContext) -> keras.Model:
         begin = self._begin(context)
         found = learning.install(model, begin)
+        if begin == 0 and self.init_from is None and found.places.blocks:
+            raise RefusedError(
+                "quantize_begin: expected more than 0, or --init-from: statistics of "
+                "batch normalization stay as they are from then on, and those of a new "
+                f"model say nothing. Received: {self.config.quantize_begin}."
+            )
         say(
             f"quantize_aware: {self.config.quantize_aware}, "
             f"{len(found.places.weighted)} layers of activations and "
