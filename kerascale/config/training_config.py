@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from kerascale.config import (
     adversarial_conflicts,
+    clipping_conflicts,
     compression_conflicts,
     privacy_conflicts,
     split_conflicts,
@@ -298,22 +299,7 @@ class TrainingConfig:
 
     def conflicts(self) -> list[str]:
         """Values that are right alone and wrong together. Extend it with super()."""
-        problems = []
-        clips = [
-            name
-            for name in ("clipnorm", "global_clipnorm", "clipvalue")
-            if getattr(self, name) is not None
-        ]
-        if len(clips) > 1:
-            problems.append(
-                f"{' and '.join(clips)}: expected at most one kind of gradient "
-                f"clipping. Received: {len(clips)}. Keep one of them"
-            )
-        if self.max_norm is not None and self.weight_clip is not None:
-            problems.append(
-                "max_norm and weight_clip: expected at most one constraint on the "
-                "weights. Received: both. Keep one of them"
-            )
+        problems = clipping_conflicts.of(self)
         problems += compression_conflicts.of(self)
         problems += adversarial_conflicts.of(self)
         problems += privacy_conflicts.of(self)

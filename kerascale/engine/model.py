@@ -85,8 +85,8 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             if replicas.is_distributed(self.distribute_strategy):
                 self.predict_function = prediction.predict(self)
             else:
-                super().make_predict_function(force)
-                self.predict_function = own_traces.again(self.predict_function)
+                made = super().make_predict_function(force)
+                self.predict_function = own_traces.again(made)
         return self.predict_function
 
     def build_for(self, data_adapter: Any, data_batch: Any) -> None:
@@ -110,8 +110,6 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
     def get_compile_config(self) -> dict[str, Any] | None:
         keras_faults.mend(self)
         return super().get_compile_config()
-
-    # ----------------------------------------------------- what a user calls
 
     def fit(
         self,
