@@ -85,8 +85,8 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             if replicas.is_distributed(self.distribute_strategy):
                 self.predict_function = prediction.predict(self)
             else:
-                made = super().make_predict_function(force)
-                self.predict_function = own_traces.again(made)
+                super().make_predict_function(force)
+                self.predict_function = own_traces.again(self.predict_function)
         return self.predict_function
 
     def build_for(self, data_adapter: Any, data_batch: Any) -> None:

@@ -192,6 +192,11 @@ _OF_BEFORE = {
     for field in dataclasses.fields(ImageConfig)
     if field.name
     in (
+        "adversarial",
+        "adversarial_norm",
+        "adversarial_step_size",
+        "adversarial_steps",
+        "adversarial_warmup_epochs",
         "all_reduce_dtype",
         "augment_crop",
         "augment_cutout",
@@ -212,6 +217,7 @@ _OF_BEFORE = {
         "dp_noise",
         "dp_seed",
         "drop_columns",
+        "epsilon",
         "fold",
         "folds",
         "group",
@@ -231,6 +237,7 @@ _OF_BEFORE = {
         "prune_structure",
         "quantize_aware",
         "quantize_begin",
+        "regression_loss",
         "separator",
         "shuffle",
         "teacher",
@@ -239,7 +246,7 @@ _OF_BEFORE = {
         "test_data",
         "time",
     )
-} | {"task": "classification"}
+} | {"task": "classification", "members": 1}
 
 
 def _differences(

@@ -94,7 +94,7 @@ def compare(
         numeric = (right - left) / (2 * step)
         rounding = precision.rounding(value, step)
         scale = max(abs(automatic), abs(numeric))
-        if i and rounding > 0.01 * scale:
+        if i and rounding > 0.1 * scale:
             break  # Nothing can be seen below rounding.
         difference = abs(automatic - numeric)
         error = difference / scale if scale else 0.0

@@ -8,7 +8,7 @@ from registry import FORMS, STRATEGIES
 CASES = list(cases.CASES.values())
 # What plain Keras lacks, and what stands on the steps of the others, is run on two
 # devices by default.
-ON_TWO_DEVICES = {"compressed"}
+ON_TWO_DEVICES = {"adversarial", "compressed", "private"}
 GROUPS = set().union(*map(selection.groups_of, CASES)) - {"combined"} - ON_TWO_DEVICES
 DEFAULT = {
     (case.name, strategy, precision)
