@@ -51,6 +51,7 @@ def test_training_has_weights_and_evaluation_has_none(recipe):
 @pytest.mark.parametrize(
     "execution", [pytest.param("fixed", marks=pytest.mark.slow), "auto"]
 )
+@pytest.mark.slow
 def test_the_weights_are_those_of_keras(recipe, tmp_path, execution):
     """The same training by plain Keras, with its own `class_weight`."""
     config, data = _data(recipe, class_weight=("0=0.5", "1=9"), execution=execution)

@@ -612,6 +612,7 @@ def test_an_unknown_form_is_refused():
         _watched(model={"execution": "quick"})
 
 
+@pytest.mark.slow
 def test_the_choice_is_a_part_of_the_runs_configuration(recipe, tmp_path, monkeypatch):
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")

@@ -49,6 +49,7 @@ print(sorted(path.name for path in own.glob("*")))
 """
 
 
+@pytest.mark.slow
 def test_what_one_process_compiles_the_next_one_finds(kept):
     loss, files = kept(_TRAIN)
     assert files

@@ -13,8 +13,8 @@ from kerascale.serving import graph
 from kerascale.serving.messages import PredictionLog
 
 # One of each kind of input and of answer; the others with all.
-RECIPES = ["mlp", "language_model"]
-_SLOW = ("cnn", "rnn", "transformer")
+RECIPES = ["mlp"]
+_SLOW = ("cnn", "rnn", "transformer", "language_model")
 RECIPES += [pytest.param(name, marks=pytest.mark.slow) for name in _SLOW]
 
 

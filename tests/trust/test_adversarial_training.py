@@ -27,6 +27,7 @@ def hardened(recipe, tmp_path_factory):
     return ks.train(recipe, recipe.Config(**SETTINGS), run_dir=folder)
 
 
+@pytest.mark.slow
 def test_it_withstands_more(hardened, run, recipe):
     """Than a model of the same size that has seen more, and examples as they are."""
     assert hardened.metrics["epsilon"] == 0.1
