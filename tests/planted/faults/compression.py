@@ -32,13 +32,6 @@ FAULTS = (
         ("pruning/test_pruning_masks.py",),
     ),
     Fault(
-        "kernels-are-rounded-in-front-of-their-normalization",
-        "compression/quantization/folded.py",
-        "return part.scheme.weights(kernel, multiplied)",
-        "return part.scheme.weights(kernel)",
-        ("quantization/test_fake.py::test_a_normalization_is_folded",),
-    ),
-    Fault(
         "statistics-move-on-when-steps-are-quantized",
         "compression/quantization/learning.py",
         "[tf.where(is_on, b, a) for a, b in",
