@@ -45,13 +45,6 @@ FAULTS = (
         ("test_audit.py::test_calibration",),
     ),
     Fault(
-        "results-of-groups-share-a-config",
-        "trust/model_card/results.py",
-        "{what}, {audit['group']} = {group}",
-        "{what}, {audit['group']}",
-        ("test_card.py::test_every_result_is_read_back",),
-    ),
-    Fault(
         "a-number-is-compared-with-itself",
         "trust/model_card/card_run.py",
         "_is_close(result.value, now)",
