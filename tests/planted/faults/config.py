@@ -19,7 +19,7 @@ FAULTS = (
     ),
     Fault(
         "two-kinds-of-clipping-pass",
-        "config/training_config.py",
+        "config/clipping_conflicts.py",
         "if len(clips) > 1:",
         "if len(clips) > 2:",
         ("test_config.py::test_refused_values",),
