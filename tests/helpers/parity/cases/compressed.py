@@ -53,10 +53,7 @@ def distillation_with_answers():
     return trained(student, x, with_answers(y, answers), fit=fit)
 
 
-@case(
-    "distillation: features through a projection, attention maps of pictures",
-    default=("mirrored:2",),
-)
+@case("distillation: features through a projection, attention maps of pictures")
 def distillation_with_hints():
     x = numbers(EXAMPLES, 4)
     hints = [
@@ -190,10 +187,7 @@ def quantization_of_convolutions():
     return _quantized(scaled(model), *inputs, begin=10, optimizer=optimizer)
 
 
-@case(
-    "quantization in training: a residual block, batch normalization folded",
-    default=("mirrored:2",),
-)
+@case("quantization in training: a residual block, batch normalization folded")
 def quantization_of_a_residual_block():
     x = keras.Input((4,))
     y = ks.layers.ResidualBlock(3)(keras.layers.Reshape((2, 2, 1))(x))
