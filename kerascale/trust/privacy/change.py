@@ -41,6 +41,13 @@ class PrivateTraining(Change):
         return packages.missing()
 
     def change_datasets(self, datasets: Datasets) -> Datasets:
+        if datasets.info.kind == "corpus":
+            raise RefusedError(
+                "dp_clip: expected examples with a label each, of which every one "
+                "stands for itself. Received: one text, whose windows overlap in what "
+                "they tell, with a label for each token. Use mlp, cnn, rnn or "
+                "transformer."
+            )
         if not datasets.train.is_indexed:
             raise RefusedError(
                 "dp_clip: expected data that is read by index, of which each example "
