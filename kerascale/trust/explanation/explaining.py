@@ -33,6 +33,8 @@ SPLITS = ("test", "validation", "train")
 WHICH = ("spread", "mistakes")
 # Of these many examples each is explained again, after everything was forgotten.
 _FORGOTTEN = 5
+# An answer that the baseline gets, too: probabilities, or deviations of the target.
+_ALIKE = 0.05
 
 
 def explain(
@@ -271,6 +273,10 @@ def _shown(chosen: Chosen, subject: Subject) -> tuple[Shown, ...]:
                 text=chosen.texts[place],
                 names=names,
                 there=subject.valid[place],
+                is_like_baseline=bool(
+                    abs(subject.full[place] - subject.empty[place])
+                    < _ALIKE * subject.scale
+                ),
             )
         )
     return tuple(found)

@@ -84,6 +84,8 @@ class Shown:
         text: The example as it is in the data; or None.
         names: Of each part that it has: words, or columns; empty: pixels.
         there: Which parts it has.
+        is_like_baseline: Whether the baseline gets the same answer, so that what is
+            explained is a difference of next to nothing.
     """
 
     number: int
@@ -95,6 +97,7 @@ class Shown:
     text: str | None
     names: tuple[str, ...]
     there: np.ndarray
+    is_like_baseline: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +155,7 @@ class Explanation:
             "true": shown.true,
             "value": shown.value,
             "baseline": shown.baseline,
+            "is_like_baseline": shown.is_like_baseline,
             "attributions": {
                 method.name: self.strongest(method, place) for method in self.methods
             },
@@ -226,8 +230,22 @@ def table(found: Explanation) -> str:
         if method.completeness_error is not None
     ]
     lines += [f"  {method.title}: {what}" for method, what in warnings(found)]
+    alike = like_baseline(found)
+    if alike:
+        lines.append(f"  {alike}")
     lines += [f"  left out: {TITLES[n]}: {why}" for n, why in found.left_out.items()]
     return "\n".join(lines)
+
+
+def like_baseline(found: Explanation) -> str | None:
+    """Of which examples the baseline gets the answer, too; None: of no one."""
+    numbers = [f"#{s.number}" for s in found.examples if s.is_like_baseline]
+    if not numbers:
+        return None
+    return (
+        f"{len(numbers)} of {len(found.examples)} examples: the baseline gets the same "
+        f"answer, so that no {found.part} need decide it ({', '.join(numbers)})"
+    )
 
 
 def warnings(found: Explanation) -> list[tuple[Method, str]]:

@@ -11,6 +11,7 @@ from kerascale.trust.explanation.result import (
     Explanation,
     Method,
     Shown,
+    like_baseline,
     warnings,
 )
 
@@ -43,6 +44,7 @@ def render(found: Explanation) -> str:
         found=found,
         figures=figures.of_explanation(found),
         warnings=warnings(found),
+        alike=like_baseline(found),
         titles=TITLES,
         examples=[
             (shown, [_seen(found, method, shown, i) for method in found.methods])
