@@ -1,7 +1,6 @@
 """`kerascale attack RUN`: what its answers withstand, and whether to believe that."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -76,8 +75,7 @@ def _write(run: Any, found: Any) -> str | None:
     """Writes the numbers, and the page where its packages are installed."""
     from kerascale.reporting import output_paths, packages
 
-    content = json.dumps(found.to_json(), indent=2).encode()
-    output_paths.write(run.path / layout.ATTACK, content)
+    output_paths.write_json(run.path / layout.ATTACK, found.to_json())
     try:
         packages.refuse_without_packages("attack")
     except RefusedError as error:

@@ -52,15 +52,13 @@ def run(arguments: Sequence[str]) -> None:
     options = parsing.parse(Options, rest, program="kerascale audit RUN")
     from kerascale.reporting import output_paths, packages
     from kerascale.runs import files, layout
-    from kerascale.trust import needed_packages
+    from kerascale.runtime import extras
 
     packages.refuse_without_packages("audit")
-    needed_packages.refuse_without("audit", "audit", ["fairlearn", "scipy", "sklearn"])
+    extras.refuse_without("audit", "audit", ["fairlearn", "scipy", "sklearn"])
     folder = pathlib.Path(path)
     files.read_json(folder, layout.EVALUATION)
-    problems = output_paths.problems_with_page("audit", folder / layout.AUDIT_PAGE)
-    if problems:
-        raise RefusedError(problems, heading="audit")
+    output_paths.refuse_page_over_other("audit", folder, layout.AUDIT_PAGE)
     quiet.import_tensorflow()
     from kerascale.trust.auditing.audit_run import audit
 

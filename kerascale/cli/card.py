@@ -43,9 +43,9 @@ def run(arguments: Sequence[str]) -> None:
             f"{', '.join(given)}: expected without --check, which writes nothing. "
             "Received: both. Leave one of them out."
         )
-    from kerascale.trust import needed_packages
+    from kerascale.runtime import extras
 
-    needed_packages.refuse_without("card", "card", ["huggingface_hub"])
+    extras.refuse_without("card", "card", ["huggingface_hub"])
     quiet.import_tensorflow()
     from kerascale.trust.model_card import card_run
 

@@ -67,11 +67,7 @@ def run(arguments: Sequence[str]) -> None:
     packages.refuse_without_packages("explain")
     folder = pathlib.Path(path)
     files.read_json(folder, layout.EVALUATION)
-    problems = output_paths.problems_with_page(
-        "explain", folder / layout.EXPLANATION_PAGE
-    )
-    if problems:
-        raise RefusedError(problems, heading="explain")
+    output_paths.refuse_page_over_other("explain", folder, layout.EXPLANATION_PAGE)
     quiet.import_tensorflow()
     from kerascale.trust.explanation.explaining import explain
 

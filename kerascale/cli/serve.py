@@ -17,6 +17,7 @@ from kerascale.config.fields import (
     check,
 )
 from kerascale.errors import RefusedError
+from kerascale.runtime import extras
 
 _USAGE = "DEST [--port PORT] [--host HOST] [--no-batching]"
 _PACKAGES = ("orjson", "prometheus_client", "starlette", "uvicorn", "httptools")
@@ -70,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments, ["DEST"], program="kerascale serve", usage=_USAGE, options=Options
     )
     options = parsing.parse(Options, rest, program="kerascale serve DEST")
-    _refuse_without_packages()
+    extras.refuse_without("serve", "serve", _PACKAGES)
     # A server runs graphs, and Keras has no part in that: TensorFlow, which imports
     # Keras where it finds it, starts quicker and smaller without.
     sys.modules.setdefault("keras", None)
@@ -124,14 +125,3 @@ def run(arguments: Sequence[str]) -> int:
         )
 
     return running.serve(chosen, bound, on_ready)
-
-
-def _refuse_without_packages() -> None:
-    import importlib.util
-
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise RefusedError(
-            f"serve: expected the packages of its extra. Received: no "
-            f"{', '.join(missing)}. Run: pip install 'kerascale[serve]'"
-        )

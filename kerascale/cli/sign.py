@@ -33,12 +33,12 @@ def run(arguments: Sequence[str]) -> None:
         arguments, ["PATH"], program="kerascale sign", usage=_USAGE, options=Options
     )
     options = parsing.parse(Options, rest, program="kerascale sign PATH")
-    from kerascale.trust import needed_packages
+    from kerascale.runtime import extras
     from kerascale.trust.signing import keys, sign_folders, signable
 
     made = None
     if options.make_key:
-        needed_packages.refuse_without("sign", "sign", ["cryptography"])
+        extras.refuse_without("sign", "sign", ["cryptography"])
         signable.find(pathlib.Path(path))
         made = keys.make(pathlib.Path(options.key))
     found = sign_folders.sign(path, key=options.key)

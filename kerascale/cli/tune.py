@@ -14,7 +14,7 @@ from kerascale.config.fields import PositiveInt, check, fields, from_dict, read_
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
 from kerascale.runs import layout
-from kerascale.runtime import interrupts
+from kerascale.runtime import extras, interrupts
 from kerascale.runtime.console import say
 
 _USAGE = "RECIPE --field NAME=VALUES ... [--trials N] [--field-of-recipe value ...]"
@@ -80,10 +80,8 @@ def run(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     if options.find is not None:
         return tune_find.run(recipe, config, options)
-    from kerascale.tuning import packages
-
     needed = ["optuna", *(["cmaes"] if options.sampler == "cmaes" else [])]
-    packages.refuse_without(needed)
+    extras.refuse_without("tune", "tune", needed)
     from kerascale.tuning.study import StorageFailedError
 
     with interrupts.on_signals():

@@ -61,8 +61,8 @@ class HardText:
     characters: list[tuple[str, bool]]
 
 
-def open_split(run: Run, split: str) -> tuple[Datasets, Any]:
-    """The data of a run, read again, and one split of it.
+def read_again(run: Run) -> Datasets:
+    """The data of a run, read again.
 
     Raises:
         RefusedError: If its recipe or its data cannot be had, or the data is not
@@ -83,9 +83,19 @@ def open_split(run: Run, split: str) -> tuple[Datasets, Any]:
             f"({run.info.name}, sha256 {run.info.fingerprint}). Received: others "
             f"({now.name}, sha256 {now.fingerprint}). Bring the data back."
         )
+    return datasets
+
+
+def open_split(run: Run, split: str) -> tuple[Datasets, Any]:
+    """The data of a run, read again, and one split of it.
+
+    Raises:
+        RefusedError: See `read_again`; and if there is no such split.
+    """
+    datasets = read_again(run)
     source = getattr(datasets, split, None)
     if source is None:
-        raise RefusedError(f"data: {now.name} has no {split} split any more.")
+        raise RefusedError(f"data: {datasets.info.name} has no {split} split any more.")
     return datasets, source.for_evaluation()
 
 

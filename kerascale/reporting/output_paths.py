@@ -1,8 +1,11 @@
 """Where pages and pictures go, looked at before anything is made."""
 
+import json
 import os
 import pathlib
+from typing import Any
 
+from kerascale.errors import RefusedError
 from kerascale.runtime import atomic_files
 
 # What a page begins with, so that a later one may replace it.
@@ -50,6 +53,28 @@ def write(path: pathlib.Path, content: bytes) -> None:
     """Writes a file that is either whole or as it was."""
     with atomic_files.replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Writes plain values as JSON, into a file that is either whole or as it was."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write(path, text.encode())
+
+
+def refuse_page_over_other(command: str, folder: pathlib.Path, name: str) -> None:
+    """Refuses a command whose page cannot be written into a run folder.
+
+    Args:
+        command: The command, for the message.
+        folder: The run folder.
+        name: The page's file name.
+
+    Raises:
+        RefusedError: Saying what stands there.
+    """
+    problems = problems_with_page(command, folder / name)
+    if problems:
+        raise RefusedError(problems, heading=command)
 
 
 def _unwritable(flag: str, path: pathlib.Path) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from kerascale.errors import RefusedError
 from kerascale.reporting import output_paths
 from kerascale.runs import layout
-from kerascale.trust import needed_packages
+from kerascale.runtime import extras
 
 # Seconds between two samples of power.
 _EVERY = 5.0
@@ -35,7 +35,7 @@ def refuse_unknown(country: str) -> None:
     Raises:
         RefusedError: If there is no such country, or the library is not installed.
     """
-    needed_packages.refuse_without("--energy", "card", ["codecarbon"])
+    extras.refuse_without("--energy", "card", ["codecarbon"])
     if country != UNKNOWN and country not in _countries():
         raise RefusedError(
             "--energy: expected the three letters of a country whose grid is known, "
@@ -126,7 +126,7 @@ def _add(folder: pathlib.Path, session: dict[str, Any]) -> None:
         with contextlib.suppress(ValueError, KeyError):
             sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
     content = summary([*sessions, session])
-    output_paths.write(path, (json.dumps(content, indent=1) + "\n").encode())
+    output_paths.write_json(path, content)
 
 
 def summary(sessions: list[dict[str, Any]]) -> dict[str, Any]:

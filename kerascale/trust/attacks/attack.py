@@ -10,12 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.config import recipes
-from kerascale.datasets import DataInfo, Datasets
+from kerascale.datasets import DataInfo
 from kerascale.errors import RefusedError
+from kerascale.reporting import mistakes
 from kerascale.runs.run import Run, load_run
 from kerascale.runtime.console import say
-from kerascale.training import build
 from kerascale.trust.attacks import (
     losses,
     masking,
@@ -101,7 +100,7 @@ def attack(
             )
     if problems:
         raise RefusedError(problems, heading="attack")
-    datasets = _data_of(run)
+    datasets = mistakes.read_again(run)
     split = "test" if datasets.test is not None else "validation"
     source = getattr(datasets, split)
     if source is None:
@@ -173,17 +172,6 @@ def _wrong(norm: str, epsilons: Sequence[float], numbers: _Numbers) -> list[str]
         if type(value) is not int or value < 1
     ]
     return problems
-
-
-def _data_of(run: Run) -> Datasets:
-    datasets = build.make_datasets(recipes.load_recipe(run.recipe), run.config)
-    if datasets.info.fingerprint != run.info.fingerprint:
-        raise RefusedError(
-            "data: expected the examples that the run was trained on "
-            f"({run.info.name}, sha256 {run.info.fingerprint}). Received: others "
-            f"(sha256 {datasets.info.fingerprint}). Bring the data back."
-        )
-    return datasets
 
 
 @dataclasses.dataclass

@@ -47,10 +47,10 @@ def plain(config: Any) -> Any:
     if not asked:
         return config
     defaults = type(config)()
-    prefixes = ("distill_", "teacher", "prune", "quantize_", "lora_", "adversarial")
+    beginnings = "distill_", "teacher", "prune", "quantize_", "lora_", "adversarial"
     names = [
         field.name
         for field in dataclasses.fields(config)
-        if field.name.startswith(prefixes) or field.name == "epsilon"
+        if field.name.startswith((*beginnings, "dp_")) or field.name == "epsilon"
     ]
     return dataclasses.replace(config, **{n: getattr(defaults, n) for n in names})

@@ -9,7 +9,7 @@ import numpy as np
 from kerascale.config.tasks import OF_CLASSES
 from kerascale.errors import RefusedError
 from kerascale.runs.run import Run, load_run
-from kerascale.trust import needed_packages
+from kerascale.runtime import extras
 from kerascale.trust.auditing import calibration, drift, rates, reading
 from kerascale.trust.auditing.groups import Groups
 from kerascale.trust.auditing.reading import Answered
@@ -53,7 +53,7 @@ def audit(
     """
     needed = ["fairlearn"] if group is not None else []
     needed += ["scipy", "sklearn"] if against is not None else []
-    needed_packages.refuse_without("audit", "audit", needed)
+    extras.refuse_without("audit", "audit", needed)
     if not isinstance(run, Run):
         run = load_run(run)
     info = run.info

@@ -1,7 +1,6 @@
 """What an audit found, and how it is kept."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -157,8 +156,7 @@ class Audit:
         packages.refuse_without_packages("audit")
         from kerascale.trust.auditing.page import render
 
-        content = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
-        output_paths.write(self.path / layout.AUDIT, content.encode())
+        output_paths.write_json(self.path / layout.AUDIT, self.to_json())
         page = self.path / layout.AUDIT_PAGE
         output_paths.write(page, render.render(self).encode())
         return page

@@ -12,8 +12,8 @@ import numpy as np
 from kerascale.errors import RefusedError
 from kerascale.reporting import examples as shown
 from kerascale.runs.run import Run, load_run
+from kerascale.runtime import extras
 from kerascale.runtime.console import say
-from kerascale.trust import needed_packages
 from kerascale.trust.explanation import (
     choosing,
     curves,
@@ -81,7 +81,7 @@ def explain(
     if problems:
         raise RefusedError(problems, heading="explain")
     wanted = tuple(methods) or tuple(TITLES)
-    needed_packages.refuse_without(
+    extras.refuse_without(
         "explain", "explain", [name for name in ("shap", "lime") if name in wanted]
     )
     with contextlib.ExitStack() as stack:

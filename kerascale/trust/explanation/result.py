@@ -1,7 +1,6 @@
 """What `explain` found, and how it is kept."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -196,8 +195,7 @@ class Explanation:
         packages.refuse_without_packages("explain")
         from kerascale.trust.explanation.page import render
 
-        content = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
-        output_paths.write(self.path / layout.EXPLANATION, content.encode())
+        output_paths.write_json(self.path / layout.EXPLANATION, self.to_json())
         page = self.path / layout.EXPLANATION_PAGE
         output_paths.write(page, render.render(self).encode())
         return page

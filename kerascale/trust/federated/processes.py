@@ -1,12 +1,8 @@
 """Processes in which clients train, some at once; one that ends drops its client."""
 
-import contextlib
 import os
 import pathlib
 import queue
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,50 +10,29 @@ from typing import Any
 import numpy as np
 
 from kerascale.errors import RefusedError
-from kerascale.launch import starter
+from kerascale.launch.module_process import ModuleProcess
 from kerascale.trust.federated import frames
 
 _MODULE = "kerascale.trust.federated.worker"
-_END_SECONDS = 5.0
 
 
 class ClientDroppedError(Exception):
     """A client that gives no answer in this round. Its text is the reason."""
 
 
-class Process:
-    """One process; it ends with this one, however that ends.
+class Process(ModuleProcess):
+    """One process, in which one client after the other trains.
 
     Args:
         hello: What it makes data and model of.
-        lifeline: A pipe's read end; it is killed when the other end closes.
-        log: The file of its messages.
+        lifeline: See `ModuleProcess`.
+        log: See `ModuleProcess`.
     """
 
     def __init__(
         self, hello: Mapping[str, Any], lifeline: int, log: pathlib.Path
     ) -> None:
-        # Modules are found where this process finds them.
-        flags = [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
-        command = [sys.executable, *flags, "-m", _MODULE]
-        environ = {
-            name: value
-            for name, value in os.environ.items()
-            if name != "TF_CONFIG" and not name.startswith("SLURM_")
-        }
-        environ["KERASCALE_PROGRESS"] = "off"
-        environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with log.open("ab") as messages:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", starter.__file__, str(lifeline), *command],
-                env=environ,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=messages,
-                pass_fds=(lifeline,),
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
+        super().__init__(_MODULE, lifeline, log)
         self._hello = hello
         self._is_ready = False
 
@@ -100,14 +75,14 @@ class Process:
 
         def kill() -> None:
             late.set()
-            self._kill()
+            self.kill()
 
         clock = threading.Timer(timeout, kill) if timeout is not None else None
         if clock is not None:
             clock.start()
         try:
-            frames.write(self._process.stdin, message, arrays)
-            return frames.read(self._process.stdout)
+            frames.write(self.stdin, message, arrays)
+            return frames.read(self.stdout)
         except (EOFError, OSError) as error:
             how = self.end()
             reason = f"its process ended: {how}"
@@ -117,23 +92,6 @@ class Process:
         finally:
             if clock is not None:
                 clock.cancel()
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    def end(self) -> str:
-        """Ends it, and says how it ended."""
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()  # There are no more jobs.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
-        self._kill()
-        code = self._process.wait()
-        self._process.stdout.close()
-        if code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return f"exit code {code}"
 
 
 class Processes:
@@ -219,5 +177,5 @@ class Processes:
 
     def _forget_ended(self, place: int) -> None:
         process = self.running[place]
-        if process is not None and process._process.poll() is not None:
+        if process is not None and process.has_ended:
             self.running[place] = None

@@ -10,8 +10,8 @@ from kerascale.errors import RefusedError
 from kerascale.reporting import output_paths
 from kerascale.runs import layout
 from kerascale.runs.run import Run, load_run
+from kerascale.runtime import extras
 from kerascale.serving.provenance import sha256_of
-from kerascale.trust import needed_packages
 from kerascale.trust.model_card import facts as facts_of
 from kerascale.trust.model_card import results as results_of
 from kerascale.trust.model_card import text as text_of
@@ -69,7 +69,7 @@ def card(
         RefusedError: If the run has not finished, or there is a README.md of somebody
             else's.
     """
-    needed_packages.refuse_without("card", "card", ["huggingface_hub"])
+    extras.refuse_without("card", "card", ["huggingface_hub"])
     if license is not None and not _LICENSE.fullmatch(license):
         raise RefusedError(
             "--license: expected an identifier in lower case, such as apache-2.0, mit "
@@ -223,7 +223,7 @@ def check_card(run: Run | str | os.PathLike) -> list[str]:
         CardError: With each number that differs, in the metadata or in the table.
         RefusedError: If there is no card, or the data cannot be had.
     """
-    needed_packages.refuse_without("card", "card", ["huggingface_hub"])
+    extras.refuse_without("card", "card", ["huggingface_hub"])
     if not isinstance(run, Run):
         run = load_run(run)
     path = pathlib.Path(run.path) / layout.CARD

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from kerascale.config import recipes
 from kerascale.errors import RefusedError
+from kerascale.reporting import mistakes
 from kerascale.runs.run import Run
-from kerascale.training import build, evaluation
+from kerascale.training import evaluation
 
 # At which share of strangers that are taken for members the others are counted:
 # Carlini et al. 2022, "Membership inference attacks from first principles".
@@ -88,13 +88,7 @@ def membership_attack(run: Run, *, examples: int = 10_000, seed: int = 0) -> Mem
         )
     if problems:
         raise RefusedError(problems, heading="membership")
-    datasets = build.make_datasets(recipes.load_recipe(run.recipe), run.config)
-    if datasets.info.fingerprint != run.info.fingerprint:
-        raise RefusedError(
-            f"data: expected the examples that the run was trained on, of sha256 "
-            f"{str(run.info.fingerprint)[:12]}. Received: others, of "
-            f"{str(datasets.info.fingerprint)[:12]}. Bring the data back."
-        )
+    datasets = mistakes.read_again(run)
     strangers = datasets.test or datasets.validation
     if strangers is None:
         raise RefusedError(

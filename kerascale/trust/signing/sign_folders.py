@@ -11,8 +11,8 @@ import os
 import pathlib
 
 from kerascale.errors import RefusedError
+from kerascale.runtime import extras
 from kerascale.serving.provenance import sha256_of
-from kerascale.trust import needed_packages
 from kerascale.trust.signing import keys, signable
 from kerascale.trust.signing.signable import Signable
 
@@ -127,7 +127,7 @@ def refuse_bad_key(key: str | os.PathLike) -> None:
     Raises:
         RefusedError: Saying why; or that packages are missing.
     """
-    needed_packages.refuse_without("sign", "sign", _PACKAGES)
+    extras.refuse_without("sign", "sign", _PACKAGES)
     problem = keys.problem_with_public(pathlib.Path(key))
     if problem is not None:
         raise RefusedError(problem.replace("--key", "--require-signature"))
@@ -138,7 +138,7 @@ def _checked(path: str | os.PathLike, problem: str | None) -> list[Signable]:
     problems = [] if problem is None else [problem]
     found = []
     try:
-        needed_packages.refuse_without("sign", "sign", _PACKAGES)
+        extras.refuse_without("sign", "sign", _PACKAGES)
         found = signable.find(pathlib.Path(path))
     except RefusedError as error:
         problems = [*error.problems, *problems]

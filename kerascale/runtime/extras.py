@@ -1,4 +1,4 @@
-"""The packages of the trust commands; they come with extras."""
+"""Packages that come with extras."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from kerascale.errors import RefusedError
 
 
-def refuse_without(command: str, extra: str, names: Sequence[str]) -> None:
+def refuse_without(what: str, extra: str, names: Sequence[str]) -> None:
     """Refuses before anything is read.
 
     Args:
-        command: What needs them, for the message.
+        what: The command or flag that needs them, for the message.
         extra: The extra that they come with.
         names: The packages, as they are imported.
 
@@ -20,6 +20,6 @@ def refuse_without(command: str, extra: str, names: Sequence[str]) -> None:
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise RefusedError(
-            f"{command}: expected the packages of its extra. Received: no "
+            f"{what}: expected the packages of its extra. Received: no "
             f"{', '.join(missing)}. Run: pip install 'kerascale[{extra}]'"
         )
