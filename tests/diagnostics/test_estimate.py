@@ -87,7 +87,7 @@ def test_as_much_as_a_training_takes(name, fields, kerascale, run_python, tmp_pa
         flags += [str(v) for v in (value if isinstance(value, list) else [value])]
     finished = kerascale("estimate", name, *flags, "--json", imported=False)
     estimate = json.loads(finished.stdout.splitlines()[-1])
-    fields = {**fields, "epochs": 2, "execution": "fixed"}
+    fields = {**fields, "epochs": 10, "execution": "fixed"}
     run_python(
         _TRAINED, name, json.dumps(fields), str(tmp_path / "run"), str(tmp_path / "out")
     )
