@@ -35,6 +35,7 @@ _PUBLIC: dict[str, str | None] = {
     "check_gradients": "kerascale.trust.gradients",
     "config": None,
     "datasets": None,
+    "estimate": "kerascale.diagnostics.estimate.estimate",
     "explain": "kerascale.trust.explanation.explaining",
     "export_saved_model": "kerascale.serving",
     "federated": "kerascale.trust.federated.server",

@@ -149,6 +149,7 @@ def test_public_names():
         "check_gradients",
         "config",
         "datasets",
+        "estimate",
         "explain",
         "export_saved_model",
         "federated",

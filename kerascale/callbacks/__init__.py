@@ -10,6 +10,7 @@ from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.resume_point import ResumePoint
 from kerascale.callbacks.save_checkpoints import SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
+from kerascale.callbacks.stages import Stages
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.callbacks.step_losses import StepLosses
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
@@ -32,6 +33,7 @@ __all__ = [
     "SaveCheckpoints",
     "SaveWeights",
     "SetEpoch",
+    "Stages",
     "StepLosses",
     "TensorBoardRecord",
     "Thaw",

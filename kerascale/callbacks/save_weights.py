@@ -14,7 +14,7 @@ from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.config.monitor import Monitor
 from kerascale.engine import weights_file
 from kerascale.errors import RefusedError
-from kerascale.runtime import atomic_files
+from kerascale.runtime import atomic_files, stage_clock
 
 
 class SaveWeights(keras.callbacks.Callback):
@@ -80,8 +80,9 @@ class SaveWeights(keras.callbacks.Callback):
                 return
             self.best, self.best_epoch = value, epoch
         self._waiting = None
-        if not self._notes.attempt(self.path, self._write):
-            self._waiting = _weights(self.model)
+        with stage_clock.within(stage_clock.SAVING):
+            if not self._notes.attempt(self.path, self._write):
+                self._waiting = _weights(self.model)
 
     def _value(self, logs: dict[str, Any]) -> float:
         if self.monitor.name not in logs:

@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "measure how fast usual models are trained on this machine",
     "recipes": "list the recipes",
     "show": "show a recipe: what it does, and every field of its configuration",
+    "estimate": "tell the memory, disk and steps of a training before it begins",
     "train": "train a recipe into a run folder",
     "tune": "search for the best values of a recipe's fields",
     "pack": "pack a data set of any size into a folder that is read by index",

@@ -22,6 +22,8 @@ _ON_CLUSTERS = {
     "slurm": ("train", "tune"),
     "kubernetes": ("train",),
     "hosts": ("train",),
+    "tpu": ("train",),
+    "skypilot": ("train",),
 }
 _CLUSTERS = tuple(_ON_CLUSTERS)
 _DESCRIPTION = """\
@@ -35,7 +37,8 @@ one fails or is stuck, all are stopped and started again: they go on at the step
 last checkpoint. Ctrl-C and SIGTERM are passed on to all.
 
 On a cluster: kerascale launch slurm --help, kerascale launch kubernetes --help; on
-several hosts without one: kerascale launch hosts --help.
+several hosts without one: kerascale launch hosts --help. Scripts that were never run:
+kerascale launch tpu --help, kerascale launch skypilot --help.
 """
 
 
@@ -99,7 +102,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _on_a_cluster(where: str, arguments: Sequence[str]) -> int:
-    from kerascale.cli import launch_hosts, launch_kubernetes, launch_slurm
+    from kerascale.cli import (
+        launch_hosts,
+        launch_kubernetes,
+        launch_scripts,
+        launch_slurm,
+    )
 
     if where == "slurm" and arguments and arguments[0] in launch_slurm.ACTIONS:
         return launch_slurm.act(arguments)
@@ -107,6 +115,8 @@ def _on_a_cluster(where: str, arguments: Sequence[str]) -> int:
         "slurm": launch_slurm.submit,
         "kubernetes": launch_kubernetes.write,
         "hosts": launch_hosts.run,
+        "tpu": launch_scripts.write_tpu,
+        "skypilot": launch_scripts.write_skypilot,
     }[where]
     own, command = _split(list(arguments))
     if parsing.wants_help(own):

@@ -36,7 +36,7 @@ from kerascale.datasets.packed import tasks as packed_tasks
 from kerascale.datasets.packed import training as packed_training
 from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
-from kerascale.datasets.reading import EMBEDDED, read
+from kerascale.datasets.reading import EMBEDDED, read, refuse_remote
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.split_columns import SplitColumn
 from kerascale.datasets.tables import fitting, image_labels, told
@@ -68,6 +68,7 @@ def from_config(
     Raises:
         RefusedError: If the data is not as expected, or of another kind.
     """
+    refuse_remote(config.dataset, config.test_data)
     if config.dataset.startswith(PREFIX):
         folds.refuse_inapplicable(config.dataset, config, "packed data")
         packed = packed_training.prepare(

@@ -9,9 +9,29 @@ from kerascale.config.tasks import AskedTask
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
+from kerascale.runtime import remote_paths
 
 EMBEDDED = ("digits", "python_reference")
 PREFIXES = ("tfds", "csv", "parquet", "npz", "images", "tfrecord", "text")
+
+
+def refuse_remote(name: str, test_data: str | None = None) -> None:
+    """Refuses data at the address of an object store.
+
+    Raises:
+        RefusedError: Naming each of them.
+    """
+    problems = []
+    for field, value in (("dataset", name), ("test_data", test_data)):
+        _, _, rest = (value or "").partition(":")
+        if remote_paths.is_remote(rest) or remote_paths.is_remote(value):
+            problems.append(
+                f"{field}: expected data on this host. Received: {value}, at an "
+                "address of an object store, which is not read. Copy it here first, "
+                "or mount the bucket."
+            )
+    if problems:
+        raise RefusedError(problems, heading="data")
 
 
 def read(
@@ -52,6 +72,7 @@ def read(
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
     """
+    refuse_remote(name, test_data)
     prefix, colon, rest = name.partition(":")
     if name not in EMBEDDED and not (colon and prefix in PREFIXES and rest):
         suffix = pathlib.PurePath(name).suffix.lower()

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from kerascale.config.provenance import DEFAULT, RECIPE
-from kerascale.reporting import figures, task_figures
+from kerascale.reporting import figures, task_figures, time_figure
 from kerascale.reporting.drawing import Drawing
 from kerascale.reporting.fill_template import fill
 from kerascale.reporting.model_findings import Findings
@@ -27,7 +27,9 @@ class Pair:
 def drawings(run: Recorded) -> list[Drawing]:
     """All figures of a run."""
     confusion = figures.confusion_of(run)
+    time = time_figure.time_of(run)
     own = [*([confusion] if confusion else []), *task_figures.of_run(run)]
+    own += [time] if time else []
     return [*figures.curves_of(run), *own]
 
 
@@ -58,6 +60,7 @@ def render(run: Recorded, findings: Findings) -> str:
         other_fields={n: o for n, o in origins.items() if o in (DEFAULT, RECIPE)},
         findings=findings,
         timeline=_timeline(run),
+        time=time_figure.time_of(run),
         most_classes=figures.MOST_CLASSES,
         most_open=_MOST_OPEN,
     )

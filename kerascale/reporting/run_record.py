@@ -12,6 +12,7 @@ import numpy as np
 from kerascale.config.monitor import monitor_of
 from kerascale.errors import RefusedError
 from kerascale.runs import files, layout, step_losses, timeline
+from kerascale.training.throughput import goodput
 from kerascale.training.throughput.figures import Throughput
 
 # In a line of what was trained since an epoch began.
@@ -33,6 +34,7 @@ class Recorded:
         losses: The loss of each step; NaN: not known. Empty: none was recorded.
         events: Its timeline, oldest first.
         checkpoints: Those that it keeps: `time`, `step` and `bytes`.
+        parts: Where its time went, part -> seconds; empty: it was not recorded.
         intervals: Like `epochs`, of what was trained since an epoch began.
     """
 
@@ -46,6 +48,7 @@ class Recorded:
     events: list[dict[str, Any]]
     checkpoints: list[dict[str, Any]]
     intervals: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    parts: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def recipe(self) -> str:
@@ -145,6 +148,7 @@ def read(path: str | pathlib.Path) -> Recorded:
         losses=_read_losses(folder / layout.LOSSES),
         events=timeline.read(folder),
         checkpoints=_find_checkpoints(folder / layout.CHECKPOINTS),
+        parts=_read_parts(folder),
     )
 
 
@@ -175,6 +179,12 @@ def _read_throughput(folder: pathlib.Path) -> str | None:
     if not needed <= set(content) <= {field.name for field in fields}:
         return None  # Of another version.
     return Throughput(**content).text()
+
+
+def _read_parts(folder: pathlib.Path) -> dict[str, float]:
+    """Also of a run that has not finished: until its last record."""
+    starts = goodput.read(folder)
+    return goodput.parts(starts) if starts else {}
 
 
 def _read_losses(file: pathlib.Path) -> np.ndarray:

@@ -13,6 +13,7 @@ from kerascale.config.fields import check
 from kerascale.errors import RefusedError
 from kerascale.runs.checkpoint import refuse_unsafe_keras_file
 from kerascale.runs.layout import CONFIG
+from kerascale.runtime import remote_paths
 
 _NUM_EXAMPLES = 8
 _KIND_NAMES = {str: "text", dict: "an object"}
@@ -37,6 +38,7 @@ def read_json(path: str | os.PathLike, name: str) -> dict[str, Any]:
     Raises:
         RefusedError: If `path` is no run folder, or the file is damaged.
     """
+    remote_paths.refuse("run", path, "Copy the run folder to this host first.")
     file = pathlib.Path(path) / name
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

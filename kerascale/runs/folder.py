@@ -17,10 +17,12 @@ from kerascale.config.fields import to_dict
 from kerascale.errors import RefusedError
 from kerascale.runs import numbered
 from kerascale.runs.files import read_json
-from kerascale.runs.layout import CHECKPOINTS, CONFIG, LOCK, TIMELINE
-from kerascale.runtime import atomic_files, locks
+from kerascale.runs.layout import CHECKPOINTS, CONFIG, GOODPUT, LOCK, TIMELINE
+from kerascale.runtime import atomic_files, locks, remote_paths
 
 _WAY_OUT = "Name another folder with --run-dir."
+# Checkpoints are committed by a rename, which an object store does not have.
+_NO_STORE = "Name a folder on a shared file system, and copy the finished run."
 
 
 class RunFolder:
@@ -47,6 +49,7 @@ class RunFolder:
         *,
         existing: bool = False,
     ) -> None:
+        remote_paths.refuse("run_dir", path, _NO_STORE)
         self._existing = existing
         # Folders that were not there before, outermost first.
         self._created: list[pathlib.Path] = []
@@ -80,6 +83,7 @@ class RunFolder:
         Raises:
             RefusedError: See `RunFolder`.
         """
+        remote_paths.refuse("run_dir", path, _NO_STORE)
         folder = _numbered_parent(recipe_name) if path is None else pathlib.Path(path)
         try:
             if path is not None and folder.is_dir():
@@ -116,12 +120,13 @@ class RunFolder:
         if self._existing:
             self.close()
             return
-        ours = {LOCK, CONFIG, TIMELINE, CHECKPOINTS}
+        ours = {LOCK, CONFIG, GOODPUT, TIMELINE, CHECKPOINTS}
         with contextlib.suppress(OSError):  # What cannot be removed stays.
             if {p.name for p in self.path.iterdir()} <= ours:
                 (self.path / CHECKPOINTS).rmdir()
                 (self.path / CONFIG).unlink(missing_ok=True)
                 (self.path / TIMELINE).unlink(missing_ok=True)
+                (self.path / GOODPUT).unlink(missing_ok=True)
         self._undo()
 
     def __enter__(self) -> "RunFolder":

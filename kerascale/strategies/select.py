@@ -6,6 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from kerascale.errors import RefusedError
+from kerascale.runtime import stage_clock
 from kerascale.runtime.console import say
 from kerascale.strategies import tf_config
 from kerascale.strategies.slurm import joining
@@ -64,7 +65,8 @@ def get(
         )
     joined = None
     if strategy in ("auto", "multi_worker_mirrored"):
-        joined = joining.join(timeout=start_timeout or joining.START_SECONDS)
+        with stage_clock.within(stage_clock.PEERS):
+            joined = joining.join(timeout=start_timeout or joining.START_SECONDS)
     name, reason = (strategy, "") if strategy != "auto" else _choose(joined)
     if _made is not None and _made[0] == name:
         return _made[1]
@@ -147,14 +149,16 @@ def _multi_worker_mirrored(
             "docs/several_devices.md."
         )
     patience = tf_config.PATIENCE_SECONDS if start_timeout is None else start_timeout
-    tf_config.refuse_unreachable(workers, patience_seconds=patience)
+    with stage_clock.within(stage_clock.PEERS):
+        tf_config.refuse_unreachable(workers, patience_seconds=patience)
     # gRPC would ask a proxy for the way to the peers, and wait without a word.
     hosts = {address.rpartition(":")[0] for address in workers.workers}
     os.environ.setdefault("no_grpc_proxy", ",".join(sorted(hosts)))
     if not tf.config.list_physical_devices("GPU"):
         _split_cpu()
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with stage_clock.within(stage_clock.PEERS):  # Until all servers answer.
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         if "program startup" not in str(error):
             raise

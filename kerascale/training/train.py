@@ -14,6 +14,7 @@ import tensorflow as tf
 from kerascale import strategies
 from kerascale.callbacks import (
     ResumePoint,
+    Stages,
     StepLosses,
     Timing,
     Unwritten,
@@ -28,7 +29,7 @@ from kerascale.engine.parity import check as parity_check
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runs.run import Run
-from kerascale.runtime import console, heartbeat, interrupts
+from kerascale.runtime import console, heartbeat, interrupts, stage_clock
 from kerascale.runtime.console import duration, say
 from kerascale.runtime.prometheus.exporter import exported, refuse
 from kerascale.training import (
@@ -47,7 +48,7 @@ from kerascale.training.build import make_datasets, make_model
 from kerascale.training.context import RunContext
 from kerascale.training.dry_run import DryRun
 from kerascale.training.seeding import seed
-from kerascale.training.throughput import throughput_report
+from kerascale.training.throughput import goodput, throughput_report
 from kerascale.training.wishes import Fitted, Wishes
 
 
@@ -139,6 +140,8 @@ def train(
         dry_run.temporary_folder(wishes.dry) as temporary,
         contextlib.ExitStack() as stack,
     ):
+        stage_clock.begin()
+        stack.callback(stage_clock.end)
         recipe = load_recipe(recipe)
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
@@ -301,11 +304,14 @@ def _fit(
     unwritten = Unwritten(policy.on_save_failure)
     kept_from = max((c.first_epoch_to_keep(context) for c in wishes.changes), default=0)
     own = own_callbacks.make(context, unwritten, wishes.histograms, kept_from)
-    timing, last = None, []
+    timing, record, last = None, None, []
     first = [c for each in wishes.changes for c in each.callbacks_in_front(context)]
     if folder is not None:
         timing = Timing(steps_per_epoch)
-        first.append(timing)
+        record = goodput.Record(folder, done)
+        stages = Stages(steps_per_epoch, done, lambda: record.write_at(stages.step))
+        first = [stages, *first, timing]
+        stack.callback(stages.write)
         last = [StepLosses(folder.path / layout.LOSSES, steps_per_epoch)]
     began = time.monotonic()
     history = fit.fit(
@@ -318,7 +324,7 @@ def _fit(
     )
     heartbeat.beat(heartbeat.ENDING)
     say(f"trained for {duration(time.monotonic() - began)}")
-    return Fitted(history, own, timing, loss_before)
+    return Fitted(history, own, timing, loss_before, record)
 
 
 def _finish(
@@ -332,9 +338,10 @@ def _finish(
     trained = model
     for change in wishes.changes:
         model = change.finish_model(model)
-    metrics = finish.evaluate_finally(model, datasets)
-    for change in wishes.changes:
-        metrics |= change.results(model, datasets)
+    with stage_clock.within(stage_clock.EVALUATING):
+        metrics = finish.evaluate_finally(model, datasets)
+        for change in wishes.changes:
+            metrics |= change.results(model, datasets)
     if dry.overfit_batches:
         metrics |= {"split": "training", "loss_before": fitted.loss_before}
         say(dry_run.judge(dry.overfit_batches, metrics).text)
@@ -343,6 +350,6 @@ def _finish(
             change.write_files(folder.path)
         finish.save(model, context, metrics)
     if not dry:
-        throughput_report.report_on(trained, context, fitted.timing)
+        throughput_report.report_on(trained, context, fitted.timing, fitted.record)
     consensus.wait_for_all(context.strategy)
     return model, metrics

@@ -10,6 +10,7 @@ from kerascale.callbacks import Timing
 from kerascale.runtime.prometheus.exporter import Address
 from kerascale.training.changes import Change
 from kerascale.training.dry_run import DryRun
+from kerascale.training.throughput.goodput import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,3 +35,4 @@ class Fitted:
     callbacks: list[keras.callbacks.Callback]
     timing: Timing | None
     loss_before: float | None
+    record: Record | None = None

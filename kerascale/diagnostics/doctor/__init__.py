@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kerascale.diagnostics.doctor import (
+    cluster,
     computing,
     disk,
     memory,
@@ -18,7 +19,7 @@ from kerascale.diagnostics.doctor import (
 from kerascale.diagnostics.doctor.findings import Finding, Report, guarded
 from kerascale.runtime.cache_dir import cache_dir
 
-__all__ = ["Finding", "Report", "examine"]
+__all__ = ["Finding", "Report", "cluster", "examine"]
 
 
 def examine(

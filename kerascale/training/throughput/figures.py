@@ -1,10 +1,11 @@
 """What a training is told to have reached: `throughput.json`, and a line or two."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascale.runtime.console import duration
+from kerascale.training.throughput import goodput
 
 # A step of less than that is not timed but noise.
 _LEAST_SECONDS = 1e-6
@@ -43,6 +44,8 @@ class Throughput:
             `gather`, `read`, `decode` or `augment`; None: they did not, or it is not
             known.
         order: How the training examples were shuffled.
+        parts: Where the time went: see `goodput.parts`; None: it was not recorded.
+        elapsed: From the beginning of the first process to the end, in seconds.
     """
 
     examples_per_second: float
@@ -61,6 +64,8 @@ class Throughput:
     utilization: float | None = None
     waited_for: str | None = None
     order: str | None = None
+    parts: Mapping[str, float] | None = None
+    elapsed: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -89,6 +94,8 @@ class Throughput:
             lines.append(f"goodput: {share} ({useful} of steps in {wall}, {starts})")
         if self.utilization is not None:
             lines.append(f"data: {self._data()}")
+        if self.parts and self.elapsed:
+            lines.append(goodput.text(self.parts, self.elapsed))
         return "\n".join(lines)
 
     def _data(self) -> str:

@@ -1,5 +1,6 @@
 """Throughput of a training that has ended, said and written into its run folder."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
 from kerascale.training.context import RunContext
-from kerascale.training.throughput import figures, flops, peak, stages
+from kerascale.training.throughput import figures, flops, goodput, peak, stages
 from kerascale.training.throughput.figures import Throughput
 
 _PROBLEM_LENGTH = 120
@@ -32,7 +33,10 @@ _NONE, _TOO_SHORT, _SHORT, _LONG = "none", "too short", "short", "long"
 
 
 def report_on(
-    model: keras.Model, context: RunContext, timed: Timing | None = None
+    model: keras.Model,
+    context: RunContext,
+    timed: Timing | None = None,
+    record: goodput.Record | None = None,
 ) -> None:
     """Says what was reached. All workers call it; nothing is done if none trained.
 
@@ -40,9 +44,12 @@ def report_on(
         model: Trained.
         context: Of the training.
         timed: The callback that timed it; None on a worker that is not the chief.
+        record: What is kept of the stages; None on a worker that is not the chief.
     """
     datasets, folder = context.datasets, context.folder
     strategy = model.distribute_strategy
+    if record is not None and timed is not None and not timed.steps:
+        record.write(finished=True)
     length = consensus.from_chief(strategy, lambda: _length(timed))
     if length == _NONE:
         return
@@ -52,6 +59,12 @@ def report_on(
     if folder is None:
         return
     reached = _make(model, datasets, folder, timed, flops_per_step, problem)
+    if record is not None:
+        starts = record.write(finished=True)
+        if reached is not None:
+            reached = dataclasses.replace(
+                reached, parts=goodput.parts(starts), elapsed=goodput.elapsed(starts)
+            )
     if reached is not None:
         folder.write_json(layout.THROUGHPUT, reached.to_dict())
         say(reached.text())

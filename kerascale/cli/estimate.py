@@ -1,0 +1,77 @@
+"""`kerascale estimate RECIPE [--field value ...]`."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+
+from kerascale.cli import parsing, quiet
+from kerascale.cli.results import finish_report
+from kerascale.config import CheckpointPolicy
+from kerascale.config.fields import PositiveInt, check
+from kerascale.config.recipes import load_recipe
+from kerascale.errors import RefusedError
+from kerascale.runtime import allocator
+
+_USAGE = "RECIPE [--workers N] [--memory 24GiB] [--field value ...]"
+_DESCRIPTION = """\
+What each worker needs to train a recipe: parameters, memory, disk, steps an epoch.
+
+Nothing is trained: single steps are run, and TensorFlow's allocator says what they
+took. Exit code 0: it fits; 1: it does not.
+
+Example: kerascale estimate cnn --batch-size 512 --workers 4 --memory 8GiB
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Flags of `estimate` itself."""
+
+    workers: PositiveInt = 1
+    """Devices that share a batch."""
+    memory: str | None = None
+    """What a worker has, such as 24GiB. Default: what this machine has free."""
+    json: bool = False
+    """Print the estimate as one JSON object, the last line of standard output."""
+
+    def __post_init__(self) -> None:
+        problems = check(self)
+        if problems:
+            raise RefusedError(problems, heading="estimate")
+
+
+def run(arguments: Sequence[str]) -> int:
+    (name,), rest = parsing.positional(
+        arguments, ["RECIPE"], program="kerascale estimate", usage=_USAGE
+    )
+    recipe = load_recipe(name)
+    command = dataclasses.make_dataclass(
+        "Estimate",
+        [
+            ("own", Options),
+            ("checkpoints", CheckpointPolicy),
+            ("recipe", recipe.Config),
+        ],
+    )
+    parsed = parsing.parse(
+        command,
+        rest,
+        program=f"kerascale estimate {recipe.name}",
+        description=_DESCRIPTION,
+        default=command(Options(), CheckpointPolicy(), recipe.Config()),
+    )
+    began = time.monotonic()
+    # It counts what it gives, on any number of cores.
+    os.environ.setdefault(allocator.VARIABLE, "true")
+    quiet.import_tensorflow()
+    from kerascale.diagnostics.estimate import estimate
+
+    found = estimate(
+        recipe,
+        parsed.recipe,
+        workers=parsed.own.workers,
+        memory=parsed.own.memory,
+        checkpoints=parsed.checkpoints,
+    )
+    return finish_report(found, as_json=parsed.own.json, began=began)

@@ -1,0 +1,160 @@
+"""Where the time of a run went, over all its starts: `goodput.json`.
+
+Each start has one record, which is written anew every few seconds. What a kill leaves
+unrecorded lies between two records, and counts as being down.
+"""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kerascale.runs import layout
+from kerascale.runs.folder import RunFolder
+from kerascale.runtime import stage_clock
+from kerascale.runtime.console import duration, say
+
+LOST, DOWN = "lost steps", "being down"
+# In the order in which they are told.
+PARTS = (
+    stage_clock.STEPS,
+    stage_clock.STARTING,
+    stage_clock.COMPILING,
+    stage_clock.PEERS,
+    stage_clock.DATA,
+    stage_clock.EVALUATING,
+    stage_clock.SAVING,
+    LOST,
+    DOWN,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """One start of a run.
+
+    Args:
+        began: When its process began, in seconds since 1970.
+        until: When this was written.
+        first_step: Batches that had been trained before.
+        step: And now.
+        seconds: Stage -> how long it took.
+        finished: Whether the run was at its end then.
+    """
+
+    began: float
+    until: float
+    first_step: int
+    step: int
+    seconds: Mapping[str, float]
+    finished: bool = False
+
+
+class Record:
+    """Writes the record of this start behind those of before.
+
+    Args:
+        folder: The run folder.
+        first_step: See `Start`.
+    """
+
+    def __init__(self, folder: RunFolder, first_step: int) -> None:
+        self._folder = folder
+        self._before = read(folder.path)
+        self._first_step = first_step
+        self.step = first_step
+        self.is_finished = False
+
+    def write_at(self, step: int) -> None:
+        """What is known after a step, unless the run is finished."""
+        self.step = step
+        if not self.is_finished:
+            self.write()
+
+    def write(self, finished: bool = False) -> list[Start]:
+        """All starts until now; a disk that is full ends no run."""
+        self.is_finished = finished
+        own = Start(
+            stage_clock.began(),
+            time.time(),
+            self._first_step,
+            self.step,
+            stage_clock.read(),
+            finished,
+        )
+        starts = [*self._before, own]
+        try:
+            self._folder.write_json(
+                layout.GOODPUT, {"starts": [dataclasses.asdict(s) for s in starts]}
+            )
+        except OSError as error:
+            say(f"goodput: {layout.GOODPUT} cannot be written ({error.strerror}).")
+        return starts
+
+
+def read(folder: pathlib.Path) -> list[Start]:
+    """The starts of a run folder, oldest first; empty where none was recorded."""
+    try:
+        content = json.loads((folder / layout.GOODPUT).read_text(encoding="utf-8"))
+        return [Start(**each) for each in content["starts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def parts(starts: Sequence[Start]) -> dict[str, float]:
+    """Part -> seconds. They sum to the time from the first start to the last record.
+
+    Steps that were trained again are lost. The time between two starts counts as being
+    down, unless the run was finished before: then a person went on with it.
+    """
+    found = dict.fromkeys(PARTS, 0.0)
+    for i, start in enumerate(starts):
+        following = starts[i + 1] if i + 1 < len(starts) else None
+        seconds = dict(start.seconds)
+        if following is not None:
+            found[DOWN] += _gap(start, following)
+            again = min(start.step - following.first_step, _done(start))
+            if again > 0 and not start.finished:
+                lost = seconds.get(stage_clock.STEPS, 0.0) * again / _done(start)
+                seconds[stage_clock.STEPS] -= lost
+                found[LOST] += lost
+        for name, value in seconds.items():
+            found[name] = found.get(name, 0.0) + value
+    return found
+
+
+def _gap(start: Start, following: Start) -> float:
+    return 0.0 if start.finished else max(0.0, following.began - start.until)
+
+
+def _done(start: Start) -> int:
+    return start.step - start.first_step
+
+
+def elapsed(starts: Sequence[Start]) -> float:
+    """Seconds from the first start to the last record, by the system's clock.
+
+    What lies behind the end of a run, until a person goes on with it, is left out.
+    """
+    if not starts:
+        return 0.0
+    pauses = sum(
+        max(0.0, after.began - before.until)
+        for before, after in itertools.pairwise(starts)
+        if before.finished
+    )
+    return starts[-1].until - starts[0].began - pauses
+
+
+def text(found: Mapping[str, Any], total: float) -> str:
+    """One line for a person, the largest parts first."""
+    shown = sorted(found.items(), key=lambda part: -part[1])
+    told = [
+        f"{name} {100 * seconds / total:.0f} %"
+        for name, seconds in shown
+        if total > 0 and seconds >= 0.005 * total
+    ]
+    return f"time: {duration(total)} from the first start: {', '.join(told)}"

@@ -1,0 +1,105 @@
+"""`estimate`: counted and measured before a training, true in one."""
+
+import json
+import sys
+
+import pytest
+
+import kerascale as ks
+from kerascale.cli import main
+from kerascale.diagnostics.estimate import amounts
+
+_TRAINED = """
+import json, sys
+import tensorflow as tf
+import kerascale as ks
+from kerascale.config.fields import from_dict
+
+name, fields, run_dir, out = sys.argv[1:]
+recipe = ks.load_recipe(name)
+run = ks.train(recipe, from_dict(recipe.Config, json.loads(fields)), run_dir=run_dir)
+peak = tf.config.experimental.get_memory_info("CPU:0")["peak"]
+status = dict(l.split(":", 1) for l in open("/proc/self/status"))
+resident = int(status["VmHWM"].split()[0]) * 1024
+with open(out, "w") as file:
+    json.dump({"peak": peak, "resident": resident}, file)
+"""
+
+
+@pytest.fixture(scope="module")
+def small(recipe):
+    config = recipe.Config(batch_size=256, units=(512,))
+    return ks.estimate(recipe, config, workers=2, memory="4GiB")
+
+
+def test_what_can_be_counted(small):
+    assert small.parameters == 64 * 512 + 512 + 512 * 10 + 10
+    assert small.weights_bytes == small.gradients_bytes == 4 * small.parameters
+    assert small.sum_bytes == small.gradients_bytes
+    # Two moments, the count of steps and the learning rate.
+    assert 0 <= small.optimizer_bytes - 2 * small.weights_bytes < 100
+    assert small.rows == small.measured_rows == 128
+    assert small.batch_bytes == 128 * (64 + 8)  # uint8 pixels, an int64 label.
+    assert small.steps_per_epoch == 5
+    assert small.examples_per_epoch == 1145
+    assert small.memory_bytes == 4 * 2**30
+    assert small
+
+
+def test_too_little_memory_is_exit_1(kerascale):
+    flags = ("--batch-size", "64", "--units", "16", "--memory", "10MiB", "--json")
+    finished = kerascale("estimate", "mlp", *flags)
+    assert finished.returncode == 1, finished.stderr
+    found = json.loads(finished.stdout.splitlines()[-1])
+    assert not found["fits"]
+    assert found["memory_bytes"] == 10 * 2**20
+    assert "it does NOT fit" in finished.stderr
+
+
+def test_amounts():
+    assert amounts.parse("24GiB") == 24 * 2**30
+    assert amounts.parse("1.5 GB") == amounts.parse("1.5g") == 1_500_000_000
+    assert amounts.parse(1024) == 1024
+
+
+def test_wrong_arguments_are_named_together(recipe, capsys):
+    with pytest.raises(ks.RefusedError, match=r"workers: expected.*[\s\S]*memory: exp"):
+        ks.estimate(recipe, workers=0, memory="lots")
+    assert main(["estimate", "mlp", "--workers", "0", "--no-such", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "--no-such" in said
+    assert "workers: expected" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("cnn", {"batch_size": 1024, "filters": [128, 256]}),
+        ("transformer", {"batch_size": 512}),
+        ("mlp", {"batch_size": 512, "units": [4096, 4096]}),
+    ],
+)
+def test_as_much_as_a_training_takes(name, fields, kerascale, run_python, tmp_path):
+    flags = []
+    for key, value in fields.items():
+        flags += [f"--{key.replace('_', '-')}"]
+        flags += [str(v) for v in (value if isinstance(value, list) else [value])]
+    finished = kerascale("estimate", name, *flags, "--json", imported=False)
+    estimate = json.loads(finished.stdout.splitlines()[-1])
+    fields = {**fields, "epochs": 10, "execution": "fixed"}
+    run_python(
+        _TRAINED, name, json.dumps(fields), str(tmp_path / "run"), str(tmp_path / "out")
+    )
+    real = json.loads((tmp_path / "out").read_text())
+    folder = sum(
+        f.stat().st_size
+        for f in (tmp_path / "run").rglob("*")
+        if f.suffix in (".npz", ".h5", ".keras")
+    )
+    print(name, estimate["tensor_bytes"] / real["peak"],
+          estimate["total_bytes"] / real["resident"],
+          estimate["run_folder_bytes"] / folder, file=sys.stderr)  # fmt: skip
+    assert estimate["tensor_bytes"] == pytest.approx(real["peak"], rel=0.15)
+    assert estimate["total_bytes"] == pytest.approx(real["resident"], rel=0.15)
+    assert estimate["run_folder_bytes"] == pytest.approx(folder, rel=0.15, abs=2e6)

@@ -1,0 +1,33 @@
+"""Addresses of object stores are no paths: they are refused, and nothing is made."""
+
+import pathlib
+
+import pytest
+
+import kerascale as ks
+from kerascale.datasets import read
+from kerascale.runs.folder import RunFolder
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/run", "gs://bucket/run"])
+def test_a_run_folder_is_on_a_file_system(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ks.RefusedError, match="run_dir: expected a path in a file"):
+        RunFolder.check(address)
+    with pytest.raises(ks.RefusedError, match="object store"):
+        RunFolder(pathlib.Path(address), "mlp")
+    with pytest.raises(ks.RefusedError, match="Copy the run folder to this host"):
+        ks.load_run(address)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["csv:s3://b/x.csv", "parquet:gs://b/x", "s3://b/x.npz"]
+)
+def test_data_is_on_this_host(name):
+    with pytest.raises(ks.RefusedError, match=r"dataset: expected data on this host"):
+        read(name)
+
+
+def test_a_path_with_a_colon_is_a_path(tmp_path):
+    RunFolder.check(tmp_path / "s3:mine" / "run")
