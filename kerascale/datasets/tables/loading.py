@@ -16,7 +16,11 @@ from kerascale.datasets.reading import read
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.label_checks import check_class_count
-from kerascale.datasets.sources.table_columns import chosen_columns
+from kerascale.datasets.sources.table_columns import (
+    chosen_columns,
+    label_columns,
+    without_targets,
+)
 from kerascale.datasets.tables import frames, inference, like_training, notes, told
 from kerascale.errors import RefusedError, TooLargeError
 
@@ -96,18 +100,13 @@ class _Opened:
         self.labels = label_columns(config.label, self.names)
         first = self.labels[0] if self.labels else config.label
         chosen = chosen_columns(self.path, self.names, first, self.options)
-        self.features = tuple(name for name in chosen if name not in self.labels)
-        if not self.features:
-            raise RefusedError(
-                f"{self.path}: expected a column of features beside the labels. "
-                f"Received: {', '.join(self.labels)} only. Add columns."
-            )
+        self.features = without_targets(self.path, chosen, self.labels)
         self.num_bytes = frames.num_bytes(self.prefix, self.path)
         if self.is_large:  # Its labels alone fit wherever it can be trained on.
             table = frames.read(self.prefix, self.path, self.labels, self.options)
         else:
             table = self.table
-        self.targets = like_training.stripped(table.cells(self.labels))
+        self.targets = frames.stripped(table.cells(self.labels))
 
     @property
     def is_large(self) -> bool:
@@ -261,17 +260,3 @@ class _Opened:
                 decision.task, self.labels, raw.class_names, raw.target_names
             ),
         )
-
-
-def label_columns(label: str | None, names: Sequence[str]) -> tuple[str, ...]:
-    """The label columns that a field names: one, or several between commas."""
-    if label is None or label in names or "," not in label:
-        return () if label is None or label not in names else (label,)
-    found = tuple(part.strip() for part in label.split(","))
-    missing = [name for name in found if name not in names]
-    if missing or len(set(found)) < len(found):
-        raise RefusedError(
-            f"label: expected columns among {', '.join(names)}, each once. Received: "
-            f"{label!r}."
-        )
-    return found
