@@ -52,7 +52,7 @@ def load(
     targets.refuse_other_task(decision.task, tasks, config.dataset)
     of_classes = decision.task in OF_CLASSES
     if not (of_classes and table.is_plain()):
-        raw = table.read(decision, "table" in kinds)
+        raw = table.read(decision, kinds)
         if raw is not None:
             decision.say(config.task)
             return raw
@@ -62,7 +62,7 @@ def load(
         raise
     except RefusedError:
         # Of a large table no more than the first rows were looked at.
-        raw = table.read(decision, "table" in kinds) if table.is_large else None
+        raw = table.read(decision, kinds) if table.is_large else None
         if raw is None:
             raise
         decision.say(config.task)
@@ -159,10 +159,10 @@ class _Opened:
             self._found = inference.look(cells, self.features, said)
         return self._found
 
-    def read(self, decision: targets.Decision, takes_tables: bool) -> RawData | None:
+    def read(self, decision: targets.Decision, kinds: Sequence[Kind]) -> RawData | None:
         """The data; None: it is to be read as ever, which tells what is wrong."""
         looked = self._looked()
-        kind = self._kind(looked, takes_tables)
+        kind = self._kind(looked, kinds)
         if kind is None:
             if decision.task in OF_CLASSES and self.file is None:
                 return None
@@ -170,7 +170,7 @@ class _Opened:
         columns = tuple(each.column for each in looked)
         if kind == "text":
             columns = ()
-        if kind == "table" and not takes_tables:
+        if kind == "table" and "table" not in kinds:
             raise RefusedError(
                 f"dataset: expected columns of numbers without gaps for this recipe. "
                 f"Received: {self.config.dataset}, with words or gaps in its columns. "
@@ -198,16 +198,20 @@ class _Opened:
             return raw
         return dataclasses.replace(raw, test=self._test(raw, decision))
 
-    def _kind(self, looked: list[inference.Looked], takes_tables: bool) -> Kind | None:
+    def _kind(
+        self, looked: list[inference.Looked], kinds: Sequence[Kind]
+    ) -> Kind | None:
         """What the features are; None: something in them is strange."""
         if any(each.strange for each in looked):
             return None
         if self.file is None and all(each.is_plain for each in looked):
             return "vector"
-        is_text = [each.column.kind == "text" for each in looked]
         if len(looked) == 1 and self.file is None and not looked[0].is_plain:
             texts = self.table.cells(self.features)[:, 0]
-            if is_text[0] and all(str(text).strip() for text in texts):
+            # Few different texts are texts for who reads texts, as with classes.
+            words = ("text", "category") if "text" in kinds else ("text",)
+            is_text = looked[0].column.kind in words
+            if is_text and all(str(text).strip() for text in texts):
                 return "text"
         if all(each.column.kind == "ignored" for each in looked):
             raise RefusedError(
