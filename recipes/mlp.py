@@ -8,6 +8,7 @@ Time: 10 s on 2 CPU cores
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import keras
 
@@ -31,6 +32,10 @@ class Config(ks.config.ImageConfig):
     """Factor of exponential_decay, or b of inverse_time's a / (1 + b t)."""
     dropout: Share = 0.2
     """Share of activations set to zero in training."""
+    numbers: Literal["auto", "deviations", "quantiles"] = "auto"
+    """How rows of numbers come: as deviations from their means; or as those and as
+    places among the quantiles of the training rows, as numbers of a table with words
+    do. auto: quantiles with several members, else deviations."""
 
 
 # What `kerascale tune mlp` searches where --field does not say it.
@@ -53,9 +58,24 @@ def make_model(config: Config, datasets: ks.datasets.Datasets) -> keras.Model:
         datasets.info.num_outputs,
         units=config.units,
         members=config.members,
-        normalization=datasets.normalization(),
+        normalization=_normalization(config, datasets),
         **datasets.output_options(),
         **ks.optimizers.layer_options(config),
     )
     model.build((None, *datasets.info.input_shape))
     return ks.optimizers.compile_for_task(model, config, datasets)
+
+
+def _normalization(
+    config: Config, datasets: ks.datasets.Datasets
+) -> keras.layers.Layer | None:
+    are_rows = datasets.info.kind == "vector" and len(datasets.info.input_shape) == 1
+    if config.numbers == "deviations" and datasets.columns:
+        raise ks.RefusedError(
+            "numbers: expected auto or quantiles with a table of words, gaps or dates. "
+            "Received: deviations. Leave it out."
+        )
+    quantiles = config.numbers == "quantiles"
+    if config.numbers == "auto":
+        quantiles = config.members > 1 and are_rows
+    return datasets.normalization(quantiles=quantiles and not datasets.columns)

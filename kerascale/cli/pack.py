@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish
 from kerascale.config.fields import Limits, PositiveInt, Share, check
+from kerascale.config.tasks import AskedTask
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
 from kerascale.runtime import interrupts
 from kerascale.runtime.console import counted, duration, live, say
@@ -33,7 +34,10 @@ class Options:
     unless the data has splits for them. Default: as in training, 0.15; of a text 0.05.
     """
     label: str | None = None
-    """Label column of a table."""
+    """Label column of a table; several between commas."""
+    task: AskedTask = "auto"
+    """What its labels are for: regression, multilabel, or a task of classes. Default:
+    told by the labels of the first rows."""
     test_data: str | None = None
     """Another CSV file like that of a csv: data set, with the test examples."""
     columns: tuple[str, ...] = ()

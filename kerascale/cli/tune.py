@@ -54,6 +54,9 @@ class Options:
     """URL of a database that Optuna takes. Default: SQLite in the folder."""
     strategy: Literal["auto", "one_device", "mirrored", "tpu"] = "auto"
     """Where each trial trains, as of kerascale train."""
+    workers: PositiveInt = 1
+    """How many processes of this host train each trial together, as kerascale launch
+    --workers does."""
     find: Literal["learning-rate", "batch-size"] | None = None
     """Instead of a search: the learning rate at which the loss falls fastest, by a
     range test; or the largest batch that fits into memory, by measuring."""
@@ -116,14 +119,15 @@ def _run(
         pruner=options.pruner,
         concurrency=options.concurrency,
         strategy=options.strategy,
+        workers=options.workers,
         told=told,
     )
     path = pathlib.Path(options.study or study_folder.default_folder(wanted))
     problems = study_folder.check(path, wanted)
     trials, more = _trials(options, wanted)
-    problems += more
+    problems += [*more, *_with_workers(options, wanted)]
     with tempfile.TemporaryDirectory(prefix="kerascale-tune-") as temporary:
-        with Pool(pathlib.Path(temporary) / "workers.log") as pool:
+        with Pool(pathlib.Path(temporary) / "workers.log", options.workers) as pool:
             is_new = not (path / layout.STUDY).is_file()
             if problems or is_new:  # Known problems are no reason to hide others.
                 problems += search.check(pool, wanted)
@@ -139,6 +143,24 @@ def _run(
                 final = winner.train(study, found.best, pool)
     _finish(found, final, options)
     return EXIT_DONE if found.best is not None else EXIT_FAILED
+
+
+def _with_workers(options: Options, search: Any) -> list[str]:
+    """What several processes cannot do together."""
+    if options.workers == 1:
+        return []
+    problems = []
+    if options.strategy != "auto":
+        problems.append(
+            "--strategy: expected auto with --workers, whose processes are the "
+            f"replicas. Received: {options.strategy}. Leave one out."
+        )
+    if search.folds is not None:
+        problems.append(
+            f"--workers: expected 1 with --folds. Received: {options.workers}. Run "
+            "several trials at once (--jobs) instead."
+        )
+    return problems
 
 
 def _opening(search: Any, path: pathlib.Path, trials: int) -> str:

@@ -38,6 +38,7 @@ def refuse_other_flags(options: Any) -> None:
         "--trials": options.trials is not None,
         "--best": options.best,
         "--storage": options.storage is not None,
+        "--workers": options.workers > 1,
     }
     problems = [
         f"{flag}: expected without --find, which is no search. Received: both. Leave "

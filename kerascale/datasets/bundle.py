@@ -65,13 +65,24 @@ class Datasets:
         sources = {name: getattr(self, name) for name in self.info.num_examples}
         return {name: source.num_examples for name, source in sources.items()}
 
-    def normalization(self, *, as_sequence: bool = False) -> keras.layers.Layer | None:
+    def normalization(
+        self, *, as_sequence: bool = False, quantiles: bool = False
+    ) -> keras.layers.Layer | None:
         """A layer that gives the training features mean 0 and variance 1.
 
         Args:
             as_sequence: Whether a table comes as a sequence of its columns, for models
                 that read sequences; other data is as it is.
+            quantiles: Whether rows of numbers come as numbers of a table do: their
+                deviations, and their places among the quantiles of the training rows.
+
+        Raises:
+            RefusedError: If there are to be quantiles of what are no rows of numbers.
         """
+        if quantiles:
+            from kerascale.datasets.tables.numbers import features_of_numbers
+
+            return features_of_numbers(self.info, self.train)
         if self.columns:
             from kerascale.datasets.tables.fitting import features_of
 

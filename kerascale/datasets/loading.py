@@ -98,7 +98,7 @@ def _packed(
     config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task], why: str
 ) -> Datasets:
     packed_tasks.refuse_other(config)
-    packed = automatic.pack_and_prepare(config, kinds=kinds, why=why)
+    packed = automatic.pack_and_prepare(config, kinds=kinds, tasks=tasks, why=why)
     return packed_tasks.with_task(packed, config, tasks)
 
 
@@ -203,7 +203,12 @@ def _prepare(
         task=raw.task,
         target_names=raw.target_names,
         columns=tuple(_shown(column) for column in columns),
-        **_target_moments(raw, named["train"].labels, config),
+        **targets.moments_of(
+            raw.task,
+            raw.name,
+            lambda: named["train"].labels,
+            config.regression_loss,
+        ),
     )
     batches = {
         name: pipeline.Batches(
@@ -235,20 +240,6 @@ def _prepare(
 def _shown(column: Column) -> dict[str, str]:
     names = ("name", "kind", "why", "input_name", "summary")
     return {name: getattr(column, name) for name in names}
-
-
-def _target_moments(
-    raw: RawData, labels: np.ndarray, config: TrainingConfig
-) -> dict[str, Any]:
-    loss = config.regression_loss
-    if raw.task == "regression":
-        return targets.moments(labels, loss)
-    if loss != "squared":
-        raise RefusedError(
-            f"regression_loss: expected it with numbers to predict. Received: {loss}, "
-            f"with {raw.name}, whose task is {raw.task}. Leave it out."
-        )
-    return {}
 
 
 def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:

@@ -1,7 +1,7 @@
 """What is asked for of a data set: the task, and labels as the task has them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -194,6 +194,30 @@ def _ordered(raw: RawData, task: str, order: Sequence[str]) -> RawData:
 
 def _splits(raw: RawData) -> dict[str, Split | None]:
     return {"train": raw.train, "validation": raw.validation, "test": raw.test}
+
+
+def moments_of(
+    task: str, name: str, labels: Callable[[], np.ndarray], loss: str
+) -> dict[str, Any]:
+    """Mean and deviation of the targets of a regression; of other tasks nothing.
+
+    Args:
+        task: Of the data.
+        name: What the user calls it.
+        labels: Gives those of the training examples, as `moments` takes them.
+        loss: The field `regression_loss`.
+
+    Raises:
+        RefusedError: As `moments` does; or if it is no regression, and has a loss.
+    """
+    if task == "regression":
+        return moments(labels(), loss)
+    if loss != "squared":
+        raise RefusedError(
+            f"regression_loss: expected it with numbers to predict. Received: {loss}, "
+            f"with {name}, whose task is {task}. Leave it out."
+        )
+    return {}
 
 
 def moments(labels: np.ndarray, loss: str = "squared") -> dict[str, Any]:

@@ -18,7 +18,11 @@ _SIGNS = (";", "|")
 
 
 def of_texts(
-    task: Task, cells: np.ndarray, names: Sequence[str], path: str
+    task: Task,
+    cells: np.ndarray,
+    names: Sequence[str],
+    path: str,
+    first_row: int = 0,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels of a regression or of several labels, out of the cells of a table.
 
@@ -27,6 +31,7 @@ def of_texts(
         cells: Texts of shape (rows, columns), without blanks around them.
         names: The label columns.
         path: What the user calls the table.
+        first_row: The number of the first of these rows, from 0.
 
     Returns:
         float32 of shape (rows, targets), and the name of each target.
@@ -56,10 +61,11 @@ def of_texts(
         if len(bad):
             first = int(bad[0])
             shown = repr(str(own[first])) if own[first] else "nothing"
+            row, more = first_row + first, len(bad) - 1
             problems.append(
                 f"{path}, column {name!r}: expected {expected} in each row, for "
-                f"--task {task}. Received: {shown} in row {first}, counted from 0, and "
-                f"{len(bad) - 1:,} more such rows. Correct them, or leave them out"
+                f"--task {task}. Received: {shown} in row {row}, counted from 0, "
+                f"and {more:,} more such rows. Correct them, or leave them out"
             )
     if problems:
         raise RefusedError(problems, heading=f"{path} cannot be used")

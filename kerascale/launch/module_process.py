@@ -6,12 +6,28 @@ import pathlib
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import IO
 
 from kerascale.launch import starter
 
 # For one that has no more jobs to end by itself.
 _END_SECONDS = 5.0
+
+
+def environment() -> dict[str, str]:
+    """The environment of a process that trains alone.
+
+    So it does, though the command that has started it be one of many tasks.
+    """
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "TF_CONFIG" and not name.startswith("SLURM_")
+    }
+    environ["KERASCALE_PROGRESS"] = "off"
+    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return environ
 
 
 class ModuleProcess:
@@ -23,25 +39,24 @@ class ModuleProcess:
         module: What is run, as `python -m` takes it.
         lifeline: A pipe's read end; the process is killed when the other end closes.
         log: The file that its messages are appended to.
+        environ: Its environment; None: see `environment`.
     """
 
-    def __init__(self, module: str, lifeline: int, log: pathlib.Path) -> None:
+    def __init__(
+        self,
+        module: str,
+        lifeline: int,
+        log: pathlib.Path,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         # Modules are found where this process finds them: a folder of the user's must
         # not hide one that has its name.
         flags = [] if {"", os.getcwd()} & set(sys.path) else ["-P"]
         command = [sys.executable, *flags, "-m", module]
-        # It trains alone, though the command be one of many tasks.
-        environ = {
-            name: value
-            for name, value in os.environ.items()
-            if name != "TF_CONFIG" and not name.startswith("SLURM_")
-        }
-        environ["KERASCALE_PROGRESS"] = "off"
-        environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with log.open("ab") as messages:
             self._popen = subprocess.Popen(
                 [sys.executable, "-I", "-S", starter.__file__, str(lifeline), *command],
-                env=environ,
+                env=dict(environment() if environ is None else environ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=messages,

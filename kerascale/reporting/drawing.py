@@ -55,11 +55,13 @@ class Drawing:
         name: A name for a file, and for what is in the SVG.
         title: What it shows, for who cannot see it.
         draw: Makes the figure in the colours of a palette.
+        is_wide: Whether it has a row of the page for itself.
     """
 
     name: str
     title: str
     draw: Callable[[Palette], Figure]
+    is_wide: bool = False
 
     def svg(self) -> str:
         """An `<svg>` element, the same bytes each time."""

@@ -172,7 +172,7 @@ def _of_table(run: Run, path: pathlib.Path) -> tuple[np.ndarray, dict[str, Any],
 
 def _of_packed(
     run: Run, packed: Packed
-) -> tuple[np.ndarray, dict[str, list[str]], list[str]]:
+) -> tuple[np.ndarray, dict[str, list[str]], Any]:
     """Probabilities, batch by batch, of all rows; their files, and their labels."""
     size = run.whole_number("batch_size", at_least=1, default=32)
     batches = other.inputs_like(packed, run.info, run.vectorizer, size)
@@ -181,11 +181,24 @@ def _of_packed(
         outputs.append(np.asarray(run.model.predict_on_batch(x)))
         labels += y.numpy().tolist()
     files = pictures.files_of(packed.folder)
-    names = packed.manifest.class_names
     columns = {} if files is None else {"path": files}
+    if packed.manifest.target_names:
+        known = _known_targets(run.info, packed, np.array(labels, np.float32))
+        return np.concatenate(outputs), columns, known
+    names = packed.manifest.class_names
     # A row without a label has -1.
     labels = [names[label] if label >= 0 else "" for label in labels]
     return np.concatenate(outputs), columns, labels
+
+
+def _known_targets(
+    info: DataInfo, packed: Packed, labels: np.ndarray
+) -> np.ndarray | None:
+    """The targets of a run among those of packed data; None: they are not there."""
+    held = packed.manifest
+    if held.task != info.task or not set(info.target_names) <= set(held.target_names):
+        return None
+    return labels[:, [held.target_names.index(name) for name in info.target_names]]
 
 
 def _continue_prompts(run: Run, path: pathlib.Path) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from kerascale.errors import RefusedError, StoppedError
 from kerascale.runtime import interrupts
 from kerascale.runtime.console import counted, duration, say
 from kerascale.tuning import asking
-from kerascale.tuning.pool import Pool, Worker
+from kerascale.tuning.crew import Crew
+from kerascale.tuning.pool import Pool
 from kerascale.tuning.pruning import Pruning
 from kerascale.tuning.study import Study
 from kerascale.tuning.wishes import Ended, Search
@@ -144,7 +145,7 @@ class Searching:
             },
         )
 
-    def _hear(self, worker: Worker) -> None:
+    def _hear(self, worker: Crew) -> None:
         running: _Running | None = worker.job
         messages = worker.received()
         if messages is None:
@@ -167,7 +168,7 @@ class Searching:
         reason = f"its process ended {running.deaths} times ({how})"
         self._tell(running, Ended("failed", reason=reason), 0.0)
 
-    def _take(self, worker: Worker, running: _Running, message: dict[str, Any]) -> None:
+    def _take(self, worker: Crew, running: _Running, message: dict[str, Any]) -> None:
         kind = message["is"]
         if kind == "reached":
             step, value = message["step"], message["value"]

@@ -26,6 +26,7 @@ class Search:
         pruner: Who ends a trial early.
         concurrency: How many trials may run at once, over all processes.
         strategy: Where a trial trains.
+        workers: How many processes train a trial together.
         told: Field -> where its value came from.
     """
 
@@ -36,6 +37,7 @@ class Search:
     pruner: Pruner = "hyperband"
     concurrency: int = 4
     strategy: str = "auto"
+    workers: int = 1
     told: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -89,6 +91,8 @@ class Search:
             "direction": self.objective.mode,
             "fields": fixed,
         }
+        if self.workers > 1:  # Sums of several round differently.
+            identity["workers"] = self.workers
         return json.loads(json.dumps(identity))
 
     def name(self) -> str:

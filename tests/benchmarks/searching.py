@@ -25,7 +25,9 @@ import kerascale as ks
 from kerascale.tuning import cross_validation
 
 from . import environments
-from .runners import keras_tuner_search
+
+# It imports keras_tuner, which its own environment has.
+_PEER = pathlib.Path(__file__).parent / "runners" / "keras_tuner_search.py"
 
 
 def trials(rounds: int, count: int, epochs: int, python: str) -> dict[str, Any]:
@@ -81,8 +83,7 @@ def _tune(folder: pathlib.Path, count: int, epochs: int, jobs: int) -> float:
 def _keras_tuner(
     python: str, arrays: pathlib.Path, folder: pathlib.Path, count: int, epochs: int
 ) -> float:
-    script = keras_tuner_search.__file__
-    return _seconds([python, script, arrays, str(count), str(epochs), folder])
+    return _seconds([python, _PEER, arrays, str(count), str(epochs), folder])
 
 
 def _seconds(command: Sequence[Any]) -> float:

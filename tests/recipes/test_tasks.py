@@ -118,8 +118,6 @@ def _cells():
     for source, recipes in SOURCES.items():
         for recipe in recipes:
             for task in TASKS:
-                if source == "packed" and task not in OF_CLASSES:
-                    continue
                 marks = [] if (recipe, task, source) in DEFAULT else [pytest.mark.slow]
                 yield pytest.param(
                     recipe, task, source, marks=marks, id=f"{recipe}-{task}-{source}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
+from kerascale.config.tasks import Task
 from kerascale.datasets import cache
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.packed import manifest, packing, sources
@@ -46,13 +47,18 @@ def is_too_large(config: TrainingConfig) -> bool:
 
 
 def pack_and_prepare(
-    config: TrainingConfig, *, kinds: Sequence[Kind] | None, why: str
+    config: TrainingConfig,
+    *,
+    kinds: Sequence[Kind] | None,
+    tasks: Sequence[Task],
+    why: str,
 ) -> Datasets:
     """Packs the data of a configuration into the cache folder, once; its batches.
 
     Args:
         config: The recipe's configuration.
         kinds: As in `loading.prepare`.
+        tasks: What the recipe's model can be asked for.
         why: The reason, for a person.
 
     Raises:
@@ -68,6 +74,7 @@ def pack_and_prepare(
         csv_options=CsvOptions.of(to_dict(config)),
         test_data=config.test_data,
         validation_fraction=config.validation_fraction,
+        task=config.task if len(tasks) > 1 else "classification",
         **_tokenizer(config),
     )
     key = [config.dataset, options.of_rows()]

@@ -133,7 +133,7 @@ def _faults(
     if name == layout.FEATURES:
         width = math.prod(made.shape) * np.dtype(made.dtype).itemsize
     elif name == layout.LABELS:
-        width = 8
+        width = 4 * len(made.target_names) or 8
     for start, behind in _joined(bad):
         if width is None:
             yield Fault(name, f"{reason}, in blocks {start:,} to {behind - 1:,}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerascale.datasets import memory
 from kerascale.datasets.packed import checksums, layout
-from kerascale.datasets.packed.labels import write_labels
+from kerascale.datasets.packed.labels import targets_of, write_labels
 from kerascale.datasets.packed.manifest import Manifest
 from kerascale.datasets.packed.progress import SYNC_SECONDS, Progress
 from kerascale.datasets.packed.rows import Facts, RowSource
@@ -45,7 +45,10 @@ def finish(
     facts = Facts(**progress.facts)
     fraction = progress.options["validation_fraction"]
     given = [name for name in source.given_splits if name not in facts.unused_splits]
-    labels = write_labels(folder, progress, facts)
+    if facts.target_names:
+        labels = targets_of(folder, progress, facts)
+    else:
+        labels = write_labels(folder, progress, facts)
     splits = split_rows(
         folder,
         source.name,
@@ -80,6 +83,8 @@ def finish(
         image_shape=None if facts.image_shape is None else tuple(facts.image_shape),
         ranges=splits.ranges,
         sizes=_sizes(folder),
+        task=facts.task,
+        target_names=tuple(facts.target_names),
     )
     made = dataclasses.replace(made, fingerprint=_fingerprint(folder, made))
     with atomic_files.replacing(folder / layout.MANIFEST, durable=True) as temporary:
@@ -148,6 +153,8 @@ def _fingerprint(folder: pathlib.Path, made: Manifest) -> str:
     fields = dataclasses.asdict(made)
     for name in ("source", "identity", "options", "skipped", "sizes", "fingerprint"):
         del fields[name]
+    if not made.target_names:  # As it was before there were any.
+        del fields["task"], fields["target_names"]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     for name in made.sizes:
         if name != layout.FILES:

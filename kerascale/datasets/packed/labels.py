@@ -12,6 +12,30 @@ from kerascale.datasets.packed.rows import Facts
 _PART = 2**20
 
 
+def targets_of(folder: pathlib.Path, progress: Progress, facts: Facts) -> np.ndarray:
+    """The targets of all rows, which were written as they came.
+
+    Args:
+        folder: Where they are.
+        progress: How many they are.
+        facts: With the names of the targets.
+
+    Returns:
+        float32 of shape (rows, targets), mapped.
+
+    Raises:
+        ValueError: If their number is another one: the source is wrong.
+    """
+    shape = (progress.rows, len(facts.target_names))
+    found = progress.sizes[layout.LABELS]
+    if found != 4 * shape[0] * shape[1]:
+        raise ValueError(
+            f"{progress.source}: expected targets of shape {shape}. Received: {found} "
+            "bytes of float32."
+        )
+    return np.memmap(folder / layout.LABELS, "<f4", "r", shape=shape)
+
+
 def write_labels(folder: pathlib.Path, progress: Progress, facts: Facts) -> np.ndarray:
     """Writes the labels of all rows.
 

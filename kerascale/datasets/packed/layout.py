@@ -13,7 +13,8 @@ CODES = "labels.codes"
 
 # Rows of one shape, one after the other in C order, little-endian, without a header.
 FEATURES = "features.bin"
-# int64 [rows]; empty for a corpus, which is its own label.
+# int64 [rows]; empty for a corpus, which is its own label. Of a regression and of
+# several labels: float32 [rows, targets].
 LABELS = "labels.bin"
 # Rows of any size (encoded pictures, texts in UTF-8): `shard` in ArrayRecord, group
 # size 1. Row i is record `i - sum(rows of the shards before)` of its shard.

@@ -5,6 +5,7 @@ import json
 import pathlib
 from typing import Any
 
+from kerascale.config.tasks import Task
 from kerascale.datasets.packed import layout
 from kerascale.datasets.raw import Kind
 from kerascale.errors import RefusedError
@@ -38,6 +39,8 @@ class Manifest:
         ranges: Of a corpus, which has no index: split -> its first token, and the one
             behind its last.
         sizes: File -> its bytes, of all that have checksums.
+        task: See `Facts.task`.
+        target_names: See `Facts.target_names`.
         fingerprint: Of names, shapes, labels and checksums: changes when the data do.
     """
 
@@ -64,6 +67,8 @@ class Manifest:
     image_shape: tuple[int | None, ...] | None = None
     ranges: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    task: Task = "classification"
+    target_names: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         fields = {"format": layout.FORMAT, "version": layout.VERSION}

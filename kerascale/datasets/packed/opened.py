@@ -38,9 +38,12 @@ class Packed:
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """int64 of shape (rows,), mapped."""
-        shape = (self.manifest.num_rows,)
-        return mapped.array(self.folder / layout.LABELS, "int64", shape)
+        """int64 of shape (rows,), or float32 of shape (rows, targets); mapped."""
+        held = self.manifest
+        shape, dtype = (held.num_rows,), "int64"
+        if held.target_names:
+            shape, dtype = (held.num_rows, len(held.target_names)), "float32"
+        return mapped.array(self.folder / layout.LABELS, dtype, shape)
 
     @functools.cached_property
     def index(self) -> dict[str, np.ndarray]:
@@ -70,7 +73,8 @@ class Packed:
         # Taken out anew of what the source gave for training, by the rule of data in
         # memory.
         train = np.sort(np.concatenate([rows[s] for s in ("train", *lacking)]))
-        part_of = splits.parts_of(self.labels[train], lacking, fraction)
+        strata = splits.strata(self.labels[train])
+        part_of = splits.parts_of(strata, lacking, fraction)
         for split in ("train", *lacking):
             rows[split] = train[part_of == splits.NUMBERS[split]]
         return rows

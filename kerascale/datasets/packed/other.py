@@ -169,9 +169,26 @@ def _refuse_other_shape(
     )
 
 
+def _targets_like(packed: Packed, info: DataInfo) -> Any:
+    """What gives the targets of the run for some row numbers."""
+    held = packed.manifest
+    if held.task != info.task or set(held.target_names) != set(info.target_names):
+        what = ", ".join(held.target_names) or "classes"
+        raise RefusedError(
+            f"data: expected labels as in training: {info.task} of "
+            f"{', '.join(info.target_names) or 'classes'}. Received: {packed.name}, "
+            f"{held.task} of {what}. Pack it with the label of the training."
+        )
+    labels = mapped.tensor(packed.labels)
+    order = [held.target_names.index(name) for name in info.target_names]
+    return lambda rows: tf.gather(gathers.taken([labels], rows)[0], order, axis=1)
+
+
 def _labels_like(packed: Packed, rows: np.ndarray, info: DataInfo) -> Any:
     """What gives the class indices of the run for some row numbers."""
     held = packed.manifest
+    if held.target_names or info.target_names:
+        return _targets_like(packed, info)
     found = held.class_names
     if found == tuple(map(str, range(len(found)))) and len(found) == info.num_classes:
         found = info.class_names  # Arrays have the indices of the classes.

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kerascale.config.tasks import Task
 from kerascale.datasets.raw import Kind
 
 
@@ -18,7 +19,8 @@ class Rows:
             or an object array of `bytes` (encoded pictures) or of `str`, of shape
             (rows,). Of a corpus: token ids of shape (tokens,), uint16 or uint32.
         labels: int64 of shape (rows,): class indices, or codes that `Facts.order`
-            turns into them. Empty for a corpus.
+            turns into them. Empty for a corpus. Of a regression and of several labels
+            float32 of shape (rows, targets).
         split: Where the source has them: "train", "validation" or "test".
         files: Of each row, the path relative to the source; None: it has none.
         state: What `RowSource.read` needs to go on behind these rows, in JSON. It may
@@ -52,6 +54,9 @@ class Facts:
         image_shape: Of encoded pictures: (height, width, channels) that all have;
             None for a height or width in which they differ. Pictures of other channels
             are to be converted to these.
+        task: What the labels are for; those of classes have `classification`.
+        target_names: Of a regression the name of each target, of several labels that
+            of each label.
     """
 
     class_names: tuple[str, ...]
@@ -61,6 +66,8 @@ class Facts:
     vocabulary: Any = None
     unused_splits: tuple[str, ...] = ()
     image_shape: tuple[int | None, ...] | None = None
+    task: Task = "classification"
+    target_names: tuple[str, ...] = ()
 
 
 class RowSource(Protocol):

@@ -44,7 +44,7 @@ def split_rows(
         name: What the user calls the data.
         kind: Of the rows.
         runs: [split, rows] of rows of one split that follow one another.
-        labels: Of all rows.
+        labels: Of all rows; of targets float32 of shape (rows, targets).
         given: Splits that the source has.
         fraction: Share of the training rows that is taken for each other one.
         num_classes: How many classes there are.
@@ -64,7 +64,10 @@ def split_rows(
         sizes = {split: end - begin for split, (begin, end) in ranges.items()}
         return Splits(sizes, {}, ranges)
     of_train = np.concatenate([labels[part] for part in _slices(runs, "train")])
-    check_class_count(name, len(np.unique(of_train)))
+    are_classes = labels.ndim == 1
+    if are_classes:
+        check_class_count(name, len(np.unique(of_train)))
+    of_train = splits.strata(of_train)
     lacking = [split for split in layout.SPLITS if split not in given]
     part_of = splits.parts_of(of_train, lacking, fraction)
     counts, class_counts = {}, {}
@@ -76,8 +79,9 @@ def split_rows(
             of_split = np.concatenate([labels[p] for p in _slices(runs, source)])
         _write_index(folder, split, _slices(runs, source), chosen)
         counts[split] = len(of_split)
-        found = np.bincount(of_split, minlength=num_classes)
-        class_counts[split] = found.tolist()
+        if are_classes:
+            found = np.bincount(of_split, minlength=num_classes)
+            class_counts[split] = found.tolist()
     return Splits(counts, class_counts, {})
 
 

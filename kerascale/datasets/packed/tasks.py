@@ -1,4 +1,4 @@
-"""Tasks of packed data: its labels are classes."""
+"""Tasks of packed data: that of its targets, or those of its classes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,12 +19,6 @@ def refuse_other(config: Any) -> None:
         RefusedError: Naming it, and the way out.
     """
     problems = []
-    if config.task not in ("auto", *OF_CLASSES):
-        problems.append(
-            "task: expected classification, binary or ordinal with packed data, whose "
-            f"labels are classes. Received: {config.task}. Train from the files in "
-            "memory (--pack never)"
-        )
     if config.class_order:
         problems.append(
             "class_order: expected none with packed data, whose classes keep the order "
@@ -44,8 +38,22 @@ def with_task(datasets: Datasets, config: Any, tasks: Sequence[str]) -> Datasets
     """The same data, with its task."""
     refuse_other(config)
     info = datasets.info
+    if info.target_names:
+        if config.task not in ("auto", info.task):
+            raise RefusedError(
+                f"task: expected {info.task}, for which {info.name} was packed. "
+                f"Received: {config.task}. Pack the source with --task {config.task}."
+            )
+        targets.refuse_other_task(info.task, tasks, info.name)
+        return datasets
     if not info.class_names:
         return datasets
+    if config.task not in ("auto", *OF_CLASSES):
+        raise RefusedError(
+            f"task: expected one of {', '.join(OF_CLASSES)}, as {info.name} was packed "
+            f"with classes as labels. Received: {config.task}. Pack the source with "
+            f"--task {config.task}."
+        )
     none: Any = Split(None, None)
     raw = RawData(info.name, info.kind or "vector", info.class_names, none)
     if config.task == "ordinal":

@@ -18,6 +18,7 @@ from kerascale.datasets import (
     pipeline,
     resized_crop,
     resizing,
+    targets,
     training_examples,
 )
 from kerascale.datasets.bundle import Datasets
@@ -28,6 +29,7 @@ from kerascale.datasets.packed.origins import origins_of
 from kerascale.datasets.packed.pictures import Pictures
 from kerascale.datasets.packed.texts import EncodedTexts
 from kerascale.datasets.raw import Kind
+from kerascale.errors import RefusedError
 
 
 def from_packed(
@@ -99,7 +101,7 @@ def _of_flat_rows(
         batches["train"] = training_examples.augmented(batches["train"], config)
     found = moments.of_training(packed, rows["train"], shape)
     mean, variance = training_examples.scale(*found, held.kind, held.feature_names)
-    info = _info(packed, rows, shape)
+    info = _info(packed, rows, shape, config)
     return Datasets(info, **batches, mean=mean, variance=variance)
 
 
@@ -146,7 +148,8 @@ def _of_pictures(
         batches["train"], config, is_cropped=True
     )
     mean, variance = moments.of_pictures(packed, rows["train"], whole, pictures.shape)
-    info = dataclasses.replace(_info(packed, rows, pictures.shape), dtype="uint8")
+    info = _info(packed, rows, pictures.shape, config)
+    info = dataclasses.replace(info, dtype="uint8")
     return Datasets(info, **batches, mean=mean, variance=variance)
 
 
@@ -160,9 +163,8 @@ def _of_texts(
         for split, own in rows.items()
     }
     vectorizer = encoded.vectorizer
-    info = dataclasses.replace(
-        _info(packed, rows, (None,)), vocabulary_size=vectorizer.vocabulary_size()
-    )
+    info = _info(packed, rows, (None,), config)
+    info = dataclasses.replace(info, vocabulary_size=vectorizer.vocabulary_size())
     batches = _batches(packed, rows, made, config)
     return Datasets(info, **batches, vectorizer=vectorizer)
 
@@ -195,6 +197,13 @@ def _weighted(
     train: pipeline.Batches,
     config: TrainingConfig,
 ) -> pipeline.Batches:
+    held = packed.manifest
+    if held.target_names:
+        raise RefusedError(
+            "class_weight: expected only with classes, each example of one. Received: "
+            f"{config.class_weight} with {packed.name}, whose task is {held.task}. "
+            "Leave it out."
+        )
     counts = packed.class_counts(rows["train"])
     weights = class_weights.weights_of(
         config.class_weight, packed.manifest.class_names, counts
@@ -203,9 +212,18 @@ def _weighted(
 
 
 def _info(
-    packed: Packed, rows: Mapping[str, np.ndarray], shape: tuple[int | None, ...]
+    packed: Packed,
+    rows: Mapping[str, np.ndarray],
+    shape: tuple[int | None, ...],
+    config: TrainingConfig,
 ) -> DataInfo:
     held = packed.manifest
+    moments_of_targets = targets.moments_of(
+        held.task,
+        packed.name,
+        lambda: packed.labels[rows["train"]],
+        config.regression_loss,
+    )
     return DataInfo(
         name=packed.name,
         kind=held.kind,
@@ -215,6 +233,9 @@ def _info(
         dtype=held.dtype if held.kind == "image" else None,
         num_examples={split: len(own) for split, own in rows.items()},
         fingerprint=held.fingerprint,
+        task=held.task,
+        target_names=held.target_names,
+        **moments_of_targets,
     )
 
 

@@ -33,7 +33,7 @@ class Writer:
         self._encoding = encoding
         self._files: dict[str, GrowingFile] = {}
         self._shards: Shards | None = None
-        for name in (layout.FEATURES, layout.CODES, layout.FILES):
+        for name in (layout.FEATURES, layout.CODES, layout.LABELS, layout.FILES):
             if name in progress.sizes:
                 self._file(name)
         if encoding is not None:
@@ -53,7 +53,10 @@ class Writer:
         elif count:
             for row in rows.features:
                 self._shards.write(row.encode() if isinstance(row, str) else row)
-        self._file(layout.CODES).write(rows.labels.astype(np.int64, copy=False))
+        if rows.labels.ndim > 1:
+            self._file(layout.LABELS).write(rows.labels.astype(np.float32, copy=False))
+        else:
+            self._file(layout.CODES).write(rows.labels.astype(np.int64, copy=False))
         if rows.files is not None:
             lines = "".join(f"{_in_a_line(file)}\n" for file in rows.files)
             self._file(layout.FILES).write(lines.encode("utf-8", "surrogateescape"))

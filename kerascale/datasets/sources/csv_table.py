@@ -24,7 +24,7 @@ from kerascale.datasets.sources.csv_files import DAMAGED
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.csv_rows import data_rows, header_hint, read_header
 from kerascale.datasets.sources.label_checks import check_num_classes
-from kerascale.datasets.sources.table_columns import chosen_columns
+from kerascale.datasets.sources.table_columns import chosen_columns, without_targets
 from kerascale.datasets.sources.tables import Part, UnusableError
 from kerascale.errors import RefusedError
 from kerascale.runtime import host
@@ -43,6 +43,7 @@ def open_csv(
     options: CsvOptions = USUAL,
     *,
     is_test: bool = False,
+    targets: tuple[str, ...] = (),
 ) -> "CsvTable":
     """Looks at the headers of CSV files and at the first rows.
 
@@ -52,6 +53,7 @@ def open_csv(
         num_classes: If given, labels are 0 to `num_classes - 1`.
         options: How the files are written.
         is_test: Nothing is trained on it.
+        targets: Columns of what is to be told, in place of `label`.
 
     Raises:
         RefusedError: If a file is no table, has other columns than the first, or there
@@ -61,10 +63,16 @@ def open_csv(
     check_num_classes(num_classes)
     files = table_files.find(path, SUFFIXES, "a CSV file")
     names, fits = headers(path, files, options)
+    if targets:
+        label = targets[0]
     columns = chosen_columns(path, names, label, options, header_hint(names))
+    columns = without_targets(path, columns, targets)
     ignored = [name for name in names if name != label and name not in columns]
     roles = dict.fromkeys(ignored, "ignored") | dict.fromkeys(columns, "feature")
-    roles[label] = "test label" if is_test else "label"
+    if not targets:  # Their cells are looked at by who takes them for numbers.
+        roles[label] = "test label" if is_test else "label"
+    else:
+        roles[label] = "ignored"
     table = CsvTable(
         path=path,
         files=tuple(files),
@@ -75,6 +83,7 @@ def open_csv(
         options=options,
         num_classes=num_classes,
         is_test=is_test,
+        targets=targets,
     )
     if not fits:
         raise table.refusal()
@@ -115,6 +124,7 @@ class CsvTable:
         is_test: Nothing is trained on it.
         kind: What the features are.
         booleans: Columns of features that hold True and False.
+        targets: Columns of what is to be told, in place of a label.
         said_merged: Those of which it was said that float32 merges their integers.
     """
 
@@ -129,6 +139,7 @@ class CsvTable:
     is_test: bool
     kind: Literal["vector", "text"] = "vector"
     booleans: frozenset[str] = frozenset()
+    targets: tuple[str, ...] = ()
     said_merged: set[str] = dataclasses.field(default_factory=set, compare=False)
 
     num_rows = None
@@ -201,15 +212,19 @@ class CsvTable:
         numbers = [n for n in self.feature_names if n not in self.booleans]
         dtypes = dict.fromkeys(numbers, dtype)
         frame = self._frame(block, dtypes)
-        codes, labels = pd.factorize(frame[self.label])
-        if (codes < 0).any():  # a short row, as pandas 2 reads it
-            raise UnusableError
         num_numbers = 0
         if self.kind == "text":
             features, num_numbers = _texts(frame[self.feature_names[0]])
         else:
             features = self._numbers(frame, block)
         state = {"file": number, "offset": block.end}
+        if self.targets:
+            cells = frame[list(self.targets)].fillna("").to_numpy(object)
+            none = np.empty(0, np.int64)
+            return Part(features, none, [], state, bytes_read, num_numbers, cells)
+        codes, labels = pd.factorize(frame[self.label])
+        if (codes < 0).any():  # a short row, as pandas 2 reads it
+            raise UnusableError
         labels = [str(label) for label in labels]
         codes = codes.astype(np.int64, copy=False)
         return Part(features, codes, labels, state, bytes_read, num_numbers)

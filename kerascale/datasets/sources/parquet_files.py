@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -123,6 +124,22 @@ def what(type_: pa.DataType) -> str:
     if is_.is_null(type_):
         return "number"  # Without any: each cell is told as missing.
     return str(type_)
+
+
+def cells_of(column: pa.Array) -> np.ndarray:
+    """Cells as a CSV file would have them; null is an empty text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_floating(column.type):
+        # As Python writes them, to the last digit; NaN is a gap.
+        values = column.to_pylist()
+        cells = ["" if v is None or v != v else repr(v) for v in values]
+    else:
+        values = column.cast(pa.large_string()).to_pylist()
+        cells = ["" if value is None else value for value in values]
+    found = np.empty(len(cells), dtype=object)
+    found[:] = cells
+    return found
 
 
 def _difference(

@@ -16,8 +16,8 @@ from kerascale.datasets.sources.checks import Problems
 from kerascale.datasets.sources.csv_diagnosis import Lines, diagnose_all
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.sources.label_checks import check_num_classes
-from kerascale.datasets.sources.parquet_files import ParquetFiles, what
-from kerascale.datasets.sources.table_columns import chosen_columns
+from kerascale.datasets.sources.parquet_files import ParquetFiles, cells_of, what
+from kerascale.datasets.sources.table_columns import chosen_columns, without_targets
 from kerascale.datasets.sources.tables import Part, UnusableError
 from kerascale.errors import RefusedError
 
@@ -29,6 +29,7 @@ def open_parquet(
     options: CsvOptions = USUAL,
     *,
     is_test: bool = False,
+    targets: tuple[str, ...] = (),
 ) -> "ParquetTable":
     """Looks at the columns of Parquet files.
 
@@ -38,6 +39,7 @@ def open_parquet(
         num_classes: If given, labels are 0 to `num_classes - 1`.
         options: Which columns are features.
         is_test: Nothing is trained on it.
+        targets: Columns of what is to be told, in place of `label`.
 
     Raises:
         RefusedError: If a file is damaged, has other columns than the first, or there
@@ -47,8 +49,11 @@ def open_parquet(
     check_num_classes(num_classes)
     _refuse_options_of_csv(path, options)
     files = parquet_files.open_files(path)
+    if targets:
+        label = targets[0]
     columns = chosen_columns(path, tuple(files.types), label, options)
-    refuse_other_types(files, (*columns, label))
+    columns = without_targets(path, columns, targets)
+    refuse_other_types(files, (*columns, *(targets or (label,))))
     return ParquetTable(
         source=files,
         label=label,
@@ -56,6 +61,7 @@ def open_parquet(
         kind=kind_of(files, columns),
         num_classes=num_classes,
         is_test=is_test,
+        targets=targets,
     )
 
 
@@ -93,6 +99,7 @@ class ParquetTable:
         kind: What they hold.
         num_classes: Labels are whole numbers below it.
         is_test: Nothing is trained on it.
+        targets: Columns of what is to be told, in place of a label.
     """
 
     source: ParquetFiles
@@ -101,6 +108,7 @@ class ParquetTable:
     kind: Literal["vector", "text"]
     num_classes: int | None
     is_test: bool
+    targets: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -123,26 +131,37 @@ class ParquetTable:
         return self.source.num_bytes
 
     def parts(self, state: Mapping[str, Any]) -> Iterator[Part]:
-        columns = (*self.feature_names, self.label)
+        labels = self.targets or (self.label,)
+        count = len(self.feature_names)
         done = state.get("rows", 0)
         place = {name: state.get(name, 0) for name in ("file", "group", "row")}
-        for batch, file, group, row in self.source.batches(columns, **place):
+        for batch, file, group, row in self.source.batches(
+            (*self.feature_names, *labels), **place
+        ):
             done += batch.num_rows
-            *found, labels = batch.columns
+            found, own = batch.columns[:count], batch.columns[count:]
             if self.kind == "text":
                 features = texts(found[0])
             else:
                 features = numbers(found)
-            codes, names = _factorized(labels)
             behind = {"file": file, "group": group, "row": row, "rows": done}
             bytes_read = self.num_bytes * done // self.num_rows
+            if self.targets:
+                cells = np.stack([cells_of(each) for each in own], axis=1)
+                none = np.empty(0, np.int64)
+                yield Part(features, none, [], behind, bytes_read, 0, cells)
+                continue
+            codes, names = _factorized(own[0])
             yield Part(features, codes, names, behind, bytes_read)
 
     def refusal(self) -> RefusedError:
         names = (*self.feature_names, self.label)
         role = "text" if self.kind == "text" else "feature"
         roles = dict.fromkeys(self.feature_names, role)
-        roles[self.label] = "test label" if self.is_test else "label"
+        if not self.targets:
+            roles[self.label] = "test label" if self.is_test else "label"
+        else:
+            names = self.feature_names
         lines = [
             Lines(file, functools.partial(cells, self.source, number, names), "row")
             for number, file in enumerate(self.files)

@@ -1,5 +1,7 @@
 """Which columns of a table are features, and which is the label."""
 
+from collections.abc import Sequence
+
 from kerascale.config.fields import nearest
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_options import CsvOptions
@@ -41,3 +43,34 @@ def chosen_columns(
     if problems:
         raise RefusedError(problems, heading=f"{path} cannot be used")
     return columns
+
+
+def without_targets(
+    path: str, columns: tuple[str, ...], targets: Sequence[str]
+) -> tuple[str, ...]:
+    """Columns of features, without those that are to be told.
+
+    Raises:
+        RefusedError: If there are no others.
+    """
+    left = tuple(name for name in columns if name not in targets)
+    if not left:
+        raise RefusedError(
+            f"{path}: expected a column of features beside the labels. Received: "
+            f"{', '.join(targets)} only. Add columns."
+        )
+    return left
+
+
+def label_columns(label: str | None, names: Sequence[str]) -> tuple[str, ...]:
+    """The label columns that a field names: one, or several between commas."""
+    if label is None or label in names or "," not in label:
+        return () if label is None or label not in names else (label,)
+    found = tuple(part.strip() for part in label.split(","))
+    missing = [name for name in found if name not in names]
+    if missing or len(set(found)) < len(found):
+        raise RefusedError(
+            f"label: expected columns among {', '.join(names)}, each once. Received: "
+            f"{label!r}."
+        )
+    return found

@@ -33,6 +33,8 @@ class Part(NamedTuple):
         state: What `Table.parts` needs to go on behind these rows, in JSON.
         bytes_read: Of the table's files.
         num_numbers: Of a column of text: the cells that are numbers.
+        targets: Of a table with `Table.targets`, their cells: an object array of `str`
+            of shape (rows, targets). It has neither codes nor labels.
     """
 
     features: np.ndarray
@@ -41,6 +43,7 @@ class Part(NamedTuple):
     state: Mapping[str, Any]
     bytes_read: int
     num_numbers: int = 0
+    targets: np.ndarray | None = None
 
 
 class UnusableError(Exception):
@@ -61,6 +64,9 @@ class Table(Protocol):
 
     label: str
     """The label column."""
+
+    targets: tuple[str, ...]
+    """Columns of numbers to predict, or of several labels, in place of a label."""
 
     feature_names: tuple[str, ...]
     """The columns of features, in the order of `Part.features`."""

@@ -52,8 +52,8 @@ class Parser:
             if not self._takes_targets:
                 raise RefusedError(
                     f"{schema.source}: expected a label of one int64. Received: "
-                    f"{schema.target}. Train it from its files in memory, with a "
-                    "recipe that has --task regression or multilabel."
+                    f"{schema.target}. Take --task regression or multilabel, with a "
+                    "recipe that has it."
                 )
             target = schema.target
             label = tfrecord_examples.value_of(features, target, schema.source)

@@ -172,26 +172,16 @@ def _read_parquet(path: str, columns: Sequence[str], is_peek: bool) -> TextTable
     problems.raise_if_any()
     for batch, _, _, _ in files.batches(tuple(columns)):
         for name, column in zip(columns, batch.columns, strict=True):
-            parts[name].append(_texts(column))
+            parts[name].append(parquet_files.cells_of(column))
         if is_peek:
             break
     frame = pd.DataFrame({name: np.concatenate(each) for name, each in parts.items()})
     return TextTable(path, tuple(files.types), frame, "row")
 
 
-def _texts(column) -> np.ndarray:
-    """Cells as a CSV file would have them; null is an empty text."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_floating(column.type):
-        # As Python writes them, to the last digit; NaN is a gap.
-        values = column.to_pylist()
-        cells = ["" if v is None or v != v else repr(v) for v in values]
-    else:
-        values = column.cast(pa.large_string()).to_pylist()
-        cells = ["" if value is None else value for value in values]
-    found = np.empty(len(cells), dtype=object)
-    found[:] = cells
+def stripped(cells: np.ndarray) -> np.ndarray:
+    """Cells without blanks around them."""
+    found = np.empty(cells.shape, dtype=object)
+    for place in range(cells.shape[1]):
+        found[:, place] = pd.Series(cells[:, place]).str.strip().to_numpy(object)
     return found

@@ -9,10 +9,10 @@ from kerascale.config import TrainingConfig
 from kerascale.config.tasks import OF_CLASSES
 from kerascale.datasets import targets, targets_of_texts
 from kerascale.datasets.raw import RawData, Split
-from kerascale.datasets.sources import images_source
+from kerascale.datasets.sources import images_source, table_columns
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.csv_options import USUAL
-from kerascale.datasets.tables import frames, like_training, loading
+from kerascale.datasets.tables import frames, like_training
 from kerascale.errors import RefusedError
 
 TABLE = "labels.csv"
@@ -41,7 +41,7 @@ def load(config: TrainingConfig, tasks: Sequence[str]) -> RawData:
             f"{config.label!r}. Received: none. Without --label each folder is a class."
         )
     names = frames.names_of("csv", path, USUAL)
-    labels = loading.label_columns(config.label, names)
+    labels = table_columns.label_columns(config.label, names)
     missing = [
         name for name in (_FILE, *(labels or [config.label])) if name not in names
     ]
@@ -51,7 +51,7 @@ def load(config: TrainingConfig, tasks: Sequence[str]) -> RawData:
             f"none named {listing(missing)}; there are {listing(names)}."
         )
     table = like_training.open_like("csv", path, (_FILE, *labels), USUAL)
-    cells = like_training.stripped(table.cells(labels))
+    cells = frames.stripped(table.cells(labels))
     decision = targets.decide(config.task, cells, labels, config.num_classes)
     targets.refuse_other_task(decision.task, tasks, config.dataset)
     decision.say(config.task)

@@ -47,7 +47,7 @@ def rows_like(
 
 def labels_like(table: frames.TextTable, path: str, labels: Labels) -> np.ndarray:
     """The labels of a table, as those of the training are."""
-    cells = stripped(table.cells(labels.columns))
+    cells = frames.stripped(table.cells(labels.columns))
     if labels.task in OF_CLASSES:
         found, names = targets_of_texts.classes_of_texts(
             cells[:, 0], path, labels.columns[0], None
@@ -96,14 +96,6 @@ def open_like(
             f"{', '.join(map(repr, missing))}; there are {', '.join(names)}."
         )
     return frames.read(prefix, path, columns, options)
-
-
-def stripped(cells: np.ndarray) -> np.ndarray:
-    """Cells without blanks around them."""
-    found = np.empty(cells.shape, dtype=object)
-    for place in range(cells.shape[1]):
-        found[:, place] = pd.Series(cells[:, place]).str.strip().to_numpy(object)
-    return found
 
 
 def features(kind: Kind, cells: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,11 @@ from kerascale.datasets.reading import read
 from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.sources.label_checks import check_class_count
-from kerascale.datasets.sources.table_columns import chosen_columns
+from kerascale.datasets.sources.table_columns import (
+    chosen_columns,
+    label_columns,
+    without_targets,
+)
 from kerascale.datasets.tables import frames, inference, like_training, notes, told
 from kerascale.errors import RefusedError, TooLargeError
 
@@ -48,7 +52,7 @@ def load(
     targets.refuse_other_task(decision.task, tasks, config.dataset)
     of_classes = decision.task in OF_CLASSES
     if not (of_classes and table.is_plain()):
-        raw = table.read(decision, "table" in kinds)
+        raw = table.read(decision, kinds)
         if raw is not None:
             decision.say(config.task)
             return raw
@@ -58,7 +62,7 @@ def load(
         raise
     except RefusedError:
         # Of a large table no more than the first rows were looked at.
-        raw = table.read(decision, "table" in kinds) if table.is_large else None
+        raw = table.read(decision, kinds) if table.is_large else None
         if raw is None:
             raise
         decision.say(config.task)
@@ -96,18 +100,13 @@ class _Opened:
         self.labels = label_columns(config.label, self.names)
         first = self.labels[0] if self.labels else config.label
         chosen = chosen_columns(self.path, self.names, first, self.options)
-        self.features = tuple(name for name in chosen if name not in self.labels)
-        if not self.features:
-            raise RefusedError(
-                f"{self.path}: expected a column of features beside the labels. "
-                f"Received: {', '.join(self.labels)} only. Add columns."
-            )
+        self.features = without_targets(self.path, chosen, self.labels)
         self.num_bytes = frames.num_bytes(self.prefix, self.path)
         if self.is_large:  # Its labels alone fit wherever it can be trained on.
             table = frames.read(self.prefix, self.path, self.labels, self.options)
         else:
             table = self.table
-        self.targets = like_training.stripped(table.cells(self.labels))
+        self.targets = frames.stripped(table.cells(self.labels))
 
     @property
     def is_large(self) -> bool:
@@ -160,10 +159,10 @@ class _Opened:
             self._found = inference.look(cells, self.features, said)
         return self._found
 
-    def read(self, decision: targets.Decision, takes_tables: bool) -> RawData | None:
+    def read(self, decision: targets.Decision, kinds: Sequence[Kind]) -> RawData | None:
         """The data; None: it is to be read as ever, which tells what is wrong."""
         looked = self._looked()
-        kind = self._kind(looked, takes_tables)
+        kind = self._kind(looked, kinds)
         if kind is None:
             if decision.task in OF_CLASSES and self.file is None:
                 return None
@@ -171,7 +170,7 @@ class _Opened:
         columns = tuple(each.column for each in looked)
         if kind == "text":
             columns = ()
-        if kind == "table" and not takes_tables:
+        if kind == "table" and "table" not in kinds:
             raise RefusedError(
                 f"dataset: expected columns of numbers without gaps for this recipe. "
                 f"Received: {self.config.dataset}, with words or gaps in its columns. "
@@ -199,16 +198,20 @@ class _Opened:
             return raw
         return dataclasses.replace(raw, test=self._test(raw, decision))
 
-    def _kind(self, looked: list[inference.Looked], takes_tables: bool) -> Kind | None:
+    def _kind(
+        self, looked: list[inference.Looked], kinds: Sequence[Kind]
+    ) -> Kind | None:
         """What the features are; None: something in them is strange."""
         if any(each.strange for each in looked):
             return None
         if self.file is None and all(each.is_plain for each in looked):
             return "vector"
-        is_text = [each.column.kind == "text" for each in looked]
         if len(looked) == 1 and self.file is None and not looked[0].is_plain:
             texts = self.table.cells(self.features)[:, 0]
-            if is_text[0] and all(str(text).strip() for text in texts):
+            # Few different texts are texts for who reads texts, as with classes.
+            words = ("text", "category") if "text" in kinds else ("text",)
+            is_text = looked[0].column.kind in words
+            if is_text and all(str(text).strip() for text in texts):
                 return "text"
         if all(each.column.kind == "ignored" for each in looked):
             raise RefusedError(
@@ -261,17 +264,3 @@ class _Opened:
                 decision.task, self.labels, raw.class_names, raw.target_names
             ),
         )
-
-
-def label_columns(label: str | None, names: Sequence[str]) -> tuple[str, ...]:
-    """The label columns that a field names: one, or several between commas."""
-    if label is None or label in names or "," not in label:
-        return () if label is None or label not in names else (label,)
-    found = tuple(part.strip() for part in label.split(","))
-    missing = [name for name in found if name not in names]
-    if missing or len(set(found)) < len(found):
-        raise RefusedError(
-            f"label: expected columns among {', '.join(names)}, each once. Received: "
-            f"{label!r}."
-        )
-    return found

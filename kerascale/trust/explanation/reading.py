@@ -123,8 +123,8 @@ def _baseline(chosen: Chosen, embeds: bool, embedded: np.ndarray) -> np.ndarray:
 def _parts(run: Run, embedded: np.ndarray) -> tuple[Parts, Parts]:
     """All parts, and few."""
     info, shape = run.info, embedded.shape[1:]
-    if info.kind == "table":
-        features = run.model.normalization
+    features = getattr(run.model, "normalization", None)
+    if info.kind == "table" or isinstance(features, TableFeatures):
         if not isinstance(features, TableFeatures):
             raise RefusedError(
                 "explain: expected a model of a table that begins with "

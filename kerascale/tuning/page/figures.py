@@ -38,20 +38,21 @@ def of_search(found: Found) -> list[Drawing]:
                 functools.partial(_draw_importances, found),
             )
         )
-    if scored:
-        drawings.append(
-            Drawing(
-                "coordinates",
-                "parallel coordinates: the values of each trial, and its score",
-                functools.partial(_draw_coordinates, found),
-            )
-        )
     if any(len(trial.curve) > 1 for trial in found.trials):
         drawings.append(
             Drawing(
                 "learning-curves",
                 "learning curves of all trials; pruned ones end early",
                 functools.partial(_draw_curves, found),
+            )
+        )
+    if scored:
+        drawings.append(
+            Drawing(
+                "coordinates",
+                "parallel coordinates: the values of each trial, and its score",
+                functools.partial(_draw_coordinates, found),
+                is_wide=len(found.search.dimensions) > 2,
             )
         )
     return drawings
@@ -138,7 +139,13 @@ def _draw_coordinates(found: Found, palette: Palette) -> Figure:
         axes.axvline(place, color=palette.muted, linewidth=0.8)
         for height, label in axis.ticks:
             axes.text(
-                place, height, f" {label}", fontsize=8.5, va="center", color=palette.ink
+                place,
+                height,
+                f" {label}",
+                fontsize=8.5,
+                va="center",
+                color=palette.ink,
+                zorder=4,
             )
     axes.set_xticks(range(len(axes_of)), [axis.name for axis in axes_of])
     axes.set_yticks([])

@@ -64,6 +64,22 @@ FAULTS = (
         ("test_search.py::test_the_winner_is_trained_on_more_and_tested",),
     ),
     Fault(
+        "workers-of-one-trial-are-told-different-things",
+        "tuning/crew.py",
+        "        for rank, asked in list(self._asking.items()):\n"
+        "            self._answer(rank, asked)",
+        "        for rank in list(self._asking):\n"
+        '            self.members[rank].send({"goes_on": True})',
+        ("test_crew.py::test_all_do_what_the_first_is_told",),
+    ),
+    Fault(
+        "a-trial-has-ended-when-one-of-its-workers-has",
+        "tuning/crew.py",
+        "if len(self._ended) == len(self.members):",
+        "if len(self._ended) >= 1 and 0 in self._ended:",
+        ("test_crew.py::test_a_job_has_ended_when_it_has_for_all",),
+    ),
+    Fault(
         "the-variance-of-folds-is-not-corrected",
         "tuning/corrected_t_test.py",
         "(1 / count + ratio)",

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import os
 
+from kerascale.config.tasks import AskedTask
 from kerascale.datasets.packed.rows import RowSource
 from kerascale.datasets.packed.sources import inapplicable
 from kerascale.datasets.raw import RawData
@@ -37,6 +38,8 @@ class SourceOptions:
         validation_fraction: Of a corpus: share of it for validation, and for the test.
         tokenizer: Of a corpus: `characters` or `bpe`.
         vocabulary_size: Largest number of ids of byte pairs.
+        task: What is asked for: `regression`, `multilabel` or a task of classes; `auto`
+            tells it by the labels.
         jobs: Threads or processes that read and decode; None: as many as cores.
     """
 
@@ -49,6 +52,7 @@ class SourceOptions:
     validation_fraction: float = 0.15
     tokenizer: str = "characters"
     vocabulary_size: int = 4096
+    task: AskedTask = "auto"
     jobs: int | None = None
 
     def of_rows(self) -> dict[str, object]:
@@ -57,6 +61,8 @@ class SourceOptions:
         # A greater share may be allowed later on; the packer knows the fraction.
         for name in ("jobs", "skip_damaged_share", "validation_fraction"):
             del fields[name]
+        if self.task == "auto":  # As it was before there was any other.
+            del fields["task"]
         return fields
 
 
@@ -96,6 +102,7 @@ def _opened(name: str, options: SourceOptions) -> RowSource:
         csv_options=options.csv_options,
         test_data=options.test_data,
         held_out_fraction=options.validation_fraction,
+        task=options.task,
     )
     if raw.kind == "corpus":
         from kerascale.datasets.packed.sources.text import TextInMemory

@@ -54,7 +54,14 @@ class InMemory:
                 )
 
     def facts(self) -> Facts:
-        return Facts(self._raw.class_names, self._raw.feature_names)
+        return facts_of(self._raw)
+
+
+def facts_of(raw: RawData) -> Facts:
+    """What is known of data that is in memory, or whose labels are."""
+    if not raw.target_names:
+        return Facts(raw.class_names, raw.feature_names)
+    return Facts((), raw.feature_names, task=raw.task, target_names=raw.target_names)
 
 
 def _bytes_of_a_row(split: Split) -> int:

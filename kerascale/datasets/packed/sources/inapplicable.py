@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from kerascale.config.tasks import OF_CLASSES
 from kerascale.datasets.packed.rows import RowSource
 from kerascale.datasets.reading import EMBEDDED
 from kerascale.errors import RefusedError
@@ -9,6 +10,8 @@ from kerascale.errors import RefusedError
 if TYPE_CHECKING:
     from kerascale.datasets.packed.sources import SourceOptions
 
+# Whose labels may be targets.
+_WITH_TARGETS = ("csv", "parquet", "npz", "tfrecord")
 # Option -> prefixes of data that it is for.
 _PREFIXES = {
     "label": ("csv", "parquet"),
@@ -40,6 +43,14 @@ def refuse(source: RowSource, options: "SourceOptions") -> None:
                 f"{name}: expected only with {expected} data. Received: {value!r} with "
                 f"{source.name}. Leave it out"
             )
+    prefix = source.name.partition(":")[0]
+    if options.task not in ("auto", *OF_CLASSES) and prefix not in _WITH_TARGETS:
+        names = ", ".join(f"{p}:" for p in _WITH_TARGETS)
+        problems.append(
+            f"task: expected a task of classes, or {names} data. Received: "
+            f"{options.task!r} with {source.name}, which is packed with classes as "
+            "labels. Train on it in memory (--pack never)"
+        )
     if options.image_size is not None and source.kind != "image":
         problems.append(
             f"image_size: expected only with image data. Received: "

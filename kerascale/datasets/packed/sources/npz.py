@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerascale.datasets.packed.rows import Facts, Rows, RowSource
-from kerascale.datasets.packed.sources.in_memory import InMemory
+from kerascale.datasets.packed.sources.in_memory import InMemory, facts_of
 from kerascale.datasets.packed.sources.stamps import identity_of
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.arrays import Part, assemble
@@ -45,12 +45,14 @@ def open_rows(rest: str, options: "SourceOptions") -> RowSource:
         is_streamed = False
     if not is_streamed:
         # Columns before rows; or what is wrong with it is told there.
-        return InMemory(load_npz(rest, options.num_classes, options.image_size))
+        size = options.image_size
+        return InMemory(load_npz(rest, options.num_classes, size, task=options.task))
     raw = assemble(
         f"npz:{rest}",
         {split: Part(x, members[x], y, labels[y]) for split, (x, y) in keys.items()},
         num_classes=options.num_classes,
         look=lambda member, place, problems: member.look(problems),
+        task=options.task,
     )
     return Npz(rest, raw, options)
 
@@ -98,7 +100,7 @@ class Npz:
                 )
 
     def facts(self) -> Facts:
-        return Facts(self._raw.class_names, self._raw.feature_names)
+        return facts_of(self._raw)
 
     def _checked(self, name: str, block: np.ndarray, first: int) -> np.ndarray:
         problems = Problems(f"{self._path} cannot be used", subject=self._path)

@@ -14,11 +14,14 @@ class Bad(NamedTuple):
 
 
 class Good(NamedTuple):
-    """A record as its schema says; a picture is encoded, or decoded by then."""
+    """A record as its schema says; a picture is encoded, or decoded by then.
+
+    Its label is an `int`, or an array of targets.
+    """
 
     number: int
     values: list[Any]
-    label: int
+    label: Any
 
 
 class Batch(NamedTuple):

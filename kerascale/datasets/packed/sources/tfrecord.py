@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerascale.config.tasks import OF_CLASSES
 from kerascale.datasets.packed.rows import Facts, Rows, RowSource
+from kerascale.datasets.packed.sources import record_targets
 from kerascale.datasets.packed.sources.ahead import in_order
 from kerascale.datasets.packed.sources.counted_labels import CountedLabels
 from kerascale.datasets.packed.sources.pictures import Pictures
@@ -72,7 +74,8 @@ class TFRecords:
         self._num_classes = options.num_classes
         if schema is not None and schema.class_names is not None:
             self._num_classes = len(schema.class_names)
-        self._parser = Parser(schema, self._num_classes)
+        takes_targets = options.task not in OF_CLASSES
+        self._parser = Parser(schema, self._num_classes, takes_targets=takes_targets)
         self._files = [
             (split, file) for split in sorted(files) for file in files[split]
         ]
@@ -82,6 +85,7 @@ class TFRecords:
         self._labels, self._pictures = CountedLabels(), Pictures()
         first = self._first_good()
         self.kind, self.encoding = self._form(first)
+        self._targets = record_targets.decide(options.task, self._schema, first.label)
 
     def identity(self) -> dict[str, Any]:
         stamps = Stamps()
@@ -128,6 +132,16 @@ class TFRecords:
     def facts(self) -> Facts:
         self._faults.settle()
         schema = self._schema
+        shape = self._pictures.shape() if self.encoding == "image" else None
+        if self._targets is not None:
+            return Facts(
+                (),
+                schema.feature_names(),
+                skipped=tuple(self._faults.lines),
+                image_shape=shape,
+                task=self._targets.task,
+                target_names=self._targets.names,
+            )
         labels = f"{self._path}, {schema.label!r}"
         count = self._labels.settle(labels, self._num_classes, "records")
         names = schema.class_names or tuple(str(i) for i in range(count))
@@ -135,7 +149,7 @@ class TFRecords:
             names,
             schema.feature_names(),
             skipped=tuple(self._faults.lines),
-            image_shape=self._pictures.shape() if self.encoding == "image" else None,
+            image_shape=shape,
         )
 
     @property
@@ -255,11 +269,16 @@ class TFRecords:
         return ""
 
     def _arrays(self, batch: Batch, good: list[Good]) -> tuple[np.ndarray, np.ndarray]:
-        labels = np.array([record.label for record in good], np.int64)
+        places = [f"{batch.file}, record {record.number}" for record in good]
+        if self._targets is not None:
+            own = [record.label for record in good]
+            labels = self._targets.of_records(own, places)
+        else:
+            labels = np.array([record.label for record in good], np.int64)
         if not good:
             return np.empty(0, object), labels
-        places = [f"{batch.file}, record {record.number}" for record in good]
-        self._labels.add(batch.split, labels, places)
+        if self._targets is None:
+            self._labels.add(batch.split, labels, places)
         values = [record.values for record in good]
         if self.encoding is not None:
             features = np.empty(len(values), object)
