@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import kerascale as ks
-from kerascale.compression.formats import litert
+from kerascale.compression.formats import litert, onnx_integers
 from kerascale.compression.formats.rungs import FLOAT, Rung
 from kerascale.compression.ladder import build, examples, subject
 from kerascale.compression.ladder.climb import Wishes, climb
@@ -193,6 +193,9 @@ def _static(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
     from onnxruntime import quantization
 
     file, began = scratch / "static.onnx", time.monotonic()
+    # Its guide, and a warning that it gives otherwise, ask for this first.
+    prepared = scratch / "prepared.onnx"
+    onnx_integers.prepare(it.floats["onnx"], prepared)
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -201,7 +204,7 @@ def _static(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
         def get_next(self) -> Any:
             return next(self.batches, None)
 
-    quantization.quantize_static(str(it.floats["onnx"]), str(file), Reader())
+    quantization.quantize_static(str(prepared), str(file), Reader())
     return it.row("onnx", file, it.seconds["onnx"] + time.monotonic() - began)
 
 

@@ -32,6 +32,13 @@ FAULTS = (
         ("pruning/test_pruning_masks.py",),
     ),
     Fault(
+        "a-choice-holds-from-the-next-update-on",
+        "compression/pruning/masks.py",
+        "variable.assign(value * mask)",
+        "variable.assign(value)",
+        ("pruning/test_pruning_masks.py::test_masks_hold_after_each_step",),
+    ),
+    Fault(
         "statistics-move-on-when-steps-are-quantized",
         "compression/quantization/learning.py",
         "[tf.where(is_on, b, a) for a, b in",
