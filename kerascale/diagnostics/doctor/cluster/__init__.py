@@ -51,8 +51,8 @@ def examine(
     if cluster is None or cluster.num_workers < _LEAST_WORKERS:
         raise RefusedError(
             "--cluster: expected a process of a cluster, with TF_CONFIG or in a step "
-            "of several tasks. Received: one process. Type it with srun, or on each host "
-            "of TF_CONFIG."
+            "of several tasks. Received: one process. Type it with srun, or on each "
+            "host of TF_CONFIG."
         )
     own = facts.of_this_host(data, cluster.workers)
     place = Place(cluster.workers, cluster.index, own)
