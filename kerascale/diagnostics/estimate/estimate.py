@@ -88,7 +88,7 @@ def estimate(
     rows = -(-batch_size // workers)
     on_cpu = measure.device().startswith("CPU")
     process = max(0, _resident() - measure.in_use()) if on_cpu else 0
-    measured, measured_rows = measure.step_bytes(model, batch, rows)
+    measured, spread, measured_rows = measure.step_bytes(model, batch, rows)
     arrays = state.capture(model, metrics=False)
     checkpoint = _bytes(arrays.values())
     weights = _bytes(model.weights)
@@ -115,6 +115,7 @@ def estimate(
         sum_bytes=gradients if workers > 1 else 0,
         batch_bytes=round(per_example * rows),
         activations_bytes=max(0, measured - gradients),
+        activations_spread_bytes=spread,
         measured_rows=measured_rows,
         process_bytes=process,
         saved_copy_bytes=_COPIES * checkpoint if on_cpu else 0,

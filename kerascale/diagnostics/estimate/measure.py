@@ -1,5 +1,6 @@
 """The memory of a step, measured by TensorFlow's allocator on zeros or a batch."""
 
+import time
 from typing import Any
 
 import keras
@@ -11,8 +12,10 @@ from kerascale.runtime import allocator, free_memory
 
 # The most of the free memory that a step may be expected to take here.
 _SHARE = 0.7
-# Allocations do not come in the same order in each step.
-_RUNS = 8
+# Threads do not allocate in the same order in each step: on two cores those of one
+# convolutional network took from 141 to 235 MiB. So many are run, or for so long.
+_RUNS = 20
+_RUN_SECONDS = 8.0
 
 
 def device() -> str:
@@ -41,7 +44,7 @@ def in_use() -> int:
     return tf.config.experimental.get_memory_info(device())["current"]
 
 
-def step_bytes(model: keras.Model, batch: Any, rows: int) -> tuple[int, int]:
+def step_bytes(model: keras.Model, batch: Any, rows: int) -> tuple[int, int, int]:
     """The most that one training step takes beside weights and batch.
 
     Steps are run on a quarter and on half of the rows, and on all of them if that can
@@ -53,7 +56,8 @@ def step_bytes(model: keras.Model, batch: Any, rows: int) -> tuple[int, int]:
         rows: Of the batch that is asked about.
 
     Returns:
-        Bytes, and of how many rows the largest step was that was run.
+        The most bytes; how many less the least of equal steps took; and of how many
+        rows the largest step was that was run.
     """
     build.build(model, batch)
     optimizer = model.optimizer
@@ -61,6 +65,7 @@ def step_bytes(model: keras.Model, batch: Any, rows: int) -> tuple[int, int]:
         optimizer.build(model.trainable_variables)
     executor = model.make_train_function() or model.train_function
     known: dict[int, int] = {}
+    spread = 0
     for share in (4, 2, 1):
         size = max(1, rows // share)
         if size in known:
@@ -68,22 +73,24 @@ def step_bytes(model: keras.Model, batch: Any, rows: int) -> tuple[int, int]:
         room = _SHARE * free_memory.available_bytes()
         if known and _on_the_line(known, size) > room:
             break
-        known[size] = _measured(executor, batch, size)
+        found = _measured(executor, batch, size)
+        known[size], spread = max(found), max(found) - min(found)
     most = max(known)
-    return round(_on_the_line(known, rows)), most
+    return round(_on_the_line(known, rows)), spread, most
 
 
-def _measured(executor: Any, batch: Any, rows: int) -> int:
+def _measured(executor: Any, batch: Any, rows: int) -> list[int]:
     part = tf.nest.map_structure(lambda t: _of_rows(t, rows), batch)
     run = executor.traced_on(part)
-    found = []
-    for _ in range(_RUNS):
+    found: list[int] = []
+    until = time.monotonic() + _RUN_SECONDS
+    while len(found) < _RUNS and (len(found) < 2 or time.monotonic() < until):
         before = in_use()
         tf.config.experimental.reset_memory_stats(device())
         tf.nest.map_structure(lambda t: t.numpy(), run(part))
         peak = tf.config.experimental.get_memory_info(device())["peak"]
         found.append(peak - before)
-    return max(found)
+    return found
 
 
 def _of_rows(tensor: tf.Tensor, rows: int) -> tf.Tensor:

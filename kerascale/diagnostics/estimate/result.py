@@ -27,6 +27,7 @@ class Estimate:
         batch_bytes: One batch of `rows` examples.
         activations_bytes: The most that a step held beyond all of these: activations,
             and what operations need while they compute.
+        activations_spread_bytes: How much less the least of equal steps took.
         measured_rows: Of how many rows the step was run; fewer than `rows` where they
             would not have fit here: then the rest follows the line through two sizes.
         process_bytes: Python, TensorFlow and data in memory, of this process; 0 for
@@ -56,6 +57,7 @@ class Estimate:
     sum_bytes: int
     batch_bytes: int
     activations_bytes: int
+    activations_spread_bytes: int
     measured_rows: int
     process_bytes: int
     saved_copy_bytes: int
@@ -102,6 +104,9 @@ class Estimate:
         measured = f"measured on {self.measured_rows:,} rows"
         if self.measured_rows < self.rows:
             measured += ", and carried on in a line"
+        if self.activations_spread_bytes > 0.1 * self.activations_bytes:
+            least = self.activations_bytes - self.activations_spread_bytes
+            measured += f"; the least of equal steps: {shown(max(0, least))}"
         own = f"{self.trainable_parameters:,} of {self.parameters:,} trainable"
         rows = [
             ("weights", self.weights_bytes, f"{own} parameters"),

@@ -74,4 +74,18 @@ FAULTS = (
             "test_init_from_lists_every_mismatch_and_changes_nothing",
         ),
     ),
+    Fault(
+        "lost-steps-are-in-the-result",
+        "training/throughput/goodput.py",
+        "if again > 0 and not start.finished:",
+        "if again < 0 and not start.finished:",
+        ("test_goodput.py::test_a_kill_is_lost_steps_and_being_down",),
+    ),
+    Fault(
+        "the-time-between-two-starts-is-forgotten",
+        "training/throughput/goodput.py",
+        "found[DOWN] += _gap(start, following)",
+        "found[DOWN] += 0.0",
+        ("test_goodput.py::test_a_kill_is_lost_steps_and_being_down",),
+    ),
 )
