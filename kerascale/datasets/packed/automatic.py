@@ -11,12 +11,13 @@ from typing import Any
 
 from kerascale.config import TrainingConfig
 from kerascale.config.fields import to_dict
-from kerascale.config.tasks import Task
+from kerascale.config.tasks import OF_CLASSES, AskedTask, Task
 from kerascale.datasets import cache
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.packed import manifest, packing, sources
 from kerascale.datasets.packed import progress as progresses
 from kerascale.datasets.packed.opened import Packed
+from kerascale.datasets.packed.sources import inapplicable
 from kerascale.datasets.packed.training import prepare
 from kerascale.datasets.packed.watching import Shown
 from kerascale.datasets.raw import Kind
@@ -74,7 +75,7 @@ def pack_and_prepare(
         csv_options=CsvOptions.of(to_dict(config)),
         test_data=config.test_data,
         validation_fraction=config.validation_fraction,
-        task=config.task if len(tasks) > 1 else "classification",
+        task=_task(config, tasks),
         **_tokenizer(config),
     )
     key = [config.dataset, options.of_rows()]
@@ -87,6 +88,15 @@ def pack_and_prepare(
         _pack(config, options, folder, why)
     packed = Packed(config.dataset, folder, manifest.load(folder))
     return dataclasses.replace(prepare(packed, config, kinds=kinds), is_packed=True)
+
+
+def _task(config: TrainingConfig, tasks: Sequence[Task]) -> AskedTask:
+    """What is asked for: part of the folder's name only where rows depend on it."""
+    asked = config.task if len(tasks) > 1 else "classification"
+    if asked not in OF_CLASSES:
+        return asked
+    depends = config.dataset.partition(":")[0] in inapplicable.WITH_TARGETS
+    return "classification" if depends else "auto"
 
 
 def _tokenizer(config: Any) -> dict[str, Any]:

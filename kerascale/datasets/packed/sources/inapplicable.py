@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kerascale.datasets.packed.sources import SourceOptions
 
 # Whose labels may be targets.
-_WITH_TARGETS = ("csv", "parquet", "npz", "tfrecord")
+WITH_TARGETS = ("csv", "parquet", "npz", "tfrecord")
 # Option -> prefixes of data that it is for.
 _PREFIXES = {
     "label": ("csv", "parquet"),
@@ -44,8 +44,8 @@ def refuse(source: RowSource, options: "SourceOptions") -> None:
                 f"{source.name}. Leave it out"
             )
     prefix = source.name.partition(":")[0]
-    if options.task not in ("auto", *OF_CLASSES) and prefix not in _WITH_TARGETS:
-        names = ", ".join(f"{p}:" for p in _WITH_TARGETS)
+    if options.task not in ("auto", *OF_CLASSES) and prefix not in WITH_TARGETS:
+        names = ", ".join(f"{p}:" for p in WITH_TARGETS)
         problems.append(
             f"task: expected a task of classes, or {names} data. Received: "
             f"{options.task!r} with {source.name}, which is packed with classes as "
