@@ -64,26 +64,21 @@ class Measured:
         self.folder = folder
         ((self.name, file),) = self.data.inputs.items()
         self.x = np.load(file)
-        self.floats: dict[str, pathlib.Path] = {}
-        self.seconds: dict[str, float] = {}
-        for runtime in _FILES:
-            seconds = []
-            for number in range(4):  # In the first, libraries are imported.
-                place = folder / f"{FLOAT}-{runtime}-{number}"
-                place.mkdir()
-                began = time.monotonic()
-                rung = Rung(FLOAT, runtime)
-                build.build(self.what, rung, place, None, self.data.calibration)
-                seconds.append(time.monotonic() - began)
-            self.seconds[runtime] = statistics.median(seconds[1:])
-            self.floats[runtime] = place / _FILES[runtime]
+        self.floats = {runtime: self.converted(runtime) for runtime in _FILES}
+
+    def converted(self, runtime: str) -> pathlib.Path:
+        """A file of the model in floats, made anew."""
+        place = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        rung = Rung(FLOAT, runtime)
+        build.build(self.what, rung, place, None, self.data.calibration)
+        return place / _FILES[runtime]
 
     def ours(self, runtime: str, level: str = "int8") -> dict[str, float]:
         place = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         began = time.monotonic()
-        rung, source = Rung(level, runtime), self.floats[runtime].parent
+        rung, source = Rung(level, runtime), self.converted(runtime).parent
         build.build(self.what, rung, place, source, self.data.calibration)
-        seconds = self.seconds[runtime] + time.monotonic() - began
+        seconds = time.monotonic() - began
         return self.row(runtime, place / _FILES[runtime], seconds)
 
     def row(self, runtime: str, file: pathlib.Path, seconds: float) -> dict[str, float]:
@@ -185,8 +180,8 @@ def _dynamic(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
     from onnxruntime import quantization
 
     file, began = scratch / "dynamic.onnx", time.monotonic()
-    quantization.quantize_dynamic(str(it.floats["onnx"]), str(file))
-    return it.row("onnx", file, it.seconds["onnx"] + time.monotonic() - began)
+    quantization.quantize_dynamic(str(it.converted("onnx")), str(file))
+    return it.row("onnx", file, time.monotonic() - began)
 
 
 def _static(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
@@ -195,7 +190,7 @@ def _static(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
     file, began = scratch / "static.onnx", time.monotonic()
     # Its guide, and a warning that it gives otherwise, ask for this first.
     prepared = scratch / "prepared.onnx"
-    onnx_integers.prepare(it.floats["onnx"], prepared)
+    onnx_integers.prepare(it.converted("onnx"), prepared)
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -205,7 +200,7 @@ def _static(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
             return next(self.batches, None)
 
     quantization.quantize_static(str(prepared), str(file), Reader())
-    return it.row("onnx", file, it.seconds["onnx"] + time.monotonic() - began)
+    return it.row("onnx", file, time.monotonic() - began)
 
 
 def _keras(it: Measured, run: Any, scratch: pathlib.Path) -> dict[str, float]:

@@ -18,7 +18,7 @@ from kerascale.compression.pruning import choice, targets
 from kerascale.compression.pruning.choice import Structure
 from kerascale.compression.pruning.plan import Plan
 from kerascale.compression.pruning.target import Target
-from kerascale.engine.compat import keras_private
+from kerascale.engine.compat import keras_private, tensorflow_private
 from kerascale.engine.step import in_update
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
@@ -58,7 +58,7 @@ class Masked(in_update.InUpdate):
         if self.choose is None:
             return value
         # A choice reads what was written. If the new value went through its condition,
-        # XLA could make no one operation of the update: 18 % more for each step.
+        # XLA could not make one operation of the update: 18 % more time for a step.
         self.variable.assign(value)
         self.choose()
         return tf.convert_to_tensor(self.variable.value)
@@ -242,7 +242,7 @@ class _Choose:
             [since >= 0, since % self.plan.frequency == 0, time < len(self.counts)]
         )
 
-        def change(_: tf.Tensor) -> list[tf.Tensor]:
+        def change() -> None:
             last = len(self.counts) - 1
             count = tf.gather(self.counts, tf.clip_by_value(time, 0, last))
             value = tf.convert_to_tensor(self.target.kernel.value)
@@ -252,8 +252,27 @@ class _Choose:
                 value = tf.convert_to_tensor(variable.value)
                 mask = self.target.spread(tf.cast(kept, value.dtype), variable)
                 variable.assign(value * mask)
+
+        _where(is_due, change)
+
+
+def _where(is_due: tf.Tensor, change: Callable[[], None]) -> None:
+    """Changes variables, or not.
+
+    XLA makes copies, in each step, of what a condition may change, and none for a loop
+    of one turn or none; of which TensorFlow's executor makes more than of a condition.
+    """
+    if tensorflow_private.is_compiled_by_xla():
+
+        def turn(_: tf.Tensor) -> list[tf.Tensor]:
+            change()
             return [tf.constant(False)]
 
-        # Once or never. A loop changes variables where they are; of those that a
-        # condition may change XLA makes copies in each step.
-        tf.while_loop(lambda due: due, change, [is_due], parallel_iterations=1)
+        tf.while_loop(lambda due: due, turn, [is_due], parallel_iterations=1)
+        return
+
+    def changed() -> tf.Tensor:
+        change()
+        return tf.constant(True)
+
+    tf.cond(is_due, changed, lambda: tf.constant(False))
