@@ -31,6 +31,8 @@ class SourceOptions:
         num_classes: Number of classes, where the data does not say.
         image_size: Height and width in pixels to resize images to; None: encoded
             pictures stay as they are.
+        jpeg_restart_markers: Whether JPEGs that stay encoded get restart markers; see
+            `jpeg_restarts`.
         skip_damaged_share: Largest share of damaged rows to leave out.
         csv_options: How a CSV file is written, and which columns of a table are read.
         test_data: Another CSV file, with the test examples.
@@ -43,6 +45,7 @@ class SourceOptions:
     label: str | None = None
     num_classes: int | None = None
     image_size: int | None = None
+    jpeg_restart_markers: bool = False
     skip_damaged_share: float = 0.0
     csv_options: CsvOptions = USUAL
     test_data: str | None = None
@@ -57,6 +60,9 @@ class SourceOptions:
         # A greater share may be allowed later on; the packer knows the fraction.
         for name in ("jobs", "skip_damaged_share", "validation_fraction"):
             del fields[name]
+        # What was packed before there was this option is not another data set.
+        if not self.jpeg_restart_markers:
+            del fields["jpeg_restart_markers"]
         return fields
 
 
@@ -127,7 +133,8 @@ def needs_tensorflow(name: str, options: SourceOptions) -> bool:
         options: How it is read.
     """
     without = ("csv:", "images:", "npz:", "parquet:", "text:")
-    return options.image_size is not None or not name.startswith(without)
+    is_decoded = options.image_size is not None or options.jpeg_restart_markers
+    return is_decoded or not name.startswith(without)
 
 
 def usual_fraction(name: str) -> float:
