@@ -231,5 +231,5 @@ def _changed(
         return content, f"{path}: cannot be decoded ({first_line(error)})."
     if changed is content:
         return content, ""
-    # Pillow fills with gray what is missing: encoded anew, nobody would notice any more.
+    # Pillow fills in gray what is missing; encoded anew, nobody would notice it later.
     return changed, decode_bytes(content, path, None).fault
