@@ -10,14 +10,15 @@ import PIL.Image
 import tensorflow as tf
 
 from kerascale.datasets import resized_crop
+from kerascale.datasets.packed import jpeg_header, jpeg_regions
+from kerascale.datasets.packed.jpeg_header import JpegHeader
 from kerascale.datasets.sources.image_channels import with_channels
 
-_JPEG = b"\xff\xd8\xff"
 # What libjpeg can divide the sides by while it decodes.
 _DIVISORS = (1, 2, 4, 8)
-# Pillow's name of the pixels of a JPEG, and the channels that libjpeg itself makes of
-# them as everybody does.
-_MODES = {("RGB", 3), ("L", 3), ("L", 1)}
+# Components of a JPEG, and the channels that libjpeg itself makes of them as everybody
+# does.
+_QUICK = {(3, 3), (1, 3), (1, 1)}
 
 Shape = tuple[int, int, int]
 
@@ -44,27 +45,61 @@ def decoded(
     Raises:
         Exception: Of many kinds, if one cannot be decoded.
     """
-    headers = [PIL.Image.open(io.BytesIO(content)) for content in contents]
+    headers = [_header(content) for content in contents]
     sizes = np.array([(h.height, h.width) for h in headers]).reshape(-1, 2)
     windows = resized_crop.windows(draws, sizes, scale)
-    found = np.empty((len(contents), *shape), np.uint8)
     is_quick = np.array(
         [
-            content.startswith(_JPEG) and (header.mode, shape[2]) in _MODES
-            for content, header in zip(contents, headers, strict=True)
+            isinstance(header, JpegHeader)
+            and (len(header.sampling), shape[2]) in _QUICK
+            for header in headers
         ],
         bool,
     )
+    if is_quick.all() and len(contents):
+        return _quick(contents, headers, windows, sizes, shape)
+    found = np.empty((len(contents), *shape), np.uint8)
     for place in np.flatnonzero(~is_quick):
-        found[place] = _by_pillow(headers[place], windows[place], shape)
+        picture = headers[place]
+        if isinstance(picture, JpegHeader):  # In CMYK, or of other channels.
+            picture = PIL.Image.open(io.BytesIO(contents[place]))
+        found[place] = _by_pillow(picture, windows[place], shape)
     quick = np.flatnonzero(is_quick)
     if len(quick):
-        pictures = np.array([contents[place] for place in quick], object)
-        numbers, whole = _whole_pixels(windows[quick], sizes[quick], shape)
-        with tf.device("CPU:0"):
-            decode = _decoder(len(quick), shape)
-            found[quick] = decode(pictures, whole, numbers).numpy()
+        some = [contents[place] for place in quick]
+        own = [headers[place] for place in quick]
+        found[quick] = _quick(some, own, windows[quick], sizes[quick], shape)
     return found
+
+
+def _header(content: bytes) -> JpegHeader | PIL.Image.Image:
+    """What has the height and width of a picture."""
+    header = jpeg_header.parse(content)
+    return PIL.Image.open(io.BytesIO(content)) if header is None else header
+
+
+def _quick(
+    contents: Sequence[bytes],
+    headers: Sequence[JpegHeader],
+    windows: np.ndarray,
+    sizes: np.ndarray,
+    shape: Shape,
+) -> np.ndarray:
+    """Windows of JPEGs, by libjpeg; of those with restart markers a region is read."""
+    numbers, whole = _whole_pixels(windows, sizes, shape)
+    divisors = np.array(_DIVISORS)[numbers][:, None]
+    begins = whole[:, :2] * divisors
+    sides = np.minimum(whole[:, 2:] * divisors, sizes - begins)
+    boxes = np.concatenate([begins, sides], axis=1).tolist()
+    triples = zip(contents, headers, boxes, strict=True)
+    regions = [jpeg_regions.cut(*triple) for triple in triples]
+    corners = np.array([(region.top, region.left) for region in regions], np.int32)
+    # Corners are those of blocks, which each divisor divides.
+    whole[:, :2] -= corners // divisors
+    pictures = np.array([region.content for region in regions], object)
+    with tf.device("CPU:0"):
+        decode = _decoder(len(regions), shape)
+        return np.asarray(decode(pictures, whole, numbers))
 
 
 def _whole_pixels(

@@ -19,6 +19,8 @@ from .caches import read
 from .reader import BATCH
 
 OURS = "kerascale"
+# The same, of JPEGs that regions are cut out of.
+OURS_REGIONS = "kerascale-regions"
 LEAST = 1.1
 _WARM_UP_SECONDS = 10.0
 _FIRST_BATCHES = 8
@@ -30,6 +32,13 @@ CONTENDERS = {
         Contender(
             OURS,
             "kerascale, `packed:`",
+            environments.OWN,
+            "pictures_kerascale",
+            _TENSORFLOW | {"PYTHONPATH": str(TESTS.parent)},
+        ),
+        Contender(
+            OURS_REGIONS,
+            "kerascale, `packed:`, packed with `--jpeg-restart-markers`",
             environments.OWN,
             "pictures_kerascale",
             _TENSORFLOW | {"PYTHONPATH": str(TESTS.parent)},
@@ -129,7 +138,7 @@ def best(found: Mapping[str, Any]) -> tuple[str, Mapping[str, float]] | None:
     others = {
         name: figures
         for name, figures in found["contenders"].items()
-        if name != OURS and "ours_over_it" in figures
+        if name not in (OURS, OURS_REGIONS) and "ours_over_it" in figures
     }
     if not others:
         return None
@@ -174,6 +183,8 @@ def _files_of(
     """The contender's files, made if they are not there."""
     if contender.environment == "streaming":
         ways = {"mds": shards.mds(bench.environment("streaming"))}
+    elif contender.name == OURS_REGIONS:
+        ways = {"packed-regions": shards.packed_regions}
     elif contender.name == "tf.data":
         ways = {"tfrecord": shards.tfrecord}
     elif contender.name == "webdataset":

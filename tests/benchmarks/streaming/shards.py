@@ -87,12 +87,18 @@ def mds(environment: Environment) -> Write:
     return write
 
 
-def packed(pictures: pathlib.Path, count: int, folder: pathlib.Path) -> None:
+def packed(
+    pictures: pathlib.Path, count: int, folder: pathlib.Path, *options: str
+) -> None:
     """By `kerascale pack`."""
     del count
     source = f"images:{pictures / 'files'}"
-    command = [sys.executable, "-m", "kerascale", "pack", source, str(folder)]
-    call(command)
+    call([sys.executable, "-m", "kerascale", "pack", source, str(folder), *options])
+
+
+def packed_regions(pictures: pathlib.Path, count: int, folder: pathlib.Path) -> None:
+    """By `kerascale pack`, with restart markers in the pictures."""
+    packed(pictures, count, folder, "--jpeg-restart-markers")
 
 
 def _num_files(count: int) -> int:

@@ -53,6 +53,23 @@ FAULTS = (
         ("test_pipeline.py::test_windows_are_followed_by_their_next_token",),
     ),
     Fault(
+        "a-region-of-a-jpeg-is-decoded-where-the-picture-had-it",
+        "datasets/packed/windows.py",
+        "whole[:, :2] -= corners // divisors",
+        "whole[:, :2] -= corners // divisors // 2",
+        (
+            "test_jpeg_regions.py"
+            "::test_a_window_of_a_region_is_that_of_the_whole_picture",
+        ),
+    ),
+    Fault(
+        "restart-markers-of-a-region-keep-their-numbers",
+        "datasets/packed/jpeg_regions.py",
+        "numbers[markers] = _RST0 + np.arange(len(markers)) % 8",
+        "numbers[markers] = numbers[markers]",
+        ("test_jpeg_regions.py::test_a_region_is_a_whole_jpeg_for_other_programs",),
+    ),
+    Fault(
         "augmentation-depends-on-the-batch",
         "datasets/augmentation.py",
         '            indices, seed=seed, epoch=epoch, draws=5, stream="augmentation"',

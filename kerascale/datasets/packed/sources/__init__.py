@@ -32,6 +32,8 @@ class SourceOptions:
         num_classes: Number of classes, where the data does not say.
         image_size: Height and width in pixels to resize images to; None: encoded
             pictures stay as they are.
+        jpeg_restart_markers: Whether JPEGs that stay encoded get restart markers; see
+            `jpeg_restarts`.
         skip_damaged_share: Largest share of damaged rows to leave out.
         csv_options: How a CSV file is written, and which columns of a table are read.
         test_data: Another CSV file, with the test examples.
@@ -46,6 +48,7 @@ class SourceOptions:
     label: str | None = None
     num_classes: int | None = None
     image_size: int | None = None
+    jpeg_restart_markers: bool = False
     skip_damaged_share: float = 0.0
     csv_options: CsvOptions = USUAL
     test_data: str | None = None
@@ -61,8 +64,11 @@ class SourceOptions:
         # A greater share may be allowed later on; the packer knows the fraction.
         for name in ("jobs", "skip_damaged_share", "validation_fraction"):
             del fields[name]
-        if self.task == "auto":  # As it was before there was any other.
+        # What was packed before there were these is not another data set.
+        if self.task == "auto":
             del fields["task"]
+        if not self.jpeg_restart_markers:
+            del fields["jpeg_restart_markers"]
         return fields
 
 
@@ -134,7 +140,8 @@ def needs_tensorflow(name: str, options: SourceOptions) -> bool:
         options: How it is read.
     """
     without = ("csv:", "images:", "npz:", "parquet:", "text:")
-    return options.image_size is not None or not name.startswith(without)
+    is_decoded = options.image_size is not None or options.jpeg_restart_markers
+    return is_decoded or not name.startswith(without)
 
 
 def usual_fraction(name: str) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kerascale.datasets.packed.jpeg_restarts import with_restart_markers
 from kerascale.datasets.packed.rows import Facts, Rows, RowSource
 from kerascale.datasets.packed.sources.ahead import in_order
 from kerascale.datasets.packed.sources.damage import Damage
@@ -21,6 +22,7 @@ from kerascale.datasets.sources.image_listing import (
     say_ignored,
 )
 from kerascale.datasets.sources.label_checks import check_class_count
+from kerascale.errors import first_line
 
 if TYPE_CHECKING:
     from kerascale.datasets.packed.sources import SourceOptions
@@ -40,6 +42,14 @@ class _Chunk(NamedTuple):
     behind: int
 
 
+class _Picture(NamedTuple):
+    """What is packed of a file, what was seen in it, and the bytes that were read."""
+
+    content: bytes
+    image: Image
+    num_bytes: int
+
+
 def open_rows(rest: str, options: "SourceOptions") -> RowSource:
     """The pictures of a folder; see `images_source.load_images`.
 
@@ -54,7 +64,8 @@ class Images:
 
     Args:
         directory: The folder.
-        options: `image_size`, `skip_damaged_share` and `jobs` count.
+        options: `image_size`, `jpeg_restart_markers`, `skip_damaged_share` and `jobs`
+            count.
 
     Raises:
         RefusedError: With everything that is wrong with the folder.
@@ -87,20 +98,23 @@ class Images:
             self.name, self._options.skip_damaged_share, state.get("damaged", ())
         )
         self._pictures = Pictures(state.get("pictures"))
+        # Of the files; what is packed of one may have more or fewer.
         bytes_read = state.get("bytes", 0)
         place = (state.get("folder", 0), state.get("files", 0))
         channels = None
         if self.encoding is None:
             channels = state.get("channels") or self._common_channels()
         see = self._how_to_see(channels)
+        change = with_restart_markers if self._options.jpeg_restart_markers else None
 
-        def work(chunk: _Chunk) -> tuple[_Chunk, list[tuple[bytes, Image]]]:
-            return chunk, [_read(path, see) for path in chunk.paths]
+        def work(chunk: _Chunk) -> tuple[_Chunk, list[_Picture]]:
+            return chunk, [_read(path, see, change) for path in chunk.paths]
 
         for chunk, found in in_order(work, self._chunks(place), self._options.jobs):
             files, rows = [], []
-            for path, (content, image) in zip(chunk.paths, found, strict=True):
-                bytes_read += len(content)
+            for path, picture in zip(chunk.paths, found, strict=True):
+                content, image, num_bytes = picture
+                bytes_read += num_bytes
                 if image.fault:
                     self._damage.add(image.fault)
                     continue
@@ -193,6 +207,29 @@ class Images:
         return stamps
 
 
-def _read(path: str, see: Callable[[bytes, str], Image]) -> tuple[bytes, Image]:
+def _read(
+    path: str,
+    see: Callable[[bytes, str], Image],
+    change: Callable[[bytes], bytes] | None,
+) -> _Picture:
     content, fault = read_file(path)
-    return content, Image(None, fault=fault) if fault else see(content, path)
+    num_bytes = len(content)
+    image = Image(None, fault=fault) if fault else see(content, path)
+    if change is not None and not image.fault:
+        content, fault = _changed(content, path, change)
+        image = Image(None, fault=fault) if fault else image
+    return _Picture(content, image, num_bytes)
+
+
+def _changed(
+    content: bytes, path: str, change: Callable[[bytes], bytes]
+) -> tuple[bytes, str]:
+    """What is packed instead, and what is wrong; empty if nothing is."""
+    try:
+        changed = change(content)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, of damage.
+        return content, f"{path}: cannot be decoded ({first_line(error)})."
+    if changed is content:
+        return content, ""
+    # Pillow fills in gray what is missing; encoded anew, nobody would notice it later.
+    return changed, decode_bytes(content, path, None).fault

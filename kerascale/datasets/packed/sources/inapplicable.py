@@ -22,6 +22,7 @@ _PREFIXES = {
     "no_header": ("csv",),
     "tokenizer": ("text", "python_reference"),
     "vocabulary_size": ("text", "python_reference"),
+    "jpeg_restart_markers": ("images",),
     "skip_damaged_share": ("images", "tfds", "tfrecord"),
 }
 
@@ -56,6 +57,12 @@ def refuse(source: RowSource, options: "SourceOptions") -> None:
             f"image_size: expected only with image data. Received: "
             f"{options.image_size!r} with {source.name}, which is {source.kind} data. "
             "Leave it out"
+        )
+    if options.jpeg_restart_markers and options.image_size is not None:
+        problems.append(
+            "jpeg_restart_markers: expected only with pictures that stay encoded. "
+            f"Received: true with image_size={options.image_size}. Leave one of them "
+            "out"
         )
     if options.tokenizer != "bpe" and options.vocabulary_size != usual.vocabulary_size:
         problems.append(
