@@ -200,6 +200,7 @@ def test_png_figures(reported, folder):
         "curve-accuracy",
         "curve-learning-rate",
         "curve-loss",
+        "time",
     }
     for path in (folder / "png").iterdir():
         with PIL.Image.open(path) as image:
