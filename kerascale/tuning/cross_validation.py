@@ -77,6 +77,26 @@ def run(
     Returns:
         `folds`: the metrics of each; `mean` and `deviation` of each metric.
     """
+    # What is there by now, TensorFlow above all, is not looked through after each fold.
+    gc.freeze()
+    try:
+        scores = _scores(config, folder, train)
+    finally:
+        gc.unfreeze()
+    result = {
+        "recipe": recipe.source,
+        "folds": [_numbers(each) for each in scores],
+        **moments([_numbers(each) for each in scores]),
+    }
+    with atomic_files.replacing(folder / layout.FOLDS) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _scores(
+    config: Any, folder: pathlib.Path, train: Callable[..., Any]
+) -> list[Mapping[str, Any]]:
+    """The metrics of each fold."""
     scores = []
     for number in range(config.folds):
         path = folder / f"{layout.FOLD}{number}"
@@ -87,18 +107,11 @@ def run(
             scores.append(before)
             continue
         say(f"fold {number} of 0 to {config.folds - 1}")
-        # Names of layers begin anew: the run is the one that it is alone.
+        # Names of layers begin anew: the run is the one that it is alone. What is left
+        # of the fold before is collected.
         keras.backend.clear_session()
         scores.append(train(own, path).metrics)
-        gc.collect()
-    result = {
-        "recipe": recipe.source,
-        "folds": [_numbers(each) for each in scores],
-        **moments([_numbers(each) for each in scores]),
-    }
-    with atomic_files.replacing(folder / layout.FOLDS) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return result
+    return scores
 
 
 def finished(path: pathlib.Path, config: Any) -> dict[str, Any] | None:

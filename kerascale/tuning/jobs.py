@@ -1,7 +1,6 @@
 """What a worker of a search does: it looks at a search, or trains one of its trials."""
 
 import dataclasses
-import gc
 import math
 import pathlib
 import time
@@ -150,6 +149,8 @@ def trial(job: dict[str, Any], channel: Any) -> dict[str, Any]:
         job: With `recipe`, `fields`, `told`, `strategy` and `run_dir`.
         channel: Where to what was reached goes.
     """
+    # First of all: TensorFlow must not run before it knows of other workers.
+    strategies.get(job["strategy"])
     recipe, config = loaded(job)
     if _folds(config):
         return _trial_of_folds(job, recipe, config, channel)
@@ -193,7 +194,6 @@ def _trial_of_folds(
             keras.backend.clear_session()
             fold_job = {**job, "run_dir": str(run_dir)}
             metrics = _trained(fold_job, recipe, own).metrics
-            gc.collect()
         scores.append(float(metrics[job["objective"]]))
         means.append(math.fsum(scores) / len(scores))
         values = files.read_history(run_dir / layout.HISTORY).get(monitor.name, [0.0])

@@ -51,6 +51,8 @@ def main() -> None:
     from kerascale.tuning import jobs
 
     kept.keep()
+    # TensorFlow stays: what trials leave is found without looking through it.
+    gc.freeze()
     for job in channel.jobs():
         _do(jobs.JOBS[job["do"]], job, channel)
 
@@ -86,7 +88,6 @@ def _do(work: Any, job: dict[str, Any], channel: Channel) -> None:
     finally:
         sys.stderr.flush()
         keras.backend.clear_session()
-        gc.collect()
 
 
 if __name__ == "__main__":

