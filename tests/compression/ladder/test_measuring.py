@@ -87,6 +87,7 @@ def test_scores_of_numbers_are_shares_of_their_scatter():
     assert low < 0.91 < high
     assert high - low < 0.3
     assert found["agreement"] < 0.05
+    assert 1 < found["largest_change"] < 10
     assert scores.score(answers[1], answers[1], labels, info)["agreement"] == 1
 
 
