@@ -13,7 +13,13 @@ from kerascale.compression.ladder.climb import Wishes, climb
 from kerascale.compression.measuring import runtime
 from kerascale.compression.page import render
 
-EPOCHS = {"epochs": 6, "batch_size": 32, "learning_rate": 1e-2, "execution": "fixed"}
+EPOCHS = {
+    "epochs": 6,
+    "dropout": 0.0,
+    "batch_size": 32,
+    "learning_rate": 1e-2,
+    "execution": "fixed",
+}
 
 
 def arrays():
@@ -63,7 +69,7 @@ def test_a_teacher_of_numbers(run, student):
         assert found[f"teacher_{name}"] == pytest.approx(run.metrics[name], rel=1e-5)
     assert found["teacher_parameters"] == run.model.count_params()
     # It has seen no label.
-    assert found["r2"] > 0.8
+    assert found["r2"] > 0.6
 
 
 def test_what_only_classes_have_is_refused(recipe, dataset, run, tmp_path):
@@ -130,5 +136,6 @@ def test_the_page_has_targets_and_answers_that_moved(ladder):
     found, changes = ladder
     html = render.render(found, changes)
     assert "R2 that each target lost" in html
-    assert "deviations of its target" in html
+    assert "<h2>Targets</h2>" in html
+    assert "further off: it is" in html or "nearer: it is" in html
     assert all(isinstance(c, moved.Moved) for c in changes[found.rows[-1].rung])

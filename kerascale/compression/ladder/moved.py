@@ -48,7 +48,7 @@ def find(run: Run, data: Examples, answers: Answers) -> list[Change]:
     for row in map(int, order[largest[order] >= number_scores.SAME]):
         place = (row, int(targets[row]))
         numbers = [float(each[place]) for each in (data.labels, before, now)]
-        name = f"{info.target_names[place[1]]} " if len(info.target_names) > 1 else ""
+        name = f"{info.target_names[place[1]]}: " if len(info.target_names) > 1 else ""
         texts = [f"{name}{number:.6g}" for number in numbers]
         errors = [abs(number - numbers[0]) for number in numbers[1:]]
         found.append(Moved(row, *texts, None, None, *show((row,)), *errors))
