@@ -27,7 +27,7 @@ class Options:
 
     max_drop: float = 0.01
     """How much accuracy on held-out examples may be lost; of a language model, how many
-    nats may be added."""
+    nats may be added; of a regression, how much of R2 may be lost."""
     to: tuple[
         Literal["auto", "float16", "int8-weights", "int8", "int4", "pruned-0.8", "2:4"],
         ...,

@@ -172,7 +172,8 @@ class TrainingConfig:
 
     teacher: tuple[str, ...] = ()
     """Distillation: folders of finished runs whose answers the model learns from,
-    beside the labels. The answer of several is the mean of their probabilities."""
+    beside the labels. The answer of several is the mean of their probabilities, or of
+    their numbers."""
     distill_temperature: PositiveFloat = 3.0
     """What logits of model and teacher are divided by, before they are compared. Higher
     shows more of what the teacher says of classes that it does not choose."""

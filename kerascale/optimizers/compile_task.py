@@ -60,9 +60,18 @@ def _measures(task: str, datasets: Any) -> tuple[Any, list[Any]]:
         return "binary_crossentropy", [accuracy, auc]
     moments = (datasets.info.target_mean, datasets.info.target_scale)
     metrics = [kind(*moments, name=name) for name, kind in _OF_REGRESSION.items()]
-    if datasets.info.target_loss == "poisson":
-        return PoissonDeviance(datasets.info.target_mean), metrics
-    return ScaledSquaredError(datasets.info.target_scale), metrics
+    return regression_loss(datasets.info), metrics
+
+
+def regression_loss(info: Any) -> keras.losses.Loss:
+    """What a regression makes small.
+
+    Args:
+        info: Of its data (`kerascale.datasets.DataInfo`).
+    """
+    if info.target_loss == "poisson":
+        return PoissonDeviance(info.target_mean)
+    return ScaledSquaredError(info.target_scale)
 
 
 _OF_REGRESSION = {"mae": TargetMAE, "rmse": TargetRMSE, "r2": R2}

@@ -51,8 +51,7 @@ def answers(
     # One pass: a user's own data set may shuffle anew in each.
     labels_seen, outputs = [], []
     for x, y in source.dataset():
-        shape = (-1,) if info.class_names else (-1, len(info.target_names))
-        labels_seen.append(np.asarray(y).reshape(shape))
+        labels_seen.append(_flat(y, info))
         outputs.append(np.asarray(model.predict_on_batch(x)))
     return np.concatenate(labels_seen), np.concatenate(outputs)
 
@@ -195,6 +194,29 @@ class Agreement:
 
     accuracy: float
     agreement: float
+
+
+def scores_of_callable(
+    answer: Callable[[Any], Any], source: Source, info: DataInfo
+) -> dict[str, Any]:
+    """The numbers of what is no model: see `scores_of`.
+
+    Args:
+        answer: Takes a batch of inputs, returns (batch, outputs).
+        source: The examples.
+        info: What is known of the data.
+    """
+    answer = tf.function(answer, autograph=False, reduce_retracing=True)
+    labels, outputs = [], []
+    for x, y in source.dataset():
+        labels.append(_flat(y, info))
+        outputs.append(np.asarray(answer(x)))
+    return scores_of(info, np.concatenate(labels), np.concatenate(outputs))
+
+
+def _flat(y: Any, info: DataInfo) -> np.ndarray:
+    shape = (-1,) if info.class_names else (-1, len(info.target_names))
+    return np.asarray(y).reshape(shape)
 
 
 def agreement(

@@ -278,7 +278,7 @@ def targets(folder: pathlib.Path, recipe: str, dataset: str | None) -> dict[str,
     return {
         "examples": ladder.examples,
         "interval": row.scores["drop_interval"],
-        "original": ladder.original["loss" if ladder.is_text else "accuracy"],
+        "original": ladder.original[ladder.measure.key],
         "figures": {n: [found[n], at_most] for n, at_most in limits.items()},
     }
 

@@ -98,7 +98,7 @@ def _layout(datasets: Datasets, top: int | None) -> Layout:
         rows = text_answers.num_rows(train.gather)
         return Layout(rows, info.vocabulary_size, top, "float16")
     dtype = "float32" if top is None else "float16"
-    return Layout(train.num_examples, max(1, info.num_classes or 0), top, dtype)
+    return Layout(train.num_examples, max(1, info.num_outputs), top, dtype)
 
 
 def with_table(batches: Any, table: Table) -> Any:

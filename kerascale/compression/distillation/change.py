@@ -10,12 +10,15 @@ from kerascale.compression.distillation.alike import alike
 from kerascale.compression.distillation.distill import distill, finish
 from kerascale.compression.distillation.hints import Hint
 from kerascale.compression.distillation.teacher import Teacher
+from kerascale.config.compression_conflicts import fields_set
 from kerascale.config.fields import to_dict
 from kerascale.datasets import Datasets
+from kerascale.errors import RefusedError
+from kerascale.optimizers.compile_task import regression_loss
 from kerascale.runtime.console import counted, say
 from kerascale.training.changes import Change
 from kerascale.training.context import RunContext
-from kerascale.training.evaluation import agreement
+from kerascale.training.evaluation import agreement, scores_of_callable
 
 
 class Distillation(Change):
@@ -51,12 +54,15 @@ class Distillation(Change):
 
     def change_model(self, model: keras.Model, context: RunContext) -> keras.Model:
         config, teacher = self.config, self._of(context.datasets)
+        temperature = f"temperature {config.distill_temperature:g}, "
+        if teacher.numbers:
+            temperature = ""
         say(
             f"teacher: {counted(len(teacher.models), 'model')}, "
-            f"{teacher.count_params():,} parameters; temperature "
-            f"{config.distill_temperature:g}, alpha {config.distill_alpha:g}"
+            f"{teacher.count_params():,} parameters; {temperature}alpha "
+            f"{config.distill_alpha:g}"
         )
-        hints = self._hints(model, teacher)
+        info, hints = context.datasets.info, self._hints(model, teacher)
         inputs = None
         if hints:
             say(f"teacher: {', '.join(_text(hint) for hint in hints)}")
@@ -70,6 +76,7 @@ class Distillation(Change):
             alpha=config.distill_alpha,
             hints=hints,
             inputs=inputs,
+            numbers_loss=regression_loss(info) if teacher.numbers else None,
         )
 
     def _hints(self, model: keras.Model, teacher: Teacher) -> list[Hint]:
@@ -92,18 +99,38 @@ class Distillation(Change):
         split = datasets.test or datasets.validation
         if split is None:
             return {}
-        found = agreement(model, self._teacher, split.for_evaluation())
+        source = split.for_evaluation()
+        if self._teacher.numbers:
+            known = scores_of_callable(self._teacher, source, datasets.info)
+            found = {f"teacher_{name}": known[name] for name in ("r2", "rmse", "mae")}
+        else:
+            both = agreement(model, self._teacher, source)
+            found = {
+                "teacher_accuracy": both.accuracy,
+                "teacher_agreement": both.agreement,
+            }
         return {
-            "teacher_accuracy": found.accuracy,
-            "teacher_agreement": found.agreement,
+            **found,
             "teacher_parameters": self._teacher.count_params(),
             "parameters": model.count_params(),
         }
 
     def _of(self, datasets: Datasets) -> Teacher:
         if self._teacher is None:
+            if datasets.info.task == "regression":
+                self._refuse_what_classes_have()
             self._teacher = runs.load(self.config.teacher, datasets)
         return self._teacher
+
+    def _refuse_what_classes_have(self) -> None:
+        names = ("distill_temperature", "teacher_cache_top")
+        problems = [
+            f"{name}: expected only with classes, of which a teacher has probabilities."
+            f" Received: {value!r}, and numbers to predict. Leave it out"
+            for name, value in fields_set(self.config, names)
+        ]
+        if problems:
+            raise RefusedError(problems, heading="teacher")
 
 
 def _text(hint: Hint) -> str:

@@ -50,6 +50,7 @@ def distill(
     from_logits: bool = False,
     hints: Sequence[Hint] = (),
     inputs: Any = None,
+    numbers_loss: keras.losses.Loss | None = None,
 ) -> keras.Model:
     """Lets a model learn from a teacher's probabilities beside its labels, in place.
 
@@ -71,6 +72,9 @@ def distill(
         hints: Layers inside of the student that learn from layers inside of the
             teacher, which is then one model; what they add comes on top.
         inputs: With hints: a few rows of data, to see what the layers give.
+        numbers_loss: Of a regression, whose models answer numbers: the loss of the
+            student against its teacher's answers, in the place of soft targets. There
+            is no temperature then. Returns a value for each row.
 
     Returns:
         The same object.
@@ -89,7 +93,9 @@ def distill(
     """
     refusals.refuse_wrong(temperature, alpha)
     if teacher is not None and not isinstance(teacher, Teacher):
-        teacher = Teacher(teacher, from_logits=from_logits)
+        numbers = numbers_loss is not None
+        teacher = Teacher(teacher, from_logits=from_logits, numbers=numbers)
+    refusals.refuse_other_answers(teacher, numbers_loss)
     refusals.refuse_hints(teacher, hints, student, inputs)
     scale_as_told(student)
     if not student.has_default_train_step:
@@ -101,7 +107,8 @@ def distill(
     remove_projections(student)  # Of hints that it was given before.
     pairs = resolve(student, teacher.models[0], hints, inputs) if hints else []
     keras_private.adopt_class(student, Distilled)
-    loss = GlobalLoss(SoftTargets(temperature, from_logits=from_logits))
+    soft = numbers_loss or SoftTargets(temperature, from_logits=from_logits)
+    loss = GlobalLoss(soft)
     # Past Keras' own __setattr__, which would track it.
     vars(student)[_LESSON] = _Lesson(teacher, loss, alpha, pairs)
     # Those that were made before know nothing of a teacher.
@@ -209,7 +216,8 @@ class Distilled(PlainSaving):
         if not training or lesson is None:
             return loss
         answers, theirs = lesson.look(x, y)
-        refusals.refuse_other_shape(answers, y_pred)
+        is_soft = isinstance(lesson.loss.loss, SoftTargets)
+        refusals.refuse_other_shape(answers, y_pred, are_classes=is_soft)
         soft = _over_slice(lesson.loss(answers, y_pred, sample_weight))
         # They count as they are, beside both.
         added = [tf.cast(tf.reduce_sum(added), loss.dtype) for added in self.losses]

@@ -48,7 +48,20 @@ def refuse_wrong(temperature: float, alpha: float) -> None:
         raise RefusedError(problems, heading="distill")
 
 
-def refuse_other_shape(answers: Any, y_pred: Any) -> None:
+def refuse_other_answers(
+    teacher: Teacher | None, numbers_loss: keras.losses.Loss | None
+) -> None:
+    if teacher is None or teacher.numbers == (numbers_loss is not None):
+        return
+    received = "numbers" if teacher.numbers else "probabilities"
+    raise RefusedError(
+        "numbers_loss: expected it with a teacher that answers numbers, and with no "
+        f"other. Received: a teacher of {received}. Pass Teacher(models, numbers=True) "
+        "and a loss, or neither."
+    )
+
+
+def refuse_other_shape(answers: Any, y_pred: Any, *, are_classes: bool = True) -> None:
     if not hasattr(y_pred, "shape"):
         raise RefusedError(
             "distill: expected a student with one output. Received: outputs "
@@ -59,9 +72,9 @@ def refuse_other_shape(answers: Any, y_pred: Any) -> None:
         raise RefusedError(
             "distill: expected a teacher that answers as the student does, with the "
             f"shape {_shape(expected)}. Received: {_shape(received)}. Train a teacher "
-            "on the same classes."
+            f"on the same {'classes' if are_classes else 'targets'}."
         )
-    if expected[-1] == 1:
+    if are_classes and expected[-1] == 1:
         raise RefusedError(
             "distill: expected probabilities of at least two classes. Received: one "
             "output. Give the models a softmax over two classes."

@@ -57,10 +57,11 @@ def load(paths: Sequence[str], datasets: Datasets) -> Teacher:
         RefusedError: Naming each run that is damaged, has other classes, or takes other
             inputs.
     """
-    if datasets.info.target_names:
+    info = datasets.info
+    if info.task == "multilabel":
         raise RefusedError(
-            "teacher: expected data of classes, whose probabilities a teacher gives. "
-            f"Received: {datasets.info.name}, of the task {datasets.info.task}. Leave "
+            "teacher: expected data of classes, whose probabilities a teacher gives, "
+            f"or of numbers. Received: {info.name}, of the task {info.task}. Leave "
             "--teacher out."
         )
     problems, models = [], []
@@ -75,7 +76,7 @@ def load(paths: Sequence[str], datasets: Datasets) -> Teacher:
         models.append(run.model)
     if problems:
         raise RefusedError(problems, heading="teacher")
-    return Teacher(models)
+    return Teacher(models, numbers=info.task == "regression")
 
 
 def _differences(run: Run, datasets: Datasets) -> list[str]:
@@ -84,6 +85,7 @@ def _differences(run: Run, datasets: Datasets) -> list[str]:
     pairs: dict[str, tuple[Any, Any]] = {
         "data of this kind": (ours.kind, theirs.kind),
         "these classes": (ours.class_names, theirs.class_names),
+        "these targets": (ours.target_names, theirs.target_names),
         "these columns": (ours.feature_names, theirs.feature_names),
     }
     if ours.kind != "corpus":  # Which it reads in windows of any length.
@@ -115,6 +117,8 @@ def _unanswered(run: Run, datasets: Datasets) -> list[str]:
         return [f"expected a model that takes this data's batches. Received: {first}"]
     classes = datasets.info.num_classes or datasets.info.vocabulary_size
     expected = (*y.shape, classes) if classes else (*y.shape, shape[-1])
+    if datasets.info.target_names:
+        expected = (y.shape[0], len(datasets.info.target_names))
     if tuple(shape) != tuple(expected):
         return [
             f"expected answers of shape (batch, {str(expected[1:])[1:-1].rstrip(',')})."

@@ -19,11 +19,12 @@ def log_probabilities(outputs: Any, *, from_logits: bool = False) -> Any:
     logits = outputs if from_logits else keras_private.logits_of(outputs)
     if logits is None:
         smallest = keras.config.epsilon() ** 4
-        return ops.log(ops.maximum(_at_least_float32(outputs), smallest))
-    return ops.log_softmax(_at_least_float32(logits), axis=-1)
+        return ops.log(ops.maximum(at_least_float32(outputs), smallest))
+    return ops.log_softmax(at_least_float32(logits), axis=-1)
 
 
-def _at_least_float32(tensor: Any) -> Any:
+def at_least_float32(tensor: Any) -> Any:
+    """The same; half precision as float32."""
     if keras.backend.standardize_dtype(tensor.dtype) == "float64":
         return tensor
     return ops.cast(tensor, "float32")

@@ -11,7 +11,8 @@ from kerascale.datasets import text as texts
 from kerascale.reporting import examples as shown
 from kerascale.runs.run import Run
 
-_SHOWN = 8
+# Of a rung.
+SHOWN = 8
 # Tokens before the one that changed.
 _CONTEXT = 40
 
@@ -25,7 +26,8 @@ class Change:
         true: What is right.
         before: What the trained model says.
         now: What the rung says.
-        sure_before: The probability that the trained model gives its answer.
+        sure_before: The probability that the trained model gives its answer; None:
+            it has none.
         sure_now: That of the rung.
         picture: A `data:` URL; None where an example is no picture.
         text: What is known of it, where it is none.
@@ -35,8 +37,8 @@ class Change:
     true: str
     before: str
     now: str
-    sure_before: float
-    sure_now: float
+    sure_before: float | None
+    sure_now: float | None
     picture: str | None
     text: str | None
 
@@ -59,11 +61,11 @@ def find(run: Run, data: Examples, answers: Answers) -> list[Change]:
     original = data.original
     places = np.argwhere(answers.predicted != original.predicted)
     sure = [float(original.highest[tuple(place)]) for place in places]
-    order = np.argsort(-np.array(sure), kind="stable")[:_SHOWN]
+    order = np.argsort(-np.array(sure), kind="stable")[:SHOWN]
     ((_, file),) = data.inputs.items()
     inputs = np.load(file, "r")
     names = _names(run)
-    show = _showing(run, data, inputs)
+    show = showing(run, data, inputs)
     found = []
     for place in (tuple(map(int, places[i])) for i in order):
         picture, text = show(place)
@@ -88,8 +90,14 @@ def _names(run: Run) -> list[str]:
     return [repr(token) for token in texts.shown_tokens(run.vectorizer)]
 
 
-def _showing(run: Run, data: Examples, inputs: np.ndarray) -> Any:
-    """What makes (picture, text) of an example."""
+def showing(run: Run, data: Examples, inputs: np.ndarray) -> Any:
+    """What makes (picture, text) of an example.
+
+    Args:
+        run: The run.
+        data: The examples.
+        inputs: All of them, as the model takes them.
+    """
     info = run.info
     if info.kind == "corpus":
         tokens = texts.shown_tokens(run.vectorizer)

@@ -16,6 +16,7 @@ from kerascale.compression.ladder import (
     build,
     changed,
     examples,
+    moved,
     one_rung,
     pruned,
     result,
@@ -63,7 +64,7 @@ def climb(run: Run, wishes: Wishes) -> tuple[Ladder, dict[Rung, list[Change]]]:
     Rungs that a run of the same command has finished are taken as they are.
 
     Args:
-        run: A finished run of a classifier or a language model.
+        run: A finished run of a classifier, a regression or a language model.
         wishes: What to build, and the limit.
 
     Returns:
@@ -97,8 +98,10 @@ def climb(run: Run, wishes: Wishes) -> tuple[Ladder, dict[Rung, list[Change]]]:
         )
         with _held(base):
             ladder = _climbed(what, wishes, wanted, left_out, data, base)
+            is_numbers = run.info.task == "regression"
+            find = moved.find if is_numbers else changed.find
             changes = {
-                row.rung: changed.find(
+                row.rung: find(
                     run, data, rung_folder.read_answers(pathlib.Path(row.path))
                 )
                 for row in ladder.rows
@@ -126,10 +129,12 @@ def _refuse_other_runs(run: Run) -> None:
             "run: expected a folder that can be written, for the versions beside the "
             f"run. Received: {run.path}."
         )
-    if not run.info.class_names and run.info.kind != "corpus":
+    info = run.info
+    is_measured = info.class_names or info.task == "regression"
+    if not is_measured and info.kind != "corpus":
         raise RefusedError(
-            f"run: expected a classifier or a language model. Received: {run.path}, "
-            f"whose data has no class names (task {run.info.task})."
+            "run: expected a classifier, a regression or a language model. Received: "
+            f"{run.path}, whose data has no class names (task {info.task})."
         )
 
 
@@ -210,7 +215,6 @@ def _ladder(
     data: Examples,
     base: pathlib.Path,
 ) -> Ladder:
-    names = what.run.info.class_names
     rows = [
         Row(
             rung,
@@ -221,7 +225,7 @@ def _ladder(
             record["peak_bytes"],
             record["own_bytes"],
             times[rung],
-            result.refusal(record["scores"], wishes.max_drop, not names),
+            result.refusal(record["scores"], wishes.max_drop),
             _zipped_share(record, records[Rung(FLOAT, rung.runtime)]),
         )
         for rung, record in records.items()
@@ -230,8 +234,7 @@ def _ladder(
         str(what.run.path),
         data.split,
         len(data.labels),
-        not names,
-        score(data.original, data.original, data.labels, names),
+        score(data.original, data.original, data.labels, what.run.info),
         wishes.max_drop,
         wishes.threads,
         len(next(iter(data.calibration.values()))),

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kerascale.compression.measuring.scores import Answers
 from kerascale.compression.quantization.ranges import Ranges
+from kerascale.datasets.info import DataInfo
 from kerascale.errors import RefusedError
 from kerascale.reporting import mistakes
 from kerascale.runs.files import named_arrays
@@ -76,7 +77,7 @@ def read(
     labels = []
     first = 0
     for x, y in source.dataset():
-        truth = np.asarray(y)
+        truth = _truth(y, run.info)
         (array,) = named_arrays(x).values()
         if inputs is None:  # On the disk: a large split would not fit in memory.
             shape = (source.num_examples, *array.shape[1:])
@@ -88,7 +89,7 @@ def read(
     in_integers = None
     if ranges is not None:
         with ranges.applied(run.model):
-            in_integers = _answers(run.model, source)
+            in_integers = _answers(run.model, source, run.info)
     truth = np.concatenate(labels)
     np.save(folder / "labels.npy", truth)
     return Examples(
@@ -96,7 +97,7 @@ def read(
         {spec.name: str(file)},
         str(folder / "labels.npy"),
         truth,
-        _answers(run.model, source),
+        _answers(run.model, source, run.info),
         in_integers,
         {spec.name: _spread(datasets.train, number).astype(dtype)},
         datasets,
@@ -104,12 +105,22 @@ def read(
     )
 
 
-def _answers(model: Any, source: Any) -> Answers:
+def _truth(y: Any, info: DataInfo) -> np.ndarray:
+    truth = np.asarray(y)
+    is_numbers = info.task == "regression"
+    return truth.reshape(-1, len(info.target_names)) if is_numbers else truth
+
+
+def _answers(model: Any, source: Any, info: DataInfo) -> Answers:
     """What a model answers, on batches as they are evaluated."""
     predicted, given, highest = [], [], []
     for x, y in source.dataset():
-        truth = np.asarray(y)
+        truth = _truth(y, info)
         outputs = np.asarray(model.predict_on_batch(x), np.float32)
+        if info.task == "regression":
+            for each in (predicted, given, highest):
+                each.append(outputs)
+            continue
         predicted.append(outputs.argmax(axis=-1).astype(np.int32))
         given.append(np.take_along_axis(outputs, truth[..., None], axis=-1)[..., 0])
         highest.append(outputs.max(axis=-1))

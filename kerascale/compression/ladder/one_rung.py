@@ -5,20 +5,20 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from kerascale.compression.formats.rungs import FLOAT, Rung
 from kerascale.compression.ladder import build, rung_folder, subject
 from kerascale.compression.ladder.examples import Examples
 from kerascale.compression.ladder.subject import Compressible
-from kerascale.compression.measuring import runtime
-from kerascale.compression.measuring.scores import Answers, score
+from kerascale.compression.measuring import measures, runtime
+from kerascale.compression.measuring.scores import Answers, changes, score
+from kerascale.datasets.info import DataInfo
 from kerascale.errors import ExportRefusedError
 from kerascale.runs import layout
 from kerascale.serving import gate, graph
 
 _BATCH = 32
-# A converted float model that is further away than this is another model.
+# A converted float model that is further away than this is another model: in a
+# probability, or in deviations of a target.
 _SAME = 1e-3
 # Of integer kernels, which add and round in another order than floats.
 _AS_TRAINED = 5e-3
@@ -60,11 +60,11 @@ def make(
         signatures = _signatures(rung, folder)
         answers, memory = _answers(process, what.signature(rung.runtime), path, data)
         _, gate_answers = loader.ask(path, what.calls(rung.runtime, signatures))
-        names = what.run.info.class_names
-        scores = score(answers, data.original, data.labels, names)
+        info = what.run.info
+        scores = score(answers, data.original, data.labels, info)
         _refuse_another_model(rung, scores)
         if rung.level == "int8" and data.in_integers is not None:
-            scores["as_trained"] = _as_trained(rung, answers, data.in_integers)
+            scores["as_trained"] = _as_trained(answers, data, info)
         size = build.size_of(folder)
         content = {
             "key": key,
@@ -102,20 +102,19 @@ def _answers(
         return rung_folder.read_answers(output.parent), memory
 
 
-def _as_trained(rung: Rung, answers: Answers, in_training: Answers) -> dict[str, float]:
+def _as_trained(answers: Answers, data: Examples, info: DataInfo) -> dict[str, float]:
     """How near integers are to what training took them for."""
-    agreement = float((answers.predicted == in_training.predicted).mean())
-    change = np.abs(answers.given - in_training.given)
+    scores = score(answers, data.in_integers, data.labels, info)
     found = {
-        "agreement": agreement,
-        "mean_change": float(change.mean()),
-        "largest_change": float(change.max()),
+        "agreement": scores["agreement"],
+        "mean_change": float(changes(answers, data.in_integers, info).mean()),
+        "largest_change": scores["largest_change"],
     }
     if not found["mean_change"] <= _AS_TRAINED:
         raise ExportRefusedError(
             "integers answer otherwise than the training took them to, by "
-            f"{found['mean_change']:.3g} in a probability in the mean, where "
-            f"{_AS_TRAINED} is the limit: kernels round otherwise here"
+            f"{found['mean_change']:.3g} {measures.of(scores).change} in the mean, "
+            f"where {_AS_TRAINED} is the limit: kernels round otherwise here"
         )
     return found
 
@@ -125,6 +124,6 @@ def _refuse_another_model(rung: Rung, scores: Mapping[str, Any]) -> None:
     if rung.level == FLOAT and not scores["largest_change"] <= _SAME:
         raise ExportRefusedError(
             "the converted float model answers otherwise than the trained one, by up "
-            f"to {scores['largest_change']:.3g} in a probability: the converter is "
-            "wrong here"
+            f"to {scores['largest_change']:.3g} {measures.of(scores).change}: the "
+            "converter is wrong here"
         )

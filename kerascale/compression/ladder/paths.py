@@ -71,7 +71,7 @@ def refusal_of(path: str | os.PathLike, measured: dict[str, Any]) -> str | None:
         measured: Its record.
     """
     ladder = read_json(ladder_of(path), layout.LADDER)
-    return result.refusal(measured["scores"], ladder["max_drop"], ladder["is_text"])
+    return result.refusal(measured["scores"], ladder["max_drop"])
 
 
 def run_of(path: str | os.PathLike) -> pathlib.Path:

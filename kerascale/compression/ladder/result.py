@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerascale.compression.formats.rungs import FLOAT, Rung
+from kerascale.compression.measuring import measures
+from kerascale.compression.measuring.measures import Measure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Row:
     zipped_share: float | None = None
 
     @property
+    def part_drops(self) -> dict[str, float]:
+        """What each class lost of its recall, or each of several targets of its R2."""
+        scores = self.scores
+        return scores.get("class_drops") or scores.get("target_drops") or {}
+
+    @property
     def is_compressed(self) -> bool:
         return self.rung.level != FLOAT
 
@@ -48,7 +56,6 @@ class Ladder:
         run: The run's folder.
         split: What was measured on.
         examples: How many examples that are.
-        is_text: Whether `drop` is nats that were added, rather than accuracy lost.
         original: Scores of the trained model.
         max_drop: The limit.
         threads: How many threads each runtime computed with.
@@ -60,13 +67,17 @@ class Ladder:
     run: str
     split: str
     examples: int
-    is_text: bool
     original: dict[str, Any]
     max_drop: float
     threads: int
     calibration: int
     rows: list[Row]
     left_out: dict[str, str]
+
+    @property
+    def measure(self) -> Measure:
+        """What `drop` is a drop of."""
+        return measures.of(self.original)
 
     @property
     def chosen(self) -> Row | None:
@@ -95,18 +106,19 @@ class Ladder:
             del row["rung"]
         return {
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
+            "measure": self.measure.key,
             "rows": rows,
             "chosen": None if chosen is None else chosen.path,
         }
 
 
-def refusal(scores: dict[str, Any], max_drop: float, is_text: bool) -> str | None:
+def refusal(scores: dict[str, Any], max_drop: float) -> str | None:
     """Why a rung is beyond the limit; None: it is within."""
     drop = scores["drop"]
     # Not `drop > max_drop`: a NaN is worse than anything.
     if drop <= max_drop + 1e-12:
         return None
-    what = "nats more" if is_text else "of accuracy lost"
+    what = measures.of(scores).beyond
     return f"{drop:.4f} {what}, where {max_drop:g} is the limit"
 
 

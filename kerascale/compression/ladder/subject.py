@@ -88,7 +88,8 @@ class Compressible:
     def as_measured(self, rung: Rung, scores: dict[str, Any]) -> Subject:
         """What a rung is a version of, with its own numbers in place of the run's."""
         what = self.subject(rung.runtime)
-        names = ("accuracy", "loss", "perplexity", "agreement", "drop")
+        names = ("accuracy", "loss", "perplexity", "r2", "rmse", "mae")
+        names += ("agreement", "drop")
         metrics = {name: scores[name] for name in names if name in scores}
         origin = {**what.origin, "compressed": str(rung)}
         return dataclasses.replace(what, metrics=metrics, origin=origin)

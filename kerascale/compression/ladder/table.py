@@ -8,8 +8,8 @@ _HEAD = (
     "runtime",
     "size",
     "of float",
-    "accuracy",
-    "drop (95 %)",
+    "",
+    "",
     "same",
     "1: us",
     "p99",
@@ -23,9 +23,9 @@ _HEAD = (
 def text(ladder: Ladder) -> str:
     """A line for each rung, the one to take, and those that are refused."""
     head = list(_HEAD)
-    if ladder.is_text:
-        head[4], head[5] = "nats", "nats added (95 %)"
-    lines = [head, *(_cells(row, ladder.is_text) for row in ladder.rows)]
+    measure = ladder.measure
+    head[4], head[5] = measure.title, f"{measure.lost} (95 %)"
+    lines = [head, *(_cells(row, measure.key) for row in ladder.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     table = "\n".join(
         "  "
@@ -38,7 +38,7 @@ def text(ladder: Ladder) -> str:
     return "\n".join([table, "", *_notes(ladder)])
 
 
-def _cells(row: Row, is_text: bool) -> list[str]:
+def _cells(row: Row, key: str) -> list[str]:
     scores, latency = row.scores, row.latency
     low, high = scores["drop_interval"]
     times = [
@@ -46,13 +46,12 @@ def _cells(row: Row, is_text: bool) -> list[str]:
         for size in ("1", "32")
         for name in ("median", "p99")
     ]
-    value = scores["loss"] if is_text else scores["accuracy"]
     return [
         row.rung.level,
         TITLES[row.rung.runtime],
         _size(row.size),
         f"{row.share:.3f}",
-        f"{value:.4f}",
+        f"{scores[key]:.4f}",
         f"{scores['drop']:+.4f} ({low:+.4f} to {high:+.4f})",
         f"{100 * scores['agreement']:.2f} %",
         *times,

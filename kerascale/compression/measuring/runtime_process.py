@@ -69,6 +69,10 @@ def _answer(model: Model, request: dict[str, Any]) -> None:
         if count not in asks:
             asks[count] = model(batch)
         outputs = np.asarray(asks[count](batch), np.float32)
+        if labels.dtype.kind == "f":  # Numbers are answered, and no classes.
+            for each in parts.values():
+                each.append(outputs)
+            continue
         truth = np.asarray(labels[first : first + size])[..., None]
         parts["predicted"].append(outputs.argmax(axis=-1).astype(np.int32))
         parts["given"].append(np.take_along_axis(outputs, truth, axis=-1)[..., 0])

@@ -21,7 +21,7 @@ Value = Callable[[Row], float]
 
 def of_ladder(ladder: Ladder) -> list[Drawing]:
     """Size against what is lost, and size against latency at each batch size."""
-    name = "nats" if ladder.is_text else "accuracy"
+    name = ladder.measure.title
     drawings = [
         Drawing(
             "size-quality",
@@ -43,11 +43,10 @@ def of_ladder(ladder: Ladder) -> list[Drawing]:
 
 
 def _draw_quality(ladder: Ladder, name: str, palette: Palette) -> Figure:
-    metric = "loss" if ladder.is_text else "accuracy"
+    metric = ladder.measure.key
     figure, axes = _figure(f"{name} on the {ladder.split} examples")
     _draw_runtimes(axes, ladder, lambda row: row.scores[metric], palette)
-    limit = ladder.original[metric]
-    limit += ladder.max_drop if ladder.is_text else -ladder.max_drop
+    limit = ladder.original[metric] + ladder.measure.sign * ladder.max_drop
     axes.axhline(limit, color=palette.ink, linestyle=":", label="limit")
     _legend(figure, axes, ladder, palette)
     return figure

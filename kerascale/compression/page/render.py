@@ -6,11 +6,17 @@ from kerascale.compression.formats.rungs import LEVELS, TITLES, Rung
 from kerascale.compression.ladder import table
 from kerascale.compression.ladder.changed import Change
 from kerascale.compression.ladder.result import Ladder
+from kerascale.compression.measuring import number_scores
 from kerascale.compression.page import figures
 from kerascale.reporting.fill_template import fill
 
-# Classes in the table of what each lost.
-_MOST_CLASSES = 12
+# Of the section of answers that changed, where none did.
+_SAME = {
+    "accuracy": "Each answer is that of the trained model",
+    "r2": f"No answer moved by {number_scores.SAME} deviations of its target, or more",
+}
+# Classes, or targets, in the table of what each lost.
+_MOST_PARTS = 12
 
 
 def render(ladder: Ladder, changes: Mapping[Rung, Sequence[Change]]) -> str:
@@ -31,18 +37,19 @@ def render(ladder: Ladder, changes: Mapping[Rung, Sequence[Change]]) -> str:
         runtimes=TITLES,
         compressed=compressed,
         notes=table.of_rungs(ladder),
-        classes=_classes(ladder),
-        losing=[r for r in compressed if any(r.scores.get("class_drops", {}).values())],
+        parts=_parts(ladder),
+        losing=[row for row in compressed if any(row.part_drops.values())],
+        is_same=_SAME.get(ladder.measure.key, _SAME["accuracy"]),
         changes={r.rung: changes[r.rung] for r in compressed if changes[r.rung]},
         unchanged=[r.rung for r in compressed if not changes[r.rung]],
     )
 
 
-def _classes(ladder: Ladder) -> list[str]:
-    """The classes that lost most in any rung."""
+def _parts(ladder: Ladder) -> list[str]:
+    """The classes, or targets, that lost most in any rung."""
     worst: dict[str, float] = {}
     for row in ladder.rows:
-        for name, drop in row.scores.get("class_drops", {}).items():
+        for name, drop in row.part_drops.items():
             worst[name] = max(worst.get(name, drop), drop)
-    names = sorted(worst, key=lambda name: -worst[name])[:_MOST_CLASSES]
+    names = sorted(worst, key=lambda name: -worst[name])[:_MOST_PARTS]
     return [name for name in worst if name in names]

@@ -1,5 +1,7 @@
 """Intervals cover what they say, integers are near, a runtime's process is alone."""
 
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,10 +59,36 @@ def test_scores_of_texts_are_nats():
     labels = np.array([[0, 1], [1, 1]])
     before = scores.Answers(labels, np.full((2, 2), 0.5), np.full((2, 2), 0.5))
     now = scores.Answers(1 - labels, np.full((2, 2), 0.25), np.full((2, 2), 0.75))
-    found = scores.score(now, before, labels, ())
+    info = types.SimpleNamespace(task="classification", class_names=())
+    found = scores.score(now, before, labels, info)
     assert found["drop"] == pytest.approx(np.log(2))
     assert found["agreement"] == 0
     assert found["perplexity"] == pytest.approx(4)
+
+
+def test_scores_of_numbers_are_shares_of_their_scatter():
+    """R2 of several targets in units of their own."""
+    random = np.random.default_rng(0)
+    scale = np.array([1.0, 1000.0])
+    labels = random.normal(size=(400, 2)) * scale
+    before, now = (labels + s * scale * random.normal(size=(400, 2)) for s in (0.3, 1))
+    info = types.SimpleNamespace(
+        task="regression", target_names=("a", "b"), target_scale=tuple(scale)
+    )
+    answers = [scores.Answers(each, each, each) for each in (now, before)]
+    found = scores.score(*answers, labels, info)
+    spread = np.square(labels - labels.mean(0)).sum(0)
+    r2 = [1 - np.square(each - labels).sum(0) / spread for each in (before, now)]
+    assert found["r2"] == pytest.approx(r2[1].mean())
+    assert found["drop"] == pytest.approx((r2[0] - r2[1]).mean())
+    assert list(found["target_drops"].values()) == pytest.approx(list(r2[0] - r2[1]))
+    # Scattered by 1 deviation in place of 0.3.
+    low, high = found["drop_interval"]
+    assert low < 0.91 < high
+    assert high - low < 0.3
+    assert found["agreement"] < 0.05
+    assert 1 < found["largest_change"] < 10
+    assert scores.score(answers[1], answers[1], labels, info)["agreement"] == 1
 
 
 def test_a_file_that_is_no_model(tmp_path):

@@ -58,8 +58,8 @@ def test_integers_in_tensorflow():
 
 @pytest.mark.parametrize("drop", [0.0101, float("nan")])
 def test_a_rung_beyond_the_limit(drop):
-    assert result.refusal({"drop": drop}, 0.01, False)
-    assert result.refusal({"drop": 0.01}, 0.01, False) is None
+    assert result.refusal({"drop": drop}, 0.01)
+    assert result.refusal({"drop": 0.01}, 0.01) is None
 
 
 def test_only_levels_are_rungs():
