@@ -140,8 +140,7 @@ def needs_tensorflow(name: str, options: SourceOptions) -> bool:
         options: How it is read.
     """
     without = ("csv:", "images:", "npz:", "parquet:", "text:")
-    is_decoded = options.image_size is not None or options.jpeg_restart_markers
-    return is_decoded or not name.startswith(without)
+    return options.image_size is not None or not name.startswith(without)
 
 
 def usual_fraction(name: str) -> float:

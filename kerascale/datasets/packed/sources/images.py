@@ -216,20 +216,9 @@ def _read(
     num_bytes = len(content)
     image = Image(None, fault=fault) if fault else see(content, path)
     if change is not None and not image.fault:
-        content, fault = _changed(content, path, change)
-        image = Image(None, fault=fault) if fault else image
+        try:
+            content = change(content)
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow's, of damage.
+            fault = f"{path}: cannot be decoded ({first_line(error)})."
+            image = Image(None, fault=fault)
     return _Picture(content, image, num_bytes)
-
-
-def _changed(
-    content: bytes, path: str, change: Callable[[bytes], bytes]
-) -> tuple[bytes, str]:
-    """What is packed instead, and what is wrong; empty if nothing is."""
-    try:
-        changed = change(content)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, of damage.
-        return content, f"{path}: cannot be decoded ({first_line(error)})."
-    if changed is content:
-        return content, ""
-    # Pillow fills in gray what is missing; encoded anew, nobody would notice it later.
-    return changed, decode_bytes(content, path, None).fault
