@@ -17,7 +17,7 @@ from kerascale.errors import RefusedError
 
 _USAGE = "--workers N [--devices-per-worker M] -- train RECIPE [--field value ...]"
 # What is worth running as several workers.
-_COMMANDS = ("train",)
+_COMMANDS = ("train", "doctor")
 _ON_CLUSTERS = {
     "slurm": ("train", "tune"),
     "kubernetes": ("train",),
@@ -76,6 +76,12 @@ def run(arguments: Sequence[str]) -> int:
             f"{' '.join(own) or 'nothing'}. Usage: kerascale launch {_USAGE}"
         )
     problems = _command_problems(command)
+    is_look = command[:1] == ["doctor"]
+    if is_look and "--cluster" not in command:
+        problems.append(
+            "behind --: expected doctor --cluster, which looks at all workers. "
+            "Received: doctor alone. Add --cluster, or type kerascale doctor by itself."
+        )
     try:
         options = _parse(own)
     except RefusedError as error:
@@ -95,7 +101,8 @@ def run(arguments: Sequence[str]) -> int:
         [sys.executable, "-m", "kerascale", *command],
         workers=options.workers,
         devices_per_worker=options.devices_per_worker,
-        max_restarts=options.max_restarts,
+        # What a look has found, it finds again.
+        max_restarts=0 if is_look else options.max_restarts,
         stuck_seconds=options.stuck_seconds,
         backoff_seconds=options.backoff_seconds,
     )

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from kerascale.launch.slurm import jobs
+from kerascale.runtime import remote_paths
 
 
 def given_run_dir(command: Sequence[str]) -> str | None:
@@ -42,6 +43,7 @@ def study_of(command: list[str]) -> tuple[str, list[str]]:
 
 def _folder_of(command: list[str], flag: str, pattern: str) -> tuple[str, list[str]]:
     found, rest = _taken_out(command, flag)
+    remote_paths.refuse(flag, found, remote_paths.WRITE_HERE)
     if found is not None:
         return found, rest
     recipe = pathlib.Path(command[1]).stem if len(command) > 1 else "train"

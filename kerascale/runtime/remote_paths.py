@@ -9,6 +9,13 @@ from kerascale.errors import RefusedError
 _ADDRESS = re.compile(r"(s3|s3a|gs|gcs|az|abfs|abfss|hdfs|https?)://?[^/]")
 
 
+# What to do where a folder is to be written.
+WRITE_HERE = (
+    "What is whole becomes visible by a rename, which an object store has not: write "
+    "into a folder of this host, and copy it there when it is finished."
+)
+
+
 def is_remote(path: str | os.PathLike | None) -> bool:
     """Whether it is an address such as `s3://bucket/folder`."""
     return path is not None and _ADDRESS.match(os.fspath(path)) is not None

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from kerascale.errors import RefusedError
+from kerascale.runtime import remote_paths
 
 _WRITING = "writing-"
 _STALE_SECONDS = 3600
@@ -24,6 +25,7 @@ def temporary(base: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
         RefusedError: If it cannot be written.
     """
+    remote_paths.refuse("destination", base, remote_paths.WRITE_HERE)
     is_new = not base.exists()
     try:
         base.mkdir(parents=True, exist_ok=True)

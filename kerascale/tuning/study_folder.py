@@ -9,7 +9,7 @@ from typing import Any
 import filelock
 
 from kerascale.runs import layout
-from kerascale.runtime import atomic_files
+from kerascale.runtime import atomic_files, remote_paths
 from kerascale.tuning.wishes import Search
 
 _LONGEST = 60
@@ -22,6 +22,7 @@ def default_folder(search: Search) -> pathlib.Path:
 
 def check(folder: pathlib.Path, search: Search) -> list[str]:
     """Why a folder cannot be that of a search; creates nothing."""
+    remote_paths.refuse("--study", folder, remote_paths.WRITE_HERE)
     if folder.exists() and not folder.is_dir():
         return [f"--study: expected a folder. Received: {folder}, which is none."]
     file = folder / layout.STUDY

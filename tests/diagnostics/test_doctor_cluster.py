@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from kerascale.cli import main
 from kerascale.launch.environment import free_ports
 
 _PLANT = """
@@ -126,3 +127,17 @@ def test_one_process_is_no_cluster(kerascale):
     refused = kerascale("doctor", "--cluster", env={"TF_CONFIG": ""})
     assert refused.returncode == 2
     assert "expected a process of a cluster" in refused.stderr
+
+
+def test_launch_starts_a_look_at_all_workers_alone(capsys):
+    assert main(["launch", "--workers", "2", "--", "doctor"]) == 2
+    assert "expected doctor --cluster" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_of_launch_look_at_each_other(kerascale):
+    command = ["launch", "--workers", "2", "--", "doctor", "--cluster", "--json"]
+    finished = kerascale(*command)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(finished.stdout.splitlines()[-1])
+    assert "sum of 40 MB" in [f["check"] for f in report["findings"]]

@@ -5,8 +5,10 @@ import pathlib
 import pytest
 
 import kerascale as ks
+from kerascale.cli import main
 from kerascale.datasets import read
 from kerascale.runs.folder import RunFolder
+from kerascale.serving import folders
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/run", "gs://bucket/run"])
@@ -31,3 +33,32 @@ def test_data_is_on_this_host(name):
 
 def test_a_path_with_a_colon_is_a_path(tmp_path):
     RunFolder.check(tmp_path / "s3:mine" / "run")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pack", "digits", "s3://b/packed"],
+        ["launch", "slurm", "--", "train", "mlp", "--run-dir", "gs://b/run"],
+        ["tune", "mlp", "--study", "gs://b/study", "--trials", "1"],
+        ["pack", "csv:gs://b/t.csv", "packed", "--label", "y"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_no_command_makes_a_folder_of_such_a_name(
+    arguments, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert "expected" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*:"))
+
+
+def test_an_export_is_on_a_file_system(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(ks.RefusedError, match="destination: expected a path in a file"),
+        folders.temporary(pathlib.Path("gs://bucket/served")),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

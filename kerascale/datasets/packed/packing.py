@@ -16,7 +16,7 @@ from kerascale.datasets.packed.progress import SYNC_SECONDS, Progress
 from kerascale.datasets.packed.rows import RowSource
 from kerascale.datasets.packed.writing import Writer
 from kerascale.errors import PackFailedError, RefusedError, StoppedError
-from kerascale.runtime import interrupts
+from kerascale.runtime import interrupts, remote_paths
 
 
 class Watcher(Protocol):
@@ -64,6 +64,7 @@ def pack(
             call goes on.
         StoppedError: On a signal. The same call goes on.
     """
+    remote_paths.refuse("DEST", folder, remote_paths.WRITE_HERE)
     folder = pathlib.Path(folder)
     options = dict(options or {}, validation_fraction=validation_fraction)
     with folders.held(folder), folders.failures_named(folder):

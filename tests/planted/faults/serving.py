@@ -4,6 +4,13 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "an-export-to-a-store-makes-a-folder-of-its-name",
+        "serving/folders.py",
+        'remote_paths.refuse("destination", base, remote_paths.WRITE_HERE)',
+        "pass",
+        ("test_object_stores.py::test_an_export_is_on_a_file_system",),
+    ),
+    Fault(
         "the-output-has-another-name",
         "serving/source.py",
         'else "probabilities"',

@@ -9,6 +9,7 @@ from kerascale.datasets.packed.rows import RowSource
 from kerascale.datasets.packed.sources import inapplicable
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
+from kerascale.runtime import remote_paths
 
 # Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
 # `rest` is what stands behind the colon. What is not here is read into memory first.
@@ -72,6 +73,9 @@ class SourceOptions:
         return fields
 
 
+_COPY = "Copy it to this host first, or mount the store."
+
+
 def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
     """Opens a data set, to read its rows from front to back.
 
@@ -83,6 +87,7 @@ def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
         RefusedError: If the name is unknown, the data is not as expected, or an option
             is not for it.
     """
+    remote_paths.refuse("SOURCE", name.partition(":")[2], _COPY)
     options = SourceOptions() if options is None else options
     source = _opened(name, options)
     inapplicable.refuse(source, options)
