@@ -61,11 +61,11 @@ def of_texts(
         if len(bad):
             first = int(bad[0])
             shown = repr(str(own[first])) if own[first] else "nothing"
-            row, more = first_row + first, len(bad) - 1
+            more = f", and {len(bad) - 1:,} more such rows" if len(bad) > 1 else ""
             problems.append(
                 f"{path}, column {name!r}: expected {expected} in each row, for "
-                f"--task {task}. Received: {shown} in row {row}, counted from 0, "
-                f"and {more:,} more such rows. Correct them, or leave them out"
+                f"--task {task}. Received: {shown} in row {first_row + first}, "
+                f"counted from 0{more}. Correct them, or leave them out"
             )
     if problems:
         raise RefusedError(problems, heading=f"{path} cannot be used")

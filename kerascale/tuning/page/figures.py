@@ -120,9 +120,9 @@ def _draw_coordinates(found: Found, palette: Palette) -> Figure:
     complete = [t for t in found.trials if t.score is not None]
     axes_of = [_Axis(found, name) for name in names]
     axes_of.append(_Axis.of_scores(found, complete))
-    figure = Figure(
-        figsize=(max(_WIDTH, 1.3 * len(axes_of)), _HEIGHT), layout="constrained"
-    )
+    # A row of the page is as wide as two figures.
+    width = max(2 * _WIDTH, 1.3 * len(axes_of)) if len(names) > 2 else _WIDTH
+    figure = Figure(figsize=(width, _HEIGHT), layout="constrained")
     axes = figure.add_subplot(title="each line is a trial; the best one is bold")
     for trial in complete:
         is_best = found.best is not None and trial.number == found.best.number
