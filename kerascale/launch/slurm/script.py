@@ -26,16 +26,17 @@ $setup
 run=$run
 stops=$stops
 # What reaches this script alone, as a requeue does, is passed on to the workers.
-trap 'scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
+trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
 failures=0
 while :; do
   srun --kill-on-bad-exit=0 --wait=$wait $command &
   step=$$!
   while :; do
+    told=
     wait "$$step"
     code=$$?
-    # A trap ends the first wait before the step has ended.
-    kill -0 "$$step" 2>/dev/null || break
+    # A trap ends a wait before the step has ended; the code is not the step's then.
+    [[ -n $$told ]] || break
   done
   case $$code in
     0 | $refused) exit "$$code" ;;
