@@ -12,13 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerascale import strategies
-from kerascale.callbacks import (
-    ResumePoint,
-    Stages,
-    StepLosses,
-    Timing,
-    Unwritten,
-)
+from kerascale.callbacks import ResumePoint, Stages, StepLosses, Timing, Unwritten
 from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
