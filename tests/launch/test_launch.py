@@ -612,7 +612,10 @@ def test_a_program_that_is_not_there():
             ["--workers=2", "--devices-per-worker=0", "--", "train"],
             ["devices_per_work"],
         ),
-        (["--workers=2", "--"], ["behind --: expected", ": train. Received: nothing."]),
+        (
+            ["--workers=2", "--"],
+            ["behind --: expected", ": train, doctor. Received: nothing."],
+        ),
         (
             ["--worker", "2", "--", "trian", "mlp"],
             ["--worker: no such flag. Did you mean --workers?", "Did you mean train?"],

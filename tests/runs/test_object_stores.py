@@ -8,7 +8,6 @@ import kerascale as ks
 from kerascale.cli import main
 from kerascale.datasets import read
 from kerascale.runs.folder import RunFolder
-from kerascale.serving import folders
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/run", "gs://bucket/run"])
@@ -52,13 +51,3 @@ def test_no_command_makes_a_folder_of_such_a_name(
     assert main(arguments) == 2
     assert "expected" in capsys.readouterr().err
     assert not list(tmp_path.glob("*:"))
-
-
-def test_an_export_is_on_a_file_system(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with (
-        pytest.raises(ks.RefusedError, match="destination: expected a path in a file"),
-        folders.temporary(pathlib.Path("gs://bucket/served")),
-    ):
-        pass
-    assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ FAULTS = (
         "serving/folders.py",
         'remote_paths.refuse("destination", base, remote_paths.WRITE_HERE)',
         "pass",
-        ("test_object_stores.py::test_an_export_is_on_a_file_system",),
+        ("test_exports_to_stores.py::test_an_export_is_on_a_file_system",),
     ),
     Fault(
         "the-output-has-another-name",
