@@ -10,11 +10,11 @@ from kerascale.callbacks.progress import Progress
 from kerascale.callbacks.resume_point import ResumePoint
 from kerascale.callbacks.save_checkpoints import SaveCheckpoints
 from kerascale.callbacks.save_weights import SaveWeights
-from kerascale.callbacks.stages import Stages
 from kerascale.callbacks.standard import standard_callbacks, worker_callbacks
 from kerascale.callbacks.step_losses import StepLosses
 from kerascale.callbacks.tensorboard_record import TensorBoardRecord
 from kerascale.callbacks.thaw import Thaw
+from kerascale.callbacks.time_spent import TimeSpent
 from kerascale.callbacks.timing import Timing
 from kerascale.engine.data.set_epoch import SetEpoch
 
@@ -33,10 +33,10 @@ __all__ = [
     "SaveCheckpoints",
     "SaveWeights",
     "SetEpoch",
-    "Stages",
     "StepLosses",
     "TensorBoardRecord",
     "Thaw",
+    "TimeSpent",
     "Timing",
     "Unwritten",
     "standard_callbacks",

@@ -1,6 +1,5 @@
 """Progress for the person who watches: a line per epoch, a view on a terminal."""
 
-import os
 import shutil
 import time
 from typing import Any
@@ -10,6 +9,7 @@ import keras
 from kerascale.callbacks.speed import Speed
 from kerascale.engine.data import waits
 from kerascale.runtime.console import duration, is_live, say, show
+from kerascale.runtime.free_memory import resident_bytes
 from kerascale.runtime.live_view import LiveView, flow
 
 # Piped output gets a line at the end of each epoch, and in between after this.
@@ -197,9 +197,7 @@ class Progress(keras.callbacks.Callback):
 
 
 def _memory() -> str:
-    with open("/proc/self/statm") as file:  # As Linux tells it.
-        pages = int(file.read().split()[1])
-    return f"memory {pages * os.sysconf('SC_PAGE_SIZE') / 2**30:.2f} GiB"
+    return f"memory {resident_bytes() / 2**30:.2f} GiB"
 
 
 def _values(logs: dict[str, Any] | None) -> list[str]:

@@ -17,7 +17,7 @@ from kerascale.engine.collectives import stop_votes
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 from kerascale.optimizers import rollback_rates
 from kerascale.runs.checkpoint import Writer
-from kerascale.runtime import interrupts, stage_clock
+from kerascale.runtime import interrupts, run_clock
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -170,7 +170,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def _save(
         self, epoch: int, step: int, metrics: dict[str, np.ndarray] | None = None
     ) -> None:
-        with stage_clock.within(stage_clock.SAVING):
+        with run_clock.within(run_clock.SAVING):
             self._hand_over(epoch, step, metrics)
 
     def _hand_over(
@@ -232,7 +232,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def wait(self) -> None:
         """Returns when all that was saved is on the disk."""
         if self._writer is not None:
-            with stage_clock.within(stage_clock.SAVING):
+            with run_clock.within(run_clock.SAVING):
                 self._writer.wait()
 
     def hurry(self) -> None:

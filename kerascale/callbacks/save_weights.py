@@ -14,7 +14,7 @@ from kerascale.callbacks.deferred_writes import Unwritten
 from kerascale.config.monitor import Monitor
 from kerascale.engine import weights_file
 from kerascale.errors import RefusedError
-from kerascale.runtime import atomic_files, stage_clock
+from kerascale.runtime import atomic_files, run_clock
 
 
 class SaveWeights(keras.callbacks.Callback):
@@ -80,7 +80,7 @@ class SaveWeights(keras.callbacks.Callback):
                 return
             self.best, self.best_epoch = value, epoch
         self._waiting = None
-        with stage_clock.within(stage_clock.SAVING):
+        with run_clock.within(run_clock.SAVING):
             if not self._notes.attempt(self.path, self._write):
                 self._waiting = _weights(self.model)
 

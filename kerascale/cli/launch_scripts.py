@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from kerascale.cli import parsing
 from kerascale.config.fields import PositiveInt, check
 from kerascale.errors import RefusedError
+from kerascale.launch import text_files
 from kerascale.launch.run_dirs import run_dir_of
 from kerascale.launch.scripts import skypilot, tpu
 
@@ -122,15 +123,10 @@ def write_skypilot(own: Sequence[str], command: Sequence[str]) -> int:
 
 
 def _write(texts: Mapping[pathlib.Path, str], force: bool) -> None:
-    other = [
-        str(path) for path, text in texts.items()
-        if path.exists() and path.read_text() != text
-    ]  # fmt: skip
+    other = text_files.changed(texts)
     if other and not force:
         raise RefusedError(
             f"write: expected files that say nothing else. Received: "
-            f"{', '.join(other)}. Pass --force True, or another name."
+            f"{', '.join(map(str, other))}. Pass --force True, or another name."
         )
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    text_files.write(texts)

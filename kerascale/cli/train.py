@@ -20,7 +20,7 @@ from kerascale.config.fields import (
 )
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.errors import RefusedError
-from kerascale.runtime import heartbeat, interrupts, stage_clock
+from kerascale.runtime import heartbeat, interrupts, run_clock
 from kerascale.runtime.console import duration
 from kerascale.runtime.prometheus.exporter import refuse
 from kerascale.strategies import tf_config
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> None:
     }
     heartbeat.start()
     if not _wants_folds(config):
-        stage_clock.begin(ago=stage_clock.process_seconds())
+        run_clock.begin(ago=run_clock.process_seconds())
     with interrupts.on_signals():
         if _wants_folds(config):
             if not (options.fast_dev_run or options.overfit_batches):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 _ROOT = pathlib.Path("/sys/fs/cgroup")
 _OWN = pathlib.Path("/proc/self/cgroup")
 _MEMINFO = pathlib.Path("/proc/meminfo")
+_STATM = pathlib.Path("/proc/self/statm")
 # Version 1 has a number for "none".
 _NO_LIMIT = 2**60
 
@@ -41,6 +42,16 @@ def give_back() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident_bytes() -> int:
+    """Bytes of this process that are in memory, as Linux tells it.
+
+    Raises:
+        OSError: Where the system does not tell.
+    """
+    pages = int(_STATM.read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_bytes(

@@ -1,7 +1,6 @@
 """From a SavedModel to other formats."""
 
 import contextlib
-import gc
 import io
 import pathlib
 import re
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.errors import ExportRefusedError
+from kerascale.runtime import garbage
 
 # The newest that tf2onnx writes.
 _OPSET = 18
@@ -80,28 +80,13 @@ def to_litert(saved_model: pathlib.Path, file: pathlib.Path) -> None:
         str(saved_model), signature_keys=["serving_default"]
     )
     try:
-        with _quiet(), _objects_set_aside():
+        # The converter collects garbage once: of all that a process has that is more
+        # than half of the time of converting a small model.
+        with _quiet(), garbage.only_of_new_objects():
             content = converter.convert()
     except Exception as error:  # Each operation fails in a way of its own.
         raise _refused("LiteRT", error) from error
     file.write_bytes(content)
-
-
-@contextlib.contextmanager
-def _objects_set_aside() -> Iterator[None]:
-    """Garbage is looked for among new objects alone.
-
-    TensorFlow's converter collects it once: of all that a process has, which is more
-    than half of the time of converting a small model.
-    """
-    if gc.get_freeze_count():  # Somebody else's, who would not get them back.
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextlib.contextmanager

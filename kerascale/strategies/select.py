@@ -6,7 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from kerascale.errors import RefusedError
-from kerascale.runtime import stage_clock
+from kerascale.runtime import run_clock
 from kerascale.runtime.console import say
 from kerascale.strategies import tf_config
 from kerascale.strategies.slurm import joining
@@ -65,7 +65,7 @@ def get(
         )
     joined = None
     if strategy in ("auto", "multi_worker_mirrored"):
-        with stage_clock.within(stage_clock.PEERS):
+        with run_clock.within(run_clock.PEERS):
             joined = joining.join(timeout=start_timeout or joining.START_SECONDS)
     name, reason = (strategy, "") if strategy != "auto" else _choose(joined)
     if _made is not None and _made[0] == name:
@@ -149,7 +149,7 @@ def _multi_worker_mirrored(
             "docs/several_devices.md."
         )
     patience = tf_config.PATIENCE_SECONDS if start_timeout is None else start_timeout
-    with stage_clock.within(stage_clock.PEERS):
+    with run_clock.within(run_clock.PEERS):
         tf_config.refuse_unreachable(workers, patience_seconds=patience)
     # gRPC would ask a proxy for the way to the peers, and wait without a word.
     hosts = {address.rpartition(":")[0] for address in workers.workers}
@@ -157,7 +157,7 @@ def _multi_worker_mirrored(
     if not tf.config.list_physical_devices("GPU"):
         _split_cpu()
     try:
-        with stage_clock.within(stage_clock.PEERS):  # Until all servers answer.
+        with run_clock.within(run_clock.PEERS):  # Until all servers answer.
             return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         if "program startup" not in str(error):

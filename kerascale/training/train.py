@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerascale import strategies
-from kerascale.callbacks import ResumePoint, Stages, StepLosses, Timing, Unwritten
+from kerascale.callbacks import ResumePoint, StepLosses, TimeSpent, Timing, Unwritten
 from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
@@ -23,7 +23,7 @@ from kerascale.engine.parity import check as parity_check
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runs.run import Run
-from kerascale.runtime import console, heartbeat, interrupts, stage_clock
+from kerascale.runtime import console, heartbeat, interrupts, run_clock
 from kerascale.runtime.console import duration, say
 from kerascale.runtime.prometheus.exporter import exported, refuse
 from kerascale.training import (
@@ -134,8 +134,8 @@ def train(
         dry_run.temporary_folder(wishes.dry) as temporary,
         contextlib.ExitStack() as stack,
     ):
-        stage_clock.begin()
-        stack.callback(stage_clock.end)
+        run_clock.begin()
+        stack.callback(run_clock.end)
         recipe = load_recipe(recipe)
         run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
@@ -303,9 +303,9 @@ def _fit(
     if folder is not None:
         timing = Timing(steps_per_epoch)
         record = goodput.Record(folder, done)
-        stages = Stages(steps_per_epoch, done, lambda: record.write_at(stages.step))
-        first = [stages, *first, timing]
-        stack.callback(stages.write)
+        spent = TimeSpent(steps_per_epoch, done, record.write_at)
+        first = [spent, *first, timing]
+        stack.callback(spent.write)
         last = [StepLosses(folder.path / layout.LOSSES, steps_per_epoch)]
     began = time.monotonic()
     history = fit.fit(
@@ -332,7 +332,7 @@ def _finish(
     trained = model
     for change in wishes.changes:
         model = change.finish_model(model)
-    with stage_clock.within(stage_clock.EVALUATING):
+    with run_clock.within(run_clock.EVALUATING):
         metrics = finish.evaluate_finally(model, datasets)
         for change in wishes.changes:
             metrics |= change.results(model, datasets)

@@ -1,7 +1,6 @@
 """`train --folds`: a run for each fold, and what they come to."""
 
 import dataclasses
-import gc
 import json
 import math
 import os
@@ -15,7 +14,7 @@ from kerascale.config.fields import to_dict
 from kerascale.config.recipes import Recipe
 from kerascale.errors import RefusedError
 from kerascale.runs import layout, numbered
-from kerascale.runtime import atomic_files, heartbeat
+from kerascale.runtime import atomic_files, garbage, heartbeat
 from kerascale.runtime.console import say
 from kerascale.strategies import tf_config
 from kerascale.tuning.metrics import numbers
@@ -77,12 +76,9 @@ def run(
     Returns:
         `folds`: the metrics of each; `mean` and `deviation` of each metric.
     """
-    # What is there by now, TensorFlow above all, is not looked through after each fold.
-    gc.freeze()
-    try:
+    # It is collected after each fold.
+    with garbage.only_of_new_objects():
         scores = _scores(config, folder, train)
-    finally:
-        gc.unfreeze()
     result = {
         "recipe": recipe.source,
         "folds": [_numbers(each) for each in scores],

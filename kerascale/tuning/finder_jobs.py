@@ -1,8 +1,6 @@
 """What a worker does for the finders: a few steps, of which nothing is kept."""
 
 import dataclasses
-import os
-import pathlib
 import resource
 import time
 from typing import Any
@@ -11,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from kerascale import strategies
+from kerascale.runtime import free_memory
 from kerascale.training.build import make_datasets, make_model
 from kerascale.training.seeding import seed
 from kerascale.tuning import find_learning_rate
@@ -98,8 +97,7 @@ def _step(model: keras.Model, batch: Any) -> float:
 def _used() -> int:
     if _has_gpu():
         return _gpu("current")
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return free_memory.resident_bytes()
 
 
 def _peak() -> int:

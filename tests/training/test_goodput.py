@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kerascale.reporting import page, run_record
-from kerascale.runtime import stage_clock
+from kerascale.runtime import run_clock
 from kerascale.training.throughput import goodput
 from kerascale.training.throughput.goodput import Start
 
@@ -52,17 +52,17 @@ def test_a_person_who_goes_on_is_no_time_of_the_run():
 
 def test_a_stage_within_a_stage(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(stage_clock.time, "monotonic", lambda: now[0])
-    stage_clock.end()
-    stage_clock.begin(ago=3.0)
-    stage_clock.enter("steps")
+    monkeypatch.setattr(run_clock.time, "monotonic", lambda: now[0])
+    run_clock.end()
+    run_clock.begin(ago=3.0)
+    run_clock.enter("steps")
     now[0] = 5.0
-    with stage_clock.within("saving"):
+    with run_clock.within("saving"):
         now[0] = 7.0
     now[0] = 8.0
-    stage_clock.move(2.5, "steps", "waiting for data")
-    found = stage_clock.read()
-    stage_clock.end()
+    run_clock.move(2.5, "steps", "waiting for data")
+    found = run_clock.read()
+    run_clock.end()
     assert found == {
         "starting": 3.0, "steps": 3.5, "saving": 2.0, "waiting for data": 2.5,
     }  # fmt: skip

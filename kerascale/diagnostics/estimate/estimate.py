@@ -1,7 +1,5 @@
 """`estimate`: builds a recipe's model and runs single steps, without training."""
 
-import os
-import pathlib
 import types
 from collections.abc import Iterable
 from typing import Any
@@ -69,7 +67,7 @@ def estimate(
     _refuse(workers, memory)
     has = None if memory is None else amounts.parse(memory)
     if has is None:
-        has = free_memory.available_bytes() + _resident()
+        has = free_memory.available_bytes() + free_memory.resident_bytes()
     strategies.get("one_device")
     tf.config.experimental.enable_op_determinism()
     measure.refuse_without_statistics()
@@ -87,7 +85,7 @@ def estimate(
     batch_size = train.batch_size or tf.nest.flatten(batch)[0].shape[0]
     rows = -(-batch_size // workers)
     on_cpu = measure.device().startswith("CPU")
-    process = max(0, _resident() - measure.in_use()) if on_cpu else 0
+    process = max(0, free_memory.resident_bytes() - measure.in_use()) if on_cpu else 0
     measured, spread, measured_rows = measure.step_bytes(model, batch, rows)
     arrays = state.capture(model, metrics=False)
     checkpoint = _bytes(arrays.values())
@@ -158,9 +156,3 @@ def _bytes(values: Iterable[Any]) -> int:
 
 def _dtype(value: Any) -> Any:
     return keras.backend.standardize_dtype(value.dtype)
-
-
-def _resident() -> int:
-    """Bytes of this process that are in memory."""
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

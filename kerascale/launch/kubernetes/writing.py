@@ -6,6 +6,7 @@ from typing import Any
 
 from kerascale._version import __version__
 from kerascale.errors import RefusedError
+from kerascale.launch import text_files
 
 DOCKERFILE = "Dockerfile"
 _DOCKERFILE = f"""\
@@ -36,24 +37,18 @@ def write(folder: str, objects: Mapping[str, Any], *, force: bool) -> list[str]:
             "launch kubernetes: expected the package pyyaml, which writes manifests. "
             "Received: none. Run: pip install 'kerascale[kubernetes]'"
         ) from error
+    parent = pathlib.Path(folder)
     texts = {
-        name: yaml.safe_dump(each, sort_keys=False, width=100)
+        parent / name: yaml.safe_dump(each, sort_keys=False, width=100)
         for name, each in objects.items()
     }
-    texts[DOCKERFILE] = _DOCKERFILE
-    parent = pathlib.Path(folder)
-    other = [
-        name
-        for name, text in texts.items()
-        if (parent / name).exists() and (parent / name).read_text() != text
-    ]
+    texts[parent / DOCKERFILE] = _DOCKERFILE
+    other = [path.name for path in text_files.changed(texts)]
     if other and not force:
         raise RefusedError(
             f"write: expected a folder in which nothing else is said. Received: "
             f"{folder}, with other {', '.join(other)}. Pass --force True, or another "
             "folder."
         )
-    parent.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (parent / name).write_text(text)
-    return list(texts)
+    text_files.write(texts)
+    return [path.name for path in texts]

@@ -14,19 +14,19 @@ from typing import Any
 
 from kerascale.runs import layout
 from kerascale.runs.folder import RunFolder
-from kerascale.runtime import stage_clock
+from kerascale.runtime import run_clock
 from kerascale.runtime.console import duration, say
 
 LOST, DOWN = "lost steps", "being down"
 # In the order in which they are told.
 PARTS = (
-    stage_clock.STEPS,
-    stage_clock.STARTING,
-    stage_clock.COMPILING,
-    stage_clock.PEERS,
-    stage_clock.DATA,
-    stage_clock.EVALUATING,
-    stage_clock.SAVING,
+    run_clock.STEPS,
+    run_clock.STARTING,
+    run_clock.COMPILING,
+    run_clock.PEERS,
+    run_clock.DATA,
+    run_clock.EVALUATING,
+    run_clock.SAVING,
     LOST,
     DOWN,
 )
@@ -41,7 +41,7 @@ class Start:
         until: When this was written.
         first_step: Batches that had been trained before.
         step: And now.
-        seconds: Stage -> how long it took.
+        seconds: Part -> how long it took.
         finished: Whether the run was at its end then.
     """
 
@@ -78,11 +78,11 @@ class Record:
         """All starts until now; a disk that is full ends no run."""
         self.is_finished = finished
         own = Start(
-            stage_clock.began(),
+            run_clock.began(),
             time.time(),
             self._first_step,
             self.step,
-            stage_clock.read(),
+            run_clock.read(),
             finished,
         )
         starts = [*self._before, own]
@@ -115,19 +115,20 @@ def parts(starts: Sequence[Start]) -> dict[str, float]:
         following = starts[i + 1] if i + 1 < len(starts) else None
         seconds = dict(start.seconds)
         if following is not None:
-            found[DOWN] += _gap(start, following)
+            if not start.finished:
+                found[DOWN] += _between(start, following)
             again = min(start.step - following.first_step, _done(start))
             if again > 0 and not start.finished:
-                lost = seconds.get(stage_clock.STEPS, 0.0) * again / _done(start)
-                seconds[stage_clock.STEPS] -= lost
+                lost = seconds.get(run_clock.STEPS, 0.0) * again / _done(start)
+                seconds[run_clock.STEPS] -= lost
                 found[LOST] += lost
         for name, value in seconds.items():
             found[name] = found.get(name, 0.0) + value
     return found
 
 
-def _gap(start: Start, following: Start) -> float:
-    return 0.0 if start.finished else max(0.0, following.began - start.until)
+def _between(start: Start, following: Start) -> float:
+    return max(0.0, following.began - start.until)
 
 
 def _done(start: Start) -> int:
@@ -142,7 +143,7 @@ def elapsed(starts: Sequence[Start]) -> float:
     if not starts:
         return 0.0
     pauses = sum(
-        max(0.0, after.began - before.until)
+        _between(before, after)
         for before, after in itertools.pairwise(starts)
         if before.finished
     )

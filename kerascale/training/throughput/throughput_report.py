@@ -44,7 +44,7 @@ def report_on(
         model: Trained.
         context: Of the training.
         timed: The callback that timed it; None on a worker that is not the chief.
-        record: What is kept of the stages; None on a worker that is not the chief.
+        record: Of where the time went; None on a worker that is not the chief.
     """
     datasets, folder = context.datasets, context.folder
     strategy = model.distribute_strategy

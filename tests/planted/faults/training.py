@@ -84,7 +84,7 @@ FAULTS = (
     Fault(
         "the-time-between-two-starts-is-forgotten",
         "training/throughput/goodput.py",
-        "found[DOWN] += _gap(start, following)",
+        "found[DOWN] += _between(start, following)",
         "found[DOWN] += 0.0",
         ("test_goodput.py::test_a_kill_is_lost_steps_and_being_down",),
     ),

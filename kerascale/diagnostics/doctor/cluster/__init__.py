@@ -5,6 +5,7 @@ import os
 import pathlib
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascale.diagnostics.doctor import processes
@@ -82,7 +83,7 @@ def _meet(
     answer = _agree(place, "reach", content, half + 1, _first_findings(place))
     if answer is None:
         return None, ""
-    found = Report(tuple(Finding(**each) for each in answer["findings"]))
+    found = _report(answer)
     if not answer["token"]:
         return found, ""
     token, ranks = answer["token"], list(range(len(place.workers)))
@@ -92,14 +93,14 @@ def _meet(
 
     def judge(pushed: dict[int, Any]) -> dict[str, Any]:
         more = verdicts.folder(str(run_dir), pushed)
-        return {"findings": [dataclasses.asdict(f) for f in (*found.findings, *more)]}
+        return _answer([*found.findings, *more])
 
     until = time.monotonic() + _FOLDER_SECONDS + 2
     answer = _agree(place, "folder", content, until, judge)
     shared_folder.remove(run_dir, token, place.index)
     if answer is None:
         return None, ""
-    return Report(tuple(Finding(**each) for each in answer["findings"])), token
+    return _report(answer), token
 
 
 def _first_findings(place: Place) -> Any:
@@ -112,12 +113,20 @@ def _first_findings(place: Place) -> Any:
             *verdicts.memory(pushed),
         ]
         is_whole = all(finding.level == "ok" for finding in reach)
-        return {
-            "findings": [dataclasses.asdict(finding) for finding in findings],
-            "token": secrets.token_hex(8) if is_whole else "",
-        }
+        token = secrets.token_hex(8) if is_whole else ""
+        return {**_answer(findings), "token": token}
 
     return judge
+
+
+def _answer(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Findings, as they are sent."""
+    return {"findings": [dataclasses.asdict(finding) for finding in findings]}
+
+
+def _report(answer: Mapping[str, Any]) -> Report:
+    """What was sent, as it was found."""
+    return Report(tuple(Finding(**each) for each in answer["findings"]))
 
 
 def _agree(place: Place, name: str, content: Any, until: float, judge: Any) -> Any:
@@ -149,12 +158,12 @@ def _conclude(
             if rank not in pushed
         ]
         more = [*missing, *verdicts.total(pushed)]
-        return {"findings": [dataclasses.asdict(f) for f in (*found.findings, *more)]}
+        return _answer([*found.findings, *more])
 
     answer = _agree(place, f"sum {token}", own, until, judge)
     if answer is None:
         return Report((*found.findings, *_cut_off(place).findings))
-    return Report(tuple(Finding(**each) for each in answer["findings"]))
+    return _report(answer)
 
 
 def _cut_off(place: Place) -> Report:

@@ -1,7 +1,7 @@
-"""In which stage this process is, and how long it was in each: one clock for all.
+"""What a run's time goes into: one clock for all that the main thread does.
 
-The stages of the main thread follow one another without a gap, so that they sum to the
-time since the clock began.
+Its parts follow one another without a gap, so that they sum to the time since the clock
+began.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ STEPS = "steps"
 EVALUATING = "evaluating"
 SAVING = "saving"
 
-_stage: str | None = None
+_part: str | None = None
 _since = 0.0
 _began = 0.0
 _seconds: dict[str, float] = {}
@@ -28,20 +28,20 @@ def begin(ago: float = 0.0) -> None:
     """Begins in `starting`, unless the clock runs already.
 
     Args:
-        ago: Seconds for which that stage has lasted.
+        ago: Seconds for which that part has lasted.
     """
-    global _stage, _since, _began
-    if _stage is not None:
+    global _part, _since, _began
+    if _part is not None:
         return
     _seconds.clear()
     _began = time.time() - ago
-    _stage, _since = STARTING, time.monotonic() - ago
+    _part, _since = STARTING, time.monotonic() - ago
 
 
 def end() -> None:
     """Stops the clock: the next `begin` counts anew."""
-    global _stage
-    _stage = None
+    global _part
+    _part = None
 
 
 def began() -> float:
@@ -49,21 +49,21 @@ def began() -> float:
     return _began
 
 
-def enter(stage: str) -> None:
-    """From now on it is this stage. Nothing happens where the clock does not run."""
-    global _stage, _since
-    if _stage is None:
+def enter(part: str) -> None:
+    """From now on it is this part. Nothing happens where the clock does not run."""
+    global _part, _since
+    if _part is None:
         return
     now = time.monotonic()
-    _seconds[_stage] = _seconds.get(_stage, 0.0) + now - _since
-    _stage, _since = stage, now
+    _seconds[_part] = _seconds.get(_part, 0.0) + now - _since
+    _part, _since = part, now
 
 
 @contextlib.contextmanager
-def within(stage: str) -> Iterator[None]:
-    """This stage within another one, which goes on afterwards."""
-    before = _stage
-    enter(stage)
+def within(part: str) -> Iterator[None]:
+    """This part within another one, which goes on afterwards."""
+    before = _part
+    enter(part)
     try:
         yield
     finally:
@@ -72,19 +72,19 @@ def within(stage: str) -> Iterator[None]:
 
 
 def move(seconds: float, source: str, target: str) -> None:
-    """Counts seconds of one stage as those of another; no more than it has."""
-    if _stage is None:
+    """Counts seconds of one part as those of another; no more than it has."""
+    if _part is None:
         return
-    enter(_stage)
+    enter(_part)
     seconds = max(0.0, min(seconds, _seconds.get(source, 0.0)))
     _seconds[source] = _seconds.get(source, 0.0) - seconds
     _seconds[target] = _seconds.get(target, 0.0) + seconds
 
 
 def read() -> dict[str, float]:
-    """Stage -> seconds until now."""
-    if _stage is not None:
-        enter(_stage)
+    """Part -> seconds until now."""
+    if _part is not None:
+        enter(_part)
     return dict(_seconds)
 
 
