@@ -5,12 +5,10 @@ Of handwritten digits, how much ink there is and how low it lies.
 
 import numpy as np
 import pytest
-from helpers import forked_runtime
 
 import kerascale as ks
 from kerascale.compression.ladder import moved, result, table
 from kerascale.compression.ladder.climb import Wishes, climb
-from kerascale.compression.measuring import runtime
 from kerascale.compression.page import render
 
 EPOCHS = {
@@ -100,11 +98,8 @@ def test_a_teacher_of_other_targets_is_refused(recipe, run, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def ladder(run, forked_loaders, tensorflow_forks):
-    with pytest.MonkeyPatch.context() as patch:
-        forked_runtime.stand_in(patch, tensorflow_forks, runtime)
-        wishes = Wishes(levels=("int8-weights",), runtimes=("tensorflow",))
-        return climb(run, wishes)
+def ladder(run, forked_runtimes):
+    return climb(run, Wishes(levels=("int8-weights",), runtimes=("tensorflow",)))
 
 
 def test_a_ladder_of_numbers(run, ladder):

@@ -27,6 +27,8 @@ def stand_in(patch, forks, module, name, worker=WORKER, file=__file__):
         worker: The variable that names the file; two files have two.
         file: What runs `main` with it.
     """
+    # Of the file that stands in already it would be an endless row of forks.
+    assert str(getattr(module, name)) != file, "stand_in: expected to be called once"
     patch.setenv(FORKS, str(forks.path))
     patch.setenv(worker, str(getattr(module, name)))
     patch.setattr(module, name, pathlib.Path(file))

@@ -1,9 +1,10 @@
-"""The process that tries an export is a fork: it need not import TensorFlow."""
+"""Processes that try exports and compressed models are forks: TensorFlow is there."""
 
 import pytest
 
-from helpers import forked_worker
+from helpers import forked_runtime, forked_worker
 from helpers.forks import Forks
+from kerascale.compression.measuring import runtime
 from kerascale.serving import gate
 
 
@@ -19,4 +20,12 @@ def forked_loaders(tensorflow_forks):
     """What exports from this process is tried by a fork, from now on."""
     with pytest.MonkeyPatch.context() as patch:
         forked_worker.stand_in(patch, tensorflow_forks, gate, "_SCRIPT")
+        yield
+
+
+@pytest.fixture(scope="session")
+def forked_runtimes(forked_loaders, tensorflow_forks):
+    """What `compress` measures runs in a fork, which need not import TensorFlow."""
+    with pytest.MonkeyPatch.context() as patch:
+        forked_runtime.stand_in(patch, tensorflow_forks, runtime)
         yield

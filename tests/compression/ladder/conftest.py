@@ -5,13 +5,11 @@ import pathlib
 import shutil
 
 import pytest
-from helpers import forked_runtime
 from helpers.shared import once
 
 import kerascale as ks
 from kerascale.compression.ladder.climb import Wishes, climb
 from kerascale.compression.ladder.result import Ladder
-from kerascale.compression.measuring import runtime
 
 WISHES = Wishes(levels=("int8-weights",), runtimes=("tensorflow",), max_drop=0.02)
 
@@ -32,11 +30,8 @@ class Compressed:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_runtimes(forked_loaders, tensorflow_forks):
-    """What is measured runs in a fork, which need not import TensorFlow."""
-    with pytest.MonkeyPatch.context() as patch:
-        forked_runtime.stand_in(patch, tensorflow_forks, runtime)
-        yield
+def _quick_runtimes(forked_runtimes):
+    pass
 
 
 @pytest.fixture(scope="session")
