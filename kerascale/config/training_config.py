@@ -105,10 +105,12 @@ class TrainingConfig:
     """Which of these parts is tested on, from 0. Default: kerascale train trains once
     for each."""
 
-    pack: Literal["never", "auto", "always"] = "auto"
+    pack: Literal["never", "auto", "always", "in-place"] = "auto"
     """Whether data is packed into the cache folder and read from there, with memory
-    that does not grow with it. auto: if it does not fit in memory; always: once, for
-    all trainings on it; never: what does not fit is refused."""
+    that does not grow with it. auto: if it does not fit in memory (pictures that TFDS
+    prepared as ArrayRecord are read in place then); always: once, for all trainings on
+    it; never: what does not fit is refused; in-place: such pictures, whether they fit
+    or not."""
 
     class_weight: tuple[str, ...] = ()
     """How much the loss of a training example counts, by its class: balanced, or

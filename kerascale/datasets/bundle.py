@@ -38,6 +38,7 @@ class Datasets:
         examples: Of a table: some rows as they stand in the file, strings by the names
             of their columns' inputs; None: see the splits.
         is_packed: Whether they were packed into the cache folder by themselves.
+        is_read_in_place: Whether rows are read out of the files that TFDS prepared.
         divided_by: What decided which examples are held out: `folds`, `fold`, `group`
             and `time` as the configuration had them; None: it was not asked.
     """
@@ -53,6 +54,7 @@ class Datasets:
     columns: tuple[dict[str, Any], ...] = ()
     examples: Mapping[str, Any] | None = None
     is_packed: bool = False
+    is_read_in_place: bool = False
     divided_by: Mapping[str, Any] | None = None
 
     @property

@@ -16,6 +16,7 @@ from kerascale.datasets import (
     corpora,
     folds,
     gathers,
+    in_place,
     kept,
     memory,
     order,
@@ -76,6 +77,8 @@ def from_config(
         )
         return packed_tasks.with_task(packed, config, tasks)
     asked = getattr(config, "pack", "never")
+    if asked == "in-place":
+        return in_place.prepare(config, kinds=kinds, tasks=tasks)
     if asked == "always" or (asked == "auto" and automatic.is_too_large(config)):
         folds.refuse_inapplicable(config.dataset, config, "data that is packed")
         why = "--pack always" if asked == "always" else _TOO_LARGE
@@ -89,8 +92,11 @@ def from_config(
     except TooLargeError:
         if asked == "never" or config.dataset in EMBEDDED:
             raise
-    folds.refuse_inapplicable(config.dataset, config, "data that is packed")
     # Behind the handler, whose error holds what was read.
+    found = in_place.prepare(config, kinds=kinds, tasks=tasks, why=_TOO_LARGE)
+    if found is not None:
+        return found
+    folds.refuse_inapplicable(config.dataset, config, "data that is packed")
     return _packed(config, kinds, tasks, _TOO_LARGE)
 
 

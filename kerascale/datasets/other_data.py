@@ -7,7 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale.datasets import applicable, corpora, gathers, pipeline, resizing, text
+from kerascale.datasets import (
+    applicable,
+    corpora,
+    gathers,
+    in_place,
+    pipeline,
+    resizing,
+    text,
+)
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import other
 from kerascale.datasets.packed.opened import PREFIX
@@ -16,7 +24,7 @@ from kerascale.datasets.reading import read
 from kerascale.datasets.sources.class_names import with_classes_of
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.datasets.tables import rows as table_rows
-from kerascale.errors import RefusedError
+from kerascale.errors import RefusedError, TooLargeError
 
 
 def read_like(
@@ -47,9 +55,15 @@ def read_like(
         return other.read_like(name, info, fields, vectorizer)
     if name.startswith(("csv:", "parquet:")) and (info.columns or info.target_names):
         return _of_rows(name, info, fields, vectorizer, label)
-    raw = _read(name, info, fields, label)
-    applicable.refuse_kind_unlike(info, raw.name, raw.kind)
     batch_size = fields.get("batch_size", 32)
+    try:
+        raw = _read(name, info, fields, label)
+    except TooLargeError:
+        found = in_place.read_like(name, info, batch_size)
+        if found is None:
+            raise
+        return found
+    applicable.refuse_kind_unlike(info, raw.name, raw.kind)
     if raw.kind == "corpus":
         return _windows(raw, vectorizer, fields.get("max_length", 64), batch_size)
     split = raw.train if raw.test is None else raw.test

@@ -148,6 +148,8 @@ def train(
         open_run.refuse_other_task(config, datasets)
         if datasets.is_packed:  # A machine with more memory reads the same rows then.
             config = dataclasses.replace(config, pack="always")
+        if datasets.is_read_in_place:
+            config = dataclasses.replace(config, pack="in-place")
         context = RunContext(
             strategy,
             recipe,

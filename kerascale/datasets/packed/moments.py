@@ -41,7 +41,7 @@ def of_training(
     is_as_packed = rows is packed.index["train"] and shape == held.shape
     if is_as_packed and held.mean is not None:
         return _array(held.mean), _array(held.variance)
-    path = _path(packed, rows, shape)
+    path = _path(packed.manifest.fingerprint, rows, shape)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(path.read_text())
         return _array(known["mean"]), _array(known["variance"])
@@ -54,7 +54,7 @@ def of_training(
 
 
 def of_pictures(
-    packed: Packed, rows: np.ndarray, read: HostRows, shape: tuple[int, int, int]
+    fingerprint: str, rows: np.ndarray, read: HostRows, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of all pixels of the training pictures, as they are resized.
 
@@ -62,7 +62,7 @@ def of_pictures(
     taken, which is said; it is the same on each machine.
 
     Args:
-        packed: Of encoded pictures.
+        fingerprint: Of the data, which decides its rows.
         rows: Those of the training.
         read: Gives the pictures of some rows.
         shape: Of a picture.
@@ -75,7 +75,7 @@ def of_pictures(
             f"data: mean and variance are those of {most:,} of {len(rows):,} training "
             "pictures"
         )
-    path = _path(packed, chosen, shape)
+    path = _path(fingerprint, chosen, shape)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(path.read_text())
         return _array(known["mean"]), _array(known["variance"])
@@ -103,8 +103,8 @@ def _array(values: Any) -> np.ndarray:
     return np.asarray(values, np.float64)
 
 
-def _path(packed: Packed, rows: np.ndarray, shape: tuple[int, ...]) -> pathlib.Path:
-    digest = hashlib.sha256(json.dumps([packed.manifest.fingerprint, shape]).encode())
+def _path(fingerprint: str, rows: np.ndarray, shape: tuple[int, ...]) -> pathlib.Path:
+    digest = hashlib.sha256(json.dumps([fingerprint, shape]).encode())
     digest.update(np.ascontiguousarray(rows).data)
     return cache_dir() / _FOLDER / f"{digest.hexdigest()[:32]}.json"
 

@@ -147,7 +147,9 @@ def _of_pictures(
     batches["train"] = training_examples.augmented(
         batches["train"], config, is_cropped=True
     )
-    mean, variance = moments.of_pictures(packed, rows["train"], whole, pictures.shape)
+    mean, variance = moments.of_pictures(
+        packed.manifest.fingerprint, rows["train"], whole, pictures.shape
+    )
     info = _info(packed, rows, pictures.shape, config)
     info = dataclasses.replace(info, dtype="uint8")
     return Datasets(info, **batches, mean=mean, variance=variance)
