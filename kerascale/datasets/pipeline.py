@@ -16,6 +16,7 @@ from kerascale.datasets.gathers import (
 )
 from kerascale.datasets.host_rows import HostRows
 from kerascale.datasets.order import Order
+from kerascale.datasets.pages import Pages
 
 # That are computed beside each other.
 _BATCHES_AT_ONCE = 2
@@ -47,6 +48,8 @@ class Batches:
             end of its last epoch.
         order: How each epoch is shuffled, if it is.
         host: What reads rows in threads of Python, if `gather` has that done; or None.
+        pages: Where the examples are in mapped files, if these are larger than memory;
+            or None.
     """
 
     gather: Gather
@@ -59,6 +62,7 @@ class Batches:
     last_step: int | None = None
     order: Order = "full"
     host: HostRows | None = None
+    pages: Pages | None = None
 
     def for_evaluation(self) -> "Batches":
         """The same examples as they are, in their own order."""
@@ -228,6 +232,7 @@ class Batches:
             shuffle=False,
             batch_size=batch_size,
             num_examples=kept,
+            pages=None,  # Of other indices; and what is read again is in memory.
         )
         return dataclasses.replace(once, num_examples=times * kept), once
 

@@ -1,5 +1,6 @@
 """Windows of a packed text: its tokens are mapped, and never in memory as a whole."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 
@@ -7,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.config import TrainingConfig
-from kerascale.datasets import corpora, gathers, text
+from kerascale.datasets import corpora, gathers, pages, text
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.packed import mapped
 from kerascale.datasets.packed.opened import Packed
@@ -36,13 +37,18 @@ def prepare(packed: Packed, config: TrainingConfig) -> Datasets:
     parts = {
         split: _part(tokens, tuple(part), length) for split, part in held.ranges.items()
     }
-    return corpora.prepare(
+    made = corpora.prepare(
         packed.name,
         parts,
         config,
         vectorizer=vectorizer,
         fingerprint=held.fingerprint,
     )
+    if not mapped.is_read_singly(packed.features):
+        return made
+    starts = made.train.gather.starts
+    found = pages.of_windows(packed.features, length + 1, starts)
+    return dataclasses.replace(made, train=dataclasses.replace(made.train, pages=found))
 
 
 def whole(packed: Packed, length: int) -> corpora.Part:

@@ -49,12 +49,21 @@ def array(path: pathlib.Path, dtype: str, shape: Sequence[int]) -> np.ndarray:
         raise RefusedError(
             f"packed: expected a readable file {path}. Received: {error.strerror}."
         ) from error
-    if expected > available_bytes() and hasattr(mmap, "MADV_RANDOM"):
+    is_read_singly = expected > available_bytes() and hasattr(mmap, "MADV_RANDOM")
+    if is_read_singly:
         # It will never be in the cache as a whole: what lies beside a row that is
         # read would only drive out other rows.
         mapping.madvise(mmap.MADV_RANDOM)
     keeper.watch(mapping)
-    return np.asarray(_Readable(mapping, kind, tuple(shape)))
+    return np.asarray(_Readable(mapping, kind, tuple(shape), is_read_singly))
+
+
+def is_read_singly(array: np.ndarray) -> bool:
+    """Whether a page of a mapped array is read without those beside it.
+
+    So it is with files that were larger than the memory that was free.
+    """
+    return isinstance(array.base, _Readable) and array.base.is_read_singly
 
 
 class _Readable:
@@ -66,9 +75,14 @@ class _Readable:
     """
 
     def __init__(
-        self, mapping: mmap.mmap, dtype: np.dtype, shape: tuple[int, ...]
+        self,
+        mapping: mmap.mmap,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        is_read_singly: bool,
     ) -> None:
         self._mapping = mapping  # As long as the array is there.
+        self.is_read_singly = is_read_singly
         address = np.frombuffer(mapping, np.uint8).ctypes.data
         self.__array_interface__ = {
             "version": 3,

@@ -15,6 +15,7 @@ from kerascale.datasets import (
     gathers,
     order,
     origins,
+    pages,
     pipeline,
     resized_crop,
     resizing,
@@ -97,6 +98,11 @@ def _of_flat_rows(
         if shape != held.shape:
             made[split] = _resized(made[split], size)
     batches = _batches(packed, rows, made, config)
+    if mapped.is_read_singly(packed.features):
+        arrays_of_rows = (packed.features, packed.labels)
+        for split, own in rows.items():
+            found = pages.of_rows(arrays_of_rows, own)
+            batches[split] = dataclasses.replace(batches[split], pages=found)
     if held.kind == "image":
         batches["train"] = training_examples.augmented(batches["train"], config)
     found = moments.of_training(packed, rows["train"], shape)

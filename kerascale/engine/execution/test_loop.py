@@ -13,6 +13,8 @@ from kerascale.datasets.gathers import FromArrays
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import beside, own_traces
+from kerascale.engine.execution.pages_ahead import PagesAhead
+from kerascale.engine.execution.rows_ahead import Part
 from kerascale.engine.step import build, metrics
 
 # Where its metrics come from, their variables are sums.
@@ -36,6 +38,7 @@ class TestSteps:
         self._execution = execution
         self._model = execution.model
         self._run = own_traces.graph(self._all)
+        self._pages_ahead = PagesAhead()
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         """The logs of an execution; None, and nothing is done, if it cannot be."""
@@ -52,6 +55,7 @@ class TestSteps:
         steps = iterator.take(self._model.steps_per_execution)
         if not steps:
             return dict.fromkeys(self._execution.logs.names(), 0.0)
+        self._pages_ahead.begin(Part(batches, iterator.epoch, first, steps))
         numbers = (first, first + steps, batches.batch_size, batches.num_examples)
         try:
             sums = self._run(

@@ -14,6 +14,7 @@ from kerascale.datasets.gathers import FromArrays
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.execution import kept_programs
+from kerascale.engine.execution.pages_ahead import PagesAhead
 from kerascale.engine.execution.rows_ahead import Part, RowsAhead, RowsOf
 from kerascale.engine.step import step_loss
 from kerascale.engine.step.schedule_rates import Ahead, Rates
@@ -50,6 +51,7 @@ class Chunk:
         self._of_batches: _Program | None = None
         self._order: tuple[Batches, RowsOf] | None = None
         self._ahead_rows = RowsAhead()
+        self._pages_ahead = PagesAhead()
 
     def release(self) -> None:
         """Lets go of the data of the last part, if it is in arrays."""
@@ -78,6 +80,7 @@ class Chunk:
             Logs, and the loss of each step in a vector of `max_steps`; an empty one
             where a step does not tell it.
         """
+        self._pages_ahead.begin(part)
         program, arguments = self._call_of(part)
         self._ahead_rows.begin(part, self._rows_of(part.batches))
         return program(*arguments)
