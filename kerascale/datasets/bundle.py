@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerascale.datasets import rows
 from kerascale.datasets.info import DataInfo
+from kerascale.datasets.packed.block_check import BlockCheck
 from kerascale.datasets.source import Source
 from kerascale.datasets.stream import Stream
 from kerascale.datasets.target_scale import TargetScale
@@ -39,6 +40,8 @@ class Datasets:
             of their columns' inputs; None: see the splits.
         is_packed: Whether they were packed into the cache folder by themselves.
         is_read_in_place: Whether rows are read out of the files that TFDS prepared.
+        block_check: Compares packed files with their checksums beside the steps; or
+            None.
         divided_by: What decided which examples are held out: `folds`, `fold`, `group`
             and `time` as the configuration had them; None: it was not asked.
     """
@@ -55,6 +58,7 @@ class Datasets:
     examples: Mapping[str, Any] | None = None
     is_packed: bool = False
     is_read_in_place: bool = False
+    block_check: BlockCheck | None = None
     divided_by: Mapping[str, Any] | None = None
 
     @property

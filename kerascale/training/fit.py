@@ -13,6 +13,7 @@ from kerascale.callbacks import (
     Unwritten,
     states,
 )
+from kerascale.callbacks.check_blocks import CheckBlocks
 from kerascale.config import CheckpointPolicy
 from kerascale.engine import state
 from kerascale.engine.collectives import consensus
@@ -81,6 +82,8 @@ def _watching(
 ) -> list[keras.callbacks.Callback]:
     """Callbacks that tell others how far it is, and have no memory."""
     watching = [Heartbeat(context.steps_per_epoch)]
+    if context.datasets.block_check is not None:
+        watching.append(CheckBlocks(context.datasets.block_check))
     if exported is not None:
         first_step = (point or ResumePoint()).step
         train = context.datasets.train

@@ -309,6 +309,8 @@ def _fit(
         first = [spent, *first, timing]
         stack.callback(spent.write)
         last = [StepLosses(folder.path / layout.LOSSES, steps_per_epoch)]
+    if context.datasets.block_check is not None:
+        stack.callback(context.datasets.block_check.stop)
     began = time.monotonic()
     history = fit.fit(
         model,

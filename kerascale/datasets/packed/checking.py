@@ -69,7 +69,7 @@ def check(
             reason = f"{errno.errorcode.get(error.errno)}: {error.strerror}"
             faults.append(Fault(name, f"expected a readable file. Received: {reason}"))
         else:
-            faults += _faults(folder, made, name, bad, found)
+            faults += faults_of(folder, made, name, bad, found)
         before += size
     return faults
 
@@ -108,9 +108,18 @@ def damaged_blocks(
     return bad + list(range(number, num_blocks)), found
 
 
-def _faults(
+def faults_of(
     folder: pathlib.Path, made: Manifest, name: str, bad: list[int], found: int
 ) -> Iterator[Fault]:
+    """What is wrong with a file.
+
+    Args:
+        folder: The packed data set.
+        made: What it holds.
+        name: The file.
+        bad: Its blocks that are not what was written.
+        found: The bytes that it has.
+    """
     size = made.sizes[name]
     if found > size:
         yield Fault(name, f"expected {size:,} bytes. Received: more")

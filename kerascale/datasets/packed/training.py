@@ -25,6 +25,7 @@ from kerascale.datasets import (
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import corpus, mapped, moments
+from kerascale.datasets.packed.block_check import BlockCheck
 from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
 from kerascale.datasets.packed.origins import origins_of
 from kerascale.datasets.packed.pictures import Pictures
@@ -73,11 +74,13 @@ def prepare(
     rank = len(held.shape or ())
     applicable.refuse_other_kind(packed.name, held.kind, rank, kinds)
     applicable.refuse_inapplicable(packed.name, held.kind, held.class_names, config)
+    check = BlockCheck(packed)
     if held.kind == "corpus":
-        return corpus.prepare(packed, config)
+        return dataclasses.replace(corpus.prepare(packed, config), block_check=check)
     rows = packed.split_rows(config.validation_fraction)
     make = {"text": _of_texts, "image": _of_pictures, None: _of_flat_rows}
     datasets = make[held.encoding](packed, rows, config)
+    datasets = dataclasses.replace(datasets, block_check=check)
     if not origins.kept():
         return datasets
     return dataclasses.replace(datasets, origins=origins_of(packed, rows))
