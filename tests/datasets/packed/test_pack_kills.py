@@ -2,13 +2,15 @@
 
 import io
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
-from helpers.packed import assert_same, sums
+from helpers.packed import assert_same, records, sums
 from PIL import Image
 
 from kerascale.datasets import reading
@@ -19,7 +21,7 @@ from kerascale.datasets.packed import layout, manifest
 CHILD = """
 import os, signal, sys
 
-name, folder, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+name, folder, calls, jobs = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
 seen = 0
 
 def dying(function):
@@ -42,16 +44,28 @@ packing.SYNC_SECONDS = finishing.SYNC_SECONDS = 0.0
 shards.SHARD_BYTES = 40_000
 images._FILES = 8
 npz_members._BLOCK_BYTES = 3000
-how = sources.SourceOptions()
+markers = name.endswith("jpegs")
+how = sources.SourceOptions(jpeg_restart_markers=markers, jobs=jobs)
 packing.pack(sources.open_source(name, how), folder, options=how.of_rows())
 assert "tensorflow" not in sys.modules
 print(seen)
 """
 
 
-@pytest.fixture(params=["images", pytest.param("npz", marks=pytest.mark.slow)])
+_SLOW = pytest.mark.slow
+
+
+@pytest.fixture(
+    params=[
+        "images",
+        pytest.param("npz", marks=_SLOW),
+        pytest.param("jpegs", marks=_SLOW),
+    ]
+)
 def source(request, tmp_path):
     generator = np.random.default_rng(0)
+    if request.param == "jpegs":
+        return _jpegs(tmp_path, generator)
     if request.param == "npz":
         x = generator.normal(size=(2000, 5)).astype(np.float32)
         np.savez_compressed(tmp_path / "x.npz", x=x, y=np.arange(2000) % 3)
@@ -66,9 +80,24 @@ def source(request, tmp_path):
     return f"images:{tmp_path / 'pictures'}"
 
 
+def _jpegs(tmp_path, generator):
+    """Pictures that are encoded anew; progressive ones stay as they are."""
+    for i in range(240):
+        small = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(small).resize((128 + i % 9, 96), Image.BICUBIC)
+        path = tmp_path / "jpegs" / "ab"[i % 2] / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, "JPEG", quality=90 + i % 5, progressive=i % 7 == 0)
+    return f"images:{tmp_path / 'jpegs'}"
+
+
+def _command(source, folder, calls=0, jobs=2):
+    return [sys.executable, "-c", CHILD, source, str(folder), str(calls), str(jobs)]
+
+
 def start(source, folder, calls):
     return subprocess.run(
-        [sys.executable, "-c", CHILD, source, str(folder), str(calls)],
+        _command(source, folder, calls),
         capture_output=True,
         text=True,
         check=False,
@@ -104,3 +133,36 @@ def test_a_packer_that_is_killed_everywhere(source, tmp_path):
         start(source, parts, 1 + calls % 7)
         assert start(source, parts, 0).returncode == 0
         assert sums(parts) == sums(whole), calls
+
+
+@pytest.mark.slow
+def test_jpegs_with_markers_are_killed_at_any_time(tmp_path):
+    """And gone on with by another number of threads; two at once are kept apart."""
+    source = _jpegs(tmp_path, np.random.default_rng(0))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    began = time.monotonic()
+    assert start(source, whole, 0).returncode == 0
+    took = time.monotonic() - began
+    generator = random.Random(3)
+    said = []
+    for number in range(6):
+        command = _command(source, parts, jobs=1 + number % 3)
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
+            if number % 2:
+                other = subprocess.run(
+                    _command(source, parts), capture_output=True, text=True, check=False
+                )
+                said.append(other.stderr)
+            else:
+                time.sleep(generator.uniform(0.2, 0.9) * took)
+            first.kill()
+        if (parts / layout.MANIFEST).exists():
+            assert sums(parts) == sums(whole)
+            shutil.rmtree(parts)
+    assert any("a folder that nobody packs into" in each for each in said), said
+    finished = start(source, parts, 0)
+    assert finished.returncode == 0, finished.stderr
+    assert sums(parts) == sums(whole)
+    assert manifest.load(parts).options["jpeg_restart_markers"] is True
+    marked = sum(b"\xff\xdd" in record for record in records(parts))
+    assert marked == 240 - len(range(0, 240, 7))

@@ -161,4 +161,25 @@ FAULTS = (
         "order = list(range(len(info.target_names)))",
         ("test_packed_targets.py::test_training_sees_what_it_sees_in_memory",),
     ),
+    Fault(
+        "a-block-that-changed-on-the-disk-is-trained-on",
+        "datasets/packed/block_check.py",
+        "if self._sum(name, number, size, buffer) != expected:",
+        "if self._sum(name, number, size, buffer) is None:",
+        ("test_block_check.py::test_a_bit_that_changed_is_named",),
+    ),
+    Fault(
+        "examples-held-out-of-data-in-place-are-trained-on",
+        "datasets/in_place.py",
+        "rows[split] = np.flatnonzero(part_of == splits.NUMBERS[split])",
+        "rows[split] = np.flatnonzero(part_of <= splits.NUMBERS[split])",
+        ("test_in_place.py::test_what_does_not_fit_is_read_in_place",),
+    ),
+    Fault(
+        "rows-before-those-that-are-needed-are-asked-for",
+        "datasets/pages.py",
+        "begin = array.ctypes.data + np.sort(rows) * row_bytes",
+        "begin = array.ctypes.data + np.sort(rows)",
+        ("test_pages.py::test_rows_arrive_before_anybody_reads_them",),
+    ),
 )
