@@ -124,18 +124,18 @@ def _functions() -> _Functions | None:
         return None
 
 
-def of_rows(arrays: Sequence[np.ndarray], index: np.ndarray) -> Pages:
+def of_rows(arrays: Sequence[np.ndarray], index: np.ndarray | None = None) -> Pages:
     """Those of examples that are one row of each array.
 
     Args:
         arrays: See `Pages`.
-        index: int64 of shape (examples,): the row of each.
+        index: int64 of shape (examples,): the row of each; None: examples are rows.
     """
     held = [array for array in arrays if array.size]
 
     def firsts(indices: np.ndarray, epoch: int) -> list[np.ndarray]:
         del epoch
-        return [index[indices]] * len(held)
+        return [indices if index is None else index[indices]] * len(held)
 
     return Pages(held, firsts)
 

@@ -101,11 +101,9 @@ def _of_flat_rows(
         if shape != held.shape:
             made[split] = _resized(made[split], size)
     batches = _batches(packed, rows, made, config)
-    if mapped.is_read_singly(packed.features):
-        arrays_of_rows = (packed.features, packed.labels)
-        for split, own in rows.items():
-            found = pages.of_rows(arrays_of_rows, own)
-            batches[split] = dataclasses.replace(batches[split], pages=found)
+    for split, own in rows.items():
+        files = [packed.features, packed.labels]
+        batches[split] = _asking(batches[split], files, own)
     if held.kind == "image":
         batches["train"] = training_examples.augmented(batches["train"], config)
     found = moments.of_training(packed, rows["train"], shape)
@@ -169,14 +167,17 @@ def _of_texts(
 ) -> Datasets:
     encoded = EncodedTexts(packed, rows, config)
     labels = mapped.tensor(packed.labels)
+    ids = {split: encoded.ids(split) for split in rows}
     made = {
-        split: _ids(mapped.tensor(encoded.ids(split)), labels, mapped.tensor(own))
+        split: _ids(mapped.tensor(ids[split]), labels, mapped.tensor(own))
         for split, own in rows.items()
     }
     vectorizer = encoded.vectorizer
     info = _info(packed, rows, (None,), config)
     info = dataclasses.replace(info, vocabulary_size=vectorizer.vocabulary_size())
     batches = _batches(packed, rows, made, config)
+    for split, own in ids.items():
+        batches[split] = _asking(batches[split], [own])
     return Datasets(info, **batches, vectorizer=vectorizer)
 
 
@@ -200,6 +201,17 @@ def _batches(
     if config.class_weight:
         batches["train"] = _weighted(packed, rows, batches["train"], config)
     return batches
+
+
+def _asking(
+    batches: pipeline.Batches,
+    arrays: Sequence[np.ndarray],
+    index: np.ndarray | None = None,
+) -> pipeline.Batches:
+    """The same; the rows of files that are larger than memory are asked for ahead."""
+    if not mapped.is_read_singly(arrays[0]):
+        return batches
+    return dataclasses.replace(batches, pages=pages.of_rows(arrays, index))
 
 
 def _weighted(

@@ -46,7 +46,10 @@ def open_rows(name: str, image_size: int | None) -> "TfdsRows | str":
     feature, label = prepared.keys
     if prepared.kind != "image":
         return f"it is {prepared.kind} data"
-    if not isinstance(info.features[label], tfds.features.ClassLabel):
+    is_class = isinstance(label, str) and isinstance(
+        info.features[label], tfds.features.ClassLabel
+    )
+    if not is_class:
         return "its labels are no classes"
     tfds_source.image_bytes(prepared.name, info.features[feature], image_size)
     if np.dtype(info.features[feature].np_dtype) != np.uint8:

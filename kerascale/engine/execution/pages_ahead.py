@@ -1,5 +1,6 @@
 """The pages of mapped files that the next steps read, asked for before."""
 
+import resource
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -13,6 +14,9 @@ _QUIET_SECONDS = 1.0
 # That may be worked out or waited for: a disk that is slower than the steps is not
 # asked for more and more.
 _MOST_BEGUN = 2
+# Of a file that is somebody else's the system says that all is in its cache. Reads from
+# the disk that steps had to wait for tell otherwise.
+_FEW_FAULTS = 16
 
 
 class PagesAhead:
@@ -27,6 +31,7 @@ class PagesAhead:
         self._begun: list[Future] = []
         self._told: tuple[int, int, int] | None = None
         self._quiet_until = 0.0
+        self._faults = major_faults()
 
     def begin(self, part: Part) -> None:
         """Begins with a part, if nobody told of it, and with what follows it."""
@@ -41,7 +46,9 @@ class PagesAhead:
         self._begun.append(self._pool.submit(self._tell, pages, part))
 
     def _tell(self, pages: Pages, part: Part) -> None:
-        if pages.are_cached():
+        faults = major_faults()
+        had_few, self._faults = faults - self._faults < _FEW_FAULTS, faults
+        if had_few and pages.are_cached():
             self._quiet_until = time.monotonic() + _QUIET_SECONDS
             return
         batches, behind = part.batches, part.first + part.steps
@@ -54,3 +61,8 @@ class PagesAhead:
             indices = batches.indices_of(part.epoch, number, end - first)
         self._told = id(batches), int(part.epoch), behind
         pages.will_need(indices.numpy().reshape(-1), int(part.epoch))
+
+
+def major_faults() -> int:
+    """Pages that this process has waited for until they were read from a disk."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
