@@ -114,6 +114,20 @@ def test_a_window_of_a_region_is_that_of_the_whole_picture(sampling, side, monke
     np.testing.assert_array_equal(found, expected)
 
 
+def test_segments_are_found_where_the_header_says_and_by_search():
+    content = with_restart_markers(_jpeg("4:2:0", 97, 203))
+    header = jpeg_header.parse(content)
+    assert header.lengths
+    told = jpeg_regions.cut(content, header, (70, 150, 20, 40))
+    unaware = header._replace(lengths=b"")
+    assert jpeg_regions.cut(content, unaware, (70, 150, 20, 40)) == told
+    wrong = header._replace(lengths=header.lengths[:-2] + b"\0\1")
+    for lengths in (wrong.lengths, header.lengths[2:], header.lengths + b"\0\2"):
+        other = header._replace(lengths=lengths)
+        with pytest.raises(ValueError, match="restart markers in turn"):
+            jpeg_regions.cut(content, other, (70, 150, 20, 40))
+
+
 @pytest.mark.parametrize("sampling", _SAMPLINGS)
 def test_a_region_is_a_whole_jpeg_for_other_programs(sampling):
     content = with_restart_markers(_jpeg(sampling, 97, 203))

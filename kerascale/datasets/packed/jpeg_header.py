@@ -9,6 +9,10 @@ _SEQUENTIAL = (0xC0, 0xC1)
 # All frames but DHT, JPG and DAC, which have numbers between theirs.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DRI, _SOS = 0xDD, 0xDA
+# An application segment of ours: the bytes of each segment between restart markers, its
+# marker included, uint16 big-endian. Other decoders pass it by.
+LENGTHS = 0xEF
+LENGTHS_NAME = b"kerascale restarts\0"
 _SEGMENT = struct.Struct(">BBH")
 _SIDES = struct.Struct(">HHB")
 _BLOCK = 8
@@ -26,6 +30,7 @@ class JpegHeader(NamedTuple):
         restart_interval: In MCUs (minimum coded units); 0: no restart markers.
         frame: Place of the height in the file; the width stands behind it.
         scan: Place of the first byte behind the header.
+        lengths: What `LENGTHS` holds behind its name; empty: there is none.
     """
 
     height: int
@@ -36,6 +41,7 @@ class JpegHeader(NamedTuple):
     restart_interval: int
     frame: int
     scan: int
+    lengths: bytes
 
     @property
     def mcu_sides(self) -> tuple[int, int]:
@@ -61,7 +67,7 @@ def parse(content: bytes) -> JpegHeader | None:
         return None
     place, interval, frame, kind = 2, 0, 0, 0
     height = width = 0
-    components = b""
+    components = lengths = b""
     try:
         while True:
             begin, marker, length = _SEGMENT.unpack_from(content, place)
@@ -76,6 +82,9 @@ def parse(content: bytes) -> JpegHeader | None:
                 components = content[frame + 5 : frame + 5 + 3 * count]
             elif marker == _DRI:
                 interval = int.from_bytes(content[place + 4 : place + 6], "big")
+            elif marker == LENGTHS and content.startswith(LENGTHS_NAME, place + 4):
+                begin = place + 4 + len(LENGTHS_NAME)
+                lengths = content[begin : place + 2 + length]
             elif marker == _SOS:
                 break
             place += 2 + length
@@ -95,4 +104,5 @@ def parse(content: bytes) -> JpegHeader | None:
         interval,
         frame,
         place + 2 + length,
+        lengths,
     )

@@ -6,6 +6,7 @@ smaller height and width, are a JPEG of just that region, with the same pixels: 
 beside the window costs no entropy decoding.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ def cut(
     if (behind_row - first_row) * (behind - first) == count:
         return Region(content, 0, 0)
     # Of each segment the first byte, and that behind its marker; the last one has EOI.
-    ends = _ends(content, header.scan, count)
+    ends = ends_of_segments(content, header, count)
     begins = np.concatenate([[header.scan], ends[:-1]])
     last = ends[first_row * across : behind_row * across].reshape(-1, across)
     last = last[:, first:behind]
@@ -94,21 +95,39 @@ def cut(
     return Region(bytes(region), top, left)
 
 
-def _ends(content: bytes, scan: int, count: int) -> np.ndarray:
-    """Of each segment, the place behind the marker that ends it; int64 (count,)."""
+def ends_of_segments(content: bytes, header: JpegHeader, count: int) -> np.ndarray:
+    """Of each segment, the place behind the marker that ends it; int64 (count,).
+
+    Where the header does not say how long they are, the whole scan is looked through.
+
+    Raises:
+        ValueError: If restart markers are missing or not in turn.
+    """
     data = np.frombuffer(content, np.uint8)
-    places = np.flatnonzero(data[scan:-1] == 0xFF) + (scan + 1)
-    kinds = data[places]
-    is_marker = (kinds & 0xF8) == _RST0
-    is_marker |= kinds == _EOI
-    places, kinds = places[is_marker], kinds[is_marker]
-    # What stands behind the end of the picture does not belong to it.
-    found, kinds = places[:count], kinds[:count]
-    turns = _RST0 + np.arange(count) % 8
-    turns[-1] = _EOI
-    if len(found) < count or (kinds != turns).any():
+    if header.lengths:
+        lengths = np.frombuffer(header.lengths, ">u2", len(header.lengths) // 2)
+        ends = header.scan + np.cumsum(lengths, dtype=np.int64)
+        is_whole = len(ends) == count and ends[-1] <= len(data)
+        found = ends - 1 if is_whole else ends[:0]
+        if (data[found - 1] != 0xFF).any():
+            found = found[:0]
+    else:
+        places = np.flatnonzero(data[header.scan : -1] == 0xFF) + (header.scan + 1)
+        kinds = data[places]
+        # What stands behind the end of the picture does not belong to it.
+        found = places[((kinds & 0xF8) == _RST0) | (kinds == _EOI)][:count]
+    kinds = data[found]
+    if len(found) < count or (kinds != _turns(count)).any():
         raise ValueError(
             f"JPEG: expected {count - 1:,} restart markers in turn. Received: "
             f"{int((kinds != _EOI).sum()):,}, or others between. The file is damaged."
         )
     return found + 1
+
+
+@functools.lru_cache(maxsize=64)
+def _turns(count: int) -> np.ndarray:
+    """Which marker ends each segment."""
+    turns = _RST0 + np.arange(count) % 8
+    turns[-1] = _EOI
+    return turns.astype(np.uint8)

@@ -6,16 +6,17 @@ sampling: pixels are nearly the same, not exactly.
 
 import io
 
+import numpy as np
 import PIL.Image
 import PIL.JpegImagePlugin
 
 from kerascale.datasets.packed import jpeg_header
 from kerascale.datasets.packed.jpeg_header import JpegHeader
-from kerascale.datasets.packed.jpeg_regions import segments_a_row
+from kerascale.datasets.packed.jpeg_regions import ends_of_segments, segments_a_row
 
 # The largest interval in MCUs. Shorter ones cut closer to the window; each marker takes
 # about three bytes, and decoding begins anew behind it.
-MAX_INTERVAL = 4
+MAX_INTERVAL = 2
 _RGB_IDENTIFIERS = tuple(b"RGB")
 
 
@@ -52,7 +53,30 @@ def with_restart_markers(content: bytes) -> bytes:
             exif=picture.info.get("exif", b""),
             icc_profile=picture.info.get("icc_profile"),
         )
-    return written.getvalue()
+    return _with_lengths(written.getvalue())
+
+
+def _with_lengths(content: bytes) -> bytes:
+    """The same, told how long its segments are: else each read looks for markers."""
+    header = jpeg_header.parse(content)
+    down = -(-header.height // header.mcu_sides[0])
+    count = down * segments_a_row(header)
+    ends = ends_of_segments(content, header, count)
+    lengths = np.diff(ends, prepend=header.scan)
+    size = 2 + len(jpeg_header.LENGTHS_NAME) + 2 * count
+    if lengths.max() > 0xFFFF or size > 0xFFFF:
+        return content
+    segment = b"".join(
+        [
+            bytes((0xFF, jpeg_header.LENGTHS)),
+            size.to_bytes(2, "big"),
+            jpeg_header.LENGTHS_NAME,
+            lengths.astype(">u2").tobytes(),
+        ]
+    )
+    # In front of the frame, whose height stands five bytes behind its beginning.
+    place = header.frame - 5
+    return content[:place] + segment + content[place:]
 
 
 def _can_be_written(header: JpegHeader) -> bool:
