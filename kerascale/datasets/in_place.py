@@ -53,7 +53,9 @@ def prepare(
     Raises:
         RefusedError: If the data is not as expected; or that was asked for in vain.
     """
-    found = _open(config.dataset, getattr(config, "image_size", None))
+    found: TfdsRows | str = "a label or columns were chosen"
+    if not (config.label or config.columns or config.drop_columns):
+        found = _open(config.dataset, getattr(config, "image_size", None))
     if isinstance(found, str):
         if why is not None:
             return None

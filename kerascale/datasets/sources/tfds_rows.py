@@ -57,14 +57,19 @@ def open_rows(name: str, image_size: int | None) -> "TfdsRows | str":
     paths = [str(p) for s in prepared.splits for p in info.splits[s].filepaths]
     if any("://" in path for path in paths):
         return "its files are not on a disk"
-    return TfdsRows(prepared, image_size)
+    return TfdsRows(
+        prepared.name, prepared.builder, prepared.splits, prepared.keys, image_size
+    )
 
 
 class TfdsRows:
     """The pictures of a prepared data set, with class indices as labels.
 
     Args:
-        prepared: Of `tfds_source.prepare`: ArrayRecord files on a disk.
+        name: Without the prefix.
+        builder: Of TFDS; its files are ArrayRecord, on a disk.
+        splits: Those that can be used: `train` first.
+        keys: Names of the picture and of the label.
         image_size: See `open_rows`.
 
     Raises:
@@ -72,19 +77,26 @@ class TfdsRows:
             label.
     """
 
-    def __init__(self, prepared: tfds_source.Prepared, image_size: int | None) -> None:
-        self._prepared = prepared
+    def __init__(
+        self,
+        name: str,
+        builder: tfds.core.DatasetBuilder,
+        splits: Sequence[str],
+        keys: tuple[str, str],
+        image_size: int | None,
+    ) -> None:
+        self._builder = builder
         self._size = image_size
-        info = prepared.builder.info
-        self._feature, self._label = prepared.keys
+        info = builder.info
+        self._feature, self._label = keys
         self._features = info.features
-        self.name = f"{PREFIX}{prepared.name}"
+        self.name = f"{PREFIX}{name}"
         self.class_names = tuple(info.features[self._label].names)
         shape = info.features[self._feature].shape
         self.shape = shape if image_size is None else (image_size, image_size, shape[2])
-        self.folder = os.fspath(prepared.builder.data_dir)
+        self.folder = os.fspath(builder.data_dir)
         self.clock = StageClock()
-        self._shards = {split: self._shards_of(split) for split in prepared.splits}
+        self._shards = {split: self._shards_of(split) for split in splits}
         self._records = {
             split: Records(pathlib.Path(self.folder), shards)
             for split, shards in self._shards.items()
@@ -105,7 +117,7 @@ class TfdsRows:
 
     def _facts(self) -> tuple[dict[str, np.ndarray], str]:
         """Split -> labels, int64 of shape (rows,), and a sha256 of all records."""
-        info = self._prepared.builder.info
+        info = self._builder.info
         paths = [
             os.path.join(self.folder, shard["file"])
             for shards in self._shards.values()
@@ -154,13 +166,13 @@ class TfdsRows:
     # ------------------------------------------------------------------ records
 
     def _shards_of(self, split: str) -> list[dict[str, Any]]:
-        info = self._prepared.builder.info.splits[split]
+        info = self._builder.info.splits[split]
         shards = []
         for path, rows in zip(info.filepaths, info.shard_lengths, strict=True):
             try:
                 size = os.path.getsize(path)
             except OSError as error:
-                tfds_examples.refuse_damaged_files(self._prepared.builder, split, error)
+                tfds_examples.refuse_damaged_files(self._builder, split, error)
                 raise
             file = os.path.basename(path)
             shards.append({"file": file, "rows": rows, "bytes": size})
@@ -170,7 +182,7 @@ class TfdsRows:
         try:
             return self._records[split].read(rows)
         except Exception as error:  # Of ArrayRecord's, RuntimeError and others.
-            tfds_examples.refuse_damaged_files(self._prepared.builder, split, error)
+            tfds_examples.refuse_damaged_files(self._builder, split, error)
             raise
 
     def _parsed(self, record: bytes, wanted: str) -> Any:
