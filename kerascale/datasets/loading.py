@@ -119,6 +119,11 @@ def _read(
     is_table = config.dataset.startswith(("csv:", "parquet:"))
     if is_table and tuple(tasks) != ("classification",):
         return tables_loading.load(config, kinds, tasks)
+    if config.dataset.startswith("tfds:"):
+        # Imported here: tensorflow-datasets alone takes a second.
+        from kerascale.datasets.tables import tfds_tables
+
+        return tfds_tables.load(config, kinds, tasks)
     if config.dataset.startswith("images:") and config.label and len(tasks) > 1:
         return image_labels.load(config, tasks)
     return read(
