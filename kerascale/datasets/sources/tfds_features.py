@@ -93,11 +93,21 @@ class Chosen:
         kind: Of the features.
         features: One of an image, text or array; of a table its columns.
         labels: One, or several of numbers.
+        unread: Names of the features that are not read, if nobody has chosen.
     """
 
     kind: Kind
     features: tuple[Leaf, ...]
     labels: tuple[Leaf, ...]
+    unread: tuple[str, ...] = ()
+
+    def say_unread(self, where: str) -> None:
+        """Says which features are not read, where nobody has chosen."""
+        if self.unread:
+            say(
+                f"{where}: features that are not read: {listing(self.unread)} "
+                "(other ones: --columns)"
+            )
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -158,14 +168,9 @@ def choose(name: str, info: Any, asked: Asked) -> Chosen:
         )
     if asked.is_table and kind == "text":
         kind = "table"
-    unused = [leaf.name for leaf in leaves.values() if leaf not in (*features, *labels)]
-    unused = [each for each in unused if each not in {leaf.name for leaf in dropped}]
-    if unused and not named:
-        say(
-            f"tfds:{name}: features that are not read: {listing(unused)} "
-            "(other ones: --columns)"
-        )
-    return Chosen(kind, features, labels)
+    read = (*features, *labels, *dropped)
+    unread = tuple(leaf.name for leaf in leaves.values() if leaf not in read)
+    return Chosen(kind, features, labels, () if named else unread)
 
 
 def _leaves(feature: Any, keys: tuple[str, ...]) -> Iterator[Leaf]:

@@ -64,6 +64,7 @@ def load_tfds(
     prepared = prepare(name, asked)
     where = f"tfds:{prepared.name}"
     tfds_labels.refuse_other_task(where, prepared.chosen.labels, task)
+    prepared.chosen.say_unread(where)
     examples = read_examples(prepared, image_size)
     if prepared.chosen.kind != "table":
         return raw_of(prepared, examples, task, num_classes)

@@ -44,6 +44,7 @@ def load(
     task = config.task if len(tasks) > 1 else "classification"
     where = f"tfds:{prepared.name}"
     tfds_labels.refuse_other_task(where, prepared.chosen.labels, task)
+    prepared.chosen.say_unread(where)
     is_table = prepared.chosen.kind == "table"
     if file is not None and not is_table:
         raise RefusedError(

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerascale.config.tasks import TASKS
 from kerascale.datasets.packed.rows import Facts, Rows, RowSource
-from kerascale.datasets.packed.sources import tfds_rows
+from kerascale.datasets.packed.sources import tfds_rows, whole_tables
 from kerascale.datasets.packed.sources.damage import Damage
 from kerascale.datasets.packed.sources.pictures import Pictures
 from kerascale.datasets.packed.sources.stamps import identity_of
@@ -19,6 +20,7 @@ from kerascale.datasets.sources import (
 from kerascale.datasets.sources.image_headers import look
 from kerascale.datasets.sources.tfds_examples import quiet_tfds
 from kerascale.datasets.sources.tfds_features import Asked, Leaf
+from kerascale.datasets.tables import tfds_tables, told
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
 
@@ -35,7 +37,22 @@ def open_rows(rest: str, options: "SourceOptions") -> RowSource:
     Raises:
         RefusedError: If there is no such data set, or it cannot be prepared.
     """
+    if told.file_of(options.csv_options.columns) is None:
+        prepared = tfds_prepared.prepare(rest, _asked(options))
+        is_whole = tfds_rows.is_whole(prepared)
+    else:
+        is_whole = True
+    if is_whole:
+        config = whole_tables.config_of(f"tfds:{rest}", options)
+        raw = tfds_tables.load(config, whole_tables.KINDS, TASKS)
+        if raw.kind == "table":
+            return whole_tables.Whole(raw, options)
     return Tfds(rest, options)
+
+
+def _asked(options: "SourceOptions") -> Asked:
+    how = options.csv_options
+    return Asked(options.label, how.columns, how.drop_columns)
 
 
 class Tfds:
@@ -50,14 +67,11 @@ class Tfds:
             `skip_damaged_share` count.
 
     Raises:
-        RefusedError: If there is no such data set, it cannot be prepared, or has words
-            among its features beside others.
+        RefusedError: If there is no such data set, or it cannot be prepared.
     """
 
     def __init__(self, name: str, options: "SourceOptions") -> None:
-        how = options.csv_options
-        asked = Asked(options.label, how.columns, how.drop_columns)
-        self._prepared = tfds_prepared.prepare(name, asked)
+        self._prepared = tfds_prepared.prepare(name, _asked(options))
         self._chosen = self._prepared.chosen
         self._options = options
         self.name = f"tfds:{self._prepared.name}"
@@ -66,7 +80,6 @@ class Tfds:
         self.encoding: str | None = "text" if self.kind == "text" else None
         self._rows_at_a_time = _MOST_ROWS
         if self.kind == "table":
-            tfds_rows.refuse_words(self.name, self._chosen.features)
             self.kind = "vector"
         if self.kind == "image":
             feature = self._chosen.features[0].feature
@@ -87,6 +100,7 @@ class Tfds:
         self._damage = Damage(self.name, options.skip_damaged_share)
         self._pictures = Pictures()
         self._unlabelled: dict[str, int] = {}
+        self._chosen.say_unread(self.name)
         self._decided = self._decide()
 
     def _decide(self) -> tfds_labels.Decided:

@@ -4,32 +4,27 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kerascale.datasets.sources.checks import Problems, check_features, listing
+from kerascale.datasets.packed.sources import whole_tables
+from kerascale.datasets.sources.checks import Problems, check_features
 from kerascale.datasets.sources.tfds_features import Leaf
-from kerascale.errors import RefusedError
+from kerascale.datasets.sources.tfds_prepared import Prepared
 
 
-def refuse_words(name: str, columns: Sequence[Leaf]) -> None:
-    """Refuses a table that has more than numbers.
+def is_whole(prepared: Prepared) -> bool:
+    """Whether a table is to be read whole: it has words, or is small and may have gaps.
 
     Args:
-        name: What the user calls it.
-        columns: Its features.
-
-    Raises:
-        RefusedError: Naming each column of words, classes, or True and False.
+        prepared: The data set.
     """
-    words = [
-        leaf.name
-        for leaf in columns
-        if leaf.form != "number" or np.dtype(leaf.feature.np_dtype).kind == "b"
-    ]
-    if words:
-        raise RefusedError(
-            f"{name}: expected columns of numbers, to pack them. Received: words, "
-            f"classes or True and False in {listing(words)}. Leave them out "
-            "(--drop-columns), or train on it in memory (--pack never)."
-        )
+    chosen = prepared.chosen
+    if chosen.kind != "table":
+        return False
+    kinds = {np.dtype(leaf.feature.np_dtype).kind for leaf in chosen.features}
+    if kinds & {"b", "O"} or any(leaf.form != "number" for leaf in chosen.features):
+        return True
+    splits = prepared.builder.info.splits
+    rows = sum(splits[split].num_examples for split in prepared.splits)
+    return rows * len(chosen.features) * 8 <= whole_tables.SMALL_BYTES
 
 
 def numbers(columns: Sequence[Leaf], batch: Mapping[str, np.ndarray]) -> np.ndarray:
