@@ -66,11 +66,15 @@ LABELS = [
     ({"label": "grade"}, "classification", (), lambda e: e["grade"]),
     ({"label": "grade", "task": "ordinal"}, "ordinal", (), lambda e: e["grade"]),
     ({"label": "grade", "task": "regression"}, "regression", ("grade",), None),
+    ({"label": "tax"}, "regression", ("tax",), lambda e: e["tax"]),
 ]
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
-@pytest.mark.parametrize(("fields", "task", "names", "expected"), LABELS)
+# Each form of labels in one format of files, the last of them in the other, too.
+CASES = [(*case, FORMATS[i % 2]) for i, case in enumerate([*LABELS, LABELS[3]])]
+
+
+@pytest.mark.parametrize(("fields", "task", "names", "expected", "file_format"), CASES)
 def test_labels(data_dir, fields, task, names, expected, file_format):
     columns = ("features/area", "noise")
     found = made(f"tfds:houses_{file_format}", columns=columns, **fields)
@@ -98,7 +102,7 @@ def _as_csv(examples, path):
         for example in examples
     ]
     frame = pd.DataFrame(rows)
-    colours = np.array(tfds_sets.COLOURS)
+    colours = np.array([*tfds_sets.COLOURS, ""])
     frame["features/colour"] = colours[frame["features/colour"]]
     frame[sorted(frame)].to_csv(path, index=False)
 
@@ -212,7 +216,10 @@ def test_a_packed_table_is_encoded_as_in_memory(data_dir, tmp_path, capsys):
         folder = tmp_path / source[:4].strip(":")
         capsys.readouterr()
         held = pack(source, folder, label=label)
-        assert "features/colour   category  3 different" in capsys.readouterr().err
+        assert (
+            "features/colour   category  3 different values, 9 gaps"
+            in capsys.readouterr().err
+        )
         assert (held.kind, held.given_splits) == ("table", given)
         packed = made(f"packed:{folder}")
         expected = memory if label is None else made(source, label=label)

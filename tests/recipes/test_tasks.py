@@ -39,6 +39,7 @@ SOURCES = {
     "images": ("mlp", "cnn", "rnn", "transformer"),
     "text": ("rnn", "transformer"),
     "packed": ("mlp", "rnn", "transformer"),
+    "packed_table": ("mlp", "rnn", "transformer"),
     "tfds": ("mlp", "rnn", "transformer"),
     "tfds_images": ("mlp", "cnn", "rnn", "transformer"),
     "tfds_texts": ("rnn", "transformer"),
@@ -69,9 +70,9 @@ def made(task, source, folder):
     own = y[:, 0] if task in OF_CLASSES else y
     if source.startswith("tfds"):
         return made_by_tfds(task, source, folder, signal, y)
-    if source in ("csv", "table", "parquet", "text", "packed"):
+    if source in ("csv", "table", "parquet", "text", "packed", "packed_table"):
         columns = {f"x{i}": x[:, i] for i in range(3)}
-        if source == "table":
+        if source in ("table", "packed_table"):
             columns["x0"] = [f"{v:.4f}" if v > 0.1 else "" for v in signal]
             columns["kind"] = np.array(["a", "b", "c", ""])[(signal * 3.99).astype(int)]
             day = pd.Timestamp("2020-01-01") + pd.to_timedelta(signal * 900, "D")
@@ -86,7 +87,7 @@ def made(task, source, folder):
             return fields, folder / "data.parquet"
         frame.to_csv(folder / "data.csv", index=False)
         fields = {"dataset": f"csv:{folder}/data.csv", "label": label}
-        if source == "packed":
+        if source in ("packed", "packed_table"):
             fields |= {"pack": "always", "validation_fraction": 0.2}
         return fields, folder / "data.csv"
     pictures = np.repeat(np.repeat(signal[:, None, None], 4, 1), 4, 2)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kerascale.datasets.sources.tfds_features import Leaf
+from kerascale.datasets.sources.tfds_leaf import Leaf
 
 # Up to here float64 has every integer.
 _ALL_INTEGERS = 2**53

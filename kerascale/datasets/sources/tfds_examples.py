@@ -13,7 +13,8 @@ from absl import logging as absl_logging
 from kerascale.datasets.raw import Split
 from kerascale.datasets.sources import tfds_labels
 from kerascale.datasets.sources.tfds_cells import decoded
-from kerascale.datasets.sources.tfds_features import Chosen, Leaf
+from kerascale.datasets.sources.tfds_features import Chosen
+from kerascale.datasets.sources.tfds_leaf import Leaf
 from kerascale.errors import RefusedError
 
 _BATCH_SIZE = 1024

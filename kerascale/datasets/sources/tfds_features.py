@@ -1,23 +1,15 @@
 """Which features of a TFDS data set a model reads, and which are its labels."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
-
-import numpy as np
-import tensorflow_datasets as tfds
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kerascale.config.fields import nearest
 from kerascale.datasets.raw import Kind
 from kerascale.datasets.sources.checks import listing
+from kerascale.datasets.sources.tfds_leaf import SCALARS, Form, Leaf, leaves_of, under
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
-
-Form = Literal[
-    "image", "text", "word", "class", "number", "numbers", "classes", "other"
-]
-# One value for each example, which a cell of a table can hold.
-_SCALARS: tuple[Form, ...] = ("number", "class", "word")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,51 +30,6 @@ class Asked:
 
 
 USUAL = Asked()
-
-
-@dataclasses.dataclass(frozen=True)
-class Leaf:
-    """A feature that holds no others.
-
-    Args:
-        keys: Those of the dictionaries that it stands in, and its own.
-        feature: That of TFDS.
-    """
-
-    keys: tuple[str, ...]
-    feature: tfds.features.FeatureConnector
-
-    @property
-    def name(self) -> str:
-        """As `tfds.as_dataframe` has it: `features/alcohol`."""
-        return "/".join(self.keys)
-
-    @property
-    def form(self) -> Form:
-        """What it holds: `numbers` are of a fixed shape, `classes` any of several."""
-        feature = self.feature
-        if isinstance(feature, tfds.features.Image):
-            return "image"
-        if isinstance(feature, tfds.features.Text):
-            return "text"
-        if isinstance(feature, tfds.features.ClassLabel):
-            return "class"
-        is_sequence = isinstance(feature, tfds.features.Sequence)
-        inner = feature.feature if is_sequence else feature
-        if isinstance(inner, tfds.features.ClassLabel):
-            return "classes"
-        if not isinstance(inner, tfds.features.Tensor):
-            return "other"
-        kind = np.dtype(feature.np_dtype).kind
-        if feature.shape == ():
-            return "word" if kind == "O" else "number"
-        return "numbers" if kind in "iufb" and None not in feature.shape else "other"
-
-    def of(self, example: Mapping[str, Any]) -> Any:
-        """Its value in an example."""
-        for key in self.keys:
-            example = example[key]
-        return example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +84,7 @@ def choose(name: str, info: Any, asked: Asked) -> Chosen:
     Raises:
         RefusedError: With every feature that is not there, or cannot be used.
     """
-    leaves = {leaf.name: leaf for leaf in _leaves(info.features, ())}
+    leaves = {leaf.name: leaf for leaf in leaves_of(info.features)}
     supervised = info.supervised_keys or (None, None)
     problems: list[str] = []
     labels = _labels(leaves, supervised, asked.label, problems)
@@ -173,34 +120,18 @@ def choose(name: str, info: Any, asked: Asked) -> Chosen:
     return Chosen(kind, features, labels, () if named else unread)
 
 
-def _leaves(feature: Any, keys: tuple[str, ...]) -> Iterator[Leaf]:
-    if isinstance(feature, tfds.features.FeaturesDict):
-        # As TFDS flattens them: what was stored has no order of its own.
-        for key, inner in sorted(feature.items()):
-            yield from _leaves(inner, (*keys, key))
-    elif keys:
-        yield Leaf(keys, feature)
-
-
-def _under(leaves: Mapping[str, Leaf], name: str) -> tuple[Leaf, ...]:
-    """The feature of a name, or all of a dictionary of features."""
-    if name in leaves:
-        return (leaves[name],)
-    return tuple(leaf for own, leaf in leaves.items() if own.startswith(f"{name}/"))
-
-
 def _resolved(
     leaves: Mapping[str, Leaf], names: Sequence[str], flag: str, problems: list[str]
 ) -> tuple[Leaf, ...]:
     found: dict[str, Leaf] = {}
     for name in names:
-        under = _under(leaves, name)
-        if not under:
+        inner = under(leaves, name)
+        if not inner:
             problems.append(
                 f"{flag}: expected features among {listing(leaves)}. Received: "
                 f"{name!r}.{nearest(name, leaves)}"
             )
-        found |= {leaf.name: leaf for leaf in under}
+        found |= {leaf.name: leaf for leaf in inner}
     return tuple(found.values())
 
 
@@ -211,10 +142,12 @@ def _labels(
     problems: list[str],
 ) -> tuple[Leaf, ...]:
     classes = [name for name, leaf in leaves.items() if leaf.form == "class"]
-    usual = supervised[-1] if isinstance(supervised[-1], str) else None
+    usual = supervised[-1] if isinstance(supervised[-1], str) else ""
+    forms = (*SCALARS, "numbers", "classes")
+    is_usual = [_is_label(leaf, forms) for leaf in under(leaves, usual)]
     if label is not None:
         names = [label] if label in leaves else [n.strip() for n in label.split(",")]
-    elif usual is not None and _under(leaves, usual):
+    elif is_usual and (all(is_usual) or len(classes) != 1):
         names = [usual]
     elif len(classes) == 1:
         names = classes
@@ -227,7 +160,7 @@ def _labels(
         )
         return ()
     found = _resolved(leaves, names, "label", problems)
-    forms = _SCALARS if len(found) > 1 else (*_SCALARS, "numbers", "classes")
+    forms = SCALARS if len(found) > 1 else forms
     strange = [leaf for leaf in found if not _is_label(leaf, forms)]
     if strange:
         problems.append(
@@ -245,7 +178,7 @@ def _is_label(leaf: Leaf, forms: Sequence[Form]) -> bool:
 def _supervised(leaves: Mapping[str, Leaf], keys: Any) -> tuple[Leaf, ...]:
     """The features that TFDS has as supervised; none: it has none, or no such ones."""
     if isinstance(keys, str):
-        return _under(leaves, keys)
+        return under(leaves, keys)
     inner = keys.values() if isinstance(keys, Mapping) else keys
     if not isinstance(keys, Mapping | tuple | list):
         return ()
@@ -272,7 +205,7 @@ def _kind(
         return "text", tuple(texts)
     if len(rest) == 1 and rest[0].form in _KINDS:
         return _KINDS[rest[0].form], tuple(rest)
-    columns = tuple(leaf for leaf in rest if leaf.form in (*_SCALARS, "text"))
+    columns = tuple(leaf for leaf in rest if leaf.form in (*SCALARS, "text"))
     if not columns and len(by_form["numbers"]) == 1:
         return "vector", tuple(by_form["numbers"])
     return ("table", columns) if columns else (None, ())

@@ -11,7 +11,7 @@ from kerascale.datasets.info import DataInfo
 from kerascale.datasets.sources.checks import Problems, listing
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.datasets.sources.tfds_cells import texts_of
-from kerascale.datasets.sources.tfds_features import Leaf
+from kerascale.datasets.sources.tfds_leaf import Leaf
 from kerascale.errors import RefusedError
 
 
@@ -29,6 +29,8 @@ def values_of(leaves: tuple[Leaf, ...], found: Mapping[str, np.ndarray]) -> np.n
     first = leaves[0]
     if len(leaves) == 1 and first.form == "class":
         return found[first.name].astype(np.int64)
+    if first.is_one_number:
+        return texts_of(first, found[first.name][:, 0])[:, None]
     if len(leaves) == 1 and first.form in ("numbers", "classes"):
         return found[first.name]
     return np.stack([texts_of(leaf, found[leaf.name]) for leaf in leaves], axis=1)
@@ -112,7 +114,7 @@ def refuse_other_task(where: str, leaves: tuple[Leaf, ...], asked: AskedTask) ->
     Raises:
         RefusedError: With the tasks that they can have.
     """
-    forms = {leaf.form for leaf in leaves}
+    forms = {leaf.form for leaf in leaves if not leaf.is_one_number}
     shown = listing(leaf.name for leaf in leaves)
     if len(leaves) > 1:
         allowed, what = ("regression", "multilabel"), f"{shown} are several features"
@@ -221,7 +223,7 @@ def like_training(where: str, leaves: tuple[Leaf, ...], info: DataInfo) -> Decid
     names = tuple(leaf.name for leaf in leaves)
     if first.form == "classes":
         names = tuple(first.feature.feature.names)
-    elif first.form == "numbers":
+    elif first.form == "numbers" and not first.is_one_number:
         names = _numbered(first)
     expected = info.target_names
     if names != expected and (info.task == "multilabel" or len(names) != len(expected)):

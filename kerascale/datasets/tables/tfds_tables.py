@@ -14,7 +14,8 @@ from kerascale.datasets.sources.checks import listing
 from kerascale.datasets.sources.class_names import with_classes_of
 from kerascale.datasets.sources.csv_faults import say_merged
 from kerascale.datasets.sources.tfds_cells import texts_of
-from kerascale.datasets.sources.tfds_features import Asked, Leaf
+from kerascale.datasets.sources.tfds_features import Asked
+from kerascale.datasets.sources.tfds_leaf import Leaf
 from kerascale.datasets.sources.tfds_prepared import Prepared, prepare
 from kerascale.datasets.sources.tfds_source import Examples
 from kerascale.datasets.tables import frames, inference, like_training, notes, told

@@ -161,4 +161,18 @@ FAULTS = (
         "order = list(range(len(info.target_names)))",
         ("test_packed_targets.py::test_training_sees_what_it_sees_in_memory",),
     ),
+    Fault(
+        "a-class-of-tfds-that-is-not-known-is-the-last",
+        "datasets/sources/tfds_cells.py",
+        '[*leaf.feature.names, ""]',
+        "leaf.feature.names",
+        ("test_tfds_targets.py::test_a_table_is_read_as_its_file_would_be",),
+    ),
+    Fault(
+        "a-packed-table-learns-from-held-back-rows",
+        "datasets/tables/encoding.py",
+        'named["train"].features',
+        "raw.train.features",
+        ("test_tfds_targets.py::test_a_packed_table_is_encoded_as_in_memory",),
+    ),
 )

@@ -19,7 +19,8 @@ from kerascale.datasets.sources import (
 )
 from kerascale.datasets.sources.image_headers import look
 from kerascale.datasets.sources.tfds_examples import quiet_tfds
-from kerascale.datasets.sources.tfds_features import Asked, Leaf
+from kerascale.datasets.sources.tfds_features import Asked
+from kerascale.datasets.sources.tfds_leaf import Leaf
 from kerascale.datasets.tables import tfds_tables, told
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascale.datasets.packed.sources import whole_tables
 from kerascale.datasets.sources.checks import Problems, check_features
-from kerascale.datasets.sources.tfds_features import Leaf
+from kerascale.datasets.sources.tfds_leaf import Leaf
 from kerascale.datasets.sources.tfds_prepared import Prepared
 
 

@@ -1,10 +1,12 @@
 """Tables with words, gaps or dates: read whole, and packed as training encodes them."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from kerascale.config import TrainingConfig
 from kerascale.config.tasks import TASKS
+from kerascale.datasets import info
 from kerascale.datasets.packed.rows import Facts, RowSource
 from kerascale.datasets.packed.sources.in_memory import InMemory, facts_of
 from kerascale.datasets.raw import RawData
@@ -102,6 +104,9 @@ class Whole(InMemory):
         encoded = encoding.encoded(raw, options.validation_fraction)
         super().__init__(encoded.raw)
         self._columns, self._examples = encoded.columns, encoded.examples
+
+    def identity(self) -> dict[str, Any]:
+        return {"sha256": info.fingerprint(self._raw, json.dumps(self._columns))}
 
     def facts(self) -> Facts:
         return dataclasses.replace(
