@@ -12,13 +12,14 @@ from kerascale.datasets.packed.sources.in_memory import InMemory, facts_of
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources import table_columns
 from kerascale.datasets.tables import frames, inference, told
+from kerascale.datasets.targets import number_of
 from kerascale.errors import RefusedError
 
 if TYPE_CHECKING:
     from kerascale.datasets.packed.sources import SourceOptions
 
 # Of files: up to here all cells are looked at, above that the first ones.
-SMALL_BYTES = 32 * 2**20
+SMALL_BYTES = 8 * 2**20
 # What such a table may turn out to be.
 KINDS = ("vector", "text", "table")
 
@@ -82,11 +83,16 @@ def _has_words(prefix: str, path: str, options: "SourceOptions") -> bool:
     if len(features) == 1:
         return False
     is_peek = frames.num_bytes(prefix, path) > SMALL_BYTES
-    table = frames.read(prefix, path, features, how, is_peek=is_peek)
-    looked = inference.look(table.cells(features), features, {})
-    if any(each.strange for each in looked):
+    cells = frames.read(prefix, path, features, how, is_peek=is_peek).cells(features)
+    looked = inference.look(cells, features, {})
+    if not len(cells) or any(each.strange for each in looked):
         return False
-    return not all(each.is_plain for each in looked)
+    # Always the same number: so far.
+    return any(
+        not each.is_plain
+        and (each.column.kind != "ignored" or number_of(first) is None)
+        for each, first in zip(looked, cells[0], strict=True)
+    )
 
 
 class Whole(InMemory):
