@@ -38,14 +38,16 @@ class Options:
     unless the data has splits for them. Default: as in training, 0.15; of a text 0.05.
     """
     label: str | None = None
-    """Label column of a table; several between commas."""
+    """Label column of a table, or feature of a tfds: data set; several between
+    commas."""
     task: AskedTask = "auto"
     """What its labels are for: regression, multilabel, or a task of classes. Default:
     told by the labels of the first rows."""
     test_data: str | None = None
     """Another CSV file like that of a csv: data set, with the test examples."""
     columns: tuple[str, ...] = ()
-    """Columns of features of a table. Default: all but the label."""
+    """Columns of features of a table; or a .toml or .json file that says what columns
+    are. Default: all but the label."""
     drop_columns: tuple[str, ...] = ()
     """Columns of a table that are left out."""
     separator: str = ","

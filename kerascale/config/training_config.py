@@ -55,8 +55,8 @@ class TrainingConfig:
     """Data: digits, tfds:NAME, csv:PATH, parquet:PATH, npz:PATH, images:FOLDER,
     tfrecord:PATH, or packed:FOLDER, which kerascale pack made of one of them."""
     label: str | None = None
-    """Label column of a csv: or parquet: data set, or of labels.csv in an images:
-    folder; several with commas between them: a,b."""
+    """Label column of a csv: or parquet: data set, feature of a tfds: one, or column of
+    labels.csv in an images: folder; several with commas between them: a,b."""
     task: AskedTask = "auto"
     """What is asked for. classification: one of several classes; binary: one of two,
     with AUC and a threshold; ordinal: of classes in an order; multilabel: any of
@@ -71,10 +71,10 @@ class TrainingConfig:
     test_data: str | None = None
     """Another table like that of a csv: or parquet: data set, with test examples."""
     columns: tuple[str, ...] = ()
-    """Columns of features of a csv: or parquet: data set; or a .toml or .json file that
-    says what columns are. Default: all but the label."""
+    """Columns of features of a csv:, parquet: or tfds: data set; or a .toml or .json
+    file that says what columns are. Default: all but the label."""
     drop_columns: tuple[str, ...] = ()
-    """Columns of a csv: or parquet: data set that are left out."""
+    """Columns of a csv:, parquet: or tfds: data set that are left out."""
     separator: str = ","
     """The character between two cells of a csv: data set, or tab or space."""
     no_header: bool | None = None

@@ -17,7 +17,8 @@ _FIELDS_OF_KINDS: dict[tuple[str, ...], tuple[Kind, ...]] = {
 }
 
 _FIELDS_OF_TEXT = ("separator", "no_header")
-_FIELDS_OF_TABLES = (*_FIELDS_OF_TEXT, "label", "columns", "drop_columns", "test_data")
+_FIELDS_OF_TFDS = ("label", "columns", "drop_columns")
+_FIELDS_OF_TABLES = (*_FIELDS_OF_TEXT, *_FIELDS_OF_TFDS, "test_data")
 
 
 def refuse_other_kind(
@@ -98,7 +99,11 @@ def refuse_inapplicable(
         value = getattr(config, field)
         if field == "label" and name.startswith("images:"):
             continue  # Of a table beside the pictures.
+        if field in _FIELDS_OF_TFDS and name.startswith("tfds:"):
+            continue  # Told where its features are chosen.
         where = "csv:" if field in _FIELDS_OF_TEXT else "csv: or parquet:"
+        if field in _FIELDS_OF_TFDS:
+            where = "csv:, parquet: or tfds:"
         if value != getattr(TrainingConfig, field):
             problems.append(
                 f"{field}: expected only with {where} data. Received: {value!r} with "

@@ -40,13 +40,10 @@ from kerascale.datasets.raw import Kind, RawData, Split
 from kerascale.datasets.reading import EMBEDDED, read, refuse_remote
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.split_columns import SplitColumn
-from kerascale.datasets.tables import fitting, image_labels, told
+from kerascale.datasets.tables import encoding, fitting, image_labels, told
 from kerascale.datasets.tables import loading as tables_loading
-from kerascale.datasets.tables.column import Column
 from kerascale.errors import RefusedError, TooLargeError
 
-# Rows of a table that are kept as they stand in the file.
-_EXAMPLES = 8
 _TOO_LARGE = "the data does not fit in memory"
 
 
@@ -125,6 +122,11 @@ def _read(
     is_table = config.dataset.startswith(("csv:", "parquet:"))
     if is_table and tuple(tasks) != ("classification",):
         return tables_loading.load(config, kinds, tasks)
+    if config.dataset.startswith("tfds:"):
+        # Imported here: tensorflow-datasets alone takes a second.
+        from kerascale.datasets.tables import tfds_tables
+
+        return tfds_tables.load(config, kinds, tasks)
     if config.dataset.startswith("images:") and config.label and len(tasks) > 1:
         return image_labels.load(config, tasks)
     return read(
@@ -176,7 +178,7 @@ def _prepare(
         rows, names = named["train"].features, raw.feature_names
         columns, vectorizer = fitting.fit(raw.columns, rows, names)
         shown = named.get("test") or named["train"]
-        examples = vectorizer.inputs_of(shown.features[:_EXAMPLES], names)
+        examples = vectorizer.inputs_of(shown.features[: encoding.EXAMPLES], names)
         named = {
             k: Split(vectorizer.encode(split.features, names), split.labels)
             for k, split in named.items()
@@ -208,7 +210,7 @@ def _prepare(
         fingerprint=found,
         task=raw.task,
         target_names=raw.target_names,
-        columns=tuple(_shown(column) for column in columns),
+        columns=tuple(column.shown() for column in columns),
         **targets.moments_of(
             raw.task,
             raw.name,
@@ -241,11 +243,6 @@ def _prepare(
         columns=tuple(column.to_json() for column in columns),
         examples=examples,
     )
-
-
-def _shown(column: Column) -> dict[str, str]:
-    names = ("name", "kind", "why", "input_name", "summary")
-    return {name: getattr(column, name) for name in names}
 
 
 def _encoded(vectorizer: keras.layers.Layer, split: Split) -> Split:

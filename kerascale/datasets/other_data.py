@@ -55,6 +55,13 @@ def read_like(
         return other.read_like(name, info, fields, vectorizer)
     if name.startswith(("csv:", "parquet:")) and (info.columns or info.target_names):
         return _of_rows(name, info, fields, vectorizer, label)
+    if name.startswith("tfds:") and info.columns:
+        # Imported here: tensorflow-datasets alone takes a second.
+        from kerascale.datasets.tables import tfds_tables
+
+        label = label or fields.get("label")
+        rows = tfds_tables.rows_like(name, info, vectorizer, label)
+        return _batches(*rows, fields)
     batch_size = fields.get("batch_size", 32)
     try:
         raw = _read(name, info, fields, label)
@@ -71,13 +78,12 @@ def read_like(
     if raw.kind == "text":
         features = text.encode(vectorizer, features)
     labels = split.labels if info.target_names else _labels(raw, split, info)
-    return pipeline.Batches(
-        gathers.gather_arrays(features, labels),
-        num_examples=len(labels),
-        batch_size=batch_size,
-        seed=0,
-        shuffle=False,
-    )
+    if info.target_names and labels.shape[1:] != (len(info.target_names),):
+        raise RefusedError(
+            f"data: expected {len(info.target_names)} targets, as in training. "
+            f"Received: {name}, with {labels.shape[1]}. Pass --label."
+        )
+    return _batches(features, labels, fields)
 
 
 def _of_rows(
@@ -98,6 +104,12 @@ def _of_rows(
         prefix=prefix,
         needs_labels=True,
     )
+    return _batches(features, labels, fields)
+
+
+def _batches(
+    features: np.ndarray, labels: np.ndarray, fields: dict[str, Any]
+) -> pipeline.Batches:
     return pipeline.Batches(
         gathers.gather_arrays(features, labels),
         num_examples=len(labels),
@@ -112,7 +124,11 @@ def _read(
 ) -> RawData:
     is_parquet = name.startswith("parquet:")
     options = USUAL if is_parquet else CsvOptions.of(fields)
-    if info.feature_names:
+    if name.startswith("tfds:") and info.kind != "vector":
+        # Of one picture or text each set may have its own name.
+        is_same = str(fields.get("dataset")).startswith("tfds:")
+        options = options if is_same else USUAL
+    elif info.feature_names:
         options = options.only(info.feature_names)
     size = None
     if info.kind == "image" and len(set(info.input_shape[:2])) == 1:
@@ -134,9 +150,9 @@ def _read(
 
 
 def _refuse_label(name: str, label: str | None) -> None:
-    if not name.startswith(("csv:", "parquet:")) and label is not None:
+    if not name.startswith(("csv:", "parquet:", "tfds:")) and label is not None:
         raise RefusedError(
-            "label: expected only with csv: or parquet: data. Received: "
+            "label: expected only with csv:, parquet: or tfds: data. Received: "
             f"{label!r} with {name}. Leave it out."
         )
 

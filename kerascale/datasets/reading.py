@@ -53,7 +53,7 @@ def read(
     Args:
         name: `digits`, `python_reference`, `tfds:NAME`, `csv:PATH`, `parquet:PATH`,
             `npz:PATH`, `images:FOLDER`, `tfrecord:PATH` or `text:PATH`.
-        label: Label column of a table.
+        label: Label column of a table, or feature of a data set of TFDS.
         num_classes: Number of classes, where the data does not say.
         image_size: Height and width in pixels to resize images to; or None.
         skip_damaged_share: Largest share of damaged TFRecord records to skip.
@@ -65,9 +65,10 @@ def read(
             order of their indices.
         held_out_fraction: Of `python_reference` and `text:`: share of the characters
             for validation, and for the test. Other data is split later.
-        task: What is asked for. Labels of arrays and records are numbers to predict, or
-            several labels, where it says so, or where they can be nothing else. Tables
-            are read here with class labels; see `kerascale.datasets.tables.loading`.
+        task: What is asked for. Labels of arrays, records and TFDS are numbers to
+            predict, or several labels, where it says so, or where they can be nothing
+            else. Tables are read here with class labels; see
+            `kerascale.datasets.tables.loading`.
 
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
@@ -100,9 +101,17 @@ def read(
             return embedded.digits()
         return embedded.python_reference(held_out_fraction)
     if prefix == "tfds":
-        from kerascale.datasets.sources import tfds_source
+        from kerascale.datasets.sources import tfds_features, tfds_source
 
-        return tfds_source.load_tfds(rest, image_size)
+        return tfds_source.load_tfds(
+            rest,
+            image_size,
+            asked=tfds_features.Asked(
+                label, csv_options.columns, csv_options.drop_columns
+            ),
+            num_classes=num_classes,
+            task=task,
+        )
     if prefix in ("csv", "parquet"):
         from kerascale.datasets.sources import tables
 

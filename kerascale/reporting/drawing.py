@@ -16,12 +16,13 @@ from matplotlib.figure import Figure
 
 @dataclasses.dataclass(frozen=True)
 class Palette:
-    """The colours of a figure: text, what is less important, the grid, the lines."""
+    """The colours of a figure: text, what is less important, grid, lines, ground."""
 
     ink: str
     muted: str
     grid: str
     series: tuple[str, ...]
+    surface: str
 
 
 PAPER = Palette(
@@ -29,15 +30,21 @@ PAPER = Palette(
     "#5c5c5c",
     "#dddddd",
     tuple("#1f5fbf #b3470b #2b7a3d #8a3ca8 #a8263c #00707f #6b5d00 #555555".split()),
+    "#ffffff",
 )
 # Stand for the page's own, which a style sheet knows.
 PAGE = Palette(
-    "#010203", "#010204", "#010205", tuple(f"#01030{number}" for number in range(1, 9))
+    "#010203",
+    "#010204",
+    "#010205",
+    tuple(f"#01030{number}" for number in range(1, 9)),
+    "#010206",
 )
 _VARIABLES = {
     PAGE.ink: "currentColor",
     PAGE.muted: "var(--muted)",
     PAGE.grid: "var(--grid)",
+    PAGE.surface: "var(--back)",
     **{color: f"var(--series-{i})" for i, color in enumerate(PAGE.series, 1)},
 }
 # Readable without colours: each line has a dash and a marker of its own.

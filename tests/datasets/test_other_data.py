@@ -50,7 +50,7 @@ def test_a_table(table, tmp_path):
     with pytest.raises(ks.RefusedError, match="expected vector data, as the run was"):
         read_like("digits", datasets.info, fields)
     with pytest.raises(
-        ks.RefusedError, match="label: expected only with csv: or parquet: data"
+        ks.RefusedError, match="label: expected only with csv:, parquet: or tfds: data"
     ):
         read_like("digits", datasets.info, fields, label="y")
 

@@ -76,6 +76,42 @@ def test_training_sees_what_it_sees_in_memory(table, tmp_path):
     np.testing.assert_array_equal(y, expected)
 
 
+@pytest.mark.slow
+def test_a_table_with_words_trains_to_the_bits_of_memory(tmp_path):
+    random = np.random.default_rng(0)
+    size = random.random(ROWS)
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta((size * 900).astype(int), "D")
+    frame = pd.DataFrame(
+        {
+            "size": [f"{v:.4f}" if v > 0.1 else "" for v in size],
+            "kind": random.choice(["a", "b", "c", ""], ROWS),
+            "day": day.strftime("%d.%m.%Y"),
+            "price": (size * 300).round(2),
+        }
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    options = sources.SourceOptions(label="price")
+    source = sources.open_source(f"csv:{tmp_path}/t.csv", options)
+    packing.pack(source, tmp_path / "packed", options=options.of_rows())
+    recipe, runs = ks.load_recipe("mlp"), []
+    for fields in (
+        {"dataset": f"csv:{tmp_path}/t.csv", "label": "price"},
+        {"dataset": f"packed:{tmp_path}/packed"},
+    ):
+        config = recipe.Config(epochs=3, batch_size=16, units=(8,), **fields)
+        runs.append(ks.train(recipe, config, run_dir=tmp_path / f"run{len(runs)}"))
+    ours, theirs = runs
+    assert ours.history == theirs.history
+    assert ours.metrics == theirs.metrics
+    for name in ("columns.json", "evaluation.json"):
+        own, other = (tmp_path / f"run{i}" / name for i in range(2))
+        assert own.read_text() == other.read_text(), name
+    for own, other in zip(
+        ours.model.get_weights(), theirs.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(own, other)
+
+
 def test_what_is_refused(table, tmp_path, kerascale):
     (tmp_path / "t.csv").write_text("x,y\n1,0.5\n2,none\n3,1.5\n")
     cases = [

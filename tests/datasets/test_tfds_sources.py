@@ -386,12 +386,12 @@ def test_tfds_data_without_usable_features_is_refused(data_dir):
         data_dir,
         "prices",
         {
-            "rooms": tfds.features.Scalar(np.int64),
+            "rooms": tfds.features.Sequence(np.int64),
             "kind": tfds.features.ClassLabel(num_classes=2),
         },
-        train=[{"rooms": 3, "kind": 0}],
+        train=[{"rooms": [3], "kind": 0}],
     )
-    message = r"one ClassLabel\. Received: (kind: .*rooms|rooms: .*kind): "
+    message = r"beside one ClassLabel or .* Received: rooms: Sequence\. Choose with"
     with pytest.raises(RefusedError, match=message):
         tfds_source.load_tfds("prices")
 

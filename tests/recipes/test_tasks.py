@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
+from helpers import tfds_sets
 
 import kerascale as ks
 from kerascale.config.tasks import OF_CLASSES, TASKS
@@ -37,9 +39,14 @@ SOURCES = {
     "images": ("mlp", "cnn", "rnn", "transformer"),
     "text": ("rnn", "transformer"),
     "packed": ("mlp", "rnn", "transformer"),
+    "packed_table": ("mlp", "rnn", "transformer"),
+    "tfds": ("mlp", "rnn", "transformer"),
+    "tfds_images": ("mlp", "cnn", "rnn", "transformer"),
+    "tfds_texts": ("rnn", "transformer"),
+    "tfds_packed": ("mlp", "cnn", "rnn", "transformer"),
 }
 # The others take too long for each run of the tests; a served row is tested beside.
-DEFAULT: set = set()
+DEFAULT = {("mlp", "multilabel", "tfds")}
 
 
 def labels_of(task, signal):
@@ -61,9 +68,11 @@ def made(task, source, folder):
     label = ",".join(names)
     x = np.stack([signal, random.random(ROWS), signal**2], axis=1).astype("float32")
     own = y[:, 0] if task in OF_CLASSES else y
-    if source in ("csv", "table", "parquet", "text", "packed"):
+    if source.startswith("tfds"):
+        return made_by_tfds(task, source, folder, signal, y)
+    if source in ("csv", "table", "parquet", "text", "packed", "packed_table"):
         columns = {f"x{i}": x[:, i] for i in range(3)}
-        if source == "table":
+        if source in ("table", "packed_table"):
             columns["x0"] = [f"{v:.4f}" if v > 0.1 else "" for v in signal]
             columns["kind"] = np.array(["a", "b", "c", ""])[(signal * 3.99).astype(int)]
             day = pd.Timestamp("2020-01-01") + pd.to_timedelta(signal * 900, "D")
@@ -78,7 +87,7 @@ def made(task, source, folder):
             return fields, folder / "data.parquet"
         frame.to_csv(folder / "data.csv", index=False)
         fields = {"dataset": f"csv:{folder}/data.csv", "label": label}
-        if source == "packed":
+        if source in ("packed", "packed_table"):
             fields |= {"pack": "always", "validation_fraction": 0.2}
         return fields, folder / "data.csv"
     pictures = np.repeat(np.repeat(signal[:, None, None], 4, 1), 4, 2)
@@ -99,6 +108,60 @@ def made(task, source, folder):
                 writer.write(_example(features, target))
         return {"dataset": f"tfrecord:{folder}"}, None
     return {"arrays": (x, own)}, None
+
+
+def made_by_tfds(task, source, folder, signal, y):
+    """The same as a data set of TFDS, and a table to predict."""
+    names = ["y"] if y.shape[1] == 1 else [f"y{i}" for i in range(y.shape[1])]
+    labels = {name: np.float32 for name in names}
+    told = [dict(zip(names, row.astype("float32"), strict=True)) for row in y]
+    words = [str(row[0]) for row in y]
+    label = ",".join(names)
+    if task in OF_CLASSES:
+        labels = {"y": tfds.features.ClassLabel(num_classes=int(y.max()) + 1)}
+        told = [{"y": int(row[0])} for row in y]
+    elif task == "multilabel":
+        label, several = "y", tfds.features.ClassLabel(names=["a", "b", "c"])
+        labels = {"y": tfds.features.Sequence(several)}
+        told = [{"y": np.flatnonzero(row).tolist()} for row in y]
+        words = [";".join(np.array(["a", "b", "c"])[row > 0]) for row in y]
+    kinds = np.array(["a", "b", "c", ""])[(signal * 3.99).astype(int)]
+    sizes = np.array(["low", "small", "great", "high"])[(signal * 3.99).astype(int)]
+    features, rows = {
+        "tfds": (
+            {
+                "size": np.float32,
+                "kind": tfds.features.Tensor(shape=(), dtype=np.str_),
+            },
+            [
+                {"size": np.float32(v if v > 0.1 else np.nan), "kind": kind}
+                for v, kind in zip(signal, kinds, strict=True)
+            ],
+        ),
+        "tfds_texts": (
+            {"text": tfds.features.Text()},
+            [{"text": f"it is {size} now"} for size in sizes],
+        ),
+    }.get(source) or (
+        {"image": tfds.features.Image(shape=(4, 4, 1))},
+        [{"image": np.full((4, 4, 1), int(255 * v), np.uint8)} for v in signal],
+    )
+    name = f"{source}_{task}"
+    rows = [{**row, **own} for row, own in zip(rows, told, strict=True)]
+    # Ranks that are numbers have their order.
+    tfds_sets.store(folder, name, {**features, **labels}, train=rows)
+    fields = {"dataset": f"tfds:{name}", "label": label}
+    if source == "tfds_packed":
+        fields |= {"pack": "always", "validation_fraction": 0.2}
+    if "image" in features:
+        return fields, None
+    table = pd.DataFrame([{k: row[k] for k in features} for row in rows])
+    if task == "regression":
+        table[names] = y.astype("float32")
+    else:
+        table["y"] = words
+    table.to_csv(folder / "new.csv", index=False)
+    return fields, folder / "new.csv"
 
 
 def _example(x, y):
@@ -127,13 +190,15 @@ def _cells():
 @pytest.mark.parametrize(("recipe", "task", "source"), _cells())
 def test_every_recipe_has_every_task(recipe, task, source, tmp_path, monkeypatch):
     monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
     (tmp_path / "data").mkdir()
     fields, file = made(task, source, tmp_path / "data")
     arrays = fields.pop("arrays", None)
     recipe = ks.load_recipe(recipe)
     # What can be told by the labels is; an order cannot.
     asked = task if task == "ordinal" else "auto"
-    small = SMALL[recipe.name] | ({"max_length": 6} if source == "text" else {})
+    is_text = source in ("text", "tfds_texts")
+    small = SMALL[recipe.name] | ({"max_length": 6} if is_text else {})
     config = recipe.Config(
         epochs=1, batch_size=16, execution="loop", task=asked, **small, **fields
     )

@@ -165,7 +165,7 @@ def test_what_a_recipe_tells_of_its_model_stays_and_is_reported(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"label": "y"}, "label: expected only with csv: or parquet: data"),
+        ({"label": "y"}, "label: expected only with csv:, parquet: or tfds: data"),
         ({"num_classes": 5}, "num_classes: expected 10, as digits has"),
     ],
 )

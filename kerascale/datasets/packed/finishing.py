@@ -85,6 +85,8 @@ def finish(
         sizes=_sizes(folder),
         task=facts.task,
         target_names=tuple(facts.target_names),
+        columns=tuple(facts.columns),
+        examples=dict(facts.examples),
     )
     made = dataclasses.replace(made, fingerprint=_fingerprint(folder, made))
     with atomic_files.replacing(folder / layout.MANIFEST, durable=True) as temporary:
@@ -155,6 +157,9 @@ def _fingerprint(folder: pathlib.Path, made: Manifest) -> str:
         del fields[name]
     if not made.target_names:  # As it was before there were any.
         del fields["task"], fields["target_names"]
+    del fields["examples"]
+    if not made.columns:
+        del fields["columns"]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     for name in made.sizes:
         if name != layout.FILES:

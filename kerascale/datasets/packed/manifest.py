@@ -41,6 +41,8 @@ class Manifest:
         sizes: File -> its bytes, of all that have checksums.
         task: See `Facts.task`.
         target_names: See `Facts.target_names`.
+        columns: See `Facts.columns`.
+        examples: See `Facts.examples`.
         fingerprint: Of names, shapes, labels and checksums: changes when the data do.
     """
 
@@ -69,6 +71,8 @@ class Manifest:
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     task: Task = "classification"
     target_names: tuple[str, ...] = ()
+    columns: tuple[dict[str, Any], ...] = ()
+    examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         fields = {"format": layout.FORMAT, "version": layout.VERSION}

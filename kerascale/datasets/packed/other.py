@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerascale.datasets import applicable, corpora, gathers, pipeline, resizing, text
 from kerascale.datasets.host_rows import HostRows
 from kerascale.datasets.info import DataInfo
-from kerascale.datasets.packed import corpus, mapped
+from kerascale.datasets.packed import corpus, mapped, table
 from kerascale.datasets.packed.opened import Packed, open_packed
 from kerascale.datasets.packed.pictures import Pictures
 from kerascale.datasets.packed.records import Records
@@ -77,6 +77,8 @@ def _batches(
     batch_size: int,
     labels: Callable[[tf.Tensor], tf.Tensor],
 ) -> pipeline.Batches:
+    if packed.manifest.kind == "table":
+        table.refuse_other_columns(packed, vectorizer)
     numbers = mapped.tensor(rows)
     host = None
     if packed.manifest.encoding is None:

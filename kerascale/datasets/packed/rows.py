@@ -57,6 +57,9 @@ class Facts:
         task: What the labels are for; those of classes have `classification`.
         target_names: Of a regression the name of each target, of several labels that
             of each label.
+        columns: Of a table with more than numbers: what each of its columns is, and
+            what the training rows say of it; see `tables.column.Column.to_json`.
+        examples: Of the same: some rows as they stand in the file, by `input_name`.
     """
 
     class_names: tuple[str, ...]
@@ -68,6 +71,8 @@ class Facts:
     image_shape: tuple[int | None, ...] | None = None
     task: Task = "classification"
     target_names: tuple[str, ...] = ()
+    columns: tuple[dict[str, Any], ...] = ()
+    examples: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 class RowSource(Protocol):

@@ -26,8 +26,9 @@ def refuse_other(config: Any) -> None:
         )
     if told.file_of(config.columns) is not None:
         problems.append(
-            "columns: expected names of columns with packed data, which holds numbers, "
-            f"texts and pictures. Received: {config.columns[0]!r}. Train from the "
+            "columns: expected names of columns with packed data, whose columns are "
+            f"what they were when it was packed. Received: {config.columns[0]!r}. Pack "
+            "with it (kerascale pack SOURCE DEST --columns FILE), or train from the "
             "files in memory (--pack never)"
         )
     if problems:

@@ -24,7 +24,7 @@ from kerascale.datasets import (
 )
 from kerascale.datasets.bundle import Datasets
 from kerascale.datasets.info import DataInfo
-from kerascale.datasets.packed import corpus, mapped, moments
+from kerascale.datasets.packed import corpus, mapped, moments, table
 from kerascale.datasets.packed.block_check import BlockCheck
 from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
 from kerascale.datasets.packed.origins import origins_of
@@ -106,9 +106,11 @@ def _of_flat_rows(
         batches[split] = _asking(batches[split], files, own)
     if held.kind == "image":
         batches["train"] = training_examples.augmented(batches["train"], config)
+    info = _info(packed, rows, shape, config)
+    if held.kind == "table":
+        return table.with_columns(packed, Datasets(info, **batches), config)
     found = moments.of_training(packed, rows["train"], shape)
     mean, variance = training_examples.scale(*found, held.kind, held.feature_names)
-    info = _info(packed, rows, shape, config)
     return Datasets(info, **batches, mean=mean, variance=variance)
 
 

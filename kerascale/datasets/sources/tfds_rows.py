@@ -15,7 +15,7 @@ from kerascale.datasets import cache, resizing
 from kerascale.datasets.host_rows import HostRows, RowError, StageClock
 from kerascale.datasets.packed.records import DamagedRecordError, Records
 from kerascale.datasets.packed.sources.stamps import identity_of
-from kerascale.datasets.sources import tfds_examples, tfds_source
+from kerascale.datasets.sources import tfds_examples, tfds_prepared, tfds_source
 from kerascale.errors import RefusedError, first_line
 from kerascale.runtime.console import say
 
@@ -39,27 +39,27 @@ def open_rows(name: str, image_size: int | None) -> "TfdsRows | str":
         RefusedError: If there is no such data set, it cannot be prepared, or its
             pictures differ in their size and none is told.
     """
-    prepared = tfds_source.prepare(name)
+    prepared = tfds_prepared.prepare(name)
     info = prepared.builder.info
     if info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
         return f"it was prepared as {info.file_format.value}"
-    feature, label = prepared.keys
-    if prepared.kind != "image":
-        return f"it is {prepared.kind} data"
-    is_class = isinstance(label, str) and isinstance(
-        info.features[label], tfds.features.ClassLabel
-    )
-    if not is_class:
+    chosen = prepared.chosen
+    if chosen.kind != "image":
+        return f"it is {chosen.kind} data"
+    leaves = (*chosen.features, *chosen.labels)
+    if len(leaves) != 2 or chosen.labels[0].form != "class":
         return "its labels are no classes"
+    if any(leaf.name not in info.features for leaf in leaves):
+        return "its pictures are within other features"
+    feature, label = (leaf.name for leaf in leaves)
     tfds_source.image_bytes(prepared.name, info.features[feature], image_size)
     if np.dtype(info.features[feature].np_dtype) != np.uint8:
         return "its pixels are no bytes"
     paths = [str(p) for s in prepared.splits for p in info.splits[s].filepaths]
     if any("://" in path for path in paths):
         return "its files are not on a disk"
-    return TfdsRows(
-        prepared.name, prepared.builder, prepared.splits, prepared.keys, image_size
-    )
+    keys = (feature, label)
+    return TfdsRows(prepared.name, prepared.builder, prepared.splits, keys, image_size)
 
 
 class TfdsRows:

@@ -1,33 +1,38 @@
-"""`tfds:NAME`: any data set of TensorFlow Datasets with images or texts to classify."""
+"""`tfds:NAME`: data sets of TensorFlow Datasets: images, texts, arrays and tables."""
 
-import contextlib
 import math
-import os
-import socket
-import sys
-import urllib.parse
-import urllib.request
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kerascale.config.fields import nearest
-from kerascale.datasets import cache
-from kerascale.datasets.raw import Kind, RawData, Split
+from kerascale.config.tasks import AskedTask
+from kerascale.datasets.raw import RawData, Split
+from kerascale.datasets.sources import tfds_labels
+from kerascale.datasets.sources.checks import Problems, check_features
+from kerascale.datasets.sources.tfds_cells import numbers_of
 from kerascale.datasets.sources.tfds_examples import quiet_tfds, read_split
+from kerascale.datasets.sources.tfds_features import USUAL, Asked, Chosen
+from kerascale.datasets.sources.tfds_prepared import Prepared, prepare
 from kerascale.errors import RefusedError, TooLargeError
-from kerascale.runtime.console import is_terminal, say
+from kerascale.runtime.console import say
 from kerascale.runtime.free_memory import available_bytes
 
-_SPLITS = ("train", "validation", "test")
 # Training needs room for more than the examples.
 _SHARE_OF_MEMORY = 0.7
 # What a Python string takes beside its characters.
 _BYTES_PER_STRING = 64
 
 
-def load_tfds(name: str, image_size: int | None = None) -> RawData:
+def load_tfds(
+    name: str,
+    image_size: int | None = None,
+    *,
+    asked: Asked = USUAL,
+    num_classes: int | None = None,
+    task: AskedTask = "classification",
+) -> RawData:
     """Loads a data set of TensorFlow Datasets into memory.
 
     It is read from `TFDS_DATA_DIR` (or `~/tensorflow_datasets`), and prepared there
@@ -40,10 +45,13 @@ def load_tfds(name: str, image_size: int | None = None) -> RawData:
         name: As `tfds.load` takes it: `mnist`, `imdb_reviews/plain_text:1.0.0`.
         image_size: Height and width in pixels to resize every image to, without
             regard to its proportions. None: the images have one size already.
+        asked: Which features are read; see `tfds_features.choose`.
+        num_classes: Of labels that are whole numbers.
+        task: What is asked for; see `tfds_labels.decide`.
 
     Returns:
-        Data of kind `image` (an `Image` feature and a `ClassLabel`) or `text` (a
-        `Text` and a `ClassLabel`).
+        Data of kind `image`, `text` or `vector`. A table of numbers alone is one of
+        vectors; others are read by `kerascale.datasets.tables.tfds_tables`.
 
     Raises:
         RefusedError: If there is no such data set, it cannot be prepared, is
@@ -53,187 +61,124 @@ def load_tfds(name: str, image_size: int | None = None) -> RawData:
 
     >>> data = load_tfds("mnist")
     """
-    prepared = prepare(name)
+    prepared = prepare(name, asked)
+    where = f"tfds:{prepared.name}"
+    tfds_labels.refuse_other_task(where, prepared.chosen.labels, task)
+    prepared.chosen.say_unread(where)
+    examples = read_examples(prepared, image_size)
+    if prepared.chosen.kind != "table":
+        return raw_of(prepared, examples, task, num_classes)
+    numbers = as_numbers(prepared.chosen, examples)
+    if numbers is None:
+        raise RefusedError(
+            f"{where}: expected columns of numbers without gaps. Received: words, "
+            "classes or gaps among the features. Leave them out (--drop-columns), or "
+            "train mlp, rnn or transformer on it."
+        )
+    return raw_of(prepared, numbers, task, num_classes)
+
+
+class Examples(NamedTuple):
+    """Examples of a split: features and labels as `tfds_examples.read_split` does."""
+
+    features: Any
+    labels: np.ndarray
+
+
+def read_examples(
+    prepared: Prepared, image_size: int | None = None
+) -> dict[str, Examples]:
+    """Reads all splits of which the labels are known.
+
+    Raises:
+        RefusedError: If they do not fit in memory, or a file is damaged.
+    """
     name, builder, splits = prepared.name, prepared.builder, prepared.splits
-    kind, (feature, label) = prepared.kind, prepared.keys
+    chosen = prepared.chosen
     _check_memory(
         name,
         sum(builder.info.splits[split].num_examples for split in splits),
-        image_bytes(name, builder.info.features[feature], image_size)
-        if kind == "image"
-        else _text_bytes(builder, splits),
+        _bytes_of_an_example(prepared, image_size),
     )
     with quiet_tfds():
         found = {
-            split: read_split(builder, split, (feature, label), image_size)
+            split: Examples(*read_split(builder, split, chosen, image_size))
             for split in splits
         }
-    return RawData(
-        name=f"tfds:{name}",
-        kind=kind,
-        class_names=tuple(builder.info.features[label].names),
-        **_with_labels(name, found),
-    )
+    return _with_labels(name, found)
 
 
-class Prepared(NamedTuple):
-    """A data set that is prepared.
-
-    Args:
-        name: Without the prefix.
-        builder: That of TFDS.
-        kind: `image` or `text`.
-        keys: Names of the feature and of the label.
-        splits: Those that can be used, as far as is known: `train` first.
-    """
-
-    name: str
-    builder: tfds.core.DatasetBuilder
-    kind: Kind
-    keys: tuple[str, str]
-    splits: list[str]
-
-
-def prepare(name: str) -> Prepared:
-    """Opens a data set, and prepares it first if it is not yet.
+def raw_of(
+    prepared: Prepared,
+    examples: Mapping[str, Examples],
+    task: AskedTask,
+    num_classes: int | None,
+    columns: tuple[Any, ...] = (),
+) -> RawData:
+    """Data of examples whose features are as `Split` has them.
 
     Args:
-        name: As `load_tfds` takes it.
+        prepared: The data set.
+        examples: By split.
+        task: What is asked for.
+        num_classes: Of labels that are whole numbers.
+        columns: What each column of a table of texts was taken for.
 
     Raises:
-        RefusedError: As `load_tfds` does.
+        RefusedError: If the labels are not those of the task, or a number is not
+            finite.
     """
-    name = name.removeprefix("tfds:")
-    builder = _open(name)
-    if not _is_prepared(builder):
-        # One process downloads; the others find it done.
-        with cache.lock(f"tfds-{name}"):
-            builder = _open(name)
-            if not _is_prepared(builder):
-                _prepare(name, builder)
-    kind, feature, label = _choose_features(name, builder)
-    sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
-    splits = [split for split in _SPLITS if sizes.get(split)]
-    if "train" not in splits:
-        raise RefusedError(
-            f"tfds:{name}: expected examples in a split called train. Received: "
-            f"{sizes}. Take another data set or config."
-        )
-    return Prepared(name, builder, kind, (feature, label), splits)
-
-
-def _open(name: str) -> tfds.core.DatasetBuilder:
-    try:
-        with quiet_tfds():
-            return tfds.builder(name, data_dir=_data_dir())
-    except tfds.core.DatasetNotFoundError as error:
-        known = tfds.list_builders(with_community_datasets=False)
-        stem = name.split("/")[0].split(":")[0]
-        raise RefusedError(
-            "Expected a data set that TFDS knows, or one that is prepared in "
-            f"{_data_dir() or '~/tensorflow_datasets'} (TFDS_DATA_DIR). Received: "
-            f"{name!r}.{nearest(stem, known)} See https://tensorflow.org/datasets."
-        ) from error
-    except Exception as error:
-        # A builder is anybody's code, and the name may have a wrong form, config or
-        # version: TFDS says which.
-        raise RefusedError(
-            "Expected a data set as NAME, NAME/CONFIG or NAME:VERSION, in good order. "
-            f"Received: {name!r} ({_first_lines(error)}). Correct the name; if it is "
-            f"right, look into {_data_dir() or '~/tensorflow_datasets'}."
-        ) from error
-
-
-def _data_dir() -> str | None:
-    # TFDS reads the variable only when it is imported, and takes `~` literally.
-    chosen = os.environ.get("TFDS_DATA_DIR")
-    return os.path.expanduser(chosen) if chosen else None
-
-
-def _is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
-    with quiet_tfds():
-        if builder.is_prepared():
-            return True
-    if builder.data_path.exists():
-        raise RefusedError(
-            "Expected a data set that TFDS prepared to the end. Received: "
-            f"{builder.data_dir}, which has no dataset_info.json. Delete that folder "
-            "to have it prepared again."
-        )
-    return False
-
-
-def _prepare(name: str, builder: tfds.core.DatasetBuilder) -> None:
-    say(f"tfds:{name} is not in {builder.data_dir} yet: it is downloaded now")
-    try:
-        _check_network(builder)
-        # TFDS prints to standard output, which is for results.
-        shown = contextlib.redirect_stdout(sys.stderr)
-        with shown if is_terminal() else quiet_tfds():
-            builder.download_and_prepare()
-    except Exception as error:
-        # A builder is anybody's code: it may need the network, disk space, files
-        # downloaded by hand, or a package that is not installed.
-        raise RefusedError(
-            f"tfds:{name}: expected to download and prepare it in "
-            f"{builder.data_dir}. Received: {type(error).__name__}: "
-            f"{_first_lines(error)}. Prepare it where that works (pip install "
-            f"tensorflow-datasets; tfds build {name}), copy the folder here, and set "
-            "TFDS_DATA_DIR."
-        ) from error
-
-
-def _check_network(builder: tfds.core.DatasetBuilder) -> None:
-    """Fails at once if no host of the download has an address.
-
-    TFDS would try each of them for minutes.
-    """
-    hosts = {urllib.parse.urlsplit(url).hostname for url in builder.url_infos or ()}
-    # The files may lie there already, or be put there by hand.
-    downloads = builder.data_dir_root / "downloads"
-    if not hosts or urllib.request.getproxies() or downloads.exists():
-        return
-    for host in hosts:
-        try:
-            socket.getaddrinfo(host, None)
-            return
-        except OSError as error:
-            failure = error
-    raise OSError(f"no network: {min(hosts, key=str)}: {failure}") from failure
-
-
-def _choose_features(
-    name: str, builder: tfds.core.DatasetBuilder
-) -> tuple[Kind, str, str]:
-    features = builder.info.features
-    top_level = (
-        dict(features.items())
-        if isinstance(features, tfds.features.FeaturesDict)
-        else {}
+    chosen, where = prepared.chosen, f"tfds:{prepared.name}"
+    train = examples["train"].labels
+    decided = tfds_labels.decide(where, chosen.labels, train, task, num_classes)
+    kind = chosen.kind
+    if kind == "table" and not columns:
+        kind = "vector"
+    splits = {}
+    problems = Problems(f"{where} cannot be used", subject=where)
+    for split, (features, labels) in examples.items():
+        if kind == "vector":
+            check_features(features, f"the {split} examples", problems)
+        splits[split] = Split(features, decided.labels(labels, split))
+    problems.raise_if_any()
+    return RawData(
+        name=where,
+        kind=kind,
+        class_names=decided.class_names,
+        feature_names=chosen.feature_names,
+        task=decided.task,
+        is_told=decided.is_told,
+        target_names=decided.target_names,
+        columns=columns,
+        **splits,
     )
-    images, texts, labels = (
-        [key for key, feature in top_level.items() if isinstance(feature, kind)]
-        for kind in (
-            tfds.features.Image,
-            tfds.features.Text,
-            tfds.features.ClassLabel,
-        )
-    )
-    match builder.info.supervised_keys:
-        case (str(feature), str(label)) if label in labels and feature in images:
-            return "image", feature, label
-        case (str(feature), str(label)) if label in labels and feature in texts:
-            return "text", feature, label
-    if len(labels) == 1 and len(images) == 1:
-        return "image", images[0], labels[0]
-    if len(labels) == 1 and len(texts) == 1 and not images:
-        return "text", texts[0], labels[0]
-    listed = ", ".join(f"{key}: {type(f).__name__}" for key, f in top_level.items())
-    raise RefusedError(
-        f"tfds:{name}: expected one Image or one Text feature, and one ClassLabel. "
-        f"Received: {listed or type(features).__name__}. Take another data set or "
-        "config, or read it with tfds.load and pass arrays."
-    )
+
+
+def as_numbers(
+    chosen: Chosen, examples: Mapping[str, Examples]
+) -> dict[str, Examples] | None:
+    """A table as float32 of shape (rows, columns); None: it has words or gaps."""
+    found = {}
+    for split, (columns, labels) in examples.items():
+        numbers = numbers_of(chosen.features, columns)
+        if numbers is None:
+            return None
+        found[split] = Examples(numbers, labels)
+    return found
+
+
+def _bytes_of_an_example(prepared: Prepared, image_size: int | None) -> int:
+    chosen = prepared.chosen
+    if chosen.kind == "image":
+        return image_bytes(prepared.name, chosen.features[0].feature, image_size)
+    if chosen.kind == "vector":
+        return math.prod(chosen.features[0].feature.shape) * 4
+    words = sum(leaf.form != "number" for leaf in chosen.features)
+    numbers = (len(chosen.features) - words) * 8
+    if not words:
+        return numbers
+    text = _text_bytes(prepared.builder, prepared.splits)
+    return numbers + text + (words - 1) * _BYTES_PER_STRING
 
 
 def image_bytes(name: str, feature: tfds.features.Image, image_size: int | None) -> int:
@@ -272,24 +217,22 @@ def _check_memory(name: str, num_examples: int, bytes_per_example: int) -> None:
         )
 
 
-def _with_labels(name: str, found: dict[str, Split]) -> dict[str, Split]:
+def _with_labels(name: str, found: dict[str, Examples]) -> dict[str, Examples]:
     """The splits that can be used: TFDS writes -1 where a label is not known."""
-    unlabelled = {k: int((split.labels < 0).sum()) for k, split in found.items()}
+    unlabelled = {
+        split: int(tfds_labels.missing(examples.labels).sum())
+        for split, examples in found.items()
+    }
     if unlabelled["train"]:
         raise RefusedError(
             f"tfds:{name}: expected a label for every training example. Received: "
-            f"{unlabelled['train']} of {len(found['train'])} without one (-1). Take "
-            "another data set or config."
+            f"{unlabelled['train']} of {len(found['train'].labels)} without one (-1, "
+            "NaN or an empty text). Take another data set or config."
         )
     for split, count in unlabelled.items():
         if count:
             say(
                 f"tfds:{name}: the {split} split is not used: {count} of its "
-                f"{len(found[split])} examples have no label"
+                f"{len(found[split].labels)} examples have no label"
             )
     return {k: split for k, split in found.items() if not unlabelled[k]}
-
-
-def _first_lines(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 500 else f"{text[:500]}..."

@@ -71,6 +71,11 @@ class Column:
             return len(self.values)
         return {"ignored": 0, "date": 4}.get(self.kind, 1)
 
+    def shown(self) -> dict[str, str]:
+        """What became of it, for a person."""
+        names = ("name", "kind", "why", "input_name", "summary")
+        return {name: getattr(self, name) for name in names}
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, without what has its default."""
         values = dataclasses.asdict(self)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ from kerascale.reporting.drawing import DASHES, Drawing, Palette
 from kerascale.tuning.result import Found, Trial
 
 _WIDTH, _HEIGHT = 4.6, 3.2
+# Letters as large as those of three figures beside one another.
+_WIDE = 12.0
+# Of an upright.
+_MOST_LABELS, _LONGEST = 10, 16
 # Besides the best one; more lines cannot be told apart.
 _MOST_NAMED = 4
 
@@ -110,7 +115,7 @@ def _draw_importances(found: Found, palette: Palette) -> Figure:
     axes.barh([n for n, _ in items], [v for _, v in items], color=palette.series[0])
     axes.grid(False, axis="y")
     for place, (_, share) in enumerate(items):
-        axes.text(share, place, f" {share:.0%}", va="center", color=palette.ink)
+        _label(axes, (share, place), f"{share:.0%}", palette)
     axes.set_xlim(0, 1.15)
     return figure
 
@@ -120,37 +125,28 @@ def _draw_coordinates(found: Found, palette: Palette) -> Figure:
     complete = [t for t in found.trials if t.score is not None]
     axes_of = [_Axis(found, name) for name in names]
     axes_of.append(_Axis.of_scores(found, complete))
-    # A row of the page is as wide as two figures.
-    width = max(2 * _WIDTH, 1.3 * len(axes_of)) if len(names) > 2 else _WIDTH
+    width = max(_WIDE, 1.5 * len(axes_of)) if len(names) > 2 else _WIDTH
     figure = Figure(figsize=(width, _HEIGHT), layout="constrained")
-    axes = figure.add_subplot(title="each line is a trial; the best one is bold")
-    for trial in complete:
-        is_best = found.best is not None and trial.number == found.best.number
-        values = [axis.place(trial) for axis in axes_of]
+    title = "each line is a trial; the best one is bold, the worse half is gray"
+    axes = figure.add_subplot(title=title)
+    for rank, trial in enumerate(_ranked(found)):
+        is_best, is_better = rank == 0, rank * 2 < len(complete)
         axes.plot(
             range(len(axes_of)),
-            values,
-            color=palette.series[1] if is_best else palette.series[0],
-            linewidth=2.2 if is_best else 0.8,
-            alpha=1.0 if is_best else 0.5,
+            [axis.place(trial) for axis in axes_of],
+            color=palette.series[is_best] if is_better else palette.muted,
+            linewidth=2.2 if is_best else 0.9,
+            alpha=1.0 if is_best else 0.6 if is_better else 0.35,
             zorder=3 if is_best else 2,
         )
     for place, axis in enumerate(axes_of):
         axes.axvline(place, color=palette.muted, linewidth=0.8)
         for height, label in axis.ticks:
-            axes.text(
-                place,
-                height,
-                f" {label}",
-                fontsize=8.5,
-                va="center",
-                color=palette.ink,
-                zorder=4,
-            )
+            _label(axes, (place, height), label, palette)
     axes.set_xticks(range(len(axes_of)), [axis.name for axis in axes_of])
     axes.set_yticks([])
     axes.grid(False)
-    axes.set_xlim(-0.2, len(axes_of) - 0.4)
+    axes.set_xlim(-0.3, len(axes_of) - 0.5)
     axes.set_ylim(-0.08, 1.08)
     axes.spines["left"].set_visible(False)
     return figure
@@ -166,7 +162,12 @@ class _Axis:
             self._listed = [_plain(value) for value in dimension.choices]
             last = max(1, len(self._listed) - 1)
             self._scale = None
-            self.ticks = [(i / last, str(v)) for i, v in enumerate(self._listed)]
+            every = -(-len(self._listed) // _MOST_LABELS)
+            self.ticks = [
+                (i / last, textwrap.shorten(str(v), _LONGEST, placeholder="..."))
+                for i, v in enumerate(self._listed)
+                if i % every == 0
+            ]
             return
         self._set_scale(dimension.low, dimension.high, dimension.log)
 
@@ -203,10 +204,7 @@ def _draw_curves(found: Found, palette: Palette) -> Figure:
     unit = "fold" if found.search.folds else "epoch"
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     axes = figure.add_subplot(title=f"{objective.name} of all trials", xlabel=unit)
-    ranked = sorted(
-        (t for t in found.trials if t.score is not None),
-        key=lambda t: t.score if objective.mode == "min" else -t.score,
-    )
+    ranked = _ranked(found)
     named = {trial.number: place for place, trial in enumerate(ranked[:_MOST_NAMED])}
     for trial in found.trials:
         if not trial.curve:
@@ -232,6 +230,28 @@ def _draw_curves(found: Found, palette: Palette) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     figure.legend(loc="outside lower center", ncols=4, columnspacing=1.0)
     return figure
+
+
+def _ranked(found: Found) -> list[Trial]:
+    """Trials with a score, the best first."""
+    sign = 1 if found.search.objective.mode == "min" else -1
+    scored = [trial for trial in found.trials if trial.score is not None]
+    return sorted(scored, key=lambda trial: sign * trial.score)
+
+
+def _label(axes: Axes, place: tuple[float, float], text: str, palette: Palette) -> None:
+    """Writes beside a place, over whatever is drawn there."""
+    axes.annotate(
+        text,
+        place,
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize=8.5,
+        va="center",
+        color=palette.ink,
+        bbox={"facecolor": palette.surface, "edgecolor": "none", "pad": 0.8},
+        zorder=4,
+    )
 
 
 def _set_log(axes: Axes) -> None:

@@ -333,9 +333,9 @@ def test_options_that_are_not_for_the_data_are_refused(tmp_path, folder):
         open_source(f"npz:{tmp_path / 'x.npz'}", how)
     starts = [problem.partition(". Received: ")[0] for problem in caught.value.problems]
     assert starts == [
-        "label: expected only with csv: or parquet: data",
+        "label: expected only with csv:, parquet: or tfds: data",
         "separator: expected only with csv: data",
-        "skip_damaged_share: expected only with images: or tfds: or tfrecord: data",
+        "skip_damaged_share: expected only with images:, tfds: or tfrecord: data",
         "image_size: expected only with image data",
     ]
 

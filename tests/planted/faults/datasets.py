@@ -182,4 +182,18 @@ FAULTS = (
         "begin = array.ctypes.data + np.sort(rows)",
         ("test_pages.py::test_rows_arrive_before_anybody_reads_them",),
     ),
+    Fault(
+        "a-class-of-tfds-that-is-not-known-is-the-last",
+        "datasets/sources/tfds_cells.py",
+        '[*leaf.feature.names, ""]',
+        "leaf.feature.names",
+        ("test_tfds_targets.py::test_a_table_is_read_as_its_file_would_be",),
+    ),
+    Fault(
+        "a-packed-table-learns-from-held-back-rows",
+        "datasets/tables/encoding.py",
+        'named["train"].features',
+        "raw.train.features",
+        ("test_tfds_targets.py::test_a_packed_table_is_encoded_as_in_memory",),
+    ),
 )

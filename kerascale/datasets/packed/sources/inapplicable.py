@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from kerascale.datasets.packed.sources import SourceOptions
 
 # Whose labels may be targets.
-WITH_TARGETS = ("csv", "parquet", "npz", "tfrecord")
+WITH_TARGETS = ("csv", "parquet", "npz", "tfrecord", "tfds")
 # Option -> prefixes of data that it is for.
 _PREFIXES = {
-    "label": ("csv", "parquet"),
+    "label": ("csv", "parquet", "tfds"),
     "test_data": ("csv", "parquet"),
-    "columns": ("csv", "parquet"),
-    "drop_columns": ("csv", "parquet"),
+    "columns": ("csv", "parquet", "tfds"),
+    "drop_columns": ("csv", "parquet", "tfds"),
     "separator": ("csv",),
     "no_header": ("csv",),
     "tokenizer": ("text", "python_reference"),
@@ -38,8 +38,8 @@ def refuse(source: RowSource, options: "SourceOptions") -> None:
     for name, prefixes in _PREFIXES.items():
         value, default = _value(options, name), _value(usual, name)
         if value != default and source.name.partition(":")[0] not in prefixes:
-            names = (p if p in EMBEDDED else f"{p}:" for p in prefixes)
-            expected = " or ".join(names)
+            *names, last = (p if p in EMBEDDED else f"{p}:" for p in prefixes)
+            expected = f"{', '.join(names)} or {last}" if names else last
             problems.append(
                 f"{name}: expected only with {expected} data. Received: {value!r} with "
                 f"{source.name}. Leave it out"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascale.datasets.packed.rows import Facts, Rows
-from kerascale.datasets.packed.sources import table_targets
+from kerascale.datasets.packed.rows import Facts, Rows, RowSource
+from kerascale.datasets.packed.sources import table_targets, whole_tables
 from kerascale.datasets.packed.sources.stamps import identity_of
 from kerascale.datasets.packed.sources.table_targets import Targets
 from kerascale.datasets.sources import tables
@@ -153,7 +153,7 @@ def opened(
     prefix: str,
     rest: str,
     options: "SourceOptions",
-) -> TableRows:
+) -> RowSource:
     """The rows of a table, and of the test table of the options.
 
     Args:
@@ -162,6 +162,9 @@ def opened(
         rest: What is behind it.
         options: See `SourceOptions`.
     """
+    whole = whole_tables.opened(prefix.removesuffix(":"), rest, options)
+    if whole is not None:
+        return whole
     targets = table_targets.decide(prefix.removesuffix(":"), rest, options)
     how = {"label": options.label, "num_classes": options.num_classes}
     if targets is not None:
