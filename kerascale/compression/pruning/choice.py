@@ -44,12 +44,13 @@ def smallest(scores: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         enough: tf.Tensor,
         number: tf.Tensor,
     ) -> Sequence[tf.Tensor]:
-        # Where it would be if they were evenly spread; by turns in the middle, which
-        # is never far from half of the way.
-        share = (count - fewer) / (enough - fewer)
-        share = tf.where(number % 2 == 0, share, tf.constant(0.5, share.dtype))
-        way = tf.cast(share * tf.cast(high - low, share.dtype), kind)
-        place = tf.minimum(low + way, high - 1)
+        # Where it would be if they were evenly spread; by turns in the middle of the
+        # bits, which is never far from half of the way.
+        share = tf.cast((count - fewer) / (enough - fewer), scores.dtype)
+        least, most = (tf.bitcast(x, scores.dtype) for x in (low, high))
+        even = tf.bitcast(least + share * (most - least), kind)
+        place = tf.where(number % 2 == 0, even, low + (high - low) // 2)
+        place = tf.clip_by_value(place, low, high - 1)
         below = _count(bits <= place)
         is_enough = below >= count
         return (

@@ -54,12 +54,14 @@ class Masked(in_update.InUpdate):
         self.choose = choose
 
     def __call__(self, value: Any) -> Any:
-        value = super().__call__(value)
+        given = keras.ops.convert_to_tensor(value)
+        value = super().__call__(given)
         if self.choose is None:
             return value
         # A choice reads what was written. If the new value went through its condition,
         # XLA could not make one operation of the update: 18 % more time for a step.
-        self.variable.assign(value)
+        if value is not given:
+            self.variable.assign(value)
         self.choose()
         return tf.convert_to_tensor(self.variable.value)
 
@@ -236,15 +238,11 @@ class _Choose:
     def __call__(self) -> None:
         # Where gradients are accumulated it is computed, and no variable.
         now = tf.cast(keras.ops.convert_to_tensor(self.optimizer.iterations), tf.int64)
-        since = now - self.plan.begin
-        time = since // self.plan.frequency
-        is_due = tf.reduce_all(
-            [since >= 0, since % self.plan.frequency == 0, time < len(self.counts)]
-        )
+        times = self.plan.begin + self.plan.frequency * np.arange(len(self.counts))
+        is_now = tf.equal(now, times)
 
         def change() -> None:
-            last = len(self.counts) - 1
-            count = tf.gather(self.counts, tf.clip_by_value(time, 0, last))
+            count = tf.reduce_sum(tf.where(is_now, self.counts, 0))
             value = tf.convert_to_tensor(self.target.kernel.value)
             kept = self.target.choose(self.structure, value, count)
             self.mask.assign(tf.cast(kept, self.mask.dtype))
@@ -253,7 +251,7 @@ class _Choose:
                 mask = self.target.spread(tf.cast(kept, value.dtype), variable)
                 variable.assign(value * mask)
 
-        _where(is_due, change)
+        _where(tf.reduce_any(is_now), change)
 
 
 def _where(is_due: tf.Tensor, change: Callable[[], None]) -> None:
@@ -261,6 +259,8 @@ def _where(is_due: tf.Tensor, change: Callable[[], None]) -> None:
 
     XLA makes copies, in each step, of what a condition may change, and none for a loop
     of one turn or none; of which TensorFlow's executor makes more than of a condition.
+    That executor visits each operation of a branch that is not taken: here they are a
+    function of its own, which is one.
     """
     if tensorflow_private.is_compiled_by_xla():
 
@@ -271,8 +271,12 @@ def _where(is_due: tf.Tensor, change: Callable[[], None]) -> None:
         tf.while_loop(lambda due: due, turn, [is_due], parallel_iterations=1)
         return
 
+    called = tf.function(
+        change, autograph=False, experimental_attributes={"_noinline": True}
+    )
+
     def changed() -> tf.Tensor:
-        change()
+        called()
         return tf.constant(True)
 
     tf.cond(is_due, changed, lambda: tf.constant(False))
