@@ -7,7 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascale.datasets import applicable, corpora, gathers, pipeline, resizing, text
+from kerascale.datasets import (
+    applicable,
+    corpora,
+    gathers,
+    pipeline,
+    remote,
+    resizing,
+    text,
+)
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.packed import other
 from kerascale.datasets.packed.opened import PREFIX
@@ -42,6 +50,7 @@ def read_like(
     Raises:
         RefusedError: If the data is of another kind, shape or of other classes.
     """
+    name = remote.local_name(name)
     if name.startswith(PREFIX):
         _refuse_label(name, label)
         return other.read_like(name, info, fields, vectorizer)
