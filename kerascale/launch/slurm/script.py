@@ -6,6 +6,7 @@ import string
 from collections.abc import Sequence
 
 from kerascale.errors import EXIT_REFUSED, EXIT_STOPPED
+from kerascale.runtime import run_clock
 
 # How long the others may take to notice that a worker is gone, and to end.
 _WAIT_SECONDS = 60
@@ -29,6 +30,7 @@ stops=$stops
 trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
 failures=0
 while :; do
+  $mark
   srun --kill-on-bad-exit=0 --wait=$wait $command &
   step=$$!
   while :; do
@@ -84,6 +86,8 @@ class Job:
         seeds: One job of an array for each; none: one job.
         setup: Lines of shell before the workers start.
         searches: Of a search: how many jobs of an array work on its study.
+        min_nodes: How many at least: each start takes what Slurm can give at once;
+            None: all of them.
     """
 
     name: str
@@ -96,6 +100,7 @@ class Job:
     seeds: tuple[int, ...] = ()
     setup: str = ""
     searches: int | None = None
+    min_nodes: int | None = None
 
 
 def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
@@ -111,9 +116,12 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
     count = len(job.seeds) or job.searches or 1
     is_array = bool(job.seeds) or count > 1
     log = f"{run_dir}-%a.slurm.log" if is_array else f"{run_dir}.slurm.log"
+    # Slurm gives as many of a range as it can without waiting for more.
+    is_fixed = job.min_nodes in (None, job.nodes)
+    nodes = f"{job.nodes}" if is_fixed else f"{job.min_nodes}-{job.nodes}"
     given = {
         "job-name": job.name,
-        "nodes": str(job.nodes),
+        "nodes": nodes,
         "ntasks-per-node": str(job.tasks_per_node),
         **({"time": job.time} if job.time else {}),
         **({"array": f"0-{count - 1}"} if is_array else {}),
@@ -135,7 +143,10 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
     else:
         run = shlex.quote(run_dir)
     flag, reached, stops = "--run-dir", _REACHED, '"$run.slurm.stops"'
+    # The time of a start that no process of it sees.
+    mark = f'export {run_clock.BEGAN}="$EPOCHREALTIME"'
     if job.searches is not None:
+        mark = ":"
         flag, reached = "--study", f"{_SEARCHED} 2>/dev/null | wc -c"
         stops = '"$run-${SLURM_ARRAY_TASK_ID:-0}.slurm.stops"'
     return _SCRIPT.substitute(
@@ -148,6 +159,7 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
         reached=reached,
         restarts=job.restarts,
         wait=_WAIT_SECONDS,
+        mark=mark,
         stopped=EXIT_STOPPED,
         refused=EXIT_REFUSED,
     )
