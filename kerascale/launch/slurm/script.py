@@ -26,8 +26,10 @@ cd $folder || exit 2
 $setup
 run=$run
 stops=$stops
-# What reaches this script alone, as a requeue does, is passed on to the workers.
-trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
+# What reaches this script alone, as a requeue may, is passed on to the workers. Of a job
+# that is being requeued scancel asks for 20 s in vain: nobody waits for it.
+telling=
+trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID" & telling=$$!' TERM
 failures=0
 while :; do
   $mark
@@ -40,6 +42,9 @@ while :; do
     # A trap ends a wait before the step has ended; the code is not the step's then.
     [[ -n $$told ]] || break
   done
+  # Not of the next start.
+  [[ -z $$telling ]] || kill "$$telling" 2>/dev/null
+  telling=
   case $$code in
     0 | $refused) exit "$$code" ;;
     $stopped)
