@@ -74,7 +74,9 @@ class Store:
         self._key = key.strip("/")
         with self._answering():
             connect = _s3 if self._scheme == "s3" else _gs
-            self._files = connect(self._bucket, anonymous is not None)
+            self.files = connect(self._bucket, anonymous is not None)
+        # As `files` names it.
+        self.path = f"{self._bucket}/{self._key}".rstrip("/")
 
     def objects(self, *, nested: bool) -> list[Object]:
         """What is at the address, sorted by name.
@@ -88,7 +90,7 @@ class Store:
         """
         with self._answering():
             if self._key:
-                info = self._files.get_file_info(f"{self._bucket}/{self._key}")
+                info = self.files.get_file_info(self.path)
                 if info.type == pyarrow.fs.FileType.File:
                     return [_object(info, info.base_name)]
             folder, pattern = split_pattern(self._key)
@@ -97,7 +99,7 @@ class Store:
             selector = pyarrow.fs.FileSelector(
                 where, recursive=nested, allow_not_found=bool(folder)
             )
-            infos = self._files.get_file_info(selector)
+            infos = self.files.get_file_info(selector)
         found = [
             _object(info, info.path.removeprefix(f"{where}/"))
             for info in infos
@@ -163,7 +165,7 @@ class Store:
         size = 0
         with open(temporary, "wb") as file, contextlib.ExitStack() as stack:
             with _store_errors():
-                source = stack.enter_context(self._files.open_input_stream(one.path))
+                source = stack.enter_context(self.files.open_input_stream(one.path))
             while True:
                 with _store_errors():
                     piece = source.read(_PIECE)
@@ -175,11 +177,11 @@ class Store:
             with _store_errors():
                 read = _entity(source)
         with _store_errors():
-            info = self._files.get_file_info(one.path)
+            info = self.files.get_file_info(one.path)
             is_same = info.size == one.size == size and info.mtime_ns == one.changed
             if is_same:
                 # It asks for what is known of an object alone.
-                with self._files.open_input_file(one.path) as source:
+                with self.files.open_input_file(one.path) as source:
                     is_same = _entity(source) == read
         if not is_same:
             temporary.unlink()

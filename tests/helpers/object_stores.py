@@ -1,4 +1,4 @@
-"""Servers of the protocols of object stores, on this machine, for slow tests."""
+"""Object stores for tests: a folder, and for slow ones servers of the protocols."""
 
 import contextlib
 import pathlib
@@ -6,9 +6,51 @@ import socket
 import subprocess
 import time
 
+import pyarrow.fs
+
 from helpers import serving_environments
 
 _PACKAGES = ("moto[s3,server]==5.2.5", "gcp-storage-emulator==2026.7.19")
+
+
+class FolderStore:
+    """A folder that is what pyarrow has for a store, and notes what is done to it.
+
+    Args:
+        root: The folder; those in it are buckets.
+    """
+
+    def __init__(self, root):
+        self._files = pyarrow.fs.SubTreeFileSystem(
+            str(root), pyarrow.fs.LocalFileSystem()
+        )
+        self.opened = []
+        self.num_changes = 0
+        # Called with its path before an object is read.
+        self.before_read = lambda path: None
+        # Called before an object is written or removed.
+        self.before_change = lambda number: None
+
+    def __getattr__(self, name):
+        return getattr(self._files, name)
+
+    def open_input_stream(self, path):
+        self.opened.append(path)
+        self.before_read(path)
+        return self._files.open_input_stream(path)
+
+    def open_output_stream(self, path):
+        self._changes()
+        self._files.create_dir(path.rpartition("/")[0])
+        return self._files.open_output_stream(path)
+
+    def delete_file(self, path):
+        self._changes()
+        self._files.delete_file(path)
+
+    def _changes(self):
+        self.num_changes += 1
+        self.before_change(self.num_changes)
 
 
 def environment(monkeypatch, s3=None, gs=None):

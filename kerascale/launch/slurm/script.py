@@ -26,8 +26,8 @@ cd $folder || exit 2
 $setup
 run=$run
 stops=$stops
-# What reaches this script alone, as a requeue may, is passed on to the workers. Of a job
-# that is being requeued scancel asks for 20 s in vain: nobody waits for it.
+# What reaches this script alone, as a requeue may, is passed on to the workers. Of a
+# job that is being requeued scancel asks for 20 s in vain: nobody waits for it.
 telling=
 trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID" & telling=$$!' TERM
 failures=0
