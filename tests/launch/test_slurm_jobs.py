@@ -219,7 +219,11 @@ def test_a_dry_run_shows_the_script_and_submits_nothing(slurm, capfd):
 def test_as_many_nodes_as_there_are(slurm, capfd):
     own = ["--nodes", "4", "--min-nodes", "2", "--dry-run", "True"]
     assert main(["launch", "slurm", *own, "--", "train", "mlp"]) == 0
-    assert "#SBATCH --nodes=2-4\n" in capfd.readouterr().out
+    text = capfd.readouterr().out
+    assert "#SBATCH --nodes=2-4\n#SBATCH --mincpus=1\n" in text
+    # With tasks, Slurm gives no more nodes than the least have tasks.
+    assert "#SBATCH --ntasks" not in text
+    assert '--ntasks="$((SLURM_JOB_NUM_NODES * 1))"' in text
     own = ["--nodes", "2", "--min-nodes", "3"]
     assert main(["launch", "slurm", *own, "--", "train", "mlp"]) == 2
     assert "min_nodes: expected no more than nodes (2)" in capfd.readouterr().err

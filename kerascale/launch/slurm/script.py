@@ -33,7 +33,7 @@ trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID" & telling=$$!' TERM
 failures=0
 while :; do
   $mark
-  srun --kill-on-bad-exit=0 --wait=$wait $command &
+  srun --kill-on-bad-exit=0 --wait=$wait $tasks$command &
   step=$$!
   while :; do
     told=
@@ -121,13 +121,10 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
     count = len(job.seeds) or job.searches or 1
     is_array = bool(job.seeds) or count > 1
     log = f"{run_dir}-%a.slurm.log" if is_array else f"{run_dir}.slurm.log"
-    # Slurm gives as many of a range as it can without waiting for more.
-    is_fixed = job.min_nodes in (None, job.nodes)
-    nodes = f"{job.nodes}" if is_fixed else f"{job.min_nodes}-{job.nodes}"
+    nodes, tasks = _nodes(job)
     given = {
         "job-name": job.name,
-        "nodes": nodes,
-        "ntasks-per-node": str(job.tasks_per_node),
+        **nodes,
         **({"time": job.time} if job.time else {}),
         **({"array": f"0-{count - 1}"} if is_array else {}),
         "output": log,
@@ -165,6 +162,20 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
         restarts=job.restarts,
         wait=_WAIT_SECONDS,
         mark=mark,
+        tasks=tasks,
         stopped=EXIT_STOPPED,
         refused=EXIT_REFUSED,
     )
+
+
+def _nodes(job: Job) -> tuple[dict[str, str], str]:
+    """What is asked of `sbatch` for nodes and tasks, and of `srun` besides."""
+    per_node = job.tasks_per_node
+    if job.min_nodes in (None, job.nodes):
+        return {"nodes": f"{job.nodes}", "ntasks-per-node": f"{per_node}"}, ""
+    # Slurm gives as many of a range as it can without waiting for more; but where
+    # tasks are asked for, no more than as many tasks as the least nodes have.
+    cores = per_node * int(job.options.get("cpus-per-task", 1))
+    asked = {"nodes": f"{job.min_nodes}-{job.nodes}", "mincpus": f"{cores}"}
+    number = f'"$((SLURM_JOB_NUM_NODES * {per_node}))"'
+    return asked, f"--ntasks={number} --ntasks-per-node={per_node} "
