@@ -197,7 +197,7 @@ class Store:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             raise RefusedError(
                 f"Expected a store that answers. Received: {self.address}: {error}. "
                 + _WAY_OUT.format(scheme=self._scheme, bucket=self._bucket)
