@@ -1,12 +1,14 @@
 """Copies a run folder into an object store, as it grows."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
 
 from kerascale.errors import RefusedError
 from kerascale.runs import layout, timeline
-from kerascale.runs.checkpoint import Store
+from kerascale.runs.checkpoint import manifest
+from kerascale.runs.checkpoint.names import Names
 from kerascale.runs.mirror import generation
 from kerascale.runs.mirror.generation import (
     GENERATIONS,
@@ -14,6 +16,7 @@ from kerascale.runs.mirror.generation import (
     DamagedError,
     Generation,
 )
+from kerascale.runtime import durable_files
 from kerascale.runtime.object_folder import ObjectFolder
 
 _PIECE = 2**20
@@ -39,6 +42,8 @@ class Mirror:
         self._run = run
         self._folder = ObjectFolder(address)
         self._keep = keep
+        # The files of the checkpoint that was found whole last.
+        self._whole: dict[str, tuple[int, int]] = {}
         self._stamps: dict[str, tuple[int, int]] = {}
         self._sums: dict[tuple[str, int, int], str] = {}
 
@@ -62,11 +67,10 @@ class Mirror:
         stamps = _stamps(self._run)
         if stamps == self._stamps:
             return None
-        checkpoint, _ = Store(self._run / layout.CHECKPOINTS).newest()
+        step = self._newest(stamps)
         events = timeline.read(self._run)
-        if checkpoint is None or not events or not events[0]["time"]:
+        if step is None or not events or not events[0]["time"]:
             return None
-        step = checkpoint.step
         names = [name for name in stamps if _belongs(name, step)]
         run, starts = events[0]["time"], len(timeline.starts(events))
         number = self._next_number(run, starts)
@@ -86,6 +90,23 @@ class Mirror:
         self._stamps = stamps
         self._prune()
         return found
+
+    def _newest(self, stamps: dict[str, tuple[int, int]]) -> int | None:
+        """The step of the newest checkpoint that is whole; it is read once."""
+        checkpoints = Names(self._run / layout.CHECKPOINTS)
+        for step in reversed(checkpoints.steps()):
+            path = checkpoints.path(step)
+            where = f"{path.relative_to(self._run).as_posix()}/"
+            own = {name: s for name, s in stamps.items() if name.startswith(where)}
+            if not own:  # It came since, or has lost its name for a moment.
+                continue
+            if own == self._whole:
+                return step
+            with contextlib.suppress(durable_files.DamagedError):
+                with manifest.verified(path, step):
+                    self._whole = own
+                return step
+        return None
 
     def _next_number(self, run: str, starts: int) -> int:
         last, last_starts, last_number = None, 0, 0
