@@ -32,6 +32,8 @@ COMMANDS = {
     "train": "train a recipe into a run folder",
     "tune": "search for the best values of a recipe's fields",
     "pack": "pack a data set of any size into a folder that is read by index",
+    "mirror": "copy a run into an object store while it is trained",
+    "fetch": "bring a run back from an object store, to go on with it",
     "launch": "run a command on several local worker processes",
     "verify": "check that a recipe gives one result on any hardware",
     "check-gradients": "compare the gradients of training with differences of the loss",

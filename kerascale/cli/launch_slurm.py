@@ -32,6 +32,9 @@ class Options:
 
     nodes: PositiveInt = 1
     """Nodes of the job."""
+    min_nodes: PositiveInt | None = None
+    """Each start takes as many nodes as Slurm can give at once, from so many on.
+    Default: all of --nodes."""
     workers_per_node: PositiveInt = 1
     """Workers that each node has."""
     time: str | None = None
@@ -73,6 +76,11 @@ class Options:
             for option in self.sbatch
             if not _OPTION.fullmatch(option)
         ]
+        if not problems and (self.min_nodes or 1) > self.nodes:
+            problems.append(
+                f"min_nodes: expected no more than nodes ({self.nodes}). Received: "
+                f"{self.min_nodes}."
+            )
         if len(set(self.seeds)) < len(self.seeds):
             problems.append(f"seeds: expected each once. Received: {list(self.seeds)}.")
         if problems:
@@ -102,6 +110,7 @@ def submit(own: Sequence[str], command: Sequence[str]) -> int:
             "/", "-"
         ),
         nodes=options.nodes,
+        min_nodes=options.min_nodes,
         tasks_per_node=options.workers_per_node,
         time=options.time,
         save_seconds=options.save_seconds,

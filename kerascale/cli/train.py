@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> None:
     }
     heartbeat.start()
     if not _wants_folds(config):
-        run_clock.begin(ago=run_clock.process_seconds())
+        run_clock.begin_process()
     with interrupts.on_signals():
         if _wants_folds(config):
             if not (options.fast_dev_run or options.overfit_batches):

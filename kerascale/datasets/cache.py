@@ -41,7 +41,7 @@ def lock(name: str) -> Iterator[None]:
             say(f"waiting for another process that holds {path}")
             file_lock.acquire()
     except (OSError, NotImplementedError) as error:
-        raise _not_writable(error) from error
+        raise not_writable(error) from error
     try:
         yield
     finally:
@@ -82,7 +82,7 @@ def prepare_once(
             make(partial)
             partial.rename(folder)
         except OSError as error:
-            raise _not_writable(error) from error
+            raise not_writable(error) from error
     return folder
 
 
@@ -97,7 +97,8 @@ def name_of(what: str, key: Any) -> str:
     return f"{what}-{digest[:32]}"
 
 
-def _not_writable(error: OSError | NotImplementedError) -> RefusedError:
+def not_writable(error: OSError | NotImplementedError) -> RefusedError:
+    """The refusal for an error of the cache folder."""
     number = getattr(error, "errno", None)
     reason = errno.errorcode.get(number, type(error).__name__)
     detail = getattr(error, "strerror", None) or error

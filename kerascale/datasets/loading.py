@@ -1,5 +1,6 @@
 """From a data set's name, or from arrays, to batches that are ready for `fit`."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from kerascale.datasets import (
     order,
     origins,
     pipeline,
+    remote,
     resident,
     resizing,
     split_columns,
@@ -37,7 +39,7 @@ from kerascale.datasets.packed import tasks as packed_tasks
 from kerascale.datasets.packed import training as packed_training
 from kerascale.datasets.packed.opened import PREFIX, open_packed
 from kerascale.datasets.raw import Kind, RawData, Split
-from kerascale.datasets.reading import EMBEDDED, read, refuse_remote
+from kerascale.datasets.reading import EMBEDDED, read
 from kerascale.datasets.sources.csv_options import CsvOptions
 from kerascale.datasets.split_columns import SplitColumn
 from kerascale.datasets.tables import encoding, fitting, image_labels, told
@@ -66,7 +68,17 @@ def from_config(
     Raises:
         RefusedError: If the data is not as expected, or of another kind.
     """
-    refuse_remote(config.dataset, config.test_data)
+    here = remote.local_config(config)
+    found = _from_config(here, kinds, tasks)
+    if here.dataset == config.dataset:
+        return found
+    info = dataclasses.replace(found.info, name=config.dataset)
+    return dataclasses.replace(found, info=info)
+
+
+def _from_config(
+    config: TrainingConfig, kinds: Sequence[Kind], tasks: Sequence[Task]
+) -> Datasets:
     if config.dataset.startswith(PREFIX):
         folds.refuse_inapplicable(config.dataset, config, "packed data")
         packed = packed_training.prepare(

@@ -13,6 +13,7 @@ from kerascale.datasets import (
     gathers,
     in_place,
     pipeline,
+    remote,
     resizing,
     text,
 )
@@ -50,6 +51,7 @@ def read_like(
     Raises:
         RefusedError: If the data is of another kind, shape or of other classes.
     """
+    name = remote.local_name(name)
     if name.startswith(PREFIX):
         _refuse_label(name, label)
         return other.read_like(name, info, fields, vectorizer)

@@ -1,40 +1,41 @@
 """From a data set's name to its examples in memory."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from kerascale.config.fields import nearest
 from kerascale.config.tasks import AskedTask
+from kerascale.datasets import remote
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
 from kerascale.errors import RefusedError
-from kerascale.runtime import remote_paths
 
 EMBEDDED = ("digits", "python_reference")
 PREFIXES = ("tfds", "csv", "parquet", "npz", "images", "tfrecord", "text")
 
 
-def refuse_remote(name: str, test_data: str | None = None) -> None:
-    """Refuses data at the address of an object store.
+def read(name: str, *, test_data: str | None = None, **how: Any) -> RawData:
+    """Reads a data set into memory; see `_read` for how.
+
+    Args:
+        name: `digits`, `python_reference`, `tfds:NAME`, or PATH behind `csv:`,
+            `parquet:`, `npz:`, `images:`, `tfrecord:` or `text:`. A path may be an
+            address of an object store.
+        test_data: As in `_read`.
+        **how: As in `_read`.
 
     Raises:
-        RefusedError: Naming each of them.
+        RefusedError: If the name is unknown, or the data is not as expected.
     """
-    problems = []
-    for field, value in (("dataset", name), ("test_data", test_data)):
-        _, _, rest = (value or "").partition(":")
-        if remote_paths.is_remote(rest) or remote_paths.is_remote(value):
-            problems.append(
-                f"{field}: expected data on this host. Received: {value}, at an "
-                "address of an object store, which is not read. Copy it here first, "
-                "or mount the bucket."
-            )
-    if problems:
-        raise RefusedError(problems, heading="data")
+    here = remote.local_name(name)
+    raw = _read(here, test_data=remote.local_file(test_data), **how)
+    return raw if here == name else dataclasses.replace(raw, name=name)
 
 
-def read(
+def _read(
     name: str,
     *,
     label: str | None = None,
@@ -73,7 +74,6 @@ def read(
     Raises:
         RefusedError: If the name is unknown, or the data is not as expected.
     """
-    refuse_remote(name, test_data)
     prefix, colon, rest = name.partition(":")
     if name not in EMBEDDED and not (colon and prefix in PREFIXES and rest):
         suffix = pathlib.PurePath(name).suffix.lower()

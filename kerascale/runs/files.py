@@ -15,6 +15,7 @@ from kerascale.runs.checkpoint import refuse_unsafe_keras_file
 from kerascale.runs.layout import CONFIG
 from kerascale.runtime import remote_paths
 
+_FETCH = "Copy the run folder to this host first: kerascale fetch ADDRESS DIR."
 _NUM_EXAMPLES = 8
 _KIND_NAMES = {str: "text", dict: "an object"}
 # What Keras and the classes of a model raise for a file that is not theirs.
@@ -38,7 +39,7 @@ def read_json(path: str | os.PathLike, name: str) -> dict[str, Any]:
     Raises:
         RefusedError: If `path` is no run folder, or the file is damaged.
     """
-    remote_paths.refuse("run", path, "Copy the run folder to this host first.")
+    remote_paths.refuse("run", path, _FETCH)
     file = pathlib.Path(path) / name
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

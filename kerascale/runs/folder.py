@@ -22,7 +22,10 @@ from kerascale.runtime import atomic_files, locks, remote_paths
 
 _WAY_OUT = "Name another folder with --run-dir."
 # Checkpoints are committed by a rename, which an object store does not have.
-_NO_STORE = "Name a folder on a shared file system, and copy the finished run."
+_NO_STORE = (
+    "Name a folder on a file system; kerascale mirror copies it there while it is "
+    "trained."
+)
 
 
 class RunFolder:

@@ -4,11 +4,12 @@ Its parts follow one another without a gap, so that they sum to the time since t
 began.
 """
 
+import atexit
 import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 STARTING = "starting"
 COMPILING = "compiling"
@@ -17,11 +18,17 @@ DATA = "waiting for data"
 STEPS = "steps"
 EVALUATING = "evaluating"
 SAVING = "saving"
+ENDING = "ending"
+
+# When a launcher began to start this process, in seconds since 1970; its clock is that
+# of the chief's host.
+BEGAN = "KERASCALE_START_BEGAN"
 
 _part: str | None = None
 _since = 0.0
 _began = 0.0
 _seconds: dict[str, float] = {}
+_last: Callable[[], None] | None = None
 
 
 def begin(ago: float = 0.0) -> None:
@@ -36,6 +43,27 @@ def begin(ago: float = 0.0) -> None:
     _seconds.clear()
     _began = time.time() - ago
     _part, _since = STARTING, time.monotonic() - ago
+
+
+def begin_process() -> None:
+    """Begins with the start of this process, which is all for one training."""
+    begin(ago=_start_seconds())
+    atexit.register(_leave)
+
+
+def at_exit(call: Callable[[], None]) -> None:
+    """Calls it as late as this process can, if it is all for one training.
+
+    Args:
+        call: It replaces what was to be called before.
+    """
+    global _last
+    _last = call
+
+
+def _leave() -> None:
+    if _last is not None:
+        _last()
 
 
 def end() -> None:
@@ -88,7 +116,18 @@ def read() -> dict[str, float]:
     return dict(_seconds)
 
 
-def process_seconds() -> float:
+def _start_seconds() -> float:
+    """How long this start has lasted: by its launcher's clock, or the process's."""
+    own = _process_seconds()
+    # Processes that this one starts began later. A locale may have a comma in it.
+    told = os.environ.pop(BEGAN, "").replace(",", ".")
+    try:
+        return max(own, time.time() - float(told))
+    except ValueError:
+        return own
+
+
+def _process_seconds() -> float:
     """How long this process has been running; 0 where the system does not tell."""
     try:
         text = pathlib.Path("/proc/self/stat").read_text()

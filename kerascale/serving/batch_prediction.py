@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from kerascale.datasets import DataInfo, targets, text
+from kerascale.datasets import DataInfo, remote, targets, text
 from kerascale.datasets.packed import other, pictures
 from kerascale.datasets.packed.opened import PREFIX, Packed, open_packed
 from kerascale.datasets.sources import csv_source, images_source, npz_source
@@ -45,6 +45,7 @@ def predict(run: Run, path: str | os.PathLike) -> pd.DataFrame:
     Raises:
         RefusedError: If the file does not fit the run's training data.
     """
+    path = remote.local_file(os.fspath(path), nested=run.info.kind == "image")
     packed = os.fspath(path) if os.fspath(path).startswith(PREFIX) else None
     path = pathlib.Path(path)
     if run.info.kind == "corpus":

@@ -26,6 +26,14 @@ with open(out, "w") as file:
 """
 
 
+def _flags(fields):
+    flags = []
+    for key, value in fields.items():
+        flags += [f"--{key.replace('_', '-')}"]
+        flags += [str(v) for v in (value if isinstance(value, list) else [value])]
+    return flags
+
+
 @pytest.fixture(scope="module")
 def small(recipe):
     config = recipe.Config(batch_size=256, units=(512,))
@@ -81,10 +89,7 @@ def test_wrong_arguments_are_named_together(recipe, capsys):
     ],
 )
 def test_as_much_as_a_training_takes(name, fields, kerascale, run_python, tmp_path):
-    flags = []
-    for key, value in fields.items():
-        flags += [f"--{key.replace('_', '-')}"]
-        flags += [str(v) for v in (value if isinstance(value, list) else [value])]
+    flags = _flags(fields)
     finished = kerascale("estimate", name, *flags, "--json", imported=False)
     estimate = json.loads(finished.stdout.splitlines()[-1])
     fields = {**fields, "epochs": 10, "execution": "fixed"}
@@ -103,3 +108,32 @@ def test_as_much_as_a_training_takes(name, fields, kerascale, run_python, tmp_pa
     assert estimate["tensor_bytes"] == pytest.approx(real["peak"], rel=0.15)
     assert estimate["total_bytes"] == pytest.approx(real["resident"], rel=0.15)
     assert estimate["run_folder_bytes"] == pytest.approx(folder, rel=0.15, abs=2e6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("transformer", {"batch_size": 1024, "width": 128, "patch_size": 2}),
+        ("rnn", {"batch_size": 1024, "units": [512]}),
+    ],
+)
+def test_it_never_fits_where_the_program_of_its_steps_does_not(
+    name, fields, kerascale, run_python, tmp_path, monkeypatch
+):
+    # Nothing is known of either training before.
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path / "trained"))
+    run_python(
+        _TRAINED, name, json.dumps(fields), str(tmp_path / "run"), str(tmp_path / "out")
+    )
+    real = json.loads((tmp_path / "out").read_text())["resident"]
+    monkeypatch.setenv("KERASCALE_CACHE_DIR", str(tmp_path / "estimated"))
+    flags = _flags(fields)
+    for memory, fits in ((round(0.95 * real), False), (round(1.3 * real), True)):
+        own = (*flags, "--memory", str(memory), "--json")
+        finished = kerascale("estimate", name, *own, imported=False)
+        estimate = json.loads(finished.stdout.splitlines()[-1])
+        print(name, real / 2**20, estimate["total_bytes"] / real, file=sys.stderr)
+        assert finished.returncode == (0 if fits else 1), finished.stderr
+    loop = estimate["tensor_bytes"] + estimate["process_bytes"]
+    assert loop < 0.95 * real, "it would show without a program"

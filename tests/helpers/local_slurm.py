@@ -107,7 +107,8 @@ class Slurm:
                 variables = path.read_bytes().split(b"\0")
             except OSError:
                 continue
-            if f"SLURMD_NODENAME={name}".encode() in variables:
+            own = {f"SLURMD_NODENAME={name}", f"SLURM_CONF={self.folder}/slurm.conf"}
+            if {variable.encode() for variable in own} <= set(variables):
                 os.kill(int(path.parent.name), signal.SIGKILL)
         for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             if path.read_bytes().startswith(b"slurmstepd:"):

@@ -130,6 +130,19 @@ def test_a_signal_to_the_script_reaches_the_workers_and_is_waited_for(slurm):
     assert ["scontrol", "requeue", "17"] in _said(slurm)
 
 
+def test_a_scancel_that_is_not_answered_holds_nothing_up(slurm):
+    (slurm / "programs" / "scancel").write_text(
+        "#!/bin/bash\nkill -USR1 $(<waiting)\nexec /bin/sleep 100\n"
+    )
+    process = _run(slurm, ["wait"])
+    while not (slurm / "waiting").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    # Its output ends when nothing that it has started is left.
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+
+
 def test_seeds_are_an_array_of_jobs(slurm, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
     _run(slurm, [0], seeds=(3, 8)).communicate(timeout=60)
@@ -201,6 +214,19 @@ def test_a_dry_run_shows_the_script_and_submits_nothing(slurm, capfd):
     assert f"run={shlex.quote(folder)}\n" in text
     assert not (slurm / "submitted").exists()
     assert not list(slurm.glob("*.json"))
+
+
+def test_as_many_nodes_as_there_are(slurm, capfd):
+    own = ["--nodes", "4", "--min-nodes", "2", "--dry-run", "True"]
+    assert main(["launch", "slurm", *own, "--", "train", "mlp"]) == 0
+    text = capfd.readouterr().out
+    assert "#SBATCH --nodes=2-4\n#SBATCH --mincpus=1\n" in text
+    # With tasks, Slurm gives no more nodes than the least have tasks.
+    assert "#SBATCH --ntasks" not in text
+    assert '--ntasks="$((SLURM_JOB_NUM_NODES * 1))"' in text
+    own = ["--nodes", "2", "--min-nodes", "3"]
+    assert main(["launch", "slurm", *own, "--", "train", "mlp"]) == 2
+    assert "min_nodes: expected no more than nodes (2)" in capfd.readouterr().err
 
 
 def test_submitted_followed_and_cancelled(slurm, capfd):

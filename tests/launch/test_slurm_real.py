@@ -20,6 +20,8 @@ pytestmark = [
 ]
 _EPOCHS = 40
 _TRAIN = ("train", "mlp", "--epochs", _EPOCHS, "--units", 16, "--seed", 3)
+# In float32 another number of workers rounds differently.
+_LAW = 1e-3
 _SAVES = ("--save-every-steps", 40, "--execution", "fixed")
 
 
@@ -126,6 +128,25 @@ def test_same_bits_whatever_happens_to_it(
         saved = int(log.partition("stopped on request after step ")[2].split(";")[0])
         assert f"resuming at step {saved} " in log
     _same(undisturbed, _results(run))
+
+
+def test_with_a_node_less_it_goes_on_with_the_rest(slurm, submit, undisturbed):
+    run = submit("fewer", "--min-nodes", 1)
+    _until_half(slurm, run)
+    assert "worker 0 of 2" in _log(run)
+    slurm.kill_node("tn2")
+    try:
+        slurm.until(lambda: _is_ended(slurm, run), 400)
+    finally:
+        slurm.start_node("tn2")
+    log = _log(run)
+    assert "strategy: one_device" in log.partition("resuming at step")[0], log
+    found = _results(run)
+    assert len(found["history"].splitlines()) == _EPOCHS + 1
+    for name, value in undisturbed.items():
+        if name != "history":
+            assert np.allclose(value, found[name], rtol=0, atol=_LAW), name
+    slurm.until(lambda: slurm("sinfo", "-h", "-t", "idle", "-o", "%D") == "2")
 
 
 def test_the_time_limit_is_a_stop_that_was_announced(slurm, submit, undisturbed):

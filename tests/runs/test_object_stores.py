@@ -23,10 +23,14 @@ def test_a_run_folder_is_on_a_file_system(address, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["csv:s3://b/x.csv", "parquet:gs://b/x", "s3://b/x.npz"]
+    ("name", "match"),
+    [
+        ("csv:az://b/x.csv", "expected data on this host, or at s3:// or gs://"),
+        ("s3://b/x.npz", r"Did you mean npz:s3://b/x\.npz"),
+    ],
 )
-def test_data_is_on_this_host(name):
-    with pytest.raises(ks.RefusedError, match=r"dataset: expected data on this host"):
+def test_data_is_on_this_host_or_at_a_store_that_is_read(name, match):
+    with pytest.raises(ks.RefusedError, match=match):
         read(name)
 
 
@@ -40,7 +44,7 @@ def test_a_path_with_a_colon_is_a_path(tmp_path):
         ["pack", "digits", "s3://b/packed"],
         ["launch", "slurm", "--", "train", "mlp", "--run-dir", "gs://b/run"],
         ["tune", "mlp", "--study", "gs://b/study", "--trials", "1"],
-        ["pack", "csv:gs://b/t.csv", "packed", "--label", "y"],
+        ["pack", "csv:hdfs://b/t.csv", "packed", "--label", "y"],
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
 )

@@ -1,6 +1,8 @@
 """Where the time of a run went: the parts sum to it, over kills too."""
 
+import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -48,6 +50,37 @@ def test_a_person_who_goes_on_is_no_time_of_the_run():
     assert goodput.elapsed([first, more]) == 100.0
     assert goodput.parts([first, more])["being down"] == 0
     assert goodput.parts([first, more])["lost steps"] == 0
+
+
+def test_the_end_of_a_process_is_counted(tmp_path, monkeypatch):
+    before = Start(100.0, 150.0, 0, 40, {"steps": 50.0})
+    last = Start(160.0, 190.0, 40, 50, {"starting": 10.0, "steps": 20.0}, True)
+    path = tmp_path / "goodput.json"
+    starts = [dataclasses.asdict(start) for start in (before, last)]
+    path.write_text(json.dumps({"starts": starts}))
+    monkeypatch.setattr(goodput.time, "time", lambda: 193.5)
+    goodput.note_end(tmp_path, last)
+    found = goodput.read(tmp_path)
+    assert goodput.elapsed(found) == sum(goodput.parts(found).values()) == 93.5
+    assert goodput.parts(found)["ending"] == 3.5
+    # Somebody went on with it since.
+    goodput.note_end(tmp_path, last)
+    assert goodput.read(tmp_path) == found
+
+
+def test_a_start_begins_with_its_launcher(monkeypatch):
+    monkeypatch.setattr(run_clock.atexit, "register", lambda call: None)
+    for told, least in (
+        ("", 0),
+        (f"{time.time() - 90_000:.6f}".replace(".", ","), 9e4),
+    ):
+        monkeypatch.setenv(run_clock.BEGAN, told)
+        run_clock.end()
+        run_clock.begin_process()
+        found = run_clock.read()["starting"]
+        run_clock.end()
+        assert least <= found < least + 80_000
+        assert run_clock.BEGAN not in os.environ, "it would be told to other processes"
 
 
 def test_a_stage_within_a_stage(monkeypatch):

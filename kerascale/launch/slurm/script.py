@@ -6,6 +6,7 @@ import string
 from collections.abc import Sequence
 
 from kerascale.errors import EXIT_REFUSED, EXIT_STOPPED
+from kerascale.runtime import run_clock
 
 # How long the others may take to notice that a worker is gone, and to end.
 _WAIT_SECONDS = 60
@@ -25,11 +26,14 @@ cd $folder || exit 2
 $setup
 run=$run
 stops=$stops
-# What reaches this script alone, as a requeue does, is passed on to the workers.
-trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID"' TERM
+# What reaches this script alone, as a requeue may, is passed on to the workers. Of a
+# job that is being requeued scancel asks for 20 s in vain: nobody waits for it.
+telling=
+trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID" & telling=$$!' TERM
 failures=0
 while :; do
-  srun --kill-on-bad-exit=0 --wait=$wait $command &
+  $mark
+  srun --kill-on-bad-exit=0 --wait=$wait $tasks$command &
   step=$$!
   while :; do
     told=
@@ -38,6 +42,9 @@ while :; do
     # A trap ends a wait before the step has ended; the code is not the step's then.
     [[ -n $$told ]] || break
   done
+  # Not of the next start.
+  [[ -z $$telling ]] || kill "$$telling" 2>/dev/null
+  telling=
   case $$code in
     0 | $refused) exit "$$code" ;;
     $stopped)
@@ -84,6 +91,8 @@ class Job:
         seeds: One job of an array for each; none: one job.
         setup: Lines of shell before the workers start.
         searches: Of a search: how many jobs of an array work on its study.
+        min_nodes: How many at least: each start takes what Slurm can give at once;
+            None: all of them.
     """
 
     name: str
@@ -96,6 +105,7 @@ class Job:
     seeds: tuple[int, ...] = ()
     setup: str = ""
     searches: int | None = None
+    min_nodes: int | None = None
 
 
 def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
@@ -111,10 +121,10 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
     count = len(job.seeds) or job.searches or 1
     is_array = bool(job.seeds) or count > 1
     log = f"{run_dir}-%a.slurm.log" if is_array else f"{run_dir}.slurm.log"
+    nodes, tasks = _nodes(job)
     given = {
         "job-name": job.name,
-        "nodes": str(job.nodes),
-        "ntasks-per-node": str(job.tasks_per_node),
+        **nodes,
         **({"time": job.time} if job.time else {}),
         **({"array": f"0-{count - 1}"} if is_array else {}),
         "output": log,
@@ -135,7 +145,10 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
     else:
         run = shlex.quote(run_dir)
     flag, reached, stops = "--run-dir", _REACHED, '"$run.slurm.stops"'
+    # The time of a start that no process of it sees.
+    mark = f'export {run_clock.BEGAN}="$EPOCHREALTIME"'
     if job.searches is not None:
+        mark = ":"
         flag, reached = "--study", f"{_SEARCHED} 2>/dev/null | wc -c"
         stops = '"$run-${SLURM_ARRAY_TASK_ID:-0}.slurm.stops"'
     return _SCRIPT.substitute(
@@ -148,6 +161,21 @@ def script(job: Job, command: Sequence[str], run_dir: str, folder: str) -> str:
         reached=reached,
         restarts=job.restarts,
         wait=_WAIT_SECONDS,
+        mark=mark,
+        tasks=tasks,
         stopped=EXIT_STOPPED,
         refused=EXIT_REFUSED,
     )
+
+
+def _nodes(job: Job) -> tuple[dict[str, str], str]:
+    """What is asked of `sbatch` for nodes and tasks, and of `srun` besides."""
+    per_node = job.tasks_per_node
+    if job.min_nodes in (None, job.nodes):
+        return {"nodes": f"{job.nodes}", "ntasks-per-node": f"{per_node}"}, ""
+    # Slurm gives as many of a range as it can without waiting for more; but where
+    # tasks are asked for, no more than as many tasks as the least nodes have.
+    cores = per_node * int(job.options.get("cpus-per-task", 1))
+    asked = {"nodes": f"{job.min_nodes}-{job.nodes}", "mincpus": f"{cores}"}
+    number = f'"$((SLURM_JOB_NUM_NODES * {per_node}))"'
+    return asked, f"--ntasks={number} --ntasks-per-node={per_node} "

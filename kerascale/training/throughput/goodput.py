@@ -4,7 +4,9 @@ Each start has one record, which is written anew every few seconds. What a kill 
 unrecorded lies between two records, and counts as being down.
 """
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import pathlib
@@ -14,7 +16,7 @@ from typing import Any
 
 from kerascale.runs import layout
 from kerascale.runs.folder import RunFolder
-from kerascale.runtime import run_clock
+from kerascale.runtime import atomic_files, run_clock
 from kerascale.runtime.console import duration, say
 
 LOST, DOWN = "lost steps", "being down"
@@ -27,6 +29,7 @@ PARTS = (
     run_clock.DATA,
     run_clock.EVALUATING,
     run_clock.SAVING,
+    run_clock.ENDING,
     LOST,
     DOWN,
 )
@@ -90,9 +93,33 @@ class Record:
             self._folder.write_json(
                 layout.GOODPUT, {"starts": [dataclasses.asdict(s) for s in starts]}
             )
+            if finished:
+                run_clock.at_exit(functools.partial(note_end, self._folder.path, own))
         except OSError as error:
             say(f"goodput: {layout.GOODPUT} cannot be written ({error.strerror}).")
         return starts
+
+
+def note_end(folder: pathlib.Path, start: Start) -> None:
+    """Counts what came behind the last record of a finished start, until now.
+
+    Args:
+        folder: The run folder.
+        start: That record. Where it is not the last one any more, nothing is done.
+    """
+    *before, last = read(folder) or [None]
+    if last != start:
+        return
+    now = time.time()
+    seconds = {**start.seconds, run_clock.ENDING: max(0.0, now - start.until)}
+    ended = dataclasses.replace(start, until=now, seconds=seconds)
+    starts = [dataclasses.asdict(each) for each in (*before, ended)]
+    # The last record is there; a full disk ends no run.
+    with (
+        contextlib.suppress(OSError),
+        atomic_files.replacing(folder / layout.GOODPUT) as temporary,
+    ):
+        temporary.write_text(json.dumps({"starts": starts}), encoding="utf-8")
 
 
 def read(folder: pathlib.Path) -> list[Start]:

@@ -4,6 +4,13 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "a-copy-that-lost-a-file-is-read",
+        "datasets/remote.py",
+        "return folder.is_dir() and all(_is_there(folder, one) for one in objects)",
+        "return folder.is_dir()",
+        ("test_remote.py",),
+    ),
+    Fault(
         "a-table-that-has-changed-is-not-read-again",
         "datasets/kept.py",
         "found.append((stat.st_mtime_ns, stat.st_size))",

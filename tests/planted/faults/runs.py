@@ -4,6 +4,20 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "a-mirror-loses-a-file-that-it-names",
+        "runs/mirror/upload.py",
+        "for _, sha256 in kept.files.values()}",
+        "for _, sha256 in list(kept.files.values())[1:]}",
+        ("test_mirror.py",),
+    ),
+    Fault(
+        "what-is-fetched-is-not-compared",
+        "runs/mirror/download.py",
+        'if source.fetch(f"{OBJECTS}/{sha256}", path) != sha256:',
+        'if source.fetch(f"{OBJECTS}/{sha256}", path) == "":',
+        ("test_mirror.py",),
+    ),
+    Fault(
         "the-old-checkpoint-goes-before-the-new-one-is-there",
         "runs/checkpoint/names.py",
         "        os.rename(visible, replaced)\n        try:",

@@ -5,11 +5,11 @@ import importlib
 import os
 
 from kerascale.config.tasks import AskedTask
+from kerascale.datasets import remote
 from kerascale.datasets.packed.rows import RowSource
 from kerascale.datasets.packed.sources import inapplicable
 from kerascale.datasets.raw import RawData
 from kerascale.datasets.sources.csv_options import USUAL, CsvOptions
-from kerascale.runtime import remote_paths
 
 # Prefix -> module of this package with `open_rows(rest, options) -> RowSource`, where
 # `rest` is what stands behind the colon. What is not here is read into memory first.
@@ -73,9 +73,6 @@ class SourceOptions:
         return fields
 
 
-_COPY = "Copy it to this host first, or mount the store."
-
-
 def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
     """Opens a data set, to read its rows from front to back.
 
@@ -87,10 +84,14 @@ def open_source(name: str, options: SourceOptions | None = None) -> RowSource:
         RefusedError: If the name is unknown, the data is not as expected, or an option
             is not for it.
     """
-    remote_paths.refuse("SOURCE", name.partition(":")[2], _COPY)
     options = SourceOptions() if options is None else options
-    source = _opened(name, options)
+    here = remote.local_name(name)
+    test_data = remote.local_file(options.test_data)
+    options = dataclasses.replace(options, test_data=test_data)
+    source = _opened(here, options)
     inapplicable.refuse(source, options)
+    if here != name:
+        source.name = name
     return source
 
 

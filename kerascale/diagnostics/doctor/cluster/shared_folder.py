@@ -7,6 +7,8 @@ import time
 
 _LOOK_SECONDS = 0.05
 _NAME = ".kerascale-doctor-{token}-{rank}"
+# In a folder that was not there before.
+_MADE = ".kerascale-doctor-made"
 
 
 def write(folder: pathlib.Path, token: str, rank: int) -> str:
@@ -17,7 +19,10 @@ def write(folder: pathlib.Path, token: str, rank: int) -> str:
     """
     path = folder / _NAME.format(token=token, rank=rank)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            (folder / _MADE).touch()
         for content in ("before", token):
             temporary = path.with_name(f"{path.name}.tmp")
             with temporary.open("w") as file:
@@ -49,6 +54,9 @@ def look(
 
 
 def remove(folder: pathlib.Path, token: str, rank: int) -> None:
-    """Removes the own file."""
+    """Removes the own file; the last one removes a folder that was made for them."""
     with contextlib.suppress(OSError):
         (folder / _NAME.format(token=token, rank=rank)).unlink()
+        if os.listdir(folder) == [_MADE]:
+            (folder / _MADE).unlink()
+            folder.rmdir()
