@@ -23,7 +23,7 @@ from kerascale.errors import RefusedError
 from kerascale.runtime import heartbeat, interrupts, run_clock
 from kerascale.runtime.console import duration
 from kerascale.runtime.prometheus.exporter import refuse
-from kerascale.strategies import tf_config
+from kerascale.strategies import mesh_process, tf_config
 
 _USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
 
@@ -35,10 +35,20 @@ class Options:
     run_dir: str | None = None
     """The run folder, new or empty. Default: runs/RECIPE/N."""
     strategy: Literal[
-        "auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"
+        "auto",
+        "one_device",
+        "mirrored",
+        "multi_worker_mirrored",
+        "tpu",
+        "model_parallel",
+        "fsdp",
     ] = "auto"
     """Where to train. auto: what TF_CONFIG, Slurm, the GPUs or the TPU of this host
-    say."""
+    say. model_parallel, fsdp: models larger than a device, cut over a mesh (extra
+    jax)."""
+    mesh: str | None = None
+    """Devices of each axis, for model_parallel and fsdp: data=2,model=4. Default for
+    fsdp: all devices along data."""
     tpu: str | None = None
     """Name or address of the TPU for --strategy tpu. Default: TPU_NAME."""
     start_timeout: PositiveFloat | None = None
@@ -78,6 +88,7 @@ def run(arguments: Sequence[str]) -> None:
     (name,), rest = parsing.positional(
         arguments, ["RECIPE"], program="kerascale train", usage=_USAGE
     )
+    _enter_mesh(name, rest)
     recipe = load_recipe(name)
     options, policy, config, file = _parse(recipe, rest)
     value_sources = {
@@ -95,6 +106,14 @@ def run(arguments: Sequence[str]) -> None:
                 return
             config = dataclasses.replace(config, fold=0)
         _run(recipe, options, policy, config, file, value_sources)
+
+
+def _enter_mesh(name: str, arguments: Sequence[str]) -> None:
+    """Goes on with Keras' JAX backend, where a mesh is asked for."""
+    strategy = parsing.value_of(arguments, "--strategy")
+    if strategy in mesh_process.NAMES and not parsing.wants_help(arguments):
+        mesh = parsing.value_of(arguments, "--mesh")
+        mesh_process.enter(strategy, mesh, ["train", name, *arguments])
 
 
 def _run(
@@ -117,7 +136,10 @@ def _run(
     from kerascale.training import train
 
     strategy = strategies.get(
-        options.strategy, tpu=options.tpu, start_timeout=options.start_timeout
+        options.strategy,
+        tpu=options.tpu,
+        start_timeout=options.start_timeout,
+        mesh=options.mesh,
     )
     result = None
     with contextlib.ExitStack() as stack:
@@ -209,7 +231,7 @@ def _run_folds(
     from kerascale.tuning import cross_validation
 
     cross_validation.refuse_several_workers()
-    strategy = strategies.get(options.strategy, tpu=options.tpu)
+    strategy = strategies.get(options.strategy, tpu=options.tpu, mesh=options.mesh)
     folder = cross_validation.folder_of(options.run_dir, recipe.name)
 
     def train_fold(own: Any, run_dir: pathlib.Path) -> Any:
