@@ -318,7 +318,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 Engine.default_compute_loss = Engine.compute_loss
 
 if keras.config.backend() == "jax":  # Its trainer has other extension points.
-    from kerascale.engine.mesh.engine import Engine  # noqa: F811
+    from kerascale.engine.mesh.engine import Engine
 
 
 class Model(Engine):

@@ -56,10 +56,11 @@ class Dropout(keras.layers.Dropout):
         return inputs * keep / tf.cast(1.0 - self.rate, inputs.dtype)
 
     def _call_of_jax(self, inputs: Any) -> Any:
-        shape = self.noise_shape or inputs.shape
-        shape = [n if given is None else given for n, given in zip(inputs.shape, shape)]
+        given = self.noise_shape or (None,) * len(inputs.shape)
+        pairs = zip(inputs.shape, given, strict=True)
+        shape = tuple(size if n is None else n for size, n in pairs)
         seed, draw = self.seed_generator.next()
-        noise = _by_place.uniform(tuple(shape), seed, draw)
+        noise = _by_place.uniform(shape, seed, draw)
         keep = keras.ops.cast(noise >= self.rate, inputs.dtype)
         return inputs * keep / keras.ops.cast(1.0 - self.rate, inputs.dtype)
 

@@ -19,7 +19,7 @@ class Mesh:
     """Axes of a mesh, in the order in which devices fill it: the last one fastest.
 
     Args:
-        axes: Name -> devices along it. An axis `data` is there; it may be of one device.
+        axes: Name -> devices along it. `data` is among them, maybe of one device.
     """
 
     axes: Mapping[str, int]

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from kerascale.engine.compat import keras_jax, keras_private
+from kerascale.engine.mesh.described import assigned, of_model
 from kerascale.strategies import layouts
 from kerascale.strategies.layouts.rules import Cut
 from kerascale.strategies.mesh import DATA, Mesh
@@ -64,56 +65,11 @@ class Places:
         return [(v, known[v.path]) for v in variables if v.path in known]
 
 
-def describe(model: keras.Model) -> list[layouts.Described]:
-    """The variables of a model, as rules see them."""
-    owners = {}
-    for layer in keras_private.all_layers(model):
-        for variable in (*layer.trainable_variables, *layer.non_trainable_variables):
-            owners[id(variable)] = layer  # The innermost comes last.
-    seeds = {id(g.state) for layer in keras_private.all_layers(model)
-             for g in keras_private.seed_generators(layer)}
-    return [
-        layouts.Described(
-            variable.path,
-            tuple(variable.shape),
-            np.dtype(_known(variable.dtype)).itemsize,
-            owners.get(id(variable)),
-            id(variable) in seeds,
-        )
-        for variable in of_model(model)
-    ]
-
-
-def _known(dtype: str) -> object:
-    return jax.numpy.dtype(dtype)
-
-
-def of_model(model: keras.Model) -> list[keras.Variable]:
-    """The variables of a model, without those of its metrics."""
-    metrics = {id(v) for metric in model.metrics for v in metric.variables}
-    return [v for v in model.variables if id(v) not in metrics]
-
-
 @functools.lru_cache(maxsize=4)
 def devices_of(mesh_text: str, sizes: tuple[int, ...]) -> jax.sharding.Mesh:
     names = tuple(part.partition("=")[0] for part in mesh_text.split(","))
     count = int(np.prod(sizes))
     return jax.sharding.Mesh(np.array(jax.devices()[:count]).reshape(sizes), names)
-
-
-def assigned(model: keras.Model, strategy: ModelParallel) -> list[layouts.Placement]:
-    """How each variable of a built model is cut.
-
-    Raises:
-        RefusedError: Naming all that is wrong with the layout.
-    """
-    names = tuple(kind.__name__ for kind in type(model).__mro__)
-    return layouts.assign(
-        describe(model),
-        strategy.rules_for(names),
-        strategy.mesh,
-        fully_sharded=strategy.fully_sharded,
-    )
 
 
 def place_model(model: keras.Model, strategy: ModelParallel) -> Places:

@@ -114,9 +114,7 @@ class Step:
             self._in_use(trainable),
             others,
             x,
-            **(
-                {"training": False} if keras_private.takes_training(self.model) else {}
-            ),
+            **({"training": False} if keras_private.takes_training(self.model) else {}),
         )
         return outputs
 

@@ -22,9 +22,7 @@ def chosen(every_steps: int | None, callbacks: Any = ()) -> int:
         return 1
     most = MOST if every_steps is None else min(MOST, every_steps)
     return max(
-        n
-        for n in range(1, most + 1)
-        if every_steps is None or every_steps % n == 0
+        n for n in range(1, most + 1) if every_steps is None or every_steps % n == 0
     )
 
 
