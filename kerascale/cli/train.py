@@ -23,7 +23,7 @@ from kerascale.errors import RefusedError
 from kerascale.runtime import heartbeat, interrupts, run_clock
 from kerascale.runtime.console import duration
 from kerascale.runtime.prometheus.exporter import refuse
-from kerascale.strategies import mesh_process, tf_config
+from kerascale.strategies import tf_config
 
 _USAGE = "RECIPE [--field value ...]    (kerascale recipes lists them)"
 
@@ -88,7 +88,6 @@ def run(arguments: Sequence[str]) -> None:
     (name,), rest = parsing.positional(
         arguments, ["RECIPE"], program="kerascale train", usage=_USAGE
     )
-    _enter_mesh(name, rest)
     recipe = load_recipe(name)
     options, policy, config, file = _parse(recipe, rest)
     value_sources = {
@@ -106,14 +105,6 @@ def run(arguments: Sequence[str]) -> None:
                 return
             config = dataclasses.replace(config, fold=0)
         _run(recipe, options, policy, config, file, value_sources)
-
-
-def _enter_mesh(name: str, arguments: Sequence[str]) -> None:
-    """Goes on with Keras' JAX backend, where a mesh is asked for."""
-    strategy = parsing.value_of(arguments, "--strategy")
-    if strategy in mesh_process.NAMES and not parsing.wants_help(arguments):
-        mesh = parsing.value_of(arguments, "--mesh")
-        mesh_process.enter(strategy, mesh, ["train", name, *arguments])
 
 
 def _run(

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 
-from kerascale.errors import RefusedError
 from kerascale.runtime import extras
 from kerascale.strategies import mesh as meshes
 
@@ -52,35 +51,38 @@ def environment_for(
     return after
 
 
-def enter(
-    strategy: str,
-    mesh: str | None,
-    arguments: Sequence[str],
-    environment: MutableMapping[str, str] = os.environ,
+def enter_if_asked(
+    arguments: Sequence[str], environment: MutableMapping[str, str] = os.environ
 ) -> None:
-    """Goes on in a process for a strategy on a mesh; returns if this is one.
+    """Goes on in such a process, if a command line names such a strategy.
+
+    Returns if it does not, or if this process is one.
 
     Args:
-        strategy: One of `NAMES`.
-        mesh: As in `environment_for`.
         arguments: The command line behind `kerascale`.
         environment: That of this process.
 
     Raises:
-        RefusedError: See `environment_for`; and if Keras is here already, with another
-            backend.
+        RefusedError: See `environment_for`.
     """
-    after = environment_for(strategy, mesh, environment)
+    strategy = _value_of(arguments, "--strategy")
+    if strategy not in NAMES or {"-h", "--help"} & set(arguments):
+        return
+    after = environment_for(strategy, _value_of(arguments, "--mesh"), environment)
     if after == dict(environment):
         return
-    if "keras" in sys.modules or "jax" in sys.modules:
-        raise RefusedError(
-            f"strategy: {strategy} expects a process in which Keras has not been "
-            "imported, or KERAS_BACKEND=jax and XLA_FLAGS="
-            f"{after.get('XLA_FLAGS', '')!r} set before it was. Received: neither. "
-            "Call the command line in a process of its own."
-        )
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-m", "kerascale", *arguments]
     os.execve(sys.executable, command, after)
+
+
+def _value_of(arguments: Sequence[str], flag: str) -> str | None:
+    """The value of a flag; None: it is not there."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == flag and equals:
+            return value
+        if argument == flag and place + 1 < len(arguments):
+            return arguments[place + 1]
+    return None
