@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import importlib
 import importlib.util
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
-from kerascale.strategies import layouts, mesh_process
+from kerascale.strategies import layouts, mesh_process, tf_config
 from kerascale.strategies.mesh import DATA, Mesh, parse
 
 NAMES = ("model_parallel", "fsdp")
@@ -117,10 +116,11 @@ def make(
             f"{keras.config.backend()!r}. Set KERAS_BACKEND=jax before Python starts; "
             "the command line does so itself."
         )
-    if (os.environ.get("TF_CONFIG") or "").strip():
+    workers = tf_config.from_environment()
+    if workers is not None and workers.num_workers > 1:
         raise RefusedError(
             f"strategy: {name} expects one process. Received: TF_CONFIG, which names "
-            "workers. Unset it, or use multi_worker_mirrored."
+            f"{workers.num_workers} workers. Unset it, or use multi_worker_mirrored."
         )
     # TensorFlow reads data and writes files; devices are JAX's.
     for kind in ("GPU", "TPU"):

@@ -85,9 +85,7 @@ def fit(
         for part in parts_of(data, prepared, epoch, skip, end, most):
             callbacks.on_train_batch_begin(part.first)
             logs = prepared.train(part.rows, part.steps)
-            # As Keras, which counts a last execution as a whole one.
-            done = part.first + most - 1
-            callbacks.on_train_batch_end(min(done, end - 1) if is_cut else done, logs)
+            callbacks.on_train_batch_end(part.first + part.steps - 1, logs)
             if model.stop_training:
                 break
         skip = 0
@@ -122,7 +120,7 @@ def evaluate(
     for part in parts_of(data, prepared, 0, 0, steps, most):
         callbacks.on_test_batch_begin(part.first)
         logs = prepared.test(part.rows, part.steps)
-        callbacks.on_test_batch_end(part.first + most - 1, logs)
+        callbacks.on_test_batch_end(part.first + part.steps - 1, logs)
         if model.stop_evaluating:
             break
     logs = {name: _plain(value) for name, value in logs.items()}
