@@ -12,7 +12,9 @@ from kerascale.engine import copies
 from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import batch_checks, fit_arguments
 from kerascale.engine.data.class_weight import num_outputs
-from kerascale.engine.mesh import loops, prepare, steps
+from kerascale.engine.mesh import loops, preconditions, prepare, steps
+from kerascale.strategies import model_parallel
+from kerascale.strategies.mesh import DATA
 
 # Batches in a call of `evaluate`.
 _MOST_OF_EVALUATE = 64
@@ -129,6 +131,9 @@ class Engine(keras.Model):
                 "validation_steps", validation_steps, validation.num_batches
             )
             validation_steps = fit_arguments.limited(validation_steps, validation)
+        preconditions.refuse_undivided_batch(
+            loops.batch_size(data), model_parallel.current().mesh.of(DATA)
+        )
         prepared = prepare.prepare(self, loops.batch_spec(data))
         self.train_function = prepared.train
         most = steps.of_fit(self, data, callbacks, steps_per_epoch)

@@ -6,10 +6,9 @@ from typing import Any
 import keras
 
 from kerascale.engine.data import fit_arguments
-from kerascale.engine.mesh import preconditions, rows
+from kerascale.engine.mesh import rows
 from kerascale.engine.mesh.prepare import Prepared
 from kerascale.engine.mesh.rows import Part
-from kerascale.strategies.mesh import DATA
 
 
 def batch_spec(data: Any) -> Any:
@@ -18,6 +17,14 @@ def batch_spec(data: Any) -> Any:
     if spec is None:  # An adapter of Keras' own.
         spec = data.get_tf_dataset().element_spec
     return spec if isinstance(spec, tuple) else (spec,)
+
+
+def batch_size(data: Any) -> int | None:
+    """Rows of a global batch; None: that is not known."""
+    batches = getattr(data, "batches", None)
+    if batches is not None:
+        return min(batches.batch_size, batches.num_examples)
+    return keras.tree.flatten(batch_spec(data))[0].shape[0]
 
 
 def parts_of(
@@ -35,9 +42,6 @@ def parts_of(
     """
     batches = getattr(data, "batches", None)
     if batches is not None:
-        preconditions.refuse_small_batch(
-            batches.batch_size, prepared.places.mesh.of(DATA)
-        )
         end = batches.steps_per_epoch if end is None else end
         return rows.of_batches(batches, prepared.places, epoch, first, end, most)
     if isinstance(data, fit_arguments.feed.Feed):

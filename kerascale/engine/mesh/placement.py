@@ -40,13 +40,18 @@ class Places:
         """The layout of what every device has."""
         return self.sharding(())
 
-    def rows(self, before: int = 0) -> NamedSharding:
+    def rows(self, shape: Sequence[int], before: int = 0) -> NamedSharding:
         """The layout of an array whose rows are those of a batch.
 
+        Rows that the axis `data` does not divide, as at the end of an epoch, lie whole
+        on every device: filled up by XLA they were seen to give wrong gradients.
+
         Args:
+            shape: Of the array.
             before: Axes in front of that of rows.
         """
-        return self.sharding((*(None,) * before, DATA))
+        divides = len(shape) > before and shape[before] % self.mesh.of(DATA) == 0
+        return self.sharding((*(None,) * before, DATA)) if divides else self.whole
 
     def used(self, variables: Sequence[keras.Variable]) -> list[NamedSharding | None]:
         """How a step computes with variables, where that is another layout; or None."""

@@ -51,15 +51,23 @@ def refuse(model: keras.Model) -> None:
         raise RefusedError(problems, heading=f"{type(model).__name__} on a mesh")
 
 
-def refuse_small_batch(rows: int | None, parts: int) -> None:
-    """Refuses batches of which no device along the data axis would have a row.
+def refuse_undivided_batch(rows: int | None, parts: int) -> None:
+    """Refuses to train on batches that the axis `data` does not divide.
+
+    The last one of an epoch may have any size: every device computes it whole.
+
+    Args:
+        rows: Of a global batch; None: that is not known.
+        parts: Devices along the axis.
 
     Raises:
-        RefusedError: If there are fewer rows than parts.
+        RefusedError: If they are not the same number on each device.
     """
-    if rows is not None and rows < parts:
+    if rows is not None and rows % parts:
+        below, above = rows // parts * parts, -(-rows // parts) * parts
+        near = f"{below} or {above}" if below else f"{above}"
         raise RefusedError(
-            "batch size: expected at least one example for each of the "
-            f"{parts} parts of the axis data. Received: a global batch of {rows}. Use "
-            "a larger batch, or a mesh with a smaller axis."
+            f"batch size: expected a multiple of {parts}, the devices along the axis "
+            f"data. Received: a global batch of {rows}. Use {near}, or a mesh whose "
+            "axis data divides it."
         )

@@ -86,10 +86,8 @@ class Execution:
     def _batch(self, rows: Any, place: Any) -> Any:
         def taken(array: jax.Array) -> jax.Array:
             own = jax.lax.dynamic_index_in_dim(array, place, 0, keepdims=False)
-            if own.ndim == 0:
-                return own
-            # Rows that the axis does not divide are filled up by XLA, and not counted.
-            return jax.lax.with_sharding_constraint(own, self.places.rows())
+            layout = self.places.rows(own.shape)
+            return jax.lax.with_sharding_constraint(own, layout)
 
         return nests.map_present(taken, rows)
 
@@ -153,7 +151,7 @@ class Prediction:
 
         def program(trainable: Any, others: Any, x: Any) -> Any:
             x = nests.map_present(
-                lambda t: jax.lax.with_sharding_constraint(t, places.rows()), x
+                lambda t: jax.lax.with_sharding_constraint(t, places.rows(t.shape)), x
             )
             return step.predict((trainable, others, [], []), x)
 

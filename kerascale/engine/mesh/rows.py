@@ -14,7 +14,6 @@ from kerascale.datasets import nests
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.data import waits
 from kerascale.engine.mesh.placement import Places
-from kerascale.strategies.mesh import DATA
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,17 +106,13 @@ def of_dataset(
 
 
 def put(rows: Any, places: Places, before: int = 1) -> Any:
-    """Batches, cut over the data axis where that divides them; else on all devices.
+    """Batches on the devices; see `Places.rows`.
 
     Args:
         rows: Arrays of the host.
         places: Where they shall lie.
         before: Axes in front of that of rows.
     """
-    parts = places.mesh.of(DATA)
-
-    def laid(array: np.ndarray) -> jax.Array:
-        divides = array.ndim > before and array.shape[before] % parts == 0
-        return jax.device_put(array, places.rows(before) if divides else places.whole)
-
-    return nests.map_present(laid, rows)
+    return nests.map_present(
+        lambda array: jax.device_put(array, places.rows(array.shape, before)), rows
+    )
