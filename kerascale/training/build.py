@@ -12,6 +12,7 @@ from kerascale.config.recipes import Recipe
 from kerascale.datasets import Datasets
 from kerascale.engine.scaling import scale_as_told
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
 from kerascale.strategies.model_parallel import ModelParallel
 
 # It needs JAX, which is there where a mesh is.
@@ -70,7 +71,7 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
 def cut_over_mesh(model: keras.Model, strategy: Any) -> None:
     """Cuts a model's variables, if it is for a mesh; what cannot be, is refused."""
     if isinstance(strategy, ModelParallel):
-        importlib.import_module(_PLACING).place(model)
+        say(importlib.import_module(_PLACING).place(model).text())
 
 
 def _refuse_other_outputs(

@@ -226,9 +226,18 @@ def trained(name, strategy):
         if "float" in str(v.dtype)
     }
     found["predict"] = np.asarray(model.predict(x, batch_size=50, verbose=0))
+    if keras.config.backend() == "jax":
+        found["share"] = np.array(_share_of_first_device(model))
     for key, values in history.history.items():
         found[f"history/{key}"] = np.array(values)
     return found
+
+
+def _share_of_first_device(model):
+    """What it holds of the bytes of weights and of the optimizer."""
+    values = [v.value for v in (*model.weights, *model.optimizer.variables)]
+    own = sum(value.addressable_shards[0].data.nbytes for value in values)
+    return own / sum(value.nbytes for value in values)
 
 
 def main(out, mesh, *cells):

@@ -1,5 +1,6 @@
 """`kerascale.Model` where Keras' backend is JAX: steps are programs over a mesh."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -15,6 +16,11 @@ from kerascale.engine.data.class_weight import num_outputs
 from kerascale.engine.mesh import loops, preconditions, prepare, steps
 from kerascale.strategies import model_parallel
 from kerascale.strategies.mesh import DATA
+
+# Keras' losses and metrics ask JAX for 64 bits, which has 32: as many as are needed.
+warnings.filterwarnings(
+    "ignore", message="Explicitly requested dtype int64", category=UserWarning
+)
 
 # Batches in a call of `evaluate`.
 _MOST_OF_EVALUATE = 64

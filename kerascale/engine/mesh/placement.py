@@ -63,6 +63,15 @@ class Places:
             found.append(self.sharding(placement.cut_in_use) if differs else None)
         return found
 
+    def text(self) -> str:
+        """What a device holds of the weights, for a person."""
+        own = sum(p.bytes_per_device(self.mesh) for p in self.placements)
+        whole = sum(p.bytes_per_device(Mesh({})) for p in self.placements)
+        return (
+            f"layout: a device holds {own / 2**20:,.1f} of {whole / 2**20:,.1f} MiB of "
+            "weights (kerascale show RECIPE --mesh ... lists them)"
+        )
+
     def _pairs(
         self, variables: Sequence[keras.Variable]
     ) -> list[tuple[keras.Variable, layouts.Placement]]:

@@ -37,7 +37,7 @@ def _environment():
 
 def _worst(expected, found, name):
     """The largest difference, in units of what is allowed."""
-    assert sorted(expected) == sorted(found)
+    assert {*expected, "share"} == {*found}
     bound = _HALF.get(name, 1e-5)
     return {
         key: float(np.abs(value.astype("float64") - found[key]).max()) / bound
@@ -73,6 +73,10 @@ def test_a_mesh_trains_what_one_device_trains(name, on_tensorflow, on_eight_devi
     assert max(worst.values()) < 1, worst
 
 
+def test_a_device_holds_its_part_of_weights_and_optimizer(on_eight_devices):
+    assert np.load(on_eight_devices / "causal.npz")["share"] < 0.3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mesh",
@@ -81,6 +85,8 @@ def test_a_mesh_trains_what_one_device_trains(name, on_tensorflow, on_eight_devi
 def test_every_feature_on_every_mesh(mesh, on_tensorflow, tmp_path):
     _train(tmp_path, mesh)
     wrong = {}
+    share = np.load(tmp_path / "causal.npz")["share"]
+    assert share <= {"model=2": 0.55, "fsdp:data=8": 0.14}.get(mesh, 1)
     for name in mesh_cells.names():
         worst = _worst(on_tensorflow(name), np.load(tmp_path / f"{name}.npz"), name)
         key = max(worst, key=worst.get)
