@@ -140,6 +140,8 @@ class Engine(keras.Model):
         preconditions.refuse_undivided_batch(
             loops.batch_size(data), model_parallel.current().mesh.of(DATA)
         )
+        if self.train_function is None:  # Somebody wants it made anew.
+            prepare.forget(self)
         prepared = prepare.prepare(self, loops.batch_spec(data))
         self.train_function = prepared.train
         most = steps.of_fit(self, data, callbacks, steps_per_epoch)

@@ -78,6 +78,11 @@ def prepare(model: keras.Model, batch: Any) -> Prepared:
     return prepared
 
 
+def forget(model: keras.Model) -> None:
+    """Programs of a model are made anew: its schedule is another, say."""
+    vars(model).pop(_PREPARED, None)
+
+
 def _build(model: keras.Model, batch: Any) -> None:
     """Builds what is not built: layers, losses, metrics and the optimizer."""
     if model.compiled and not keras_private.is_built(
