@@ -147,21 +147,23 @@ def loss_scale_factor():
 
 def _with_optimizer(name):
     def make():
-        rate = {"sgd": 0.1, "adadelta": 1.0, "lion": 1e-3, "muon": 1e-2}.get(name, 0.01)
-        kind = {
-            "momentum": lambda: keras.optimizers.SGD(rate, 0.9),
-            "nesterov": lambda: keras.optimizers.SGD(rate, 0.9, nesterov=True),
-            "muon": lambda: keras.optimizers.Muon(
-                rate, exclude_layers=["logits"], exclude_embeddings=False
-            ),
-        }.get(name)
-        made = (
-            keras.optimizers.get(
-                {"class_name": name, "config": {"learning_rate": rate}}
-            )
-            if kind is None
-            else kind()
-        )
+        kinds = keras.optimizers
+        made = {
+            "sgd": lambda: kinds.SGD(0.1),
+            "momentum": lambda: kinds.SGD(0.01, 0.9),
+            "nesterov": lambda: kinds.SGD(0.01, 0.9, nesterov=True),
+            "adagrad": lambda: kinds.Adagrad(0.01),
+            "adadelta": lambda: kinds.Adadelta(1.0),
+            "rmsprop": lambda: kinds.RMSprop(0.01),
+            "adamw": lambda: kinds.AdamW(0.01),
+            "adamax": lambda: kinds.Adamax(0.01),
+            "nadam": lambda: kinds.Nadam(0.01),
+            "ftrl": lambda: kinds.Ftrl(0.01),
+            "lion": lambda: kinds.Lion(1e-3),
+            "lamb": lambda: kinds.Lamb(0.01),
+            "adafactor": lambda: kinds.Adafactor(0.01),
+            "muon": lambda: kinds.Muon(0.01, exclude_layers=["logits"]),
+        }[name]()
         return _mlp(made)
 
     make.__name__ = f"optimizer_{name}"
