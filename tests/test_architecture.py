@@ -35,6 +35,7 @@ ROOMS = [
 ENGINE = [
     "scaling",
     "model",
+    "mesh",
     "copies",
     "execution",
     "weights_file",

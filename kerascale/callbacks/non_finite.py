@@ -35,7 +35,7 @@ class FailOnNonFinite(keras.callbacks.Callback):
             # Of the steps of this execution, the first one that failed.
             place = int(np.flatnonzero(~np.isfinite(losses))[0])
             last = min(batch, ((self.params or {}).get("steps") or batch + 1) - 1)
-            batch = batch - self.model.steps_per_execution + 1 + place
+            batch = last - len(losses) + 1 + place
             after = last - batch
             self._check("loss", {"loss": losses[place]}, f"batch {batch + 1}", after)
         self._check("loss", logs, f"batch {batch + 1}")

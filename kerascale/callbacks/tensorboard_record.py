@@ -156,6 +156,8 @@ def _histogram(variable: keras.Variable) -> Any:
 
 def _graph(model: keras.Model, inputs: Any) -> bytes | None:
     """The operations from inputs to outputs; None, which is told: there is none."""
+    if keras.backend.backend() != "tensorflow":
+        return None  # It draws TensorFlow's graphs.
     function = tf.function(lambda x: model(x, training=False), autograph=False)
     try:
         graph = function.get_concrete_function(inputs).graph.as_graph_def()

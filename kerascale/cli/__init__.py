@@ -20,6 +20,7 @@ from kerascale.errors import (
 )
 from kerascale.runtime import heartbeat, tf_environment
 from kerascale.runtime.console import say, say_everywhere
+from kerascale.strategies import mesh_process
 
 # Command -> what it does. Each is a module of this package with `run(arguments)`, a
 # hyphen in its name an underscore.
@@ -58,6 +59,10 @@ COMMANDS = {
 }
 
 
+# Commands that take a strategy of a mesh, which wants a process of its own kind.
+_ON_A_MESH = ("train",)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -68,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 refused before the first step.
     """
+    is_own_process = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
@@ -87,8 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Once more: programs are kept where TensorFlow's log is silent.
     tf_environment.prepare()
-    module = importlib.import_module(f"kerascale.cli.{command.replace('-', '_')}")
     try:
+        if is_own_process and command in _ON_A_MESH:
+            mesh_process.enter_if_asked(arguments)
+        module = importlib.import_module(f"kerascale.cli.{command.replace('-', '_')}")
         return module.run(rest) or EXIT_DONE
     except RefusedError as error:
         say_everywhere(f"kerascale {command}: {error}")

@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from kerascale.cli import parsing
 from kerascale.cli.results import finish
@@ -45,6 +45,10 @@ class Options:
     """How often the run is struck."""
     workers: PositiveInt = 1
     """Worker processes that train together."""
+    strategy: Literal["model_parallel", "fsdp"] | None = None
+    """Train on a mesh of devices, in one process. Default: as workers say."""
+    mesh: str | None = None
+    """Devices of each axis, for --strategy: data=2,model=2."""
     chaos_seed: NonNegativeInt | None = None
     """Decides what is done, and when. Default: the recipe's own --seed."""
     save_every: PositiveInt = 10
@@ -58,6 +62,13 @@ class Options:
 
     def __post_init__(self) -> None:
         problems = check(self)
+        if self.strategy is not None and self.workers > 1:
+            problems.append(
+                "workers: expected 1 with --strategy, whose mesh is of one process. "
+                f"Received: {self.workers}"
+            )
+        if self.mesh is not None and self.strategy is None:
+            problems.append("mesh: expected with --strategy. Received: without it")
         if problems:
             raise RefusedError(problems, heading="chaos")
 
@@ -80,6 +91,8 @@ def run(arguments: Sequence[str]) -> int:
             seed=_seed(options, config),
             save_every=options.save_every,
             stuck_seconds=options.stuck_seconds,
+            strategy=options.strategy,
+            mesh=options.mesh,
         )
     if options.json:
         summary = {"recipe": recipe.name, **report.to_dict()}

@@ -35,10 +35,20 @@ class Options:
     run_dir: str | None = None
     """The run folder, new or empty. Default: runs/RECIPE/N."""
     strategy: Literal[
-        "auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"
+        "auto",
+        "one_device",
+        "mirrored",
+        "multi_worker_mirrored",
+        "tpu",
+        "model_parallel",
+        "fsdp",
     ] = "auto"
     """Where to train. auto: what TF_CONFIG, Slurm, the GPUs or the TPU of this host
-    say."""
+    say. model_parallel, fsdp: models larger than a device, cut over a mesh (extra
+    jax)."""
+    mesh: str | None = None
+    """Devices of each axis, for model_parallel and fsdp: data=2,model=4. Default for
+    fsdp: all devices along data."""
     tpu: str | None = None
     """Name or address of the TPU for --strategy tpu. Default: TPU_NAME."""
     start_timeout: PositiveFloat | None = None
@@ -117,7 +127,10 @@ def _run(
     from kerascale.training import train
 
     strategy = strategies.get(
-        options.strategy, tpu=options.tpu, start_timeout=options.start_timeout
+        options.strategy,
+        tpu=options.tpu,
+        start_timeout=options.start_timeout,
+        mesh=options.mesh,
     )
     result = None
     with contextlib.ExitStack() as stack:
@@ -209,7 +222,7 @@ def _run_folds(
     from kerascale.tuning import cross_validation
 
     cross_validation.refuse_several_workers()
-    strategy = strategies.get(options.strategy, tpu=options.tpu)
+    strategy = strategies.get(options.strategy, tpu=options.tpu, mesh=options.mesh)
     folder = cross_validation.folder_of(options.run_dir, recipe.name)
 
     def train_fold(own: Any, run_dir: pathlib.Path) -> Any:

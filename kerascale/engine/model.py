@@ -317,6 +317,9 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 # Compiled losses are built by it; a user's own may never ask for them.
 Engine.default_compute_loss = Engine.compute_loss
 
+if keras.config.backend() == "jax":  # Its trainer has other extension points.
+    from kerascale.engine.mesh.engine import Engine
+
 
 class Model(Engine):
     """A `keras.Model` to subclass, with the kerascale step engine.

@@ -54,12 +54,26 @@ def capture(
 
 
 def held(variable: keras.Variable) -> np.ndarray:
-    """What TensorFlow holds of a variable itself: `numpy()` would be a copy of it."""
+    """What the backend holds of a variable itself: `numpy()` would be a copy of it."""
+    if _is_on_jax():
+        return np.asarray(variable.value)
     return np.asarray(tf.convert_to_tensor(variable.value))
+
+
+def _is_on_jax() -> bool:
+    return keras.backend.backend() == "jax"
+
+
+# (whether the backend is JAX, dtype there) -> what a checkpoint has: counters and seeds
+# are those of TensorFlow, where a run may go on.
+_WIDE = {(True, "int32"): np.int64, (True, "uint32"): np.int64}
 
 
 def _copied(variable: keras.Variable, into: np.ndarray | None) -> np.ndarray:
     value = held(variable)
+    wide = _WIDE.get((_is_on_jax(), str(value.dtype)))
+    if wide is not None:
+        value = value.astype(wide)
     if into is None or (into.shape, into.dtype) != (value.shape, value.dtype):
         return np.array(value)
     np.copyto(into, value)
@@ -91,7 +105,7 @@ def restore(
     rest = {name: v for name, v in named.items() if name not in own}
     if arrays is not None:
         for name, variable in rest.items():
-            variable.assign(arrays[name])
+            variable.assign(_narrow(arrays[name], variable))
     consensus.take_from_chief(strategy, rest.values())
     for name, variable in own.items():
         table = _table(strategy, variable)
@@ -115,6 +129,12 @@ def put_back(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
             variable.assign(arrays[name])
         else:
             _assign_parts(strategy, variable, arrays[f"{name}@replicas"])
+
+
+def _narrow(array: np.ndarray, variable: keras.Variable) -> np.ndarray:
+    """Integers as the backend has them."""
+    is_wide = _is_on_jax() and array.dtype == np.int64
+    return array.astype(variable.dtype) if is_wide else array
 
 
 def _assign_parts(

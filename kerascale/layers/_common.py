@@ -31,6 +31,11 @@ def outside_of_graphs() -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
+def is_on_tensorflow() -> bool:
+    """Whether Keras' backend is TensorFlow: others do without its functions."""
+    return keras.backend.backend() == "tensorflow"
+
+
 def at_least_float32(dtype: str) -> str:
     """The dtype for sums and exponentials that half precision cannot hold."""
     return keras.backend.result_type(dtype, "float32")

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.layers import _gradients
-from kerascale.layers._common import at_least_float32
+from kerascale.layers._common import at_least_float32, is_on_tensorflow
 
 
 @keras.saving.register_keras_serializable(package="kerascale")
@@ -39,7 +39,8 @@ class Dense(keras.layers.Dense):
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if not training or self.lora_enabled or self.quantization_mode is not None:
+        is_plain = self.lora_enabled or self.quantization_mode is not None
+        if not training or is_plain or not is_on_tensorflow():
             return super().call(inputs, training=training)
         bias = self.bias if self.use_bias else None
         return activated(self, _gradients.affine(inputs, self.kernel, bias))
@@ -57,7 +58,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """A `keras.layers.LayerNormalization` over the last axis, with scale and center."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if not training:
+        if not training or not is_on_tensorflow():
             return super().call(inputs)
         dtype = at_least_float32(inputs.dtype)
         outputs = _gradients.layer_norm(

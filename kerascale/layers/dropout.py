@@ -6,7 +6,11 @@ import keras
 import tensorflow as tf
 
 from kerascale.engine.data import shard
-from kerascale.layers import _by_place
+
+if keras.backend.backend() == "jax":
+    from kerascale.layers import _by_place_jax as _by_place
+else:
+    from kerascale.layers import _by_place
 
 
 @keras.saving.register_keras_serializable(package="kerascale")
@@ -36,10 +40,13 @@ class Dropout(keras.layers.Dropout):
     draws_by_place = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        if not training or self.rate == 0 or keras.backend.backend() != "tensorflow":
+        backend = keras.backend.backend()
+        if not training or self.rate == 0 or backend not in ("tensorflow", "jax"):
             return super().call(inputs, training=training)
         if self.rate >= 1:
-            return tf.zeros_like(inputs)
+            return keras.ops.zeros_like(inputs)
+        if backend == "jax":  # The batch is the global one.
+            return self._call_of_jax(inputs)
         seed, draw = tf.unstack(tf.cast(self.seed_generator.next(), tf.uint64))
         shared = self.noise_shape is not None and self.noise_shape[0] == 1
         here = None if shared else shard.current()
@@ -47,6 +54,15 @@ class Dropout(keras.layers.Dropout):
         noise = _by_place.uniform(self._noise_shape_of(inputs), offset, seed, draw)
         keep = tf.cast(noise >= self.rate, inputs.dtype)
         return inputs * keep / tf.cast(1.0 - self.rate, inputs.dtype)
+
+    def _call_of_jax(self, inputs: Any) -> Any:
+        given = self.noise_shape or (None,) * len(inputs.shape)
+        pairs = zip(inputs.shape, given, strict=True)
+        shape = tuple(size if n is None else n for size, n in pairs)
+        seed, draw = self.seed_generator.next()
+        noise = _by_place.uniform(shape, seed, draw)
+        keep = keras.ops.cast(noise >= self.rate, inputs.dtype)
+        return inputs * keep / keras.ops.cast(1.0 - self.rate, inputs.dtype)
 
     def _noise_shape_of(self, inputs: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(inputs)

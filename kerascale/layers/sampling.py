@@ -6,8 +6,12 @@ import keras
 import tensorflow as tf
 
 from kerascale.engine.data import shard
-from kerascale.layers import _by_place
 from kerascale.layers._common import Shape, at_least_float32
+
+if keras.backend.backend() == "jax":
+    from kerascale.layers import _by_place_jax as _by_place
+else:
+    from kerascale.layers import _by_place
 
 
 @keras.saving.register_keras_serializable(package="kerascale")
@@ -55,6 +59,9 @@ class Sampling(keras.layers.Layer):
         return mean + keras.ops.exp(0.5 * log_var) * noise
 
     def _noise(self, mean: Any, dtype: str) -> Any:
+        if keras.backend.backend() == "jax":  # The batch is the global one.
+            seed, draw = self.seed_generator.next()
+            return _by_place.normal(tuple(mean.shape), seed, draw, dtype)
         if keras.backend.backend() != "tensorflow":
             shape = keras.ops.shape(mean)
             return keras.random.normal(shape, dtype=dtype, seed=self.seed_generator)

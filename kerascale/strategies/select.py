@@ -1,17 +1,25 @@
 """Where a model trains: the `tf.distribute` strategy, chosen by name."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from kerascale.errors import RefusedError
 from kerascale.runtime import run_clock
 from kerascale.runtime.console import say
-from kerascale.strategies import tf_config
+from kerascale.strategies import model_parallel, tf_config
 from kerascale.strategies.slurm import joining
 
-NAMES = ("auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu")
+NAMES = (
+    "auto",
+    "one_device",
+    "mirrored",
+    "multi_worker_mirrored",
+    "tpu",
+    *model_parallel.NAMES,
+)
 
 # How many devices a process should have. On a host without GPUs its CPU is split.
 DEVICES = "KERASCALE_DEVICES"
@@ -25,7 +33,9 @@ def get(
     *,
     tpu: str | None = None,
     start_timeout: float | None = None,
-) -> tf.distribute.Strategy:
+    mesh: str | Mapping[str, int] | None = None,
+    layout: Mapping[Any, Any] | None = None,
+) -> tf.distribute.Strategy | model_parallel.ModelParallel:
     """The strategy of a name. `auto` says what it chose and why.
 
     Call it before anything else of TensorFlow runs: devices and collectives are
@@ -35,11 +45,16 @@ def get(
         strategy: `one_device`; `mirrored`: all GPUs of this host, or the CPU split
             into `KERASCALE_DEVICES`; `multi_worker_mirrored`: the workers of
             TF_CONFIG, or the tasks of the Slurm step that this process is one of;
-            `tpu`; `auto`: the one that fits what is there; or a
-            `tf.distribute.Strategy`.
+            `tpu`; `model_parallel`: variables are cut over a mesh, `fsdp`: all of
+            them over its axis `data`, both on Keras' JAX backend; `auto`: the one
+            that fits what is there; or a `tf.distribute.Strategy`.
         tpu: Name or address of the TPU, for `tpu`; None: TPU_NAME, or the host's own.
         start_timeout: Seconds in which the others must have started: all tasks of a
             Slurm step (None: 300), and the hosts of TF_CONFIG an address (None: 5).
+        mesh: For `model_parallel` and `fsdp`: `data=2,model=4`, or a dict; None: all
+            devices along `data`.
+        layout: For them: how variables are cut along other axes than `data`, as
+            `layouts.rules_of` reads it; None: as is shipped for the model.
 
     Returns:
         The strategy; for one device TensorFlow's default one.
@@ -56,12 +71,21 @@ def get(
     ```
     """
     global _made
+    if isinstance(strategy, model_parallel.ModelParallel):
+        return strategy
     if isinstance(strategy, tf.distribute.Strategy):
         return _checked(strategy)
     if strategy not in NAMES:
         raise RefusedError(
             f"strategy: expected {', '.join(NAMES)} or a tf.distribute.Strategy. "
             f"Received: {strategy!r}."
+        )
+    if strategy in model_parallel.NAMES:
+        return model_parallel.make(strategy, mesh, layout)
+    if mesh is not None or layout is not None:
+        raise RefusedError(
+            f"mesh: expected none with the strategy {strategy}. Received: "
+            f"{mesh or layout!r}. Leave it out, or use model_parallel or fsdp."
         )
     joined = None
     if strategy in ("auto", "multi_worker_mirrored"):
@@ -91,16 +115,23 @@ def get(
     return made
 
 
-def name_of(strategy: tf.distribute.Strategy) -> str:
+def name_of(strategy: tf.distribute.Strategy | model_parallel.ModelParallel) -> str:
     """The name under which a run records its strategy."""
+    if isinstance(strategy, model_parallel.ModelParallel):
+        return strategy.name
     for kind, name in _KINDS.items():
         if isinstance(strategy, kind):
             return name
     return "one_device" if strategy.num_replicas_in_sync == 1 else str(type(strategy))
 
 
-def describe(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
-    """What a run records of its hardware: name, replicas and workers."""
+def describe(
+    strategy: tf.distribute.Strategy | model_parallel.ModelParallel,
+) -> dict[str, str | int]:
+    """What a run records of its hardware: name, replicas and workers, or mesh."""
+    if isinstance(strategy, model_parallel.ModelParallel):
+        name, mesh = strategy.name, str(strategy.mesh)
+        return {"strategy": name, "replicas": 1, "workers": 1, "mesh": mesh}
     workers = tf_config.from_environment()
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     return {

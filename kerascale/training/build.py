@@ -1,15 +1,22 @@
 """A recipe's data and model, made and checked before anything is trained."""
 
+import importlib
 import inspect
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerascale.config.recipes import Recipe
 from kerascale.datasets import Datasets
 from kerascale.engine.scaling import scale_as_told
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
+from kerascale.strategies.model_parallel import ModelParallel
+
+# It needs JAX, which is there where a mesh is.
+_PLACING = "kerascale.engine.mesh.prepare"
 
 
 def make_datasets(recipe: Recipe, config: Any) -> Datasets:
@@ -61,6 +68,12 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
     return model
 
 
+def cut_over_mesh(model: keras.Model, strategy: Any) -> None:
+    """Cuts a model's variables, if it is for a mesh; what cannot be, is refused."""
+    if isinstance(strategy, ModelParallel):
+        say(importlib.import_module(_PLACING).place(model).text())
+
+
 def _refuse_other_outputs(
     recipe: Recipe, model: keras.Model, datasets: Datasets
 ) -> None:
@@ -71,7 +84,7 @@ def _refuse_other_outputs(
         return
     x, _ = next(iter(datasets.train.for_evaluation().dataset().take(1)))
     outputs = model(tf.nest.map_structure(lambda t: t[:2], x), training=False)
-    if not tf.is_tensor(outputs) or outputs.shape[1:] != (classes,):
+    if not keras.ops.is_tensor(outputs) or outputs.shape[1:] != (classes,):
         received = getattr(outputs, "shape", type(outputs).__name__)
         what = "probability" if info.task != "regression" else "number"
         each = "classes" if info.class_names else "targets"
@@ -82,8 +95,9 @@ def _refuse_other_outputs(
         )
     if not info.class_names:
         return
-    sums = tf.reduce_sum(tf.cast(outputs, tf.float32), axis=-1).numpy()
-    if (abs(sums - 1) > 1e-2).any() or (outputs.numpy() < 0).any():
+    outputs = np.asarray(keras.ops.convert_to_numpy(outputs), np.float32)
+    sums = outputs.sum(axis=-1)
+    if (abs(sums - 1) > 1e-2).any() or (outputs < 0).any():
         raise RefusedError(
             f"recipe {recipe.name}: expected probabilities, which sum to 1. Received: "
             f"outputs that sum to {sums[0]:.4g}. End the model with a softmax, and "

@@ -8,6 +8,8 @@ import keras
 
 from kerascale.engine.execution import agreed, autotune, mode_of_model, step_functions
 from kerascale.engine.execution.modes import Mode
+from kerascale.engine.mesh import steps as mesh_steps
+from kerascale.strategies.model_parallel import ModelParallel
 from kerascale.training.context import RunContext
 
 _COMPILED = ("one_program", "split", "compiled")
@@ -31,6 +33,8 @@ def choose(
     """
     config, folder = context.config, context.folder
     asked = getattr(config, "execution", "fixed")
+    if isinstance(context.strategy, ModelParallel):
+        return _on_a_mesh(model, context, callbacks)
     if asked == "auto":
         asked = asked if autotune.is_worth_it(context.total_batches) else "fixed"
     if asked == "fixed":  # As the recipe has compiled its model.
@@ -51,6 +55,28 @@ def choose(
     config = dataclasses.replace(config, **chosen)
     step_functions.set_mode(model, _mode_of_fields(config))
     return dataclasses.replace(context, config=config)
+
+
+def _on_a_mesh(
+    model: keras.Model,
+    context: RunContext,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> RunContext:
+    """Many steps are one program there; how many is all that is chosen."""
+    config, folder = context.config, context.folder
+    chosen = (folder.chosen_execution() if folder is not None else None) or {}
+    steps = chosen.get("steps_per_execution", 1)
+    told = getattr(config, "steps_per_execution", 1)
+    if told > 1:
+        steps = told
+    elif steps == 1:
+        steps = mesh_steps.chosen(context.policy.save_every_steps, callbacks)
+    step_functions.set_mode(model, Mode("loop", steps))
+    if not hasattr(config, "execution"):
+        return context
+    # On TensorFlow the run may go on: step by step, as many in a call.
+    fields = {"execution": "fixed", "steps_per_execution": steps, **chosen}
+    return dataclasses.replace(context, config=dataclasses.replace(config, **fields))
 
 
 def _mode(

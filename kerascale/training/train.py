@@ -38,7 +38,7 @@ from kerascale.training import (
     preconditions,
     warm_start,
 )
-from kerascale.training.build import make_datasets, make_model
+from kerascale.training.build import cut_over_mesh, make_datasets, make_model
 from kerascale.training.context import RunContext
 from kerascale.training.dry_run import DryRun
 from kerascale.training.seeding import seed
@@ -193,10 +193,11 @@ def _prepare(
 ) -> tuple[Any, tf.distribute.Strategy, Wishes]:
     """Configuration and strategy; what can be refused before data is read, is."""
     config = recipe.Config() if config is None else config
-    preconditions.refuse_other_backends()
+    preconditions.refuse_other_backends(strategy)
     preconditions.refuse_other_config(recipe, config)
     config = dry_run.limited_config(wishes.dry, config)
     strategy = strategies.get(strategy)
+    preconditions.refuse_on_a_mesh(config, strategy)
     if not replicas.is_chief(strategy):
         console.hush()
     consensus.from_chief(
@@ -240,6 +241,7 @@ def _build(
             warm_start.load(model, wishes.init_from, partial=wishes.init_partial)
         for change in wishes.changes:
             model = change.change_model(model, context)
+    cut_over_mesh(model, context.strategy)
     monitored.refuse_unknown(model, config, datasets.validation is not None)
     say(f"model: {model.name}, {model.count_params():,} parameters")
     of_recipe = recipe.make_callbacks(config) if recipe.make_callbacks else ()

@@ -31,6 +31,8 @@ def chaos(
     save_every: int = 10,
     stuck_seconds: float = 5.0,
     kinds: Sequence[str] = KINDS,
+    strategy: str | None = None,
+    mesh: str | None = None,
 ) -> Report:
     """Runs a recipe once undisturbed, once struck at random, and compares both.
 
@@ -44,6 +46,8 @@ def chaos(
         save_every: Batches between two checkpoints.
         stuck_seconds: After how long a stopped worker is noticed.
         kinds: What may be done.
+        strategy: That of both; None: `auto`.
+        mesh: Of `model_parallel` and `fsdp`; or None.
 
     Raises:
         RefusedError: If the run has fewer steps than there are kills.
@@ -54,6 +58,8 @@ def chaos(
 
     def command(run_dir: pathlib.Path) -> list[str]:
         flags = {"config": file, "run-dir": run_dir, "save-every-steps": save_every}
+        flags |= {"strategy": strategy, "mesh": mesh}
+        flags = {name: value for name, value in flags.items() if value is not None}
         pairs = ((f"--{name}", str(value)) for name, value in flags.items())
         return ["train", recipe.source, *(part for pair in pairs for part in pair)]
 

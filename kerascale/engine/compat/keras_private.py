@@ -533,6 +533,16 @@ class LocalOptimizer(keras.optimizers.Optimizer):
         """The rate of the next update: `iterations` counts updates."""
         return schedule(self.iterations)
 
+    def _clip_gradients(self, grads):
+        # Keras takes the norm of the rows of an embedding's gradient on TensorFlow
+        # one by one, where the same id comes again; on JAX, that of their sum.
+        if self.clipnorm or self.global_clipnorm or self.clipvalue:
+            grads = [
+                tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g
+                for g in grads
+            ]
+        return super()._clip_gradients(grads)
+
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         self.update_all(grads, trainable_variables, learning_rate)
 

@@ -38,4 +38,18 @@ FAULTS = (
         "    return sorted(names)\n",
         ("test_slurm.py::test_lists_of_nodes",),
     ),
+    Fault(
+        "a-rule-of-a-layout-that-matches-nothing-is-silent",
+        "strategies/layouts/assign.py",
+        "if id(rule) not in decided and not rule.is_shipped:",
+        "if rule is None:",
+        ("test_layouts.py::test_all_that_is_wrong_with_a_layout_is_named_at_once",),
+    ),
+    Fault(
+        "a-variable-that-no-rule-speaks-of-is-copied",
+        "strategies/layouts/assign.py",
+        "problems.append(_UNSPOKEN.format(variable.path, variable.shape))",
+        "pass",
+        ("test_layouts.py::test_all_that_is_wrong_with_a_layout_is_named_at_once",),
+    ),
 )

@@ -1,0 +1,194 @@
+"""Every use of a private name of Keras' JAX backend, each with the test that guards it.
+
+See `keras_private`. It is imported where the backend is JAX.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+import tensorflow as tf
+from jax import numpy as jnp
+from keras.src import ops
+from keras.src.backend.jax import random as jax_random
+from keras.src.initializers import random_initializers
+from keras.src.random import seed_generator
+
+from kerascale.engine.compat import keras_private
+
+# ------------------------------------------------------------------- variables
+
+
+def set_layout(variable: keras.Variable, layout: jax.sharding.Sharding) -> None:
+    """Lays a variable out so, now and whenever it is assigned."""
+    variable._layout = layout
+    variable._value = jax.device_put(variable._value, layout)
+
+
+def layout_of(variable: keras.Variable) -> jax.sharding.Sharding | None:
+    """How it is laid out; None: nobody has said."""
+    return variable._layout
+
+
+def values_of(variables: Sequence[keras.Variable]) -> list[jax.Array]:
+    """Their values, as they are."""
+    return [variable._value for variable in variables]
+
+
+def put_values(
+    variables: Sequence[keras.Variable], values: Sequence[jax.Array]
+) -> None:
+    """Gives variables what a program returned, without a copy."""
+    for variable, value in zip(variables, values, strict=True):
+        variable._value = value
+
+
+# ------------------------------------------------------------------- the step
+
+
+def update_metrics(
+    model: keras.Model,
+    values: Sequence[jax.Array],
+    loss: Any,
+    x: Any,
+    y: Any,
+    outputs: Any,
+    sample_weight: Any,
+) -> list[jax.Array]:
+    """What the variables of metrics are after a batch."""
+    _, new = model._update_metrics_variables(values, loss, x, y, outputs, sample_weight)
+    return list(new)
+
+
+class Local(keras_private.LocalOptimizer):
+    """An optimizer that applies once an update; what it may write over is chosen.
+
+    Keras' own moves averages at each micro-batch, and adds to sums inside.
+    """
+
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        grads = self._clip_gradients(grads)
+        self._apply_weight_decay(trainable_variables)
+        self._backend_update_step(grads, trainable_variables, self.learning_rate)
+        if not self.use_ema:
+            return
+        self._update_model_variables_moving_average(self._trainable_variables)
+        every = self.ema_overwrite_frequency
+        if every:
+            due = (self.iterations + 1) % every == 0
+            for variable, average in zip(
+                self._trainable_variables,
+                self._model_variables_moving_average,
+                strict=True,
+            ):
+                if average is not None:
+                    variable.assign(jnp.where(due, average.value, variable.value))
+
+
+def view_of(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The same optimizer, with the same state, that applies as `Local` does."""
+    plain = type(optimizer)
+    if plain not in _views:
+        _views[plain] = type(
+            plain.__name__, (plain, Local), {"__module__": plain.__module__}
+        )
+    return keras_private.with_state_of(_views[plain], optimizer, view_of)
+
+
+_views: dict[type, type] = {}
+
+
+def as_keras_reads(logs: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of Python, as they stand in a history."""
+    return {
+        name: float(value) if np.ndim(value) == 0 else np.asarray(value).tolist()
+        for name, value in logs.items()
+    }
+
+
+# ------------------------------------------------------------- the first weights
+
+# As Keras' TensorFlow backend folds its seeds.
+_SEEDS = np.iinfo(np.int32).max - 1
+
+
+@contextlib.contextmanager
+def draws_of_tensorflow() -> Iterator[None]:
+    """Within it `keras.random` draws what it draws on the TensorFlow backend.
+
+    Both backends draw the same seeds, and other numbers from them. What is traced
+    keeps the draws of JAX.
+    """
+    names = ("normal", "uniform", "truncated_normal", "randint")
+    before = {name: getattr(jax_random, name) for name in names}
+    ops_before = random_initializers.ops
+    for name in names:
+        setattr(jax_random, name, _drawn(name, before[name]))
+    random_initializers.ops = _Ops()
+    try:
+        yield
+    finally:
+        random_initializers.ops = ops_before
+        for name in names:
+            setattr(jax_random, name, before[name])
+
+
+class _Ops:
+    """`keras.ops`, for initializers: matrices are factored by TensorFlow."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ops, name)
+
+    @staticmethod
+    def qr(x: Any, mode: str = "reduced") -> tuple[Any, Any]:
+        if isinstance(x, jax.core.Tracer):
+            return ops.qr(x, mode=mode)
+        with tf.device("CPU"):
+            q, r = tf.linalg.qr(np.asarray(x), full_matrices=mode == "complete")
+        return jnp.asarray(q.numpy()), jnp.asarray(r.numpy())
+
+
+def _drawn(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    kind = {
+        "normal": tf.random.stateless_normal,
+        "uniform": tf.random.stateless_uniform,
+        "truncated_normal": tf.random.stateless_truncated_normal,
+        "randint": tf.random.stateless_uniform,
+    }[name]
+    first, second = {
+        "normal": ("mean", "stddev"),
+        "truncated_normal": ("mean", "stddev"),
+    }.get(name, ("minval", "maxval"))
+
+    def draw(
+        shape: Any,
+        low: Any = 0.0,
+        high: Any = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+        **named: Any,
+    ) -> Any:
+        low, high = named.get(first, low), named.get(second, high)
+        known = seed if isinstance(seed, jax.Array) else seed_generator.draw_seed(seed)
+        if isinstance(known, jax.core.Tracer) or any(
+            isinstance(each, jax.core.Tracer) for each in (low, high)
+        ):
+            return plain(shape, low, high, dtype=dtype, seed=known)
+        default = "int32" if name == "randint" else keras.config.floatx()
+        dtype = keras.backend.standardize_dtype(dtype or default)
+        if name == "randint" and dtype not in ("int32", "int64"):
+            return plain(shape, low, high, dtype=dtype, seed=known)
+        folded = np.asarray(known).astype(np.int64) % _SEEDS
+        with tf.device("CPU"):
+            found = kind(
+                shape=shape,
+                seed=folded.astype(np.int32),
+                dtype=dtype,
+                **{first: tf.cast(low, dtype), second: tf.cast(high, dtype)},
+            )
+        return jnp.asarray(found.numpy())
+
+    return draw

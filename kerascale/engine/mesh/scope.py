@@ -1,0 +1,20 @@
+"""Where a model for a mesh is made."""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+from kerascale.engine.compat import keras_jax
+from kerascale.strategies.model_parallel import ModelParallel
+
+
+@contextlib.contextmanager
+def made_for(strategy: ModelParallel) -> Iterator[ModelParallel]:
+    """Within it variables are made in the host's memory, with TensorFlow's draws.
+
+    A device may be too small for all of them: they are cut before the first step.
+    """
+    host = jax.local_devices(backend="cpu")[0]
+    with jax.default_device(host), keras_jax.draws_of_tensorflow():
+        yield strategy

@@ -1,0 +1,88 @@
+"""A process with Keras' JAX backend, in place of the one that was started.
+
+Keras takes its backend when it is imported, and JAX its devices when it is first used.
+So a command that is told of a mesh begins anew with both set, under the same process
+number, before anything of either is imported.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+
+from kerascale.runtime import extras
+from kerascale.strategies import mesh as meshes
+
+# Strategies that need it.
+NAMES = ("model_parallel", "fsdp")
+
+_FLAG = "--xla_force_host_platform_device_count"
+_DEVICES = "KERASCALE_DEVICES"
+
+
+def refuse_without_jax(strategy: str) -> None:
+    """Refuses where JAX is not installed."""
+    extras.refuse_without(f"strategy {strategy}", "jax", ["jax"])
+
+
+def environment_for(
+    strategy: str, mesh: str | None, before: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of a process for a strategy on a mesh.
+
+    Args:
+        strategy: One of `NAMES`.
+        mesh: `data=2,model=4`; None: all devices that there are.
+        before: That of this process.
+
+    Raises:
+        RefusedError: If JAX is absent, or the mesh is none.
+    """
+    refuse_without_jax(strategy)
+    count = None
+    if mesh is not None:
+        count = meshes.parse(mesh).size
+    elif before.get(_DEVICES, "").isdecimal():
+        count = int(before[_DEVICES])
+    after = {**before, "KERAS_BACKEND": "jax"}
+    flags = before.get("XLA_FLAGS", "")
+    if count is not None and _FLAG not in flags:
+        # Of the CPU alone: an accelerator has the devices that it has.
+        after["XLA_FLAGS"] = f"{flags} {_FLAG}={count}".strip()
+    return after
+
+
+def enter_if_asked(
+    arguments: Sequence[str], environment: MutableMapping[str, str] = os.environ
+) -> None:
+    """Goes on in such a process, if a command line names such a strategy.
+
+    Returns if it does not, or if this process is one.
+
+    Args:
+        arguments: The command line behind `kerascale`.
+        environment: That of this process.
+
+    Raises:
+        RefusedError: See `environment_for`.
+    """
+    strategy = _value_of(arguments, "--strategy")
+    if strategy not in NAMES or {"-h", "--help"} & set(arguments):
+        return
+    after = environment_for(strategy, _value_of(arguments, "--mesh"), environment)
+    if after == dict(environment):
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-m", "kerascale", *arguments]
+    os.execve(sys.executable, command, after)
+
+
+def _value_of(arguments: Sequence[str], flag: str) -> str | None:
+    """The value of a flag; None: it is not there."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == flag and equals:
+            return value
+        if argument == flag and place + 1 < len(arguments):
+            return arguments[place + 1]
+    return None

@@ -1,0 +1,170 @@
+"""Models larger than a device: variables and batches are cut over a mesh of devices.
+
+Keras does that on its JAX backend alone. What needs JAX is imported where the backend
+is chosen; a mesh and its layouts are looked at without it.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
+from kerascale.strategies import layouts, mesh_process, tf_config
+from kerascale.strategies.mesh import DATA, Mesh, parse
+
+NAMES = ("model_parallel", "fsdp")
+
+# Stands above this room, and is loaded by its name where the backend is JAX.
+_SCOPE = "kerascale.engine.mesh.scope"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelParallel:
+    """Where a model trains on a mesh: what `strategies.get` returns for it.
+
+    To the rest of the product it is one replica: a program computes on the whole
+    batch, and devices share its work.
+
+    Args:
+        mesh: The axes.
+        rules: How variables are cut along other axes than `data`; None: those that
+            are shipped for the model.
+        fully_sharded: Whether every variable is cut along the data axis too.
+    """
+
+    mesh: Mesh
+    rules: tuple[layouts.Rule, ...] | None = None
+    fully_sharded: bool = False
+
+    @property
+    def name(self) -> str:
+        """As a run records it."""
+        return "fsdp" if self.fully_sharded else "model_parallel"
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Within it a model is made: its first weights are those of TensorFlow."""
+        return importlib.import_module(_SCOPE).made_for(self)
+
+    def rules_for(self, class_names: tuple[str, ...]) -> list[layouts.Rule] | None:
+        """The rules for a model; None: nothing but the data axis is cut.
+
+        Args:
+            class_names: Of its class, and of those that this is derived of.
+
+        Raises:
+            RefusedError: If other axes are there, and no rules.
+        """
+        if self.rules is not None:
+            return list(self.rules)
+        others = [name for name in self.mesh.axes if name != DATA]
+        if not others:
+            return None
+        found = layouts.shipped_for(class_names)
+        if found is None:
+            raise RefusedError(
+                f"layout: expected one for {class_names[0]} on the mesh {self.mesh}. "
+                "Received: none. Layouts are shipped for "
+                f"{', '.join(layouts.shipped.NAMES)}; pass your own: strategies.get("
+                f"{self.name!r}, mesh=..., layout={{...}}), or the axis data alone"
+            )
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        # The rest of what a strategy of one replica is asked for.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(tf.distribute.get_strategy(), name)
+
+
+# The one of this process.
+_made: ModelParallel | None = None
+
+
+def current() -> ModelParallel:
+    """That of this process; of one that made none: on one device."""
+    return _made or ModelParallel(Mesh({DATA: 1}))
+
+
+def make(
+    name: str,
+    mesh: str | Mapping[str, int] | Mesh | None = None,
+    layout: Mapping[Any, Any] | None = None,
+) -> ModelParallel:
+    """The strategy `model_parallel` or `fsdp`.
+
+    Args:
+        name: Which one.
+        mesh: See `mesh.parse`; None: all devices along `data`.
+        layout: The rules of a user's own; see `layouts.rules_of`.
+
+    Raises:
+        RefusedError: If the backend is another, JAX is absent, the mesh is not that
+            of the devices, or this process has another one.
+    """
+    global _made
+    mesh_process.refuse_without_jax(name)
+    if keras.config.backend() != "jax":
+        raise RefusedError(
+            f"strategy: {name} expects Keras' JAX backend. Received: "
+            f"{keras.config.backend()!r}. Set KERAS_BACKEND=jax before Python starts; "
+            "the command line does so itself."
+        )
+    workers = tf_config.from_environment()
+    if workers is not None and workers.num_workers > 1:
+        raise RefusedError(
+            f"strategy: {name} expects one process. Received: TF_CONFIG, which names "
+            f"{workers.num_workers} workers. Unset it, or use multi_worker_mirrored."
+        )
+    # TensorFlow reads data and writes files; devices are JAX's.
+    for kind in ("GPU", "TPU"):
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], kind)
+    count = keras.distribution.get_device_count()
+    asked = Mesh({DATA: count}) if mesh is None else parse(mesh)
+    if name == "model_parallel" and mesh is None:
+        raise RefusedError(
+            "strategy: model_parallel expects a mesh. Received: none. Pass for example "
+            "--mesh data=2,model=4."
+        )
+    _refuse_other_size(asked, count)
+    rules = None if layout is None else tuple(layouts.rules_of(layout))
+    made = ModelParallel(asked, rules, fully_sharded=name == "fsdp")
+    same = _made is not None and dataclasses.asdict(made) == dataclasses.asdict(_made)
+    if _made is not None and not same:
+        raise RefusedError(
+            f"strategy: expected one mesh in a process. Received: {made.name} on "
+            f"{made.mesh}, where {_made.name} on {_made.mesh} was made before. Start a "
+            "new process."
+        )
+    if not same:
+        _made = made
+        say(f"strategy: {made.name} on a mesh of {made.mesh.size}: {made.mesh}")
+    return _made
+
+
+@contextlib.contextmanager
+def undone() -> Iterator[None]:
+    """Within it another may be made: where layouts are looked at, not trained."""
+    global _made
+    before, _made = _made, None
+    try:
+        yield
+    finally:
+        _made = before
+
+
+def _refuse_other_size(mesh: Mesh, count: int) -> None:
+    if mesh.size != count:
+        raise RefusedError(
+            f"mesh: expected one of {count} devices, which are here. Received: {mesh}, "
+            f"of {mesh.size}. On a CPU set XLA_FLAGS="
+            f"--xla_force_host_platform_device_count={mesh.size} before Python starts; "
+            "the command line does so itself."
+        )

@@ -1,0 +1,99 @@
+"""Training on a mesh gives what one device gives, on the TensorFlow backend.
+
+Cells are trained in a process of JAX with eight CPU devices, and here.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers import mesh_cells
+
+import kerascale as ks
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="the extra jax is not installed"
+)
+
+# Gradients that are zero but for rounding.
+_LEFT_OUT = ("query_key_value/bias",)
+# What is normalised next may move by more.
+_BOUNDS = {"mixed_bfloat16": 3e-2, "mixed_float16": 3e-2, "residual_cnn": 3e-5}
+# An example whose two likeliest classes are equal but for rounding.
+_ONE_EXAMPLE = 1.1 / mesh_cells.ROWS
+_DEFAULT = ("mlp", "causal", "accumulation_ema")
+
+
+def _train(out, mesh, *cells):
+    command = [sys.executable, mesh_cells.__file__, str(out), mesh, *cells]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _environment():
+    names = ("KERAS_BACKEND", "XLA_FLAGS")
+    return {k: v for k, v in os.environ.items() if k not in names}
+
+
+def _worst(expected, found, name):
+    """The largest difference, in units of what is allowed."""
+    assert {*expected, "share"} == {*found}
+    bound = _BOUNDS.get(name, 1e-5)
+    return {
+        key: float(np.abs(value.astype("float64") - found[key]).max())
+        / (max(bound, _ONE_EXAMPLE) if key.endswith("accuracy") else bound)
+        for key, value in expected.items()
+        if value.size and not key.endswith(_LEFT_OUT)
+    }
+
+
+@pytest.fixture(scope="module")
+def on_tensorflow():
+    mesh_cells.load()
+    known = {}
+
+    def get(name):
+        if name not in known:
+            known[name] = mesh_cells.trained(name, ks.strategies.get("one_device"))
+        return known[name]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def on_eight_devices(tmp_path_factory):
+    out = tmp_path_factory.mktemp("mesh")
+    _train(out, "data=2,model=4", *_DEFAULT)
+    return out
+
+
+@pytest.mark.parametrize("name", _DEFAULT)
+def test_a_mesh_trains_what_one_device_trains(name, on_tensorflow, on_eight_devices):
+    found = np.load(on_eight_devices / f"{name}.npz")
+    worst = _worst(on_tensorflow(name), found, name)
+    assert max(worst.values()) < 1, worst
+
+
+def test_a_device_holds_its_part_of_weights_and_optimizer(on_eight_devices):
+    assert np.load(on_eight_devices / "causal.npz")["share"] < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mesh",
+    ["data=2", "model=2", "data=2,model=2", "fsdp:data=8", "fsdp:data=2,model=4"],
+)
+def test_every_feature_on_every_mesh(mesh, on_tensorflow, tmp_path):
+    _train(tmp_path, mesh)
+    wrong = {}
+    share = np.load(tmp_path / "causal.npz")["share"]
+    assert share <= {"model=2": 0.55, "fsdp:data=8": 0.14}.get(mesh, 1)
+    for name in mesh_cells.names():
+        worst = _worst(on_tensorflow(name), np.load(tmp_path / f"{name}.npz"), name)
+        key = max(worst, key=worst.get)
+        if not worst[key] < 1:
+            wrong[name] = f"{key}: {worst[key]:.3g} of what is allowed"
+    assert not wrong
