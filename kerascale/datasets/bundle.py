@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -38,8 +38,9 @@ class Datasets:
             `kerascale.datasets.tables.features.TableFeatures` takes it.
         examples: Of a table: some rows as they stand in the file, strings by the names
             of their columns' inputs; None: see the splits.
-        is_packed: Whether they were packed into the cache folder by themselves.
-        is_read_in_place: Whether rows are read out of the files that TFDS prepared.
+        pack: How `--pack` names where rows are read: `always` if they were packed into
+            the cache folder by themselves, `in-place` if they stay in the files that
+            TFDS prepared; None: as the configuration says.
         block_check: Compares packed files with their checksums beside the steps; or
             None.
         divided_by: What decided which examples are held out: `folds`, `fold`, `group`
@@ -56,8 +57,7 @@ class Datasets:
     origins: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     columns: tuple[dict[str, Any], ...] = ()
     examples: Mapping[str, Any] | None = None
-    is_packed: bool = False
-    is_read_in_place: bool = False
+    pack: Literal["always", "in-place"] | None = None
     block_check: BlockCheck | None = None
     divided_by: Mapping[str, Any] | None = None
 

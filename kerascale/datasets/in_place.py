@@ -126,9 +126,7 @@ def _datasets(found: "TfdsRows", config: TrainingConfig) -> Datasets:
         num_examples={split: each.num_examples for split, each in batches.items()},
         fingerprint=found.fingerprint,
     )
-    return Datasets(
-        info, **batches, mean=mean, variance=variance, is_read_in_place=True
-    )
+    return Datasets(info, **batches, mean=mean, variance=variance, pack="in-place")
 
 
 def read_like(name: str, info: DataInfo, batch_size: int) -> pipeline.Batches | None:

@@ -297,9 +297,7 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             found = prediction_loop.predict(self, x, batch_size, verbose, callbacks)
             if found is not None:
                 return found
-        return super().predict(
-            x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
-        )
+        return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """Exports as `keras.Model.export` does."""
@@ -316,7 +314,6 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
 # Compiled losses are built by it; a user's own may never ask for them.
 Engine.default_compute_loss = Engine.compute_loss
-
 if keras.config.backend() == "jax":  # Its trainer has other extension points.
     from kerascale.engine.mesh.engine import Engine
 

@@ -34,6 +34,16 @@ def holds_a_run(path: pathlib.Path | None) -> bool:
     return path is not None and (path / layout.CONFIG).is_file()
 
 
+def where_to(
+    run_dir: str | os.PathLike | None, policy: CheckpointPolicy, is_dry: bool
+) -> tuple[str | os.PathLike | None, CheckpointPolicy]:
+    """The run folder that was asked for; of a job that was restarted, its own."""
+    restarted_in = heartbeat.restarted_in()
+    if restarted_in is None or is_dry:
+        return run_dir, policy
+    return restarted_in, dataclasses.replace(policy, fresh=False)
+
+
 def open_folder(path: pathlib.Path | None, context: RunContext) -> RunFolder:
     """The run folder: a new one, or that of the run that goes on.
 

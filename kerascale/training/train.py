@@ -137,7 +137,9 @@ def train(
         run_clock.begin()
         stack.callback(run_clock.end)
         recipe = load_recipe(recipe)
-        run_dir, policy = _where_to(temporary or run_dir, policy, wishes)
+        run_dir, policy = open_run.where_to(
+            temporary or run_dir, policy, bool(wishes.dry)
+        )
         config, strategy, wishes = _prepare(recipe, config, strategy, run_dir, wishes)
         config = open_run.with_task_of_before(config, run_dir, policy)
         asked = changes.asked_for(
@@ -146,10 +148,8 @@ def train(
         wishes = dataclasses.replace(wishes, changes=asked)
         datasets = _load_data(recipe, config, datasets, wishes)
         open_run.refuse_other_task(config, datasets)
-        if datasets.is_packed:  # A machine with more memory reads the same rows then.
-            config = dataclasses.replace(config, pack="always")
-        if datasets.is_read_in_place:
-            config = dataclasses.replace(config, pack="in-place")
+        if datasets.pack:  # A machine with more memory reads the same rows then.
+            config = dataclasses.replace(config, pack=datasets.pack)
         context = RunContext(
             strategy,
             recipe,
@@ -172,16 +172,6 @@ def train(
         path=context.path,
         vectorizer=datasets.vectorizer,
     )
-
-
-def _where_to(
-    run_dir: str | os.PathLike | None, policy: CheckpointPolicy, wishes: Wishes
-) -> tuple[str | os.PathLike | None, CheckpointPolicy]:
-    """The run folder that was asked for; of a job that was restarted, its own."""
-    restarted_in = heartbeat.restarted_in()
-    if restarted_in is None or wishes.dry:
-        return run_dir, policy
-    return restarted_in, dataclasses.replace(policy, fresh=False)
 
 
 def _prepare(

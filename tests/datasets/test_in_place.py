@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_read_in_place(data_dir, monkeypatch, capsys):
     with pytest.raises(ks.RefusedError, match="fit in memory"):
         _made(dataclasses.replace(config, pack="never"))
     ours = _made(config)
-    assert ours.is_read_in_place
+    assert ours.pack == "in-place"
     assert "memory: tfds:digits is read in place, row by row" in capsys.readouterr().err
     _assert_same_batches(ours, theirs)
     # Labels and a sum of all records are read once.

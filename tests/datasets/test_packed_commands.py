@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_packed_once_and_read_from_there(
     recipe = ks.load_recipe("cnn")
     config = recipe.Config(dataset=f"images:{folder}", image_size=4)
     in_memory = recipe.make_datasets(config)
-    assert not in_memory.is_packed
+    assert in_memory.pack is None
 
     def refuse(*args, **kwargs):
         raise TooLargeError("too large")
@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_packed_once_and_read_from_there(
     with pytest.raises(TooLargeError):
         recipe.make_datasets(dataclasses.replace(config, pack="never"))
     packed = recipe.make_datasets(config)
-    assert packed.is_packed
+    assert packed.pack == "always"
     assert packed.info.name == f"images:{folder}"
     for one, other in zip(
         packed.train.dataset(), in_memory.train.dataset(), strict=True

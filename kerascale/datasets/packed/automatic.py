@@ -87,7 +87,7 @@ def pack_and_prepare(
     with cache.lock(name):
         _pack(config, options, folder, why)
     packed = Packed(config.dataset, folder, manifest.load(folder))
-    return dataclasses.replace(prepare(packed, config, kinds=kinds), is_packed=True)
+    return dataclasses.replace(prepare(packed, config, kinds=kinds), pack="always")
 
 
 def _task(config: TrainingConfig, tasks: Sequence[Task]) -> AskedTask:
