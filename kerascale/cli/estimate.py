@@ -17,8 +17,8 @@ _USAGE = "RECIPE [--workers N] [--memory 24GiB] [--field value ...]"
 _DESCRIPTION = """\
 What each worker needs to train a recipe: parameters, memory, disk, steps an epoch.
 
-Single steps are run, and TensorFlow's allocator says what they took. Where steps may be
-one program of XLA, a training is begun in a temporary folder, and its peak is read.
+Single steps are run, and TensorFlow's allocator says what they took. Of one worker on a
+CPU a training is begun in a temporary folder too, and the peak of its memory is read.
 Nothing is left behind. Exit code 0: it fits; 1: it does not.
 
 Example: kerascale estimate cnn --batch-size 512 --workers 4 --memory 8GiB

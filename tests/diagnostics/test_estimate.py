@@ -118,7 +118,7 @@ def test_as_much_as_a_training_takes(name, fields, kerascale, run_python, tmp_pa
         ("rnn", {"batch_size": 1024, "units": [512]}),
     ],
 )
-def test_it_never_fits_where_the_program_of_its_steps_does_not(
+def test_it_never_fits_where_a_training_does_not(
     name, fields, kerascale, run_python, tmp_path, monkeypatch
 ):
     # Nothing is known of either training before.
@@ -135,5 +135,5 @@ def test_it_never_fits_where_the_program_of_its_steps_does_not(
         estimate = json.loads(finished.stdout.splitlines()[-1])
         print(name, real / 2**20, estimate["total_bytes"] / real, file=sys.stderr)
         assert finished.returncode == (0 if fits else 1), finished.stderr
-    loop = estimate["tensor_bytes"] + estimate["process_bytes"]
-    assert loop < 0.95 * real, "it would show without a program"
+    alone = estimate["tensor_bytes"] + estimate["process_bytes"]
+    assert alone < 0.95 * real, "single steps would have shown it"

@@ -143,6 +143,14 @@ def test_a_scancel_that_is_not_answered_holds_nothing_up(slurm):
     assert process.returncode == 75
 
 
+def test_a_signal_behind_the_step_does_not_reach_the_next_start(slurm):
+    (slurm / "programs" / "scontrol").write_text("#!/bin/bash\nkill -TERM $PPID\n")
+    process = _run(slurm, [75])
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert all(words[0] != "scancel" for words in _said(slurm))
+
+
 def test_seeds_are_an_array_of_jobs(slurm, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
     _run(slurm, [0], seeds=(3, 8)).communicate(timeout=60)

@@ -11,11 +11,10 @@ import tensorflow as tf
 from kerascale import strategies
 from kerascale.config import CheckpointPolicy
 from kerascale.config.recipes import Recipe, load_recipe
-from kerascale.datasets import Datasets
-from kerascale.diagnostics.estimate import amounts, measure, program
+from kerascale.diagnostics.estimate import amounts, begun, measure
 from kerascale.diagnostics.estimate.result import Estimate
 from kerascale.engine import state
-from kerascale.engine.execution import autotune, step_functions
+from kerascale.engine.execution import step_functions
 from kerascale.engine.execution.modes import Mode
 from kerascale.errors import RefusedError
 from kerascale.runtime import free_memory
@@ -39,9 +38,9 @@ def estimate(
     """What each worker needs to train a recipe, without training it.
 
     Weights, optimizer and batch are counted; what a step needs beside them is measured
-    by TensorFlow's allocator in single steps that run in a loop, on this device. Where
-    the steps of a training on a CPU may be one program of XLA, and it fits so far, a
-    process of its own begins it: see `program`. Nothing is left behind.
+    by TensorFlow's allocator in single steps that run in a loop, on this device. Of one
+    worker on a CPU, if it fits so far, a process of its own begins the training: see
+    `begun`. Nothing is left behind.
 
     Args:
         recipe: A recipe, or what `load_recipe` takes.
@@ -130,22 +129,13 @@ def estimate(
         examples_per_epoch=train.num_examples,
         device="cpu" if on_cpu else "gpu",
     )
-    if not found or not on_cpu or not _may_be_a_program(config, workers, datasets):
+    # A process that trains alone tells nothing of one among several.
+    if not found or not on_cpu or workers > 1:
         return found
-    held = program.peak(recipe, config, has)
+    held = begun.peak(recipe, config, has)
     return dataclasses.replace(
-        found, program_bytes=held.bytes, program_problem=held.problem
+        found, begun_bytes=held.bytes, begun_problem=held.problem
     )
-
-
-def _may_be_a_program(config: Any, workers: int, datasets: Datasets) -> bool:
-    """Whether training would make a program of XLA of many steps, or try to."""
-    asked = getattr(config, "execution", "fixed")
-    if workers > 1 or asked in ("fixed", "loop"):
-        return False
-    epochs = getattr(config, "epochs", 1)
-    steps = getattr(config, "max_steps", None) or epochs * datasets.steps_per_epoch
-    return asked != "auto" or autotune.is_worth_it(steps)
 
 
 def _refuse(workers: Any, memory: Any) -> None:

@@ -42,9 +42,9 @@ class Estimate:
         steps_per_epoch: Batches in one pass.
         examples_per_epoch: Examples in one pass.
         device: `cpu` or `gpu`.
-        program_bytes: The most that a process held which began the training, where its
-            steps may be one program of XLA; 0: they are none, or it was not begun.
-        program_problem: Why that process was ended before its steps.
+        begun_bytes: The most that a process held which began the training; 0: none did,
+            because it does not fit, is for several workers or for a GPU.
+        begun_problem: Why that process was ended before its steps.
     """
 
     recipe: str
@@ -71,8 +71,8 @@ class Estimate:
     steps_per_epoch: int
     examples_per_epoch: int
     device: str
-    program_bytes: int = 0
-    program_problem: str = ""
+    begun_bytes: int = 0
+    begun_problem: str = ""
 
     @property
     def tensor_bytes(self) -> int:
@@ -91,11 +91,11 @@ class Estimate:
     def total_bytes(self) -> int:
         """All that a worker needs."""
         in_a_loop = self.tensor_bytes + self.process_bytes + self.saved_copy_bytes
-        return max(in_a_loop, self.program_bytes)
+        return max(in_a_loop, self.begun_bytes)
 
     def __bool__(self) -> bool:
         """Whether a worker has that much, as far as was seen."""
-        return self.total_bytes <= self.memory_bytes and not self.program_problem
+        return self.total_bytes <= self.memory_bytes and not self.begun_problem
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -127,9 +127,9 @@ class Estimate:
         if self.device == "cpu":
             rows.append(("process", self.process_bytes, "Python, TensorFlow, data"))
             rows.append(("copies to save", self.saved_copy_bytes, ""))
-        if self.program_bytes:
-            note = self.program_problem or "measured in a process that began it"
-            rows.append(("with its program", self.program_bytes, note))
+        if self.begun_bytes:
+            note = self.begun_problem or "measured in a process that began it"
+            rows.append(("a training", self.begun_bytes, note))
         verdict = "it fits" if self else "it does NOT fit"
         rows.append(("needed", self.total_bytes, "by each worker"))
         rows.append(("a worker has", self.memory_bytes, verdict))
@@ -156,8 +156,8 @@ class Estimate:
                 "Take a smaller --batch-size, more --workers, or "
                 "--gradient-accumulation-steps.",
             ]
-            if self.program_bytes:
-                lines[-1] += " Steps in a loop take less: --execution fixed."
+            if self.begun_bytes:
+                lines[-1] += " As a program of XLA it takes more: --execution fixed."
         return "\n".join(lines)
 
 

@@ -26,13 +26,14 @@ cd $folder || exit 2
 $setup
 run=$run
 stops=$stops
-# What reaches this script alone, as a requeue may, is passed on to the workers. Of a
-# job that is being requeued scancel asks for 20 s in vain: nobody waits for it.
-telling=
-trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID" & telling=$$!' TERM
 failures=0
 while :; do
   $mark
+  # What reaches this script alone, as a requeue may, is passed on to the workers. Of a
+  # job that is being requeued scancel asks for 20 s in vain: nobody waits for it, and
+  # what is left of it must not reach the next start.
+  telling=
+  trap 'told=1; scancel --signal=TERM "$$SLURM_JOB_ID" & telling=$$!' TERM
   srun --kill-on-bad-exit=0 --wait=$wait $tasks$command &
   step=$$!
   while :; do
@@ -42,9 +43,8 @@ while :; do
     # A trap ends a wait before the step has ended; the code is not the step's then.
     [[ -n $$told ]] || break
   done
-  # Not of the next start.
+  trap - TERM
   [[ -z $$telling ]] || kill "$$telling" 2>/dev/null
-  telling=
   case $$code in
     0 | $refused) exit "$$code" ;;
     $stopped)

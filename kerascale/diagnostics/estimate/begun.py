@@ -1,9 +1,10 @@
-"""The memory of a training whose steps may be one program of XLA.
+"""The memory of a training, as a process holds it that begins one.
 
-XLA compiles in the process, and plans the buffers of all steps at once: neither can be
-told by steps in a loop. So a process of its own begins the training in a folder that is
-removed, is asked to stop after its first steps, and the most that it ever held counts:
-modes that are tried, programs, and the first checkpoint are in it.
+Single steps in a loop do not show it all: XLA compiles in the process, and plans the
+buffers of all steps of a program at once; steps beside one another take more than one
+alone. So a process of its own begins the training in a folder that is removed, is asked
+to stop after its first steps, and the most that it ever held counts: modes that are
+tried, programs, and the first checkpoint are in it.
 """
 
 import contextlib
