@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from kerascale.config.recipes import Recipe
 from kerascale.datasets import Datasets
+from kerascale.engine.mesh import preconditions
 from kerascale.engine.scaling import scale_as_told
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
+from kerascale.strategies.mesh import DATA
 from kerascale.strategies.model_parallel import ModelParallel
 
 # It needs JAX, which is there where a mesh is.
@@ -68,9 +70,11 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
     return model
 
 
-def cut_over_mesh(model: keras.Model, strategy: Any) -> None:
+def cut_over_mesh(model: keras.Model, strategy: Any, datasets: Datasets) -> None:
     """Cuts a model's variables, if it is for a mesh; what cannot be, is refused."""
     if isinstance(strategy, ModelParallel):
+        rows = datasets.train.batch_size
+        preconditions.refuse_undivided_batch(rows, strategy.mesh.of(DATA))
         say(importlib.import_module(_PLACING).place(model).text())
 
 

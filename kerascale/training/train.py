@@ -231,7 +231,7 @@ def _build(
             warm_start.load(model, wishes.init_from, partial=wishes.init_partial)
         for change in wishes.changes:
             model = change.change_model(model, context)
-    cut_over_mesh(model, context.strategy)
+    cut_over_mesh(model, context.strategy, datasets)
     monitored.refuse_unknown(model, config, datasets.validation is not None)
     say(f"model: {model.name}, {model.count_params():,} parameters")
     of_recipe = recipe.make_callbacks(config) if recipe.make_callbacks else ()

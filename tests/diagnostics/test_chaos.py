@@ -1,6 +1,7 @@
 """`kerascale chaos`: what it does to runs, and that it would see a difference."""
 
 import concurrent.futures
+import importlib.util
 import json
 import os
 import shutil
@@ -132,6 +133,15 @@ def test_chaos_of_two_workers(tmp_path, seen):
     assert finished.returncode == 0, finished.stdout + finished.stderr
     result = json.loads(finished.stdout.splitlines()[-1])
     seen(f"same bits, {result['steps_lost']} steps lost, goodput {result['goodput']}")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="no extra jax")
+def test_chaos_on_a_mesh(tmp_path):
+    mesh = ("--strategy", "model_parallel", "--mesh", "data=2,model=2")
+    finished = _chaos(tmp_path, "mlp", "--kills", 2, "--epochs", 2, *mesh)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert "IDENTICAL" in finished.stdout
 
 
 @pytest.mark.slow

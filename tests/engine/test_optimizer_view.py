@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerascale as ks
 from kerascale.engine.step import in_update, optimizer_view
 
 OPTIMIZERS = sorted(
@@ -157,3 +158,17 @@ def test_recorder_takes_one_update():
         with pytest.raises(ValueError, match=r"expected one optimizer.apply\(\)"):
             view.apply([tf.constant([2.0])], [variable])
     np.testing.assert_array_equal(recorder.gradients[0], [2.0])
+
+
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+def test_the_gradient_of_repeated_ids_is_summed_before_it_is_clipped(clip):
+    """Keras takes the norm of both rows on TensorFlow, and moves by 1.414."""
+    inputs = keras.Input((2,), dtype="int32")
+    embedding = keras.layers.Embedding(1, 1, embeddings_initializer="zeros")
+    model = ks.scale(keras.Model(inputs, embedding(inputs)), execution="fixed")
+    model.compile(
+        keras.optimizers.SGD(1.0, **{clip: 1.0}),
+        lambda y, outputs: keras.ops.sum(outputs, axis=(1, 2)),
+    )
+    model.fit(np.zeros((1, 2), "int32"), np.zeros((1, 2, 1)), verbose=0)
+    np.testing.assert_allclose(embedding.get_weights()[0], [[-1.0]], rtol=1e-6)

@@ -46,7 +46,7 @@ def mlp():
 @cell
 def causal():
     model = ks.models.CausalTransformer(
-        24, max_length=8, num_layers=2, num_heads=4, width=16, dropout=0.1
+        24, max_length=8, num_layers=1, num_heads=4, width=16, dropout=0.1
     )
     model.build((None, 8))
     rate = keras.optimizers.schedules.CosineDecay(0.01, 50)
@@ -217,7 +217,7 @@ def trained(name, strategy):
         batch_size=BATCH,
         epochs=EPOCHS,
         verbose=0,
-        validation_data=(x, y),
+        validation_data=(x[:BATCH], y[:BATCH]),
         **arguments,
     )
     found = {
@@ -227,7 +227,9 @@ def trained(name, strategy):
         )
         if "float" in str(v.dtype)
     }
-    found["predict"] = np.asarray(model.predict(x, batch_size=50, verbose=0))
+    found["predict"] = np.asarray(
+        model.predict(x[: 2 * BATCH], batch_size=BATCH, verbose=0)
+    )
     if keras.config.backend() == "jax":
         found["share"] = np.array(_share_of_first_device(model))
     for key, values in history.history.items():

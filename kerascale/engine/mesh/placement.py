@@ -68,7 +68,7 @@ class Places:
         own = sum(p.bytes_per_device(self.mesh) for p in self.placements)
         whole = sum(p.bytes_per_device(Mesh({})) for p in self.placements)
         return (
-            f"layout: a device holds {own / 2**20:,.1f} of {whole / 2**20:,.1f} MiB of "
+            f"layout: a device holds {own / 2**20:,.3g} of {whole / 2**20:,.3g} MiB of "
             "weights (kerascale show RECIPE --mesh ... lists them)"
         )
 
