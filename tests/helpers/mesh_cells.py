@@ -221,7 +221,8 @@ def trained(name, strategy):
         **arguments,
     )
     found = {
-        f"{i}:{v.path}": np.asarray(v.numpy())
+        # A model has another number where others were made before.
+        f"{i}:{v.path.partition('/')[2]}": np.asarray(v.numpy())
         for i, v in enumerate(
             [*model.trainable_variables, *model.non_trainable_variables]
         )
