@@ -1,11 +1,13 @@
 """The loops of `fit`, `evaluate` and `predict` over parts of epochs."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-from kerascale.engine.data import fit_arguments
+from kerascale.engine.data import batch_checks, fit_arguments
 from kerascale.engine.mesh import rows
 from kerascale.engine.mesh.prepare import Prepared
 from kerascale.engine.mesh.rows import Part
@@ -27,28 +29,74 @@ def batch_size(data: Any) -> int | None:
     return keras.tree.flatten(batch_spec(data))[0].shape[0]
 
 
-def parts_of(
-    data: Any, prepared: Prepared, epoch: int, first: int, end: int | None, most: int
-) -> Iterator[Part]:
-    """The parts of an epoch.
+class Reader:
+    """Reads epoch after epoch.
+
+    One of fewer steps than there are batches goes on where the last one ended, and
+    begins anew where that was the end.
 
     Args:
         data: As in `batch_spec`.
         prepared: The model's.
-        epoch: Which one.
-        first: The batch to begin at.
-        end: The one behind the last; None: all that there are.
         most: Batches of a part.
     """
-    batches = getattr(data, "batches", None)
-    if batches is not None:
-        end = batches.steps_per_epoch if end is None else end
-        return rows.of_batches(batches, prepared.places, epoch, first, end, most)
-    if isinstance(data, fit_arguments.feed.Feed):
-        if data.set_epoch is not None:
-            data.set_epoch.first_step.assign(first)
-        return rows.of_dataset(data.dataset, prepared.places, first, end)
-    return rows.of_dataset(data.get_numpy_iterator(), prepared.places, first, end)
+
+    def __init__(self, data: Any, prepared: Prepared, most: int) -> None:
+        self._data = data
+        self._places = prepared.places
+        self._most = most
+        # Of the pass that is read: its batches that were, its number, its iterator.
+        self._done, self._pass = 0, 0
+        self._iterator: Iterator[Any] | None = None
+
+    def parts(self, epoch: int, first: int, end: int | None) -> Iterator[Part]:
+        """The parts of an epoch, whose places begin with its first step.
+
+        Args:
+            epoch: Which one.
+            first: The batch to begin at.
+            end: The one behind the last; None: all that there are.
+
+        Raises:
+            RuntimeError: If data of unknown length ends before.
+        """
+        total = self._data.num_batches
+        if self._done == 0:
+            self._pass, self._iterator = epoch, None
+        batches = getattr(self._data, "batches", None)
+        if batches is not None:
+            end, before = total if end is None else end, self._done
+            self._done = (before + end) % total
+            for part in rows.of_batches(
+                batches,
+                self._places,
+                self._pass,
+                before + first,
+                before + end,
+                self._most,
+            ):
+                yield dataclasses.replace(part, first=part.first - before)
+            return
+        if self._iterator is None:
+            self._iterator = iter(self._read(first))
+        count = None if end is None else end - first
+        self._done = 0 if end is None else self._done + end
+        if total is not None:
+            self._done %= total
+        given = 0
+        wanted = itertools.islice(self._iterator, count)
+        for part in rows.of_dataset(wanted, self._places, first):
+            given += 1
+            yield part
+        if count is not None and given < count:
+            raise RuntimeError(batch_checks.ENDED_EARLY)
+
+    def _read(self, first: int) -> Any:
+        if not isinstance(self._data, fit_arguments.feed.Feed):
+            return self._data.get_numpy_iterator()
+        if self._data.set_epoch is not None:
+            self._data.set_epoch.first_step.assign(first)
+        return self._data.dataset
 
 
 def fit(
@@ -78,6 +126,7 @@ def fit(
     model.stop_training = False
     callbacks.on_train_begin()
     logs: dict[str, Any] = {}
+    reader = Reader(data, prepared, most)
     for epoch in epochs:
         model.reset_metrics()
         if hasattr(data, "on_epoch_begin"):
@@ -86,7 +135,7 @@ def fit(
         end, is_cut = steps_per_epoch, False
         if last is not None and last - epoch * steps_per_epoch < steps_per_epoch:
             end, is_cut = last - epoch * steps_per_epoch, True
-        for part in parts_of(data, prepared, epoch, skip, end, most):
+        for part in reader.parts(epoch, skip, end):
             callbacks.on_train_batch_begin(part.first)
             logs = prepared.train(part.rows, part.steps)
             callbacks.on_train_batch_end(part.first + part.steps - 1, logs)
@@ -121,7 +170,7 @@ def evaluate(
     callbacks.on_test_begin()
     model.reset_metrics()
     logs: dict[str, Any] = {}
-    for part in parts_of(data, prepared, 0, 0, steps, most):
+    for part in Reader(data, prepared, most).parts(0, 0, steps):
         callbacks.on_test_batch_begin(part.first)
         logs = prepared.test(part.rows, part.steps)
         callbacks.on_test_batch_end(part.first + part.steps - 1, logs)

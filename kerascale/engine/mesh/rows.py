@@ -3,7 +3,7 @@
 import concurrent.futures
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -85,24 +85,17 @@ def _rows(batches: Batches, epoch: int, first: int, count: int, is_full: bool) -
     )
 
 
-def of_dataset(
-    dataset: Any, places: Places, first: int, end: int | None
-) -> Iterator[Part]:
+def of_dataset(batches: Iterable[Any], places: Places, first: int) -> Iterator[Part]:
     """The parts of an epoch, of batches that come one after the other.
 
     Args:
-        dataset: Of batches: a `tf.data.Dataset`, or an iterator.
+        batches: Of a `tf.data.Dataset`, or of NumPy.
         places: Where rows lie.
         first: Which place the first one has.
-        end: The place behind the last one; None: all that there are.
     """
-    place = first
-    for batch in dataset:
-        if end is not None and place >= end:
-            return
+    for place, batch in enumerate(batches, first):
         rows = nests.map_present(lambda t: np.asarray(t)[None], batch)
         yield Part(place, 1, put(rows, places))
-        place += 1
 
 
 def put(rows: Any, places: Places, before: int = 1) -> Any:
