@@ -17,6 +17,7 @@ from kerascale.config.training_config import (
     ImageConfig,
     Initializer,
     Optimizer,
+    Remat,
     Schedule,
     TrainingConfig,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Optimizer",
     "PositiveFloat",
     "PositiveInt",
+    "Remat",
     "Schedule",
     "Seed",
     "Share",

@@ -238,6 +238,7 @@ _OF_BEFORE = {
         "quantize_aware",
         "quantize_begin",
         "regression_loss",
+        "remat",
         "separator",
         "shuffle",
         "teacher",
