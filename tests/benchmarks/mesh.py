@@ -112,7 +112,6 @@ def measure(
             known[name] |= ask(name, "loss", examples=examples)
             one = ask(name, "run", epochs=1)
             known[name] |= {key: one[key] for key in one if key.startswith("state")}
-            one = ask(name, "run", epochs=1)
             known[name]["epochs"] = epochs_for(plan.seconds, one["seconds"])
         for number, names in enumerate(
             shuffled_rounds(list(processes), plan.rounds, plan.seed), 1

@@ -12,7 +12,6 @@ from kerascale.datasets import nests
 from kerascale.engine.compat import keras_jax
 from kerascale.engine.mesh import prepare
 from kerascale.engine.mesh.placement import Places
-from kerascale.strategies.mesh import DATA
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +60,8 @@ def of_step(model: keras.Model, batch: Any, steps: int) -> StepMemory:
 def _row(array: Any, steps: int, places: Places) -> jax.ShapeDtypeStruct:
     """Batches of a call, as they will lie."""
     shape = (steps, *array.shape)
-    divides = len(shape) > 1 and shape[1] % places.mesh.of(DATA) == 0
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
-    layout = places.rows(1) if divides else places.whole
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=layout)
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=places.rows(shape, 1))
 
 
 def _bytes(value: Any) -> int:

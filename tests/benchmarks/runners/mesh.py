@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..workload import Workload
+
 VARIABLE = "BENCHMARK_MESH"
 FSDP = "fsdp"
 # Axes of each, `data` first.
@@ -11,6 +13,14 @@ MESHES: Mapping[str, Mapping[str, int]] = {
     FSDP: {"data": 8},
     "data=4,model=2": {"data": 4, "model": 2},
 }
+
+# Of an epoch: three executions of kerascale.
+_MOST_STEPS = 48
+
+
+def steps_of(workload: Workload) -> int:
+    """Steps of an epoch on a mesh."""
+    return min(workload.steps_per_epoch, _MOST_STEPS)
 
 
 def asked_mesh() -> tuple[str, Mapping[str, int]]:

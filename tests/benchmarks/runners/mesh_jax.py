@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from .. import protocol
 from . import asked
 from .jax_loop import JaxLoop
-from .mesh import FSDP, asked_mesh, largest_axis, state_bytes
+from .mesh import FSDP, asked_mesh, largest_axis, state_bytes, steps_of
 
 # By the end of a name; the rest is whole.
 _MEGATRON = {
@@ -49,7 +49,10 @@ class MeshLoop(JaxLoop):
         return answer
 
     def run(self, epochs):
-        super().run(epochs)
+        num = steps_of(self._workload) * self._workload.batch_size
+        for _ in range(epochs):
+            self._key, key = jax.random.split(self._key)
+            self._steps(jax.random.permutation(key, num))
         return state_bytes(jax.tree.leaves(self._state))
 
     def _sharding(self, *cut):
@@ -80,4 +83,4 @@ class MeshLoop(JaxLoop):
 
 if __name__ == "__main__":
     contender, workload = asked()
-    protocol.serve(MeshLoop(contender, workload), workload.steps_per_epoch)
+    protocol.serve(MeshLoop(contender, workload), steps_of(workload))

@@ -5,7 +5,7 @@ import keras
 from .. import protocol
 from . import asked
 from .keras_fit import KerasFit
-from .mesh import FSDP, asked_mesh, largest_axis, state_bytes
+from .mesh import FSDP, asked_mesh, largest_axis, state_bytes, steps_of
 
 # By the end of a path, as Megatron cuts: a head is never divided.
 _ATTENTION = {
@@ -43,7 +43,8 @@ class MeshFit(KerasFit):
         return super().load()
 
     def run(self, epochs):
-        super().run(epochs)
+        num = steps_of(self._workload) * self._workload.batch_size
+        self._fit(self._x[:num], self._y[:num], epochs=epochs)
         model = self._model
         variables = (*model.variables, *model.optimizer.variables)
         return state_bytes(variable.value for variable in variables)
@@ -65,4 +66,4 @@ def _megatron(path, shape, width):
 
 if __name__ == "__main__":
     contender, workload = asked()
-    protocol.serve(MeshFit(contender, workload), workload.steps_per_epoch)
+    protocol.serve(MeshFit(contender, workload), steps_of(workload))

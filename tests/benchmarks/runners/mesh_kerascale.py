@@ -7,7 +7,7 @@ import kerascale as ks
 from .. import protocol
 from . import asked
 from .keras_fit import KerasFit, loss, optimizer, versions
-from .mesh import FSDP, asked_mesh, state_bytes
+from .mesh import FSDP, asked_mesh, state_bytes, steps_of
 
 # As it ships for `CausalTransformer`, whose parts these are.
 _LAYOUT = {
@@ -43,7 +43,8 @@ class MeshFit(KerasFit):
         return {"parameters": model.count_params(), "versions": versions()}
 
     def run(self, epochs):
-        super().run(epochs)
+        num = steps_of(self._workload) * self._workload.batch_size
+        self._fit(self._x[:num], self._y[:num], epochs=epochs)
         model = self._model
         variables = (*model.variables, *model.optimizer.variables)
         return state_bytes(variable.value for variable in variables)
@@ -51,4 +52,4 @@ class MeshFit(KerasFit):
 
 if __name__ == "__main__":
     contender, workload = asked()
-    protocol.serve(MeshFit(contender, workload), workload.steps_per_epoch)
+    protocol.serve(MeshFit(contender, workload), steps_of(workload))
