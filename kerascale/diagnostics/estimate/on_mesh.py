@@ -57,7 +57,7 @@ def estimate(
     batch = tf.nest.map_structure(np.asarray, batch)
     with placed.scope():
         model = make_model(recipe, config, datasets)
-    cut_over_mesh(model, placed)
+    cut_over_mesh(model, placed, datasets)
     told = getattr(config, "steps_per_execution", 1)
     every = min(told if told > 1 else mesh_steps.chosen(None), datasets.steps_per_epoch)
     found = step_memory.of_step(model, batch, every)

@@ -15,10 +15,9 @@ import keras
 from kerascale.config import Remat
 from kerascale.engine.compat import keras_private
 from kerascale.errors import RefusedError
-from kerascale.layers.convolution import ConvolutionBlock, ResidualBlock
-from kerascale.layers.transformer_block import TransformerBlock
 
-_BLOCKS = (TransformerBlock, ConvolutionBlock, ResidualBlock)
+# Classes of `kerascale.layers`, which stands above.
+_BLOCKS = ("TransformerBlock", "ConvolutionBlock", "ResidualBlock")
 
 
 def refuse(model: keras.Model) -> None:
@@ -33,10 +32,9 @@ def refuse(model: keras.Model) -> None:
             f"remat: expected one of {', '.join(get_args(Remat))}. Received: {wish!r}."
         )
     if wish == "block" and not _chosen(model):
-        names = ", ".join(kind.__name__ for kind in _BLOCKS)
         raise RefusedError(
-            f"remat: block expects layers that are blocks: {names}. Received: "
-            f"{model.name}, which has none. Use full, or none."
+            f"remat: block expects layers that are blocks: {', '.join(_BLOCKS)}. "
+            f"Received: {model.name}, which has none. Use full, or none."
         )
 
 
@@ -75,8 +73,12 @@ def _chosen(model: keras.Model) -> list[keras.layers.Layer]:
         layer
         for layer in keras_private.all_layers(model)
         if layer is not model
-        and (isinstance(layer, _BLOCKS) or (wish == "full" and layer.variables))
+        and (_is_block(layer) or (wish == "full" and layer.variables))
     ]
+
+
+def _is_block(layer: keras.layers.Layer) -> bool:
+    return any(kind.__name__ in _BLOCKS for kind in type(layer).__mro__)
 
 
 def _computed_again(
