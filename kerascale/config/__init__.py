@@ -17,7 +17,6 @@ from kerascale.config.training_config import (
     ImageConfig,
     Initializer,
     Optimizer,
-    Remat,
     Schedule,
     TrainingConfig,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "Optimizer",
     "PositiveFloat",
     "PositiveInt",
-    "Remat",
     "Schedule",
     "Seed",
     "Share",

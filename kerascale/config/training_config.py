@@ -30,7 +30,6 @@ Optimizer = Literal[
 Schedule = Literal["constant", "exponential_decay", "inverse_time", "cosine"]
 Execution = Literal["auto", "fixed", "loop", "one_program", "split", "compiled"]
 AllReduceDtype = Literal["gradient", "float16", "bfloat16"]
-Remat = Literal["none", "block", "full"]
 Shuffle = Literal["full", "blocks", "none"]
 Initializer = Literal[
     "zeros",
@@ -286,10 +285,6 @@ class TrainingConfig:
     """In which dtype gradients travel between hosts. gradient: in their own; float16,
     bfloat16: rounded, in half the bytes. The result then depends, within that rounding,
     on the number of replicas."""
-    remat: Remat = "none"
-    """Activations that are computed once more for the gradient, instead of being kept,
-    on a mesh (model_parallel, fsdp). block: those within each block of a Transformer or
-    a CNN; full: those within every layer; none: all are kept."""
 
     @property
     def micro_batch_size(self) -> int:

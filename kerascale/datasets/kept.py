@@ -26,7 +26,7 @@ _OF_TRAINING = frozenset(
         *("global_clipnorm", "clipvalue", "early_stopping_patience"),
         *("prune", "prune_structure", "prune_begin", "prune_end"),
         *("quantize_aware", "quantize_begin", "steps_per_execution", "execution"),
-        *("monitor", "monitor_mode", "all_reduce_dtype", "remat"),
+        *("monitor", "monitor_mode", "all_reduce_dtype"),
     )
 )
 # Of a recipe's own fields, those that `from_config` reads.

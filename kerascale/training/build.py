@@ -66,9 +66,6 @@ def make_model(recipe: Recipe, config: Any, datasets: Datasets) -> keras.Model:
     dtype = getattr(config, "all_reduce_dtype", "gradient")
     if dtype != "gradient":  # Else what the recipe has said.
         model.all_reduce_dtype = dtype
-    remat = getattr(config, "remat", "none")
-    if remat != "none":
-        model.remat = remat
     _refuse_other_outputs(recipe, model, datasets)
     return model
 

@@ -238,7 +238,6 @@ _OF_BEFORE = {
         "quantize_aware",
         "quantize_begin",
         "regression_loss",
-        "remat",
         "separator",
         "shuffle",
         "teacher",

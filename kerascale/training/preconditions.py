@@ -31,18 +31,12 @@ def refuse_other_backends(strategy: Any = "auto") -> None:
 
 
 def refuse_on_a_mesh(config: Any, strategy: Any) -> None:
-    """Refuses what is for TensorFlow alone on a mesh, and for a mesh alone elsewhere.
+    """Refuses what trains on TensorFlow alone, where a mesh is asked for.
 
     Raises:
         RefusedError: Naming each such field.
     """
-    remat = getattr(config, "remat", "none")
     if not isinstance(strategy, ModelParallel):
-        if remat != "none":
-            raise RefusedError(
-                "remat: expected none but on a mesh, for it is made for JAX. Received: "
-                f"{remat!r}. Leave it out, or train with --strategy fsdp."
-            )
         return
     asked = {n: getattr(config, n, None) for n in changes.FIELDS}
     problems = [

@@ -58,20 +58,6 @@ def causal():
 
 
 @cell
-def remat_block():
-    model, *rest = causal()
-    model.remat = "block"
-    return model, *rest
-
-
-@cell
-def remat_full():
-    model, *rest = residual_cnn()
-    model.remat = "full"
-    return model, *rest
-
-
-@cell
 def transformer():
     model = ks.models.Transformer(
         4, num_layers=1, num_heads=4, width=16, dropout=0.2, patch_size=2

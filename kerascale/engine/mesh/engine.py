@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.config import AllReduceDtype, Execution, Remat
+from kerascale.config import AllReduceDtype, Execution
 from kerascale.datasets import nests
 from kerascale.engine import copies
 from kerascale.engine.compat import keras_faults, keras_private
@@ -36,8 +36,6 @@ class Engine(keras.Model):
     # As the engine of TensorFlow has it; here steps are always one program.
     execution: Execution = "auto"
     all_reduce_dtype: AllReduceDtype = "gradient"
-    # Which activations are computed once more; see `remat`.
-    remat: Remat = "none"
 
     @property
     def distribute_strategy(self) -> tf.distribute.Strategy:

@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascale.datasets import nests
 from kerascale.engine.compat import keras_private
-from kerascale.engine.mesh import placement, preconditions, remat
+from kerascale.engine.mesh import placement, preconditions
 from kerascale.engine.mesh.placement import Places
 from kerascale.engine.mesh.program import Execution, Prediction
 from kerascale.engine.mesh.step import Step
@@ -40,8 +40,7 @@ def key_of(model: keras.Model) -> tuple[Any, ...]:
     groups = [model.variables, [] if optimizer is None else optimizer.variables]
     trainable = tuple(id(v) for v in model.trainable_variables)
     own = tuple(id(v) for group in groups for v in group)
-    wish = getattr(model, "remat", "none")
-    return (keras_private.compilation(model), own, trainable, wish)
+    return (keras_private.compilation(model), own, trainable)
 
 
 def place(model: keras.Model) -> Places:
@@ -70,7 +69,6 @@ def prepare(model: keras.Model, batch: Any) -> Prepared:
     if known is not None and known.key == key_of(model):
         return known
     preconditions.refuse(model)
-    remat.refuse(model)
     with model_parallel.current().scope():
         if model.built:
             placement.place_model(model, model_parallel.current())

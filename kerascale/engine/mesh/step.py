@@ -4,7 +4,6 @@ The program sees the global batch whole; what each device computes of it follows
 how variables and batches are cut.
 """
 
-from collections.abc import Set
 from typing import Any
 
 import jax
@@ -12,7 +11,6 @@ import keras
 from jax import numpy as jnp
 
 from kerascale.engine.compat import keras_jax, keras_private
-from kerascale.engine.mesh import remat
 from kerascale.engine.mesh.placement import Places
 
 # Values of trainable, other, optimizer's and metrics' variables.
@@ -41,12 +39,6 @@ class Step:
             inner = keras_private.innermost(optimizer)
             self._micro_batches = inner.gradient_accumulation_steps
         self._used = places.used(self.trainable)
-        self._layouts = {
-            id(variable): layout
-            for variable, layout in zip(self.trainable, self._used, strict=True)
-            if layout is not None
-        }
-        self._held = remat.held(model)
 
     # ---------------------------------------------------------------- the state
 
@@ -79,17 +71,16 @@ class Step:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
 
         def loss_of(trainable: list[jax.Array]) -> Any:
-            with remat.applied(self.model, self._layouts):
-                return self.model.compute_loss_and_updates(
-                    self._in_use(trainable, later=self._held),
-                    others,
-                    metrics,
-                    x,
-                    y,
-                    weight,
-                    training=True,
-                    optimizer_variables=of_optimizer,
-                )
+            return self.model.compute_loss_and_updates(
+                self._in_use(trainable),
+                others,
+                metrics,
+                x,
+                y,
+                weight,
+                training=True,
+                optimizer_variables=of_optimizer,
+            )
 
         gradient = jax.value_and_grad(loss_of, has_aux=True)
         (_, found), gradients = gradient(trainable)
@@ -134,22 +125,11 @@ class Step:
 
     # ------------------------------------------------------------------- within
 
-    def _in_use(
-        self, trainable: list[jax.Array], later: Set[int] = frozenset()
-    ) -> list[jax.Array]:
-        """Values as a step computes with them: put together along the data axis.
-
-        Args:
-            trainable: Values of `self.trainable`.
-            later: Identities of variables that are put together where they are used.
-        """
+    def _in_use(self, trainable: list[jax.Array]) -> list[jax.Array]:
+        """Values as a step computes with them: put together along the data axis."""
         return [
-            value
-            if layout is None or id(variable) in later
-            else jax.lax.with_sharding_constraint(value, layout)
-            for variable, value, layout in zip(
-                self.trainable, trainable, self._used, strict=True
-            )
+            value if layout is None else jax.lax.with_sharding_constraint(value, layout)
+            for value, layout in zip(trainable, self._used, strict=True)
         ]
 
     def _laid(
