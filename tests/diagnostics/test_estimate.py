@@ -113,7 +113,7 @@ needs_jax = pytest.mark.skipif(
 
 @needs_jax
 def test_what_a_device_of_a_mesh_needs(kerascale):
-    flags = ("--batch-size", "64", "--units", "512", "--memory", "1MiB", "--json")
+    flags = ("--batch-size", "64", "--units", "512", "--memory", "64KiB", "--json")
     mesh = ("--strategy", "fsdp", "--mesh", "data=4")
     finished = kerascale("estimate", "mlp", *flags, *mesh)
     assert finished.returncode == 1, finished.stderr
@@ -124,7 +124,7 @@ def test_what_a_device_of_a_mesh_needs(kerascale):
     assert 0 <= found["optimizer_bytes"] - whole / 2 < 200
     assert found["state_share"] == pytest.approx(0.25, abs=0.01)
     assert found["rows"] == 16
-    assert found["device_bytes"] > found["memory_bytes"] == 2**20
+    assert found["device_bytes"] > found["memory_bytes"] == 2**16
     assert "it does NOT fit" in finished.stderr
 
 
