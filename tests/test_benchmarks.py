@@ -12,6 +12,7 @@ from benchmarks import (
     checkpointing,
     contenders,
     environments,
+    mesh,
     report,
     rounds,
     scaling,
@@ -282,6 +283,8 @@ _PARAMETERS = {
     "C": 738_945,
     "D": 818_176,
     "E": 10_795_776,
+    "G": 818_176,
+    "H": 25_319_424,
     "P": 10_512_394,
     "T": 18,
 }
@@ -322,7 +325,7 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
 
 def test_every_contender_has_a_runner_and_an_environment():
     folder = contenders.TESTS / "benchmarks" / "runners"
-    for contender in contenders.CONTENDERS.values():
+    for contender in (*contenders.CONTENDERS.values(), *mesh.CONTENDERS.values()):
         assert (folder / f"{contender.runner}.py").is_file()
         known = (environments.OWN, *environments.REQUIREMENTS)
         assert contender.environment in known
@@ -386,6 +389,31 @@ def test_scaling_is_compared_round_by_round():
     assert "| it | 135 | 0.90 | 0.90 to 0.90 | 0.75 | 1.20 | 1.0000 |  |" in (
         scaling.table("P", result)
     )
+
+
+def test_meshes_are_held_against_their_targets():
+    workload = load_all()["G"]
+    names = ("kerascale", "keras-jax", "jax-step")
+    chosen = [mesh.CONTENDERS[name] for name in names]
+    own = {"loss": 2.0, "parameters": workload.num_parameters, "state_bytes": 1000}
+    known = {name: {**own, "state_bytes_per_device": 130} for name in names}
+    # The machine was half as fast in the second round.
+    rates = {"kerascale": [4, 2], "keras-jax": [2, 1], "jax-step": [5, 2.5]}
+    costs = {name: [0.2, 0.2] for name in names}
+    first = {"kerascale": [11.0], "keras-jax": [30.0], "jax-step": [10.0]}
+    found = mesh.summary(workload, chosen, known, rates, costs, first)
+    assert found["keras-jax"]["kerascale_of_it"]["median"] == pytest.approx(2)
+    assert [line.rpartition(": ")[2] for line in mesh.judged("fsdp", found)] == [
+        "kept",  # Twice the pace of Keras.
+        "MISSED",  # 0.8 of that of JAX by hand.
+        "kept",  # 1.1 of its start.
+        "kept",  # 0.13 of the bytes.
+    ]
+    known["jax-step"]["parameters"] -= 1
+    with pytest.raises(
+        contenders.FailedError, match="jax-step: parameters: expected 818176"
+    ):
+        mesh.summary(workload, chosen, known, rates, costs, first)
 
 
 class FakeProcess:

@@ -60,7 +60,7 @@ COMMANDS = {
 
 
 # Commands that take a strategy of a mesh, which wants a process of its own kind.
-_ON_A_MESH = ("train",)
+_ON_A_MESH = ("train", "estimate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 from kerascale.cli import parsing, quiet
 from kerascale.cli.results import finish_report
@@ -13,15 +14,20 @@ from kerascale.config.recipes import load_recipe
 from kerascale.errors import RefusedError
 from kerascale.runtime import allocator
 
-_USAGE = "RECIPE [--workers N] [--memory 24GiB] [--field value ...]"
+_USAGE = (
+    "RECIPE [--workers N | --strategy fsdp --mesh data=8] [--memory 24GiB] "
+    "[--field value ...]"
+)
 _DESCRIPTION = """\
 What each worker needs to train a recipe: parameters, memory, disk, steps an epoch.
 
 Single steps are run, and TensorFlow's allocator says what they took. Of one worker on a
 CPU a training is begun in a temporary folder too, and the peak of its memory is read.
-Nothing is left behind. Exit code 0: it fits; 1: it does not.
+For a mesh the program of a step is compiled, and XLA says what it takes. Nothing is
+left behind. Exit code 0: it fits; 1: it does not.
 
-Example: kerascale estimate cnn --batch-size 512 --workers 4 --memory 8GiB
+Examples: kerascale estimate cnn --batch-size 512 --workers 4 --memory 8GiB
+kerascale estimate language_model --width 512 --strategy fsdp --mesh data=8
 """
 
 
@@ -31,13 +37,27 @@ class Options:
 
     workers: PositiveInt = 1
     """Devices that share a batch."""
+    strategy: Literal["model_parallel", "fsdp"] | None = None
+    """Cut the model over a mesh of devices (extra jax). Default: each worker has all
+    of it."""
+    mesh: str | None = None
+    """Devices of each axis, for --strategy: data=2,model=4. Default for fsdp: all
+    devices along data."""
     memory: str | None = None
-    """What a worker has, such as 24GiB. Default: what this machine has free."""
+    """What a worker, or a device of the mesh, has, such as 24GiB. Default: what this
+    machine has free."""
     json: bool = False
     """Print the estimate as one JSON object, the last line of standard output."""
 
     def __post_init__(self) -> None:
         problems = check(self)
+        if self.strategy is not None and self.workers > 1:
+            problems.append(
+                "workers: expected 1 with --strategy, whose mesh is of one process. "
+                f"Received: {self.workers}"
+            )
+        if self.mesh is not None and self.strategy is None:
+            problems.append("mesh: expected with --strategy. Received: without it")
         if problems:
             raise RefusedError(problems, heading="estimate")
 
@@ -72,6 +92,8 @@ def run(arguments: Sequence[str]) -> int:
         recipe,
         parsed.recipe,
         workers=parsed.own.workers,
+        strategy=parsed.own.strategy,
+        mesh=parsed.own.mesh,
         memory=parsed.own.memory,
         checkpoints=parsed.checkpoints,
     )

@@ -13,6 +13,7 @@ from . import (
     checkpointing,
     environments,
     machine,
+    mesh,
     mirrored,
     report,
     rounds,
@@ -26,10 +27,11 @@ from .workload import Workload, load_all
 
 # Workloads that one of the measurements has for itself.
 _OF_ITS_OWN = {"overhead": "T", "checkpoint": "P"}
-_MORE = ("scaling", "mirrored", "serving", "streaming")
+_MORE = ("scaling", "mirrored", "mesh", "serving", "streaming")
 _CONTENDERS = {
     "scaling": scaling.CONTENDERS,
     "mirrored": mirrored.CONTENDERS,
+    "mesh": mesh.CONTENDERS,
     "streaming": streaming.CONTENDERS,
 }
 # What it costs, beside the training: a module for each.
@@ -60,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _cost(module, result, bench, workloads[letter], plan, options.json)
     if options.what == "scaling":
         return _scaling(result, bench, options, chosen, plan)
+    if options.what == "mesh":
+        return _mesh(result, bench, options, chosen, plan)
     for letter in options.workloads:
         if options.what == "startup":
             found = rounds.startup(bench, workloads[letter], chosen, plan)
@@ -116,6 +120,29 @@ def _scaling(
     return 0
 
 
+def _mesh(
+    result: dict[str, Any],
+    bench: rounds.Bench,
+    options: argparse.Namespace,
+    chosen: Sequence[Contender],
+    plan: rounds.Plan,
+) -> int:
+    workloads = load_all()
+    for letter in options.workloads:
+        for name in options.meshes:
+            try:
+                found = mesh.measure(
+                    bench, workloads[letter], name, chosen, plan, starts=options.starts
+                )
+            except FailedError as error:
+                _say(f"failed: {error}")
+                return 1
+            result["workloads"][f"{letter} {name}"] = found
+            print(mesh.table(letter, found), end="\n\n", flush=True)
+            _finish(result, bench, options.json)
+    return 0
+
+
 def _streaming(
     result: dict[str, Any],
     bench: rounds.Bench,
@@ -153,7 +180,8 @@ def _serving(
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    letters = sorted(set(load_all()) - set(_OF_ITS_OWN.values()))
+    special = (*_OF_ITS_OWN.values(), *mesh.LETTERS)
+    letters = sorted(set(load_all()) - set(special))
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description="Training speed against the peers, contenders in turns.",
@@ -166,7 +194,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="items per second; the cost of a step of a tiny model; seconds from "
         "the start of the process to the end of the first steps; what saving and being "
         "watched cost; two workers of one host; requests per second of the local "
-        "server; or data that is streamed from the disk",
+        "server; data that is streamed from the disk; or a mesh of eight devices",
     )
     parser.add_argument(
         "--workloads", type=_list, help=f"of {','.join(letters)}; default: all"
@@ -195,6 +223,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=list(streaming.PARTS),
         help=f"of streaming: {','.join(streaming.PARTS)}; default: all",
     )
+    parser.add_argument(
+        "--meshes",
+        type=lambda text: text.split("+"),
+        default=list(mesh.MESHES),
+        help=f"of mesh: {'+'.join(mesh.MESHES)}; default: all",
+    )
+    parser.add_argument(
+        "--starts", type=int, default=1, help="of each contender of mesh"
+    )
     options = parser.parse_args(arguments)
     if options.what in _OF_ITS_OWN:
         options.workloads = [_OF_ITS_OWN[options.what]]
@@ -203,12 +240,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.workloads = options.workloads or list(scaling.LETTERS)
     if options.what == "mirrored":
         options.workloads = options.workloads or list(mirrored.LETTERS)
+    if options.what == "mesh":
+        options.workloads = options.workloads or list(mesh.LETTERS)
     options.workloads = options.workloads or letters
     options.contenders = options.contenders or contenders
     for name, known in (
-        ("workloads", [*letters, *_OF_ITS_OWN.values()]),
+        ("workloads", [*letters, *special]),
         ("contenders", contenders),
         ("parts", list(streaming.PARTS)),
+        ("meshes", list(mesh.MESHES)),
     ):
         unknown = [each for each in getattr(options, name) if each not in known]
         if unknown:

@@ -1,5 +1,6 @@
 """`estimate`: counted and measured before a training, true in one."""
 
+import importlib.util
 import json
 import sys
 
@@ -137,3 +138,34 @@ def test_it_never_fits_where_a_training_does_not(
         assert finished.returncode == (0 if fits else 1), finished.stderr
     alone = estimate["tensor_bytes"] + estimate["process_bytes"]
     assert alone < 0.95 * real, "single steps would have shown it"
+
+
+needs_jax = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="the extra jax is not installed"
+)
+
+
+@needs_jax
+def test_what_a_device_of_a_mesh_needs(kerascale):
+    flags = ("--batch-size", "64", "--units", "512", "--memory", "64KiB", "--json")
+    mesh = ("--strategy", "fsdp", "--mesh", "data=4")
+    finished = kerascale("estimate", "mlp", *flags, *mesh)
+    assert finished.returncode == 1, finished.stderr
+    found = json.loads(finished.stdout.splitlines()[-1])
+    whole = 4 * (64 * 512 + 512 + 512 * 10 + 10)
+    # The head's biases are whole on each device, and the seed of a generator.
+    assert 0 <= found["weights_bytes"] - whole / 4 < 100
+    assert 0 <= found["optimizer_bytes"] - whole / 2 < 200
+    assert found["state_share"] == pytest.approx(0.25, abs=0.01)
+    assert found["rows"] == 16
+    assert found["device_bytes"] > found["memory_bytes"] == 2**16
+    assert "it does NOT fit" in finished.stderr
+
+
+def test_a_mesh_without_a_strategy_is_refused(capsys):
+    assert main(["estimate", "mlp", "--mesh", "data=4"]) == 2
+    assert "mesh: expected with --strategy. Received: without it" in (
+        capsys.readouterr().err
+    )
+    assert main(["estimate", "mlp", "--strategy", "fsdp", "--workers", "2"]) == 2
+    assert "workers: expected 1 with --strategy" in capsys.readouterr().err

@@ -1,8 +1,9 @@
 """`estimate`: builds a recipe's model and runs single steps, without training."""
 
 import dataclasses
+import importlib
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from kerascale import strategies
 from kerascale.config import CheckpointPolicy
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.diagnostics.estimate import amounts, begun, measure
+from kerascale.diagnostics.estimate.mesh_result import MeshEstimate
 from kerascale.diagnostics.estimate.result import Estimate
 from kerascale.engine import state
 from kerascale.engine.execution import step_functions
@@ -25,6 +27,8 @@ from kerascale.training.seeding import seed
 # Of the state, on the host: the checkpoint, and the best and the last weights, with the
 # optimizer, as they are written.
 _COPIES = 3
+# It needs JAX.
+_ON_A_MESH = "kerascale.diagnostics.estimate.on_mesh"
 
 
 def estimate(
@@ -34,23 +38,30 @@ def estimate(
     workers: int = 1,
     memory: str | int | None = None,
     checkpoints: CheckpointPolicy | None = None,
-) -> Estimate:
+    strategy: str | None = None,
+    mesh: str | Mapping[str, int] | None = None,
+) -> Estimate | MeshEstimate:
     """What each worker needs to train a recipe, without training it.
 
     Weights, optimizer and batch are counted; what a step needs beside them is measured
     by TensorFlow's allocator in single steps that run in a loop, on this device. Of one
     worker on a CPU, if it fits so far, a process of its own begins the training: see
-    `begun`. Nothing is left behind.
+    `begun`. For a mesh the program of a step is compiled, and XLA says what it takes.
+    Nothing is left behind.
 
     Args:
         recipe: A recipe, or what `load_recipe` takes.
         config: The recipe's `Config`; None: its defaults.
         workers: Devices that share a batch: each has all weights, and its rows.
-        memory: What a worker has: bytes, or `24GiB`. None: what this machine has free.
+        memory: What a worker, or a device of the mesh, has: bytes, or `24GiB`. None:
+            what this machine has free.
         checkpoints: How many checkpoints are kept; None: `CheckpointPolicy()`.
+        strategy: `model_parallel` or `fsdp`, on Keras' JAX backend; None: each worker
+            has the whole model.
+        mesh: Of that strategy, as `strategies.get` takes it.
 
     Returns:
-        The estimate; false if it does not fit.
+        The estimate, for a mesh that of a device; false if it does not fit.
 
     Raises:
         RefusedError: If an argument or the configuration is wrong, the weights do not
@@ -66,6 +77,10 @@ def estimate(
     recipe = load_recipe(recipe)
     config = recipe.Config() if config is None else config
     preconditions.refuse_other_config(recipe, config)
+    preconditions.refuse_other_backends(strategy or "one_device")
+    if strategy is not None:
+        on_mesh = importlib.import_module(_ON_A_MESH)
+        return on_mesh.estimate(recipe, config, strategy, mesh, memory)
     _refuse(workers, memory)
     has = None if memory is None else amounts.parse(memory)
     if has is None:

@@ -83,6 +83,19 @@ class Execution:
         self.num_calls += 1
         return logs
 
+    def lowered(self, rows: Any) -> jax.stages.Lowered:
+        """The program of such a call, which is not compiled or run.
+
+        Args:
+            rows: As in a call, or the shapes, dtypes and layouts of such.
+        """
+        state = jax.tree.map(
+            lambda t: jax.ShapeDtypeStruct(t.shape, t.dtype, sharding=t.sharding),
+            self.step.state(),
+        )
+        program = self._compiled() if self.in_a_loop else self._compiled_single()
+        return program.lower(state, rows, np.int32(0))
+
     def _batch(self, rows: Any, place: Any) -> Any:
         def taken(array: jax.Array) -> jax.Array:
             own = jax.lax.dynamic_index_in_dim(array, place, 0, keepdims=False)
