@@ -51,7 +51,9 @@ def causal():
     model.build((None, 8))
     rate = keras.optimizers.schedules.CosineDecay(0.01, 50)
     model.compile(
-        keras.optimizers.AdamW(rate, global_clipnorm=0.5),
+        keras.optimizers.AdamW(
+            rate, global_clipnorm=0.5, gradient_accumulation_steps=2
+        ),
         "sparse_categorical_crossentropy",
     )
     return model, _classes(24, 8), _classes(24, 8), {}

@@ -24,7 +24,7 @@ _LEFT_OUT = ("query_key_value/bias",)
 _BOUNDS = {"mixed_bfloat16": 1e-1, "mixed_float16": 3e-2, "residual_cnn": 3e-5}
 # An example whose two likeliest classes are equal but for rounding.
 _ONE_EXAMPLE = 1.1 / mesh_cells.ROWS
-_DEFAULT = ("causal", "accumulation_ema")
+_DEFAULT = ("causal",)
 
 
 def _train(out, mesh, *cells):
