@@ -63,6 +63,16 @@ COMMANDS = {
 _ON_A_MESH = ("train", "estimate")
 
 
+def _enter_mesh(arguments: Sequence[str]) -> None:
+    # Which these commands load, and others do not.
+    from kerascale.cli import parsing
+
+    if not parsing.wants_help(arguments):
+        strategy = parsing.value_of(arguments, "--strategy")
+        mesh = parsing.value_of(arguments, "--mesh")
+        mesh_process.enter_if_asked(strategy, mesh, arguments)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -95,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tf_environment.prepare()
     try:
         if is_own_process and command in _ON_A_MESH:
-            mesh_process.enter_if_asked(arguments)
+            _enter_mesh(arguments)
         module = importlib.import_module(f"kerascale.cli.{command.replace('-', '_')}")
         return module.run(rest) or EXIT_DONE
     except RefusedError as error:

@@ -12,6 +12,7 @@ from kerascale.cli.results import finish
 from kerascale.config.fields import NonNegativeInt, PositiveFloat, PositiveInt, check
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.errors import EXIT_DONE, EXIT_FAILED, RefusedError
+from kerascale.strategies import mesh_process
 
 _USAGE = "RECIPE [--kills 5] [--workers N] [--seed S] [--field value ...]"
 _DESCRIPTION = """\
@@ -61,14 +62,7 @@ class Options:
     """Print the result as one JSON object, the last line of standard output."""
 
     def __post_init__(self) -> None:
-        problems = check(self)
-        if self.strategy is not None and self.workers > 1:
-            problems.append(
-                "workers: expected 1 with --strategy, whose mesh is of one process. "
-                f"Received: {self.workers}"
-            )
-        if self.mesh is not None and self.strategy is None:
-            problems.append("mesh: expected with --strategy. Received: without it")
+        problems = [*check(self), *mesh_process.problems_of(self)]
         if problems:
             raise RefusedError(problems, heading="chaos")
 

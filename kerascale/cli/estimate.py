@@ -13,6 +13,7 @@ from kerascale.config.fields import PositiveInt, check
 from kerascale.config.recipes import load_recipe
 from kerascale.errors import RefusedError
 from kerascale.runtime import allocator
+from kerascale.strategies import mesh_process
 
 _USAGE = (
     "RECIPE [--workers N | --strategy fsdp --mesh data=8] [--memory 24GiB] "
@@ -50,14 +51,7 @@ class Options:
     """Print the estimate as one JSON object, the last line of standard output."""
 
     def __post_init__(self) -> None:
-        problems = check(self)
-        if self.strategy is not None and self.workers > 1:
-            problems.append(
-                "workers: expected 1 with --strategy, whose mesh is of one process. "
-                f"Received: {self.workers}"
-            )
-        if self.mesh is not None and self.strategy is None:
-            problems.append("mesh: expected with --strategy. Received: without it")
+        problems = [*check(self), *mesh_process.problems_of(self)]
         if problems:
             raise RefusedError(problems, heading="estimate")
 

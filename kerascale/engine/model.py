@@ -10,7 +10,7 @@ from kerascale.config import AllReduceDtype, Execution
 from kerascale.engine import copies
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_faults, keras_private
-from kerascale.engine.data import batch_checks, fit_arguments
+from kerascale.engine.data import fit_arguments
 from kerascale.engine.data.class_weight import num_outputs
 from kerascale.engine.data.step_iterator import StepsLeft
 from kerascale.engine.execution import (
@@ -153,21 +153,19 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             (x, y, sample_weight), validation_data = keras_private.split_validation(
                 (x, y, sample_weight), validation_split
             )
-        data = fit_arguments.training_feed(
+        data, steps_per_epoch = fit_arguments.feed_and_steps(
+            "steps_per_epoch",
             strategy,
             x,
             y,
             sample_weight,
             batch_size=batch_size,
             steps=steps_per_epoch,
+            epochs=epochs - initial_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
             num_outputs=num_outputs(self),
         )
-        batch_checks.check_steps(
-            "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
-        )
-        steps_per_epoch = fit_arguments.limited(steps_per_epoch, data)
         autotune.before_fit(
             self,
             getattr(data, "batches", None),
@@ -178,23 +176,11 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         kept_programs.keep()  # Of a trial.
         with as_one.while_fitting(self, data) as data:
             if validation_data is not None:
-                val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
-                    validation_data
-                )
-                validation_data = fit_arguments.training_feed(
+                validation_data, validation_steps = fit_arguments.validation_feed(
                     self.distribute_strategy,
-                    val_x,
-                    val_y,
-                    val_weight,
-                    batch_size=validation_batch_size or batch_size,
-                    steps=validation_steps,
-                    shuffle=False,
-                )
-                batch_checks.check_steps(
-                    "validation_steps", validation_steps, validation_data.num_batches
-                )
-                validation_steps = fit_arguments.limited(
-                    validation_steps, validation_data
+                    validation_data,
+                    validation_steps,
+                    validation_batch_size or batch_size,
                 )
             skip, last_step = getattr(data, "skip", 0), getattr(data, "last_step", None)
             if last_step is not None:
@@ -249,7 +235,8 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
         """Evaluates as `keras.Model.evaluate` does. All workers call it."""
         long = contextlib.nullcontext()
         if not kwargs:  # Within `fit`, Keras has a cached iterator.
-            x = fit_arguments.training_feed(
+            x, steps = fit_arguments.feed_and_steps(
+                "steps",
                 self.distribute_strategy,
                 x,
                 y,
@@ -258,8 +245,6 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
                 steps=steps,
                 shuffle=False,
             )
-            batch_checks.check_steps("steps", steps, x.num_batches)
-            steps = fit_arguments.limited(steps, x)
             y = sample_weight = batch_size = None
             if getattr(x, "batches", None) is not None and steps is None:
                 long = mode_of_model.in_long_executions(self, callbacks)

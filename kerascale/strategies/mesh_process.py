@@ -7,7 +7,8 @@ number, before anything of either is imported.
 
 import os
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kerascale.runtime import extras
 from kerascale.strategies import mesh as meshes
@@ -22,6 +23,23 @@ _DEVICES = "KERASCALE_DEVICES"
 def refuse_without_jax(strategy: str) -> None:
     """Refuses where JAX is not installed."""
     extras.refuse_without(f"strategy {strategy}", "jax", ["jax"])
+
+
+def problems_of(options: Any) -> list[str]:
+    """What does not go together in the options of a command.
+
+    Args:
+        options: With `strategy`, `mesh` and `workers`.
+    """
+    problems = []
+    if options.strategy is not None and options.workers > 1:
+        problems.append(
+            "workers: expected 1 with --strategy, whose mesh is of one process. "
+            f"Received: {options.workers}"
+        )
+    if options.mesh is not None and options.strategy is None:
+        problems.append("mesh: expected with --strategy. Received: without it")
+    return problems
 
 
 def environment_for(
@@ -52,37 +70,30 @@ def environment_for(
 
 
 def enter_if_asked(
-    arguments: Sequence[str], environment: MutableMapping[str, str] = os.environ
+    strategy: str | None,
+    mesh: str | None,
+    arguments: Sequence[str],
+    environment: Mapping[str, str] = os.environ,
 ) -> None:
     """Goes on in such a process, if a command line names such a strategy.
 
     Returns if it does not, or if this process is one.
 
     Args:
+        strategy: That it names; None: it names none.
+        mesh: That it names.
         arguments: The command line behind `kerascale`.
         environment: That of this process.
 
     Raises:
         RefusedError: See `environment_for`.
     """
-    strategy = _value_of(arguments, "--strategy")
-    if strategy not in NAMES or {"-h", "--help"} & set(arguments):
+    if strategy not in NAMES:
         return
-    after = environment_for(strategy, _value_of(arguments, "--mesh"), environment)
+    after = environment_for(strategy, mesh, environment)
     if after == dict(environment):
         return
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-m", "kerascale", *arguments]
     os.execve(sys.executable, command, after)
-
-
-def _value_of(arguments: Sequence[str], flag: str) -> str | None:
-    """The value of a flag; None: it is not there."""
-    for place, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name == flag and equals:
-            return value
-        if argument == flag and place + 1 < len(arguments):
-            return arguments[place + 1]
-    return None

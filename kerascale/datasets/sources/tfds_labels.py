@@ -13,6 +13,7 @@ from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.datasets.sources.tfds_cells import texts_of
 from kerascale.datasets.sources.tfds_leaf import Leaf
 from kerascale.errors import RefusedError
+from kerascale.runtime.console import say
 
 
 def values_of(leaves: tuple[Leaf, ...], found: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -45,6 +46,32 @@ def missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         return ~np.isfinite(values).all(axis=1)
     return np.zeros(len(values), bool)
+
+
+def known(where: str, labels: Mapping[str, np.ndarray]) -> list[str]:
+    """The splits that can be used, of which all labels are known.
+
+    Args:
+        where: What the user calls the data.
+        labels: Split -> labels, as TFDS has them.
+
+    Raises:
+        RefusedError: If training examples lack one.
+    """
+    lacking = {split: int(missing(own).sum()) for split, own in labels.items()}
+    if lacking["train"]:
+        raise RefusedError(
+            f"{where}: expected a label for every training example. Received: "
+            f"{lacking['train']} of {len(labels['train'])} without one (-1, NaN or an "
+            "empty text). Take another data set or config."
+        )
+    for split, count in lacking.items():
+        if count:
+            say(
+                f"{where}: the {split} split is not used: {count} of its "
+                f"{len(labels[split])} examples have no label"
+            )
+    return [split for split, count in lacking.items() if not count]
 
 
 @dataclasses.dataclass(frozen=True)

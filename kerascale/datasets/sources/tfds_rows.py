@@ -15,8 +15,13 @@ from kerascale.datasets import cache, resizing
 from kerascale.datasets.host_rows import HostRows, RowError, StageClock
 from kerascale.datasets.packed.records import DamagedRecordError, Records
 from kerascale.datasets.packed.sources.stamps import identity_of
-from kerascale.datasets.sources import tfds_examples, tfds_prepared, tfds_source
-from kerascale.errors import RefusedError, first_line
+from kerascale.datasets.sources import (
+    tfds_examples,
+    tfds_labels,
+    tfds_prepared,
+    tfds_source,
+)
+from kerascale.errors import first_line
 from kerascale.runtime.console import say
 
 PREFIX = "tfds:"
@@ -127,7 +132,8 @@ class TfdsRows:
         folder = cache.prepare_once(cache.name_of("tfds-rows", key), self._look)
         labels = {split: np.load(folder / f"{split}.npy") for split in self._shards}
         facts = json.loads((folder / _FACTS).read_text())
-        return self._with_labels(labels), facts["sha256"]
+        usable = tfds_labels.known(self.name, labels)
+        return {split: labels[split] for split in usable}, facts["sha256"]
 
     def _look(self, folder: pathlib.Path) -> None:
         """Reads all records for their labels; no picture is decoded."""
@@ -145,23 +151,6 @@ class TfdsRows:
                     digest.update(len(record).to_bytes(8, "little") + record)
             np.save(folder / f"{split}.npy", labels)
         (folder / _FACTS).write_text(json.dumps({"sha256": digest.hexdigest()}))
-
-    def _with_labels(self, labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Those of the splits that can be used; see `tfds_source.load_tfds`."""
-        lacking = {split: int((own < 0).sum()) for split, own in labels.items()}
-        if lacking["train"]:
-            raise RefusedError(
-                f"{self.name}: expected a label for every training example. Received: "
-                f"{lacking['train']} of {len(labels['train'])} without one (-1). Take "
-                "another data set or config."
-            )
-        for split, count in lacking.items():
-            if count:
-                say(
-                    f"{self.name}: the {split} split is not used: {count} of its "
-                    f"{len(labels[split])} examples have no label"
-                )
-        return {split: own for split, own in labels.items() if not lacking[split]}
 
     # ------------------------------------------------------------------ records
 

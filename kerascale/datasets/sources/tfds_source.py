@@ -16,7 +16,6 @@ from kerascale.datasets.sources.tfds_examples import quiet_tfds, read_split
 from kerascale.datasets.sources.tfds_features import USUAL, Asked, Chosen
 from kerascale.datasets.sources.tfds_prepared import Prepared, prepare
 from kerascale.errors import RefusedError, TooLargeError
-from kerascale.runtime.console import say
 from kerascale.runtime.free_memory import available_bytes
 
 # Training needs room for more than the examples.
@@ -219,20 +218,5 @@ def _check_memory(name: str, num_examples: int, bytes_per_example: int) -> None:
 
 def _with_labels(name: str, found: dict[str, Examples]) -> dict[str, Examples]:
     """The splits that can be used: TFDS writes -1 where a label is not known."""
-    unlabelled = {
-        split: int(tfds_labels.missing(examples.labels).sum())
-        for split, examples in found.items()
-    }
-    if unlabelled["train"]:
-        raise RefusedError(
-            f"tfds:{name}: expected a label for every training example. Received: "
-            f"{unlabelled['train']} of {len(found['train'].labels)} without one (-1, "
-            "NaN or an empty text). Take another data set or config."
-        )
-    for split, count in unlabelled.items():
-        if count:
-            say(
-                f"tfds:{name}: the {split} split is not used: {count} of its "
-                f"{len(found[split].labels)} examples have no label"
-            )
-    return {k: split for k, split in found.items() if not unlabelled[k]}
+    labels = {split: examples.labels for split, examples in found.items()}
+    return {split: found[split] for split in tfds_labels.known(f"tfds:{name}", labels)}

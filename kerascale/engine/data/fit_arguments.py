@@ -151,6 +151,50 @@ def prediction_feed(
     )
 
 
+def feed_and_steps(
+    name: str,
+    strategy: tf.distribute.Strategy,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    steps: int | None,
+    epochs: int = 1,
+    **how: Any,
+) -> tuple[Any, int | None]:
+    """What should be read, and how many steps of it.
+
+    Args:
+        name: What the caller calls the steps.
+        strategy: As `x`, `y`, `sample_weight`, `steps` and `how`: of `training_feed`.
+        epochs: That will be trained.
+
+    Raises:
+        RefusedError: If more steps are asked for than there are batches.
+    """
+    data = training_feed(strategy, x, y, sample_weight, steps=steps, **how)
+    batch_checks.check_steps(name, steps, data.num_batches, epochs)
+    return data, limited(steps, data)
+
+
+def validation_feed(
+    strategy: tf.distribute.Strategy,
+    data: Any,
+    steps: int | None,
+    batch_size: int | None,
+) -> tuple[Any, int | None]:
+    """The same of the `validation_data` of `fit`, as `keras.Model.fit` takes it."""
+    own = keras.utils.unpack_x_y_sample_weight(data)
+    return feed_and_steps(
+        "validation_steps",
+        strategy,
+        *own,
+        batch_size=batch_size,
+        steps=steps,
+        shuffle=False,
+    )
+
+
 def limited(steps: int | None, data: Any) -> int | None:
     """`steps` of an epoch of the data, within `keras.config.max_steps_per_epoch`."""
     most = keras.config.max_steps_per_epoch()

@@ -11,7 +11,7 @@ from kerascale.config import AllReduceDtype, Execution
 from kerascale.datasets import nests
 from kerascale.engine import copies
 from kerascale.engine.compat import keras_faults, keras_private
-from kerascale.engine.data import batch_checks, fit_arguments
+from kerascale.engine.data import fit_arguments
 from kerascale.engine.data.class_weight import num_outputs
 from kerascale.engine.mesh import loops, preconditions, prepare, steps
 from kerascale.strategies import model_parallel
@@ -103,40 +103,28 @@ class Engine(keras.Model):
             )
         keras_faults.mend(self)
         one = self.distribute_strategy
-        data = fit_arguments.training_feed(
+        data, steps_per_epoch = fit_arguments.feed_and_steps(
+            "steps_per_epoch",
             one,
             x,
             y,
             sample_weight,
             batch_size=batch_size,
             steps=steps_per_epoch,
+            epochs=epochs - initial_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
             num_outputs=num_outputs(self),
         )
-        batch_checks.check_steps(
-            "steps_per_epoch", steps_per_epoch, data.num_batches, epochs - initial_epoch
-        )
-        steps_per_epoch = fit_arguments.limited(steps_per_epoch, data)
         steps_per_epoch = steps_per_epoch or data.num_batches
         validation = None
         if validation_data is not None:
-            val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(
-                validation_data
-            )
-            validation = fit_arguments.training_feed(
+            validation, validation_steps = fit_arguments.validation_feed(
                 one,
-                val_x,
-                val_y,
-                val_weight,
-                batch_size=validation_batch_size or batch_size,
-                steps=validation_steps,
-                shuffle=False,
+                validation_data,
+                validation_steps,
+                validation_batch_size or batch_size,
             )
-            batch_checks.check_steps(
-                "validation_steps", validation_steps, validation.num_batches
-            )
-            validation_steps = fit_arguments.limited(validation_steps, validation)
         preconditions.refuse_undivided_batch(
             loops.batch_size(data), model_parallel.current().mesh.of(DATA)
         )
@@ -147,16 +135,9 @@ class Engine(keras.Model):
         most = steps.of_fit(self, data, callbacks, steps_per_epoch)
         before = self.steps_per_execution
         with fit_arguments.with_epoch(callbacks, data) as callbacks:
-            if not isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks = keras.callbacks.CallbackList(
-                    callbacks,
-                    add_history=True,
-                    add_progbar=verbose != 0,
-                    verbose=verbose,
-                    epochs=epochs,
-                    steps=steps_per_epoch,
-                    model=self,
-                )
+            callbacks = self._listed(
+                callbacks, verbose, steps_per_epoch, epochs, add_history=True
+            )
 
             def validate(epoch: int) -> dict[str, Any]:
                 if validation is None or not self._should_eval(epoch, validation_freq):
@@ -200,7 +181,8 @@ class Engine(keras.Model):
         return_dict: bool = False,
     ) -> Any:
         """Evaluates as `keras.Model.evaluate` does."""
-        data = fit_arguments.training_feed(
+        data, steps = fit_arguments.feed_and_steps(
+            "steps",
             self.distribute_strategy,
             x,
             y,
@@ -209,20 +191,10 @@ class Engine(keras.Model):
             steps=steps,
             shuffle=False,
         )
-        batch_checks.check_steps("steps", steps, data.num_batches)
-        steps = fit_arguments.limited(steps, data)
         keras_faults.mend(self)
         prepared = prepare.prepare(self, loops.batch_spec(data))
         most = 1 if callbacks else _MOST_OF_EVALUATE
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = keras.callbacks.CallbackList(
-                callbacks,
-                add_progbar=verbose != 0,
-                verbose=verbose,
-                epochs=1,
-                steps=steps or data.num_batches,
-                model=self,
-            )
+        callbacks = self._listed(callbacks, verbose, steps or data.num_batches)
         logs = loops.evaluate(self, prepared, data, callbacks, most=most, steps=steps)
         return logs if return_dict else _as_list(logs)
 
@@ -238,15 +210,7 @@ class Engine(keras.Model):
         adapter = keras_private.adapter(
             x=x, batch_size=batch_size, steps_per_epoch=steps, shuffle=False
         )
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = keras.callbacks.CallbackList(
-                callbacks,
-                add_progbar=verbose != 0,
-                verbose=verbose,
-                epochs=1,
-                steps=steps or adapter.num_batches,
-                model=self,
-            )
+        callbacks = self._listed(callbacks, verbose, steps or adapter.num_batches)
         callbacks.on_predict_begin()
         outputs: list[Any] = []
         for place, batch in enumerate(adapter.get_numpy_iterator()):
@@ -258,6 +222,27 @@ class Engine(keras.Model):
             callbacks.on_predict_batch_end(place, {"outputs": outputs[-1]})
         callbacks.on_predict_end()
         return keras.tree.map_structure(lambda *each: np.concatenate(each), *outputs)
+
+    def _listed(
+        self,
+        callbacks: Any,
+        verbose: Any,
+        steps: int | None,
+        epochs: int = 1,
+        add_history: bool = False,
+    ) -> keras.callbacks.CallbackList:
+        """Callbacks as Keras calls them, with its bar; a list of its own stays."""
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            return callbacks
+        return keras.callbacks.CallbackList(
+            callbacks,
+            add_history=add_history,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps,
+            model=self,
+        )
 
     def predict_on_batch(self, x: Any) -> Any:
         """Predicts as `keras.Model.predict_on_batch` does."""
