@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerascale.datasets import nests, resident
+from kerascale.datasets import at_exit, nests, resident
 
 # Example indices (int64 [n]) and epoch (int64 scalar) -> a batch (x, y).
 Gather = Callable[[tf.Tensor, tf.Tensor], tuple[Any, Any]]
@@ -51,7 +51,10 @@ def taken(tensors: Sequence[tf.Tensor], rows: tf.Tensor) -> list[tf.Tensor]:
 
     # With state it would run for one batch at a time.
     found = tf.numpy_function(
-        take, [rows], [tensor.dtype for tensor in tensors], stateful=False
+        at_exit.awaited(take),
+        [rows],
+        [tensor.dtype for tensor in tensors],
+        stateful=False,
     )
     return [
         tf.ensure_shape(own, [*rows.shape, *tensor.shape[1:]])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import tensorflow as tf
 
+from kerascale.datasets import at_exit
 from kerascale.runtime.host import usable_cores
 
 # Row numbers (int64 of shape (rows,)), and what else is known of each row -> an array
@@ -91,7 +92,10 @@ class HostRows:
         # With state it would be called for one batch at a time where operations are
         # deterministic.
         found = tf.numpy_function(
-            self._arrays_or_mark, [rows, *more], dtypes, stateful=False
+            at_exit.awaited(self._arrays_or_mark),
+            [rows, *more],
+            dtypes,
+            stateful=False,
         )
         static = rows.shape[0]
         return [

@@ -4,6 +4,13 @@ from ..fault import Fault
 
 FAULTS = (
     Fault(
+        "the-end-of-python-does-not-wait-for-those-who-read",
+        "datasets/at_exit.py",
+        "atexit.register(_calls.end)",
+        "",
+        ("test_at_exit.py",),
+    ),
+    Fault(
         "a-copy-that-lost-a-file-is-read",
         "datasets/remote.py",
         "return folder.is_dir() and all(_is_there(folder, one) for one in objects)",
