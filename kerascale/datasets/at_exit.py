@@ -1,7 +1,7 @@
 """Functions that TensorFlow's threads call: none of them is left when Python ends.
 
-A thread that asks for the interpreter while that ends never gets it, and what waits for
-its answer waits for ever: as the destruction of an iterator that a script holds. So the
+A thread that asks for the interpreter while that ends may never get it, and what waits
+for its answer waits for ever: as the destruction of an iterator that a script holds. So the
 end waits until calls have ended, and those that come then are refused.
 """
 
@@ -21,8 +21,8 @@ class EndedError(RuntimeError):
     """Python ends."""
 
 
-class _Calls:
-    """Those that are made now, and how many there were."""
+class Calls:
+    """Those that are made now, and how many there were. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,6 +30,11 @@ class _Calls:
         self._is_ending = False
 
     def made(self, function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+        """What a function returns.
+
+        Raises:
+            EndedError: If the end has begun.
+        """
         with self._lock:
             self._begun += 1
             if self._is_ending:
@@ -58,7 +63,7 @@ class _Calls:
             before = begun
 
 
-_calls = _Calls()
+_calls = Calls()
 atexit.register(_calls.end)
 
 

@@ -1,28 +1,39 @@
-"""A script that ends while its batches are read ahead."""
+"""A script that ends while its batches are read ahead waits for those who read."""
 
-import subprocess
-import sys
+import threading
 
-_SCRIPT = """
-import time
-import tensorflow as tf
-from kerascale.datasets.host_rows import HostRows
+import pytest
 
-def read(rows):
-    time.sleep(0.3)
-    return [rows]
-
-rows = HostRows(read, [tf.TensorSpec([], tf.int64)])
-numbers = tf.data.Dataset.range(10**6).batch(4)
-batches = iter(numbers.map(rows, num_parallel_calls=2).prefetch(4))
-print(next(batches)[0].numpy())
-"""
+from kerascale.datasets.at_exit import Calls, EndedError
 
 
-def test_it_ends_though_it_holds_the_iterator():
-    # Else the iterator waits for a thread that waits for Python, which ends.
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout == "[0 1 2 3]\n"
-    assert done.returncode == 0
+def test_the_end_waits_for_who_reads_and_refuses_who_comes():
+    # Python that ends answers no thread, and whoever waits for that waits for ever.
+    calls, reads, may_end = Calls(), threading.Event(), threading.Event()
+    read = []
+
+    def reading():
+        reads.set()
+        may_end.wait(10)
+        read.append(threading.current_thread())
+
+    reader = threading.Thread(target=calls.made, args=(reading, ()))
+    reader.start()
+    reads.wait(10)
+    ending = threading.Thread(target=calls.end)
+    ending.start()
+    ending.join(0.3)
+    assert ending.is_alive()
+    may_end.set()
+    ending.join(10)
+    assert read and not ending.is_alive()
+    with pytest.raises(EndedError):
+        calls.made(reading, ())
+    reader.join()
+
+
+def test_without_a_call_the_end_is_at_once():
+    ending = threading.Thread(target=Calls().end)
+    ending.start()
+    ending.join(0.05)
+    assert not ending.is_alive()

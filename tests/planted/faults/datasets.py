@@ -6,8 +6,8 @@ FAULTS = (
     Fault(
         "the-end-of-python-does-not-wait-for-those-who-read",
         "datasets/at_exit.py",
-        "atexit.register(_calls.end)",
-        "",
+        "if begun == before and not running:",
+        "if begun == before:",
         ("test_at_exit.py",),
     ),
     Fault(
