@@ -1,8 +1,8 @@
 """Functions that TensorFlow's threads call: none of them is left when Python ends.
 
 A thread that asks for the interpreter while that ends may never get it, and what waits
-for its answer waits for ever: as the destruction of an iterator that a script holds. So the
-end waits until calls have ended, and those that come then are refused.
+for its answer waits for ever: as the destruction of an iterator that a script holds. So
+the end waits until calls have ended, and those that come then are refused.
 """
 
 import atexit

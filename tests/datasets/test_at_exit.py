@@ -26,7 +26,8 @@ def test_the_end_waits_for_who_reads_and_refuses_who_comes():
     assert ending.is_alive()
     may_end.set()
     ending.join(10)
-    assert read and not ending.is_alive()
+    assert read
+    assert not ending.is_alive()
     with pytest.raises(EndedError):
         calls.made(reading, ())
     reader.join()
