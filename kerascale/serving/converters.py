@@ -4,7 +4,7 @@ import contextlib
 import io
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,72 @@ def to_onnx(saved_model: pathlib.Path, file: pathlib.Path) -> None:
                 input_names=inputs,
                 output_names=outputs,
                 tensors_to_rename=names,
-                opset=_OPSET,
-                custom_op_handlers={"Erfc": (_erfc, [])},
-                output_path=str(file),
+                **_options(file),
             )
         except Exception as error:  # Each operation fails in a way of its own.
             raise _refused("ONNX", error) from error
+
+
+def function_to_onnx(function: Any, file: pathlib.Path) -> None:
+    """Writes a function as an ONNX model: a SavedModel of it takes as long again.
+
+    Args:
+        function: A `tf.function` with an input signature, which looks nothing up in
+            tables.
+        file: The new file.
+
+    Raises:
+        ExportRefusedError: If an operation of it cannot be converted.
+    """
+    from tf2onnx import convert, tf_loader
+
+    concrete = function.get_concrete_function()
+    captured = concrete.captured_inputs
+    given = concrete.inputs[: len(concrete.inputs) - len(captured)]
+    inside = zip(concrete.inputs[len(given) :], captured, strict=True)
+    constants = {
+        tensor.op.name: value for tensor, value in inside if tensor.dtype != tf.resource
+    }
+    inputs = [tensor.name for tensor in given]
+    outputs = [tensor.name for tensor in concrete.outputs]
+    # `structured_outputs` and `outputs` are flattened in one order: by the name.
+    names = dict(zip(outputs, sorted(concrete.structured_outputs), strict=True))
+    specs = function.input_signature
+    names |= {name: spec.name for name, spec in zip(inputs, specs, strict=True)}
+    with _quiet():
+        try:
+            graph = tf_loader.from_function(
+                concrete, [*inputs, *(f"{name}:0" for name in constants)], outputs
+            )
+            _fill_in(graph, constants)
+            convert.from_graph_def(
+                graph,
+                input_names=inputs,
+                output_names=outputs,
+                tensors_to_rename=names,
+                **_options(file),
+            )
+        except Exception as error:  # Each operation fails in a way of its own.
+            raise _refused("ONNX", error) from error
+
+
+def _fill_in(graph: Any, constants: Mapping[str, tf.Tensor]) -> None:
+    """Makes constants of placeholders: tensors that a layer holds are no variables."""
+    for node in graph.node:
+        if node.name in constants:
+            value = tf.make_tensor_proto(constants[node.name].numpy())
+            node.op = "Const"
+            node.ClearField("attr")
+            node.attr["dtype"].type = value.dtype
+            node.attr["value"].tensor.CopyFrom(value)
+
+
+def _options(file: pathlib.Path) -> dict[str, Any]:
+    return {
+        "opset": _OPSET,
+        "custom_op_handlers": {"Erfc": (_erfc, [])},
+        "output_path": str(file),
+    }
 
 
 def _erfc(context: Any, node: Any, name: str, arguments: Any) -> None:

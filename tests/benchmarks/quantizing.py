@@ -27,7 +27,7 @@ from kerascale.compression.formats import litert, onnx_integers
 from kerascale.compression.formats.rungs import FLOAT, Rung
 from kerascale.compression.ladder import build, examples, subject
 from kerascale.compression.ladder.climb import Wishes, climb
-from kerascale.serving import graph
+from kerascale.serving import converters, graph
 
 # Small ones, of which rounding is seen.
 _SMALL = {
@@ -136,8 +136,10 @@ def peers(folder: pathlib.Path, recipe: str, rounds: int) -> dict[str, Any]:
         "kerascale, LiteRT": lambda: it.ours("litert"),
         "kerascale, ONNX": lambda: it.ours("onnx"),
         "TensorFlow's converter": lambda: _converter(it, scratch),
-        "ONNX Runtime, dynamic": lambda: _dynamic(it, scratch),
-        "ONNX Runtime, static": lambda: _static(it, scratch),
+        "ONNX Runtime, dynamic": lambda: _dynamic(it, scratch, _exported),
+        "ONNX Runtime, static": lambda: _static(it, scratch, _exported),
+        "ONNX Runtime, dynamic, of ours": lambda: _dynamic(it, scratch, _ours),
+        "ONNX Runtime, static, of ours": lambda: _static(it, scratch, _ours),
         "Keras' quantize": lambda: _keras(it, run, scratch),
     }
     found: dict[str, Any] = {}
@@ -176,21 +178,41 @@ def _converter(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
     return it.row("litert", file, time.monotonic() - began)
 
 
-def _dynamic(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
+def _exported(it: Measured, scratch: pathlib.Path) -> pathlib.Path:
+    """A SavedModel and tf2onnx: Keras' own export gives a model with a normalization
+    inputs that nobody can fill in."""
+    place = pathlib.Path(tempfile.mkdtemp(dir=scratch))
+    function = graph.serving_function(it.what.core_face)
+    saved = place / "saved_model"
+    graph.write(it.what.core.model, {"serving_default": function}, saved)
+    converters.to_onnx(saved, place / "exported.onnx")
+    return place / "exported.onnx"
+
+
+def _ours(it: Measured, scratch: pathlib.Path) -> pathlib.Path:
+    """Kerascale's conversion."""
+    return it.converted("onnx")
+
+
+def _dynamic(
+    it: Measured, scratch: pathlib.Path, convert: Callable[..., pathlib.Path]
+) -> dict[str, float]:
     from onnxruntime import quantization
 
     file, began = scratch / "dynamic.onnx", time.monotonic()
-    quantization.quantize_dynamic(str(it.converted("onnx")), str(file))
+    quantization.quantize_dynamic(str(convert(it, scratch)), str(file))
     return it.row("onnx", file, time.monotonic() - began)
 
 
-def _static(it: Measured, scratch: pathlib.Path) -> dict[str, float]:
+def _static(
+    it: Measured, scratch: pathlib.Path, convert: Callable[..., pathlib.Path]
+) -> dict[str, float]:
     from onnxruntime import quantization
 
     file, began = scratch / "static.onnx", time.monotonic()
     # Its guide, and a warning that it gives otherwise, ask for this first.
     prepared = scratch / "prepared.onnx"
-    onnx_integers.prepare(it.converted("onnx"), prepared)
+    onnx_integers.prepare(convert(it, scratch), prepared)
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:

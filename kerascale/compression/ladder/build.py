@@ -28,7 +28,6 @@ from kerascale.serving.saved_model import examples_of
 
 # Examples on which tensors of a converted model are compared with the trained one.
 _PROBED = 8
-_CONVERT = {"litert": converters.to_litert, "onnx": converters.to_onnx}
 
 
 def build(
@@ -86,11 +85,14 @@ def _saved_model(what: Compressible, level: str, folder: pathlib.Path) -> None:
 
 
 def _converted(what: Compressible, runtime: str, file: pathlib.Path) -> None:
+    function = graph.serving_function(what.core_face)
+    if runtime == "onnx":
+        converters.function_to_onnx(function, file)
+        return
     with tempfile.TemporaryDirectory(prefix="kerascale-convert-") as scratch:
         saved_model = pathlib.Path(scratch) / "saved_model"
-        function = graph.serving_function(what.core_face)
         graph.write(what.core.model, {"serving_default": function}, saved_model)
-        _CONVERT[runtime](saved_model, file)
+        converters.to_litert(saved_model, file)
 
 
 def _as_learned(
