@@ -61,6 +61,8 @@ class HostRows:
         clock: Of what `read` does.
         num_threads: That read; 1: `read` is never called twice at once; None: as
             many as there are cores.
+        piece: Rows of a call, where `read` has threads of its own and Python is what
+            is short; None: few, so that all threads end together.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class HostRows:
         specs: list[tf.TensorSpec],
         clock: StageClock | None = None,
         num_threads: int | None = None,
+        piece: int | None = None,
     ) -> None:
         self._read = read
         self.specs = specs
         self.clock = StageClock() if clock is None else clock
         self.num_threads = num_threads or min(_MOST_THREADS, usable_cores())
+        self._piece = piece
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -121,8 +125,10 @@ class HostRows:
             with self._lock:
                 return self._read(*given)
         count = len(given[0])
-        piece = -(-count // (2 * self.num_threads))
-        piece = min(_LARGEST_PIECE, max(_SMALLEST_PIECE, piece))
+        piece = self._piece
+        if piece is None:
+            piece = -(-count // (2 * self.num_threads))
+            piece = min(_LARGEST_PIECE, max(_SMALLEST_PIECE, piece))
         if count <= piece:
             return self._read(*given)
         futures = [

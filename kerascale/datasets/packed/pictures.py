@@ -13,6 +13,10 @@ from kerascale.datasets.packed.records import Records
 from kerascale.datasets.sources import image_files
 from kerascale.errors import RefusedError, first_line
 
+# Windows that a call reads. TensorFlow's threads decode them: more of Python's would wait
+# for its interpreter.
+_CROPPED = 64
+
 
 class Pictures:
     """The pictures of a packed data set, of one size.
@@ -51,7 +55,7 @@ class Pictures:
             scale: The smallest share of a picture's area.
         """
         read = functools.partial(self._read_cropped, scale)
-        return HostRows(read, [self._spec], self.clock)
+        return HostRows(read, [self._spec], self.clock, piece=_CROPPED)
 
     @property
     def _spec(self) -> tf.TensorSpec:
