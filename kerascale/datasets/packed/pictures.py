@@ -13,8 +13,8 @@ from kerascale.datasets.packed.records import Records
 from kerascale.datasets.sources import image_files
 from kerascale.errors import RefusedError, first_line
 
-# Windows that a call reads. TensorFlow's threads decode them: more of Python's would wait
-# for its interpreter.
+# Windows that a call reads. TensorFlow's threads decode them: more of Python's threads
+# would wait for its interpreter.
 _CROPPED = 64
 
 
