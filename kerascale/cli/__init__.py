@@ -20,7 +20,7 @@ from kerascale.errors import (
 )
 from kerascale.runtime import heartbeat, tf_environment
 from kerascale.runtime.console import say, say_everywhere
-from kerascale.strategies import mesh_process
+from kerascale.strategies import mesh_peers, mesh_process
 
 # Command -> what it does. Each is a module of this package with `run(arguments)`, a
 # hyphen in its name an underscore.
@@ -110,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return module.run(rest) or EXIT_DONE
     except RefusedError as error:
         say_everywhere(f"kerascale {command}: {error}")
+        mesh_peers.fail(EXIT_REFUSED)
         return EXIT_REFUSED
     except KeyboardInterrupt:
         say_everywhere(f"\nkerascale {command}: stopped by Ctrl-C.")
@@ -125,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("KERASCALE_TRACEBACK") or not _is_failure(error):
             raise
         say_everywhere(f"kerascale {command}: FAILED. {error}")
+        mesh_peers.fail(EXIT_FAILED)
         return EXIT_FAILED
 
 

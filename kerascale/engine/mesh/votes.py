@@ -1,0 +1,16 @@
+"""What processes of a mesh must all do at the same step."""
+
+import tensorflow as tf
+
+from kerascale.engine.collectives import consensus, replicas, stop_votes
+
+
+def hold() -> None:
+    """Tells the others, before an execution, whether to stop or to save after it.
+
+    It waits for all of them: a sum on CPU devices fails where one comes 30 s late.
+    """
+    strategy = tf.distribute.get_strategy()
+    if replicas.num_workers(strategy) > 1:
+        own = stop_votes.variable().numpy().tolist()
+        stop_votes.heard(consensus.gather(strategy, own).sum(axis=0))
