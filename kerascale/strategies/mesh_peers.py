@@ -78,7 +78,11 @@ def join(timeout: float | None = None) -> Peers:
         tf_config.reach_directly(cluster)
         try:
             importlib.import_module(_JAX).join(
-                cluster.workers[0], cluster.num_workers, cluster.index, seconds
+                cluster.workers[0],
+                cluster.address.rpartition(":")[0].strip("[]"),
+                cluster.num_workers,
+                cluster.index,
+                seconds,
             )
         except RuntimeError as error:
             first_line = (str(error).strip().splitlines() or [""])[0]

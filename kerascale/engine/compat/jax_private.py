@@ -5,17 +5,24 @@ programs goes through the service of the first one, which JAX has no public name
 it waits as long as it is told to, where a sum on devices fails after 30 seconds.
 """
 
+import functools
+
 import jax
-from jax._src import distributed
+from jax._src import distributed, xla_bridge
+from jaxlib import _jax
 
-# Tests: tests/engine/mesh/test_mesh_processes.py
+# Guarded by tests/engine/mesh/test_mesh_processes.py
+
+# From the last sign of life of a process to the end of the others.
+_LOST_SECONDS = 30
 
 
-def join(address: str, count: int, index: int, timeout: float) -> None:
+def join(address: str, host: str, count: int, index: int, timeout: float) -> None:
     """Meets the other processes; devices of all of them are seen then.
 
     Args:
         address: `host:port` of the first one.
+        host: Where the others reach this one, a name or an address.
         count: How many there are.
         index: Which of them this one is.
         timeout: Seconds in which all must have come.
@@ -33,7 +40,18 @@ def join(address: str, count: int, index: int, timeout: float) -> None:
         process_id=index,
         cluster_detection_method="deactivate",
         initialization_timeout=max(1, round(timeout)),
+        heartbeat_timeout_seconds=_LOST_SECONDS,
     )
+    if jax.config.jax_cpu_collectives_implementation == "gloo":
+        # It would listen where the name of this host leads to: often to itself.
+        reached = _jax.make_gloo_tcp_collectives(
+            distributed_client=distributed.global_state.client, hostname=host
+        )
+        xla_bridge.register_backend_factory(
+            "cpu",
+            functools.partial(xla_bridge.make_cpu_client, reached),
+            fail_quietly=False,
+        )
 
 
 def exchange(name: str, payload: bytes, timeout: float) -> list[bytes]:

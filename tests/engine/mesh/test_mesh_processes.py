@@ -5,15 +5,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
 import pytest
-from helpers import mesh_cells
+from helpers import local_hosts, mesh_cells
 from test_mesh import _worst
 
 import kerascale as ks
 from kerascale.launch import launch
+from kerascale.launch.environment import free_ports
 from kerascale.runs.checkpoint import Store
 from kerascale.strategies import mesh_peers, mesh_process
 
@@ -21,22 +23,22 @@ _NO_JAX = importlib.util.find_spec("jax") is None
 needs_jax = pytest.mark.skipif(_NO_JAX, reason="the extra jax is not installed")
 
 _MESH = ("--strategy", "fsdp", "--mesh", "data=4")
+_TWO = ["host0:2222", "host1:2222"]
 _TRAIN = "train mlp --units 16 --batch-size 64 --optimizer adamw --dropout 0.2".split()
 
 
-def _cluster(workers, index=0):
-    addresses = [f"host{i}:2222" for i in range(workers)]
+def _cluster(addresses, index=0):
     task = {"type": "worker", "index": index}
     return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
 
 
 def test_processes_share_the_devices_of_a_mesh(monkeypatch):
     monkeypatch.setattr(mesh_process, "refuse_without_jax", lambda strategy: None)
-    after = mesh_process.environment_for("fsdp", "data=2,model=2", _cluster(2))
+    after = mesh_process.environment_for("fsdp", "data=2,model=2", _cluster(_TWO))
     assert after["XLA_FLAGS"].endswith("device_count=2")
-    assert mesh_peers.count(_cluster(3)) == 3
+    assert mesh_peers.count(_cluster([*_TWO, "host2:2222"])) == 3
     with pytest.raises(ks.RefusedError, match=r"2 processes share evenly.* data=3"):
-        mesh_process.environment_for("fsdp", "data=3", _cluster(2))
+        mesh_process.environment_for("fsdp", "data=3", _cluster(_TWO))
 
 
 def test_workers_of_an_estimate_are_devices_and_no_processes():
@@ -166,7 +168,7 @@ def test_a_run_goes_on_where_tensorflow_left_it_and_back(in_folder, in_one_proce
 @pytest.mark.slow
 def test_killed_processes_end_as_if_nothing_had_happened(in_folder):
     command = ["chaos", "mlp", "--kills", 4, "--workers", 2, *_MESH]
-    assert "same" in in_folder(*command).stdout
+    assert "metrics are the same (sha256" in in_folder(*command).stdout
 
 
 @needs_jax
@@ -177,6 +179,66 @@ def test_a_mesh_that_processes_cannot_share(in_folder):
     )
     assert "one that 2 processes share evenly" in done.stderr
     assert not (in_folder.folder / "runs").exists()
+
+
+@needs_jax
+@pytest.mark.slow
+def test_two_hosts_give_what_one_process_gives(in_folder, in_one_process):
+    why_not = local_hosts.missing()
+    if why_not:
+        pytest.skip(why_not)
+    hosts = local_hosts.Hosts(2)
+    command = [*_TRAIN, "--epochs", "2", *_MESH, "--run-dir", "hosts"]
+    command = [sys.executable, "-m", "kerascale", *command]
+    addresses = [f"{hosts.address(name)}:2345" for name in hosts.names]
+    try:
+        started = [
+            subprocess.Popen(
+                hosts.command(name, command),
+                cwd=in_folder.folder,
+                env={**_environment(), **_cluster(addresses, index)},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for index, name in enumerate(hosts.names)
+        ]
+        said = [process.communicate(timeout=300)[1] for process in started]
+        assert [process.returncode for process in started] == [0, 0], said
+    finally:
+        hosts.stop()
+    _assert_same(in_one_process, in_folder.folder / "hosts")
+
+
+@needs_jax
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_who_is_left_ends_by_itself(in_folder, killed):
+    """Nobody watches over these two."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    command = [*_TRAIN, "--epochs", "1000", *_MESH, "--run-dir", f"left-{killed}"]
+    command = [sys.executable, "-m", "kerascale", *command]
+    started = [
+        subprocess.Popen(
+            command,
+            cwd=in_folder.folder,
+            env={**_environment(), **_cluster(addresses, index)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for index in range(2)
+    ]
+    store = Store(in_folder.folder / f"left-{killed}" / "checkpoints")
+    try:
+        until = time.monotonic() + 120
+        while not store.steps() and time.monotonic() < until:
+            time.sleep(0.2)
+        started[killed].kill()
+        started[1 - killed].communicate(timeout=120)
+        assert started[1 - killed].returncode not in (0, None)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -192,13 +254,19 @@ def on_tensorflow():
     return get
 
 
+_ACROSS = ("mlp", "causal", "transformer", "mixed_bfloat16")
+
+
 @needs_jax
 @pytest.mark.slow
-@pytest.mark.parametrize("mesh", ["fsdp:data=4", "data=2,model=2", "data=1,model=4"])
-def test_every_feature_in_two_processes(mesh, on_tensorflow, tmp_path):
-    _launched([sys.executable, mesh_cells.__file__, str(tmp_path), mesh])
+@pytest.mark.parametrize(
+    ("mesh", "names"),
+    [("fsdp:data=4", ()), ("data=2,model=2", _ACROSS), ("data=1,model=4", _ACROSS)],
+)
+def test_every_feature_in_two_processes(mesh, names, on_tensorflow, tmp_path):
+    _launched([sys.executable, mesh_cells.__file__, str(tmp_path), mesh, *names])
     wrong = {}
-    for name in mesh_cells.names():
+    for name in names or mesh_cells.names():
         worst = _worst(on_tensorflow(name), np.load(tmp_path / f"{name}.npz"), name)
         key = max(worst, key=worst.get)
         if not worst[key] < 1:
