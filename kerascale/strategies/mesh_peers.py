@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import os
 import sys
+import time
 from collections.abc import Mapping
 
 from kerascale.errors import RefusedError
@@ -19,6 +20,8 @@ from kerascale.strategies.slurm import step as slurm_step
 
 # Stands above this room, and is loaded by its name where the backend is JAX.
 _JAX = "kerascale.engine.compat.jax_private"
+
+_GRACE_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +113,10 @@ def _end() -> None:
     code = _failed
     if code is None and getattr(sys, "last_value", None) is not None:
         code = 1  # An exception that nobody has caught.
-    if code is not None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    if code is None:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if _here.index == 0:  # What all refuse, all say, before JAX ends them with it.
+        time.sleep(_GRACE_SECONDS)
+    os._exit(code)

@@ -2,7 +2,7 @@
 
 Processes of a mesh meet by `jax.distributed`. What they tell one another outside of
 programs goes through the service of the first one, which JAX has no public name for:
-it waits as long as it is told to, where a sum on devices fails after 30 seconds.
+it needs no device and no compiled program, and waits as long as it is told to.
 """
 
 import functools

@@ -6,10 +6,7 @@ from kerascale.engine.collectives import consensus, replicas, stop_votes
 
 
 def hold() -> None:
-    """Tells the others, before an execution, whether to stop or to save after it.
-
-    It waits for all of them: a sum on CPU devices fails where one comes 30 s late.
-    """
+    """Tells the others, before an execution, whether to stop or to save after it."""
     strategy = tf.distribute.get_strategy()
     if replicas.num_workers(strategy) > 1:
         own = stop_votes.variable().numpy().tolist()
