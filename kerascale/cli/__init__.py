@@ -109,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"kerascale.cli.{command.replace('-', '_')}")
         return module.run(rest) or EXIT_DONE
     except RefusedError as error:
-        say_everywhere(f"kerascale {command}: {error}")
         mesh_peers.fail(EXIT_REFUSED)
+        say_everywhere(f"kerascale {command}: {error}")
         return EXIT_REFUSED
     except KeyboardInterrupt:
         say_everywhere(f"\nkerascale {command}: stopped by Ctrl-C.")
