@@ -20,7 +20,7 @@ from kerascale.errors import (
 )
 from kerascale.runtime import heartbeat, tf_environment
 from kerascale.runtime.console import say, say_everywhere
-from kerascale.strategies import mesh_process
+from kerascale.strategies import mesh_peers, mesh_process
 
 # Command -> what it does. Each is a module of this package with `run(arguments)`, a
 # hyphen in its name an underscore.
@@ -109,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"kerascale.cli.{command.replace('-', '_')}")
         return module.run(rest) or EXIT_DONE
     except RefusedError as error:
+        mesh_peers.fail(EXIT_REFUSED)
         say_everywhere(f"kerascale {command}: {error}")
         return EXIT_REFUSED
     except KeyboardInterrupt:
@@ -125,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("KERASCALE_TRACEBACK") or not _is_failure(error):
             raise
         say_everywhere(f"kerascale {command}: FAILED. {error}")
+        mesh_peers.fail(EXIT_FAILED)
         return EXIT_FAILED
 
 

@@ -47,7 +47,7 @@ class Options:
     workers: PositiveInt = 1
     """Worker processes that train together."""
     strategy: Literal["model_parallel", "fsdp"] | None = None
-    """Train on a mesh of devices, in one process. Default: as workers say."""
+    """Train on a mesh of devices, which workers share. Default: as workers say."""
     mesh: str | None = None
     """Devices of each axis, for --strategy: data=2,model=2."""
     chaos_seed: NonNegativeInt | None = None
@@ -62,7 +62,8 @@ class Options:
     """Print the result as one JSON object, the last line of standard output."""
 
     def __post_init__(self) -> None:
-        problems = [*check(self), *mesh_process.problems_of(self)]
+        problems = check(self)
+        problems += mesh_process.problems_of(self, in_processes=True)
         if problems:
             raise RefusedError(problems, heading="chaos")
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascale.engine.collectives import all_reduce, consensus, replicas
+from kerascale.engine.collectives import all_reduce, consensus, replicas, whole
 from kerascale.errors import RefusedError
 
 
@@ -54,9 +54,12 @@ def capture(
 
 
 def held(variable: keras.Variable) -> np.ndarray:
-    """What the backend holds of a variable itself: `numpy()` would be a copy of it."""
+    """What the backend holds of a variable itself: `numpy()` would be a copy of it.
+
+    What is cut over the processes of a mesh is put together: all of them call it.
+    """
     if _is_on_jax():
-        return np.asarray(variable.value)
+        return whole.array(variable)
     return np.asarray(tf.convert_to_tensor(variable.value))
 
 
@@ -103,6 +106,11 @@ def restore(
     consensus.from_chief(strategy, lambda: _refuse_others(named, arrays))
     own = {name: v for name, v in named.items() if _is_per_replica(v)}
     rest = {name: v for name, v in named.items() if name not in own}
+    if replicas.are_processes_of_a_mesh(strategy):
+        for name, variable in rest.items():
+            array = None if arrays is None else _narrow(arrays[name], variable)
+            consensus.give(variable, array)
+        return
     if arrays is not None:
         for name, variable in rest.items():
             variable.assign(_narrow(arrays[name], variable))

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerascale.errors import RefusedError
 from kerascale.runtime import extras
 from kerascale.strategies import mesh as meshes
+from kerascale.strategies import mesh_peers
 
 # Strategies that need it.
 NAMES = ("model_parallel", "fsdp")
@@ -25,17 +27,18 @@ def refuse_without_jax(strategy: str) -> None:
     extras.refuse_without(f"strategy {strategy}", "jax", ["jax"])
 
 
-def problems_of(options: Any) -> list[str]:
+def problems_of(options: Any, *, in_processes: bool = False) -> list[str]:
     """What does not go together in the options of a command.
 
     Args:
         options: With `strategy`, `mesh` and `workers`.
+        in_processes: Whether workers are processes, which may share the mesh.
     """
     problems = []
-    if options.strategy is not None and options.workers > 1:
+    if options.strategy is not None and options.workers > 1 and not in_processes:
         problems.append(
-            "workers: expected 1 with --strategy, whose mesh is of one process. "
-            f"Received: {options.workers}"
+            "workers: expected 1 with --strategy, whose mesh says how many devices "
+            f"there are. Received: {options.workers}"
         )
     if options.mesh is not None and options.strategy is None:
         problems.append("mesh: expected with --strategy. Received: without it")
@@ -58,7 +61,7 @@ def environment_for(
     refuse_without_jax(strategy)
     count = None
     if mesh is not None:
-        count = meshes.parse(mesh).size
+        count = _devices_here(meshes.parse(mesh), mesh_peers.count(before))
     elif before.get(_DEVICES, "").isdecimal():
         count = int(before[_DEVICES])
     after = {**before, "KERAS_BACKEND": "jax"}
@@ -67,6 +70,17 @@ def environment_for(
         # Of the CPU alone: an accelerator has the devices that it has.
         after["XLA_FLAGS"] = f"{flags} {_FLAG}={count}".strip()
     return after
+
+
+def _devices_here(mesh: meshes.Mesh, processes: int) -> int:
+    """Devices of a mesh that one of its processes has."""
+    if mesh.size % processes:
+        raise RefusedError(
+            f"mesh: expected one that {processes} processes share evenly. Received: "
+            f"{mesh}, of {mesh.size} devices. Use a multiple of {processes}, or "
+            "another number of workers."
+        )
+    return mesh.size // processes
 
 
 def enter_if_asked(

@@ -16,13 +16,15 @@ import tensorflow as tf
 
 from kerascale.errors import RefusedError
 from kerascale.runtime.console import say
-from kerascale.strategies import layouts, mesh_process, tf_config
+from kerascale.strategies import layouts, mesh_peers, mesh_process
 from kerascale.strategies.mesh import DATA, Mesh, parse
 
 NAMES = ("model_parallel", "fsdp")
 
-# Stands above this room, and is loaded by its name where the backend is JAX.
+# They stand above this room, and are loaded by their names where the backend is JAX.
 _SCOPE = "kerascale.engine.mesh.scope"
+_CONNECT = "kerascale.engine.mesh.connect"
+_GATHERED = "kerascale.engine.mesh.gathered"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,6 +53,15 @@ class ModelParallel:
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Within it a model is made: its first weights are those of TensorFlow."""
         return importlib.import_module(_SCOPE).made_for(self)
+
+    def on_host(self, model: keras.Model) -> contextlib.AbstractContextManager[None]:
+        """Within it each process has all of a model in its memory.
+
+        Where processes share a mesh, none of them can read, save or assign a variable
+        that is cut over them but here. All of them enter it, and give variables the
+        same values.
+        """
+        return importlib.import_module(_GATHERED).on_host(model)
 
     def rules_for(self, class_names: tuple[str, ...]) -> list[layouts.Rule] | None:
         """The rules for a model; None: nothing but the data axis is cut.
@@ -96,6 +107,7 @@ def make(
     name: str,
     mesh: str | Mapping[str, int] | Mesh | None = None,
     layout: Mapping[Any, Any] | None = None,
+    start_timeout: float | None = None,
 ) -> ModelParallel:
     """The strategy `model_parallel` or `fsdp`.
 
@@ -103,10 +115,12 @@ def make(
         name: Which one.
         mesh: See `mesh.parse`; None: all devices along `data`.
         layout: The rules of a user's own; see `layouts.rules_of`.
+        start_timeout: Seconds in which the other processes of TF_CONFIG, or of a Slurm
+            step, must have started; None: 300.
 
     Raises:
-        RefusedError: If the backend is another, JAX is absent, the mesh is not that
-            of the devices, or this process has another one.
+        RefusedError: If the backend is another, JAX is absent, other processes do not
+            come, the mesh is not that of the devices, or this process has another one.
     """
     global _made
     mesh_process.refuse_without_jax(name)
@@ -116,12 +130,7 @@ def make(
             f"{keras.config.backend()!r}. Set KERAS_BACKEND=jax before Python starts; "
             "the command line does so itself."
         )
-    workers = tf_config.from_environment()
-    if workers is not None and workers.num_workers > 1:
-        raise RefusedError(
-            f"strategy: {name} expects one process. Received: TF_CONFIG, which names "
-            f"{workers.num_workers} workers. Unset it, or use multi_worker_mirrored."
-        )
+    peers = mesh_peers.join(start_timeout)
     # TensorFlow reads data and writes files; devices are JAX's.
     for kind in ("GPU", "TPU"):
         with contextlib.suppress(RuntimeError):
@@ -145,7 +154,10 @@ def make(
         )
     if not same:
         _made = made
-        say(f"strategy: {made.name} on a mesh of {made.mesh.size}: {made.mesh}")
+        several = "" if peers.count == 1 else f" in {peers.count} processes"
+        say(f"strategy: {name} on a mesh of {count}{several}: {asked}")
+        if peers.count > 1:
+            importlib.import_module(_CONNECT).connect(asked)
     return _made
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kerascale.errors import RefusedError
 from kerascale.runtime import run_clock
 from kerascale.runtime.console import say
-from kerascale.strategies import model_parallel, tf_config
+from kerascale.strategies import mesh_peers, model_parallel, tf_config
 from kerascale.strategies.slurm import joining
 
 NAMES = (
@@ -81,7 +81,7 @@ def get(
             f"Received: {strategy!r}."
         )
     if strategy in model_parallel.NAMES:
-        return model_parallel.make(strategy, mesh, layout)
+        return model_parallel.make(strategy, mesh, layout, start_timeout)
     if mesh is not None or layout is not None:
         raise RefusedError(
             f"mesh: expected none with the strategy {strategy}. Received: "
@@ -130,8 +130,12 @@ def describe(
 ) -> dict[str, str | int]:
     """What a run records of its hardware: name, replicas and workers, or mesh."""
     if isinstance(strategy, model_parallel.ModelParallel):
-        name, mesh = strategy.name, str(strategy.mesh)
-        return {"strategy": name, "replicas": 1, "workers": 1, "mesh": mesh}
+        return {
+            "strategy": strategy.name,
+            "replicas": 1,
+            "workers": mesh_peers.here().count,
+            "mesh": str(strategy.mesh),
+        }
     workers = tf_config.from_environment()
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     return {
@@ -182,9 +186,7 @@ def _multi_worker_mirrored(
     patience = tf_config.PATIENCE_SECONDS if start_timeout is None else start_timeout
     with run_clock.within(run_clock.PEERS):
         tf_config.refuse_unreachable(workers, patience_seconds=patience)
-    # gRPC would ask a proxy for the way to the peers, and wait without a word.
-    hosts = {address.rpartition(":")[0] for address in workers.workers}
-    os.environ.setdefault("no_grpc_proxy", ",".join(sorted(hosts)))
+    tf_config.reach_directly(workers)
     if not tf.config.list_physical_devices("GPU"):
         _split_cpu()
     try:

@@ -145,6 +145,12 @@ def refuse_unreachable(
         raise _refused(*problems)
 
 
+def reach_directly(cluster: Cluster) -> None:
+    """Lets gRPC ask no proxy for the way to the others: it would wait for ever."""
+    hosts = {address.rpartition(":")[0] for address in cluster.workers}
+    os.environ.setdefault("no_grpc_proxy", ",".join(sorted(hosts)))
+
+
 def _read_jobs(cluster: Any) -> tuple[dict[str, list[str]], list[str]]:
     """Job -> addresses in the order of ranks, and what is wrong with them."""
     if not isinstance(cluster, dict) or not cluster:

@@ -64,7 +64,10 @@ def _on_a_mesh(
 ) -> RunContext:
     """Many steps are one program there; how many is all that is chosen."""
     config, folder = context.config, context.folder
-    chosen = (folder.chosen_execution() if folder is not None else None) or {}
+    chosen = agreed.from_chief(
+        context.strategy, lambda: folder and folder.chosen_execution()
+    )
+    chosen = chosen or {}
     steps = chosen.get("steps_per_execution", 1)
     told = getattr(config, "steps_per_execution", 1)
     if told > 1:

@@ -16,7 +16,7 @@ from kerascale.callbacks import (
 from kerascale.callbacks.check_blocks import CheckBlocks
 from kerascale.config import CheckpointPolicy
 from kerascale.engine import state
-from kerascale.engine.collectives import consensus
+from kerascale.engine.collectives import consensus, whole
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 from kerascale.optimizers import rollback_rates
 from kerascale.runs import layout, timeline
@@ -64,7 +64,8 @@ def fit(
         try:
             with console.live(), interrupts.between_steps():
                 _fit(model, context, [*watching, *callbacks, saver], point)
-                _write_what_waits(callbacks, unwritten)
+                with whole.on_host(model):
+                    _write_what_waits(callbacks, unwritten)
                 _stop_if_asked(model, saver)
             return saver.history
         except NonFiniteError as error:

@@ -17,7 +17,7 @@ from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
 from kerascale.datasets.info import describe
-from kerascale.engine.collectives import consensus, replicas
+from kerascale.engine.collectives import consensus, replicas, whole
 from kerascale.engine.compat import keras_private
 from kerascale.engine.parity import check as parity_check
 from kerascale.runs import layout, timeline
@@ -322,9 +322,10 @@ def _finish(
 ) -> tuple[keras.Model, dict[str, Any]]:
     """The best weights, the final numbers, the files. Returns model and numbers."""
     folder, datasets, dry = context.folder, context.datasets, wishes.dry
-    if folder is not None:
-        finish.take_best_weights(model, context, fitted.callbacks, fitted.history)
-    consensus.take_from_chief(context.strategy, model.variables)
+    with whole.on_host(model):
+        if folder is not None:
+            finish.take_best_weights(model, context, fitted.callbacks, fitted.history)
+        consensus.take_from_chief(context.strategy, model.variables)
     trained = model
     for change in wishes.changes:
         model = change.finish_model(model)
@@ -335,10 +336,11 @@ def _finish(
     if dry.overfit_batches:
         metrics |= {"split": "training", "loss_before": fitted.loss_before}
         say(dry_run.judge(dry.overfit_batches, metrics).text)
-    if folder is not None:
-        for change in wishes.changes:
-            change.write_files(folder.path)
-        finish.save(model, context, metrics)
+    with whole.on_host(model):
+        if folder is not None:
+            for change in wishes.changes:
+                change.write_files(folder.path)
+            finish.save(model, context, metrics)
     if not dry:
         throughput_report.report_on(trained, context, fitted.timing, fitted.record)
     consensus.wait_for_all(context.strategy)

@@ -3,9 +3,12 @@
 MESH is that of `kerascale train`, `fsdp:` before it for that strategy; or `tensorflow`.
 """
 
+import contextlib
 import os
 import pathlib
 import sys
+
+from kerascale.strategies import mesh_peers
 
 BATCH, ROWS, EPOCHS = 32, 145, 10
 
@@ -208,11 +211,13 @@ _of_policy("mixed_float16")
 
 
 def trained(name, strategy):
-    keras.utils.set_random_seed(3)
+    # Of several processes the first one's weights and order are taken.
+    place = mesh_peers.here().index
+    keras.utils.set_random_seed(3 + place)
     with strategy.scope():
         model, x, y, arguments = _CELLS[name]()
     model.execution = "fixed"
-    keras.utils.set_random_seed(5)
+    keras.utils.set_random_seed(5 + place)
     history = model.fit(
         x,
         y,
@@ -222,18 +227,20 @@ def trained(name, strategy):
         validation_data=(x[:BATCH], y[:BATCH]),
         **arguments,
     )
-    found = {
-        # A model has another number where others were made before.
-        f"{i}:{v.path.partition('/')[2]}": np.asarray(v.numpy())
-        for i, v in enumerate(
-            [*model.trainable_variables, *model.non_trainable_variables]
-        )
-        if "float" in str(v.dtype)
-    }
+    on_mesh = keras.config.backend() == "jax"
+    with strategy.on_host(model) if on_mesh else contextlib.nullcontext():
+        found = {
+            # A model has another number where others were made before.
+            f"{i}:{v.path.partition('/')[2]}": np.array(v.numpy())
+            for i, v in enumerate(
+                [*model.trainable_variables, *model.non_trainable_variables]
+            )
+            if "float" in str(v.dtype)
+        }
     found["predict"] = np.asarray(
         model.predict(x[: 2 * BATCH], batch_size=BATCH, verbose=0)
     )
-    if keras.config.backend() == "jax":
+    if on_mesh:
         found["share"] = np.array(_share_of_first_device(model))
     for key, values in history.history.items():
         found[f"history/{key}"] = np.array(values)
@@ -254,7 +261,9 @@ def main(out, mesh, *cells):
     else:
         strategy = ks.strategies.get(name or "model_parallel", mesh=axes)
     for each in cells or names():
-        np.savez(pathlib.Path(out) / f"{each}.npz", **trained(each, strategy))
+        found = trained(each, strategy)
+        if mesh_peers.here().index == 0:
+            np.savez(pathlib.Path(out) / f"{each}.npz", **found)
 
 
 def load():

@@ -1,6 +1,8 @@
 """What workers tell one another outside of the steps. All of them must call it."""
 
+import importlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,9 +18,10 @@ def gather(strategy: tf.distribute.Strategy, values: Sequence[int]) -> np.ndarra
     Returns:
         int64 of shape (workers, values).
     """
-    num_replicas = strategy.num_replicas_in_sync
-    if num_replicas == 1:
+    if replicas.num_workers(strategy) == 1:
         return np.array([values], np.int64)
+    if replicas.are_processes_of_a_mesh(strategy):
+        return _on_a_mesh().integers(values)
     table = _gather(strategy, tf.constant(values, tf.int64)).numpy()
     return table[:: len(replicas.local_ids(strategy))]
 
@@ -50,7 +53,7 @@ def from_chief(strategy: tf.distribute.Strategy, make: Callable[[], str]) -> str
     if replicas.num_workers(strategy) == 1:
         return make()
     text, refused, failure = "", 0, None
-    if replicas.local_ids(strategy)[0] == 0:
+    if replicas.is_chief(strategy):
         try:
             text = make()
         except RefusedError as error:
@@ -79,6 +82,11 @@ def take_from_chief(
     if replicas.num_workers(strategy) == 1:
         return
     values = [v.value for v in variables if v.dtype != "string"]
+    if replicas.are_processes_of_a_mesh(strategy):
+        is_chief = replicas.is_chief(strategy)
+        for variable in variables:
+            give(variable, variable.numpy() if is_chief else None)
+        return
 
     def take() -> None:
         context = tf.distribute.get_replica_context()
@@ -91,3 +99,18 @@ def take_from_chief(
             variable.assign(tf.cast(value, variable.dtype))
 
     tf.function(lambda: replicas.run(strategy, take), autograph=False)()
+
+
+def give(variable: keras.Variable, array: np.ndarray | None) -> None:
+    """Gives a variable, on all processes of a mesh, what the first one has for it.
+
+    Args:
+        variable: However it lies.
+        array: Of its shape; None on another process than the first.
+    """
+    _on_a_mesh().give(variable, array)
+
+
+def _on_a_mesh() -> Any:
+    """What processes of a mesh tell one another by; it needs JAX."""
+    return importlib.import_module("kerascale.engine.mesh.exchange")

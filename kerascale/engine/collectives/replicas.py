@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from kerascale.datasets import nests
+from kerascale.strategies import mesh_peers
 
 
 def local_ids(strategy: tf.distribute.Strategy) -> list[int]:
@@ -43,12 +44,19 @@ def is_spread(variable: tf.Variable) -> bool:
 def num_workers(strategy: tf.distribute.Strategy) -> int:
     """Processes that take part."""
     if strategy.num_replicas_in_sync == 1:
-        return 1
+        return mesh_peers.here().count
     return strategy.num_replicas_in_sync // len(local_ids(strategy))
+
+
+def are_processes_of_a_mesh(strategy: tf.distribute.Strategy) -> bool:
+    """Whether workers are processes that share a mesh: each sees the whole batch."""
+    return strategy.num_replicas_in_sync == 1 and mesh_peers.here().count > 1
 
 
 def worker_index(strategy: tf.distribute.Strategy) -> int:
     """This process among the workers, from 0."""
+    if strategy.num_replicas_in_sync == 1:
+        return mesh_peers.here().index
     ids = local_ids(strategy)
     return ids[0] // len(ids)
 

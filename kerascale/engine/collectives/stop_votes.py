@@ -8,6 +8,7 @@ import dataclasses
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
 _collector = threading.local()
@@ -56,10 +57,10 @@ def variable() -> tf.Variable:
     return _variable
 
 
-def heard(total: tf.Tensor) -> None:
+def heard(total: tf.Tensor | np.ndarray) -> None:
     """Keeps the sum of all workers' votes, after an execution."""
     global _agreed
-    stop, save = (total.numpy() > 0).tolist()
+    stop, save = (np.asarray(total) > 0).tolist()
     _agreed = Vote(stop, save)
 
 

@@ -25,7 +25,32 @@ from kerascale.engine.compat import keras_private
 def set_layout(variable: keras.Variable, layout: jax.sharding.Sharding) -> None:
     """Lays a variable out so, now and whenever it is assigned."""
     variable._layout = layout
-    variable._value = jax.device_put(variable._value, layout)
+    variable._value = put(variable._value, layout)
+
+
+def put(array: Any, layout: jax.sharding.Sharding) -> jax.Array:
+    """An array that lies so; each process has all of it, and puts its own part.
+
+    JAX would ask all processes first whether it is the same one.
+    """
+    is_here = getattr(array, "is_fully_addressable", True)
+    if layout.is_fully_addressable or not is_here:
+        return jax.device_put(array, layout)
+    host = np.asarray(array)
+    return jax.make_array_from_callback(host.shape, layout, lambda index: host[index])
+
+
+def put_array(variable: keras.Variable, array: np.ndarray) -> None:
+    """Gives a variable an array of its shape and dtype, laid out as it is."""
+    layout = variable._layout
+    variable._value = jnp.asarray(array) if layout is None else put(array, layout)
+
+
+def lay(
+    variable: keras.Variable, value: jax.Array, layout: jax.sharding.Sharding | None
+) -> None:
+    """Gives a variable a value and a layout, both as they are."""
+    variable._layout, variable._value = layout, value
 
 
 def layout_of(variable: keras.Variable) -> jax.sharding.Sharding | None:

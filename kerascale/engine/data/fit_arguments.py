@@ -96,9 +96,8 @@ def training_feed(
             batch_checks.check_batch_size(batch_size, num_replicas)
             # Drawn only if it is used: Keras' seeds come from there too.
             seed = random.randrange(2**31) if shuffle else 0
-            if distributed:
-                # That of the chief, for all.
-                seed = int(consensus.gather(strategy, [seed])[0, 0])
+            # That of the chief, for all.
+            seed = int(consensus.gather(strategy, [seed])[0, 0])
             made = feed.from_arrays(
                 data,
                 strategy,
@@ -116,8 +115,6 @@ def training_feed(
         made = feed.from_dataset(dataset, strategy, steps=steps, skip=skip)
         made.last_step = source.last_step
         return made
-    if not distributed:
-        return adapter
     if replicas.num_workers(strategy) > 1:
         raise RefusedError(
             "data: expected a tf.data.Dataset or arrays: several workers must see the "
@@ -125,6 +122,8 @@ def training_feed(
             "tf.data.Dataset.from_generator with "
             "tf.data.experimental.assert_cardinality(number_of_batches)."
         )
+    if not distributed:
+        return adapter
     return feed.from_dataset(
         adapter.get_tf_dataset(),
         strategy,

@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
+from kerascale.engine.collectives import whole
 from kerascale.engine.data import batch_checks, fit_arguments
-from kerascale.engine.mesh import rows
+from kerascale.engine.mesh import rows, votes
 from kerascale.engine.mesh.prepare import Prepared
 from kerascale.engine.mesh.rows import Part
 
@@ -137,6 +138,7 @@ def fit(
             end, is_cut = last - epoch * steps_per_epoch, True
         for part in reader.parts(epoch, skip, end):
             callbacks.on_train_batch_begin(part.first)
+            votes.hold()
             logs = prepared.train(part.rows, part.steps)
             callbacks.on_train_batch_end(part.first + part.steps - 1, logs)
             if model.stop_training:
@@ -146,7 +148,8 @@ def fit(
             model.stop_training = True
         logs = {name: _plain(value) for name, value in logs.items()}
         logs.update(validate(epoch))
-        callbacks.on_epoch_end(epoch, logs)
+        with whole.on_host(model):
+            callbacks.on_epoch_end(epoch, logs)
         if hasattr(data, "on_epoch_end"):
             data.on_epoch_end()
         if model.stop_training:
@@ -172,6 +175,7 @@ def evaluate(
     logs: dict[str, Any] = {}
     for part in Reader(data, prepared, most).parts(0, 0, steps):
         callbacks.on_test_batch_begin(part.first)
+        votes.hold()
         logs = prepared.test(part.rows, part.steps)
         callbacks.on_test_batch_end(part.first + part.steps - 1, logs)
         if model.stop_evaluating:

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from kerascale.engine.compat import keras_jax, keras_private
+from kerascale.engine.mesh import exchange
 from kerascale.engine.mesh.described import assigned, of_model
 from kerascale.strategies import layouts
 from kerascale.strategies.layouts.rules import Cut
@@ -53,6 +54,22 @@ class Places:
         divides = len(shape) > before and shape[before] % self.mesh.of(DATA) == 0
         return self.sharding((*(None,) * before, DATA)) if divides else self.whole
 
+    def own_rows(self, count: int) -> list[int] | None:
+        """The rows of a batch that lie on devices of this process; None: all of them.
+
+        Args:
+            count: Rows of the batch.
+        """
+        layout = self.rows((count,))
+        if layout.is_fully_addressable:
+            return None
+        found = {
+            row
+            for (rows,) in layout.addressable_devices_indices_map((count,)).values()
+            for row in range(*rows.indices(count))
+        }
+        return None if len(found) == count else sorted(found)
+
     def used(self, variables: Sequence[keras.Variable]) -> list[NamedSharding | None]:
         """How a step computes with variables, where that is another layout; or None."""
         by_path = {id(v): p for v, p in self._pairs(variables)}
@@ -94,7 +111,9 @@ def place_model(model: keras.Model, strategy: ModelParallel) -> Places:
         devices_of(str(mesh), tuple(mesh.axes.values())),
         tuple(assigned(model, strategy)),
     )
-    for variable, placement in zip(of_model(model), places.placements, strict=True):
+    variables = of_model(model)
+    exchange.take_from_first([v for v in variables if not keras_jax.layout_of(v)])
+    for variable, placement in zip(variables, places.placements, strict=True):
         _lay(variable, places.sharding(placement.cut))
     return places
 

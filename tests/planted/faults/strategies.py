@@ -52,4 +52,11 @@ FAULTS = (
         "pass",
         ("test_layouts.py::test_all_that_is_wrong_with_a_layout_is_named_at_once",),
     ),
+    Fault(
+        "each-process-of-a-mesh-makes-all-its-devices",
+        "strategies/mesh_process.py",
+        "return mesh.size // processes",
+        "return mesh.size",
+        ("test_mesh_peers.py::test_processes_share_the_devices_of_a_mesh",),
+    ),
 )
