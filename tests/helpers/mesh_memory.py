@@ -1,6 +1,6 @@
 """What a device takes in a training: python mesh_memory.py RECIPE STRATEGY MESH FIELDS.
 
-One line of JSON: the bytes of a device that `estimate` says, and that were seen: what is
+One line of JSON: bytes of a device as `estimate` says them, and as seen: what is
 held between steps, and what the process took more while it ran some.
 """
 

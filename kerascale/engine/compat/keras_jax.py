@@ -24,8 +24,12 @@ from kerascale.engine.compat import keras_private
 
 def set_layout(variable: keras.Variable, layout: jax.sharding.Sharding) -> None:
     """Lays a variable out so, now and whenever it is assigned."""
+    value = variable._value
+    if len(value.sharding.device_set) == 1:
+        # From the host: to slice it on a device is a program for each size.
+        value = np.asarray(value)
     variable._layout = layout
-    variable._value = jax.device_put(variable._value, layout)
+    variable._value = jax.device_put(value, layout, may_alias=False)
 
 
 def layout_of(variable: keras.Variable) -> jax.sharding.Sharding | None:

@@ -4,7 +4,7 @@ A kernel that is cut along what it sums over gives each device a part of the sum
 embedding a part of each vector. Left alone, XLA keeps what follows cut as the embedding
 is, and sums and gathers within every normalization. As Megatron has it, the outputs of
 such layers are put together at once, in the gradient the inputs of those that are cut
-by columns: [Shoeybi et al., 2019](https://arxiv.org/abs/1909.08053).
+by columns, and normalizations sum on each device: [Shoeybi et al., 2019](https://arxiv.org/abs/1909.08053).
 """
 
 import contextlib
@@ -17,6 +17,10 @@ import keras
 
 from kerascale.engine.mesh.placement import Places
 from kerascale.strategies.layouts import Placement
+from kerascale.strategies.mesh import DATA
+
+# They sum over what `model` would cut.
+_NORMALIZE = (keras.layers.LayerNormalization, keras.layers.RMSNormalization)
 
 
 @contextlib.contextmanager
@@ -42,12 +46,17 @@ def put_together(places: Places) -> Iterator[None]:
 
 
 def _wrappers(places: Places) -> list[tuple[keras.layers.Layer, Any]]:
-    found = {}
+    found: dict[int, tuple[keras.layers.Layer, Any]] = {}
+    if all(axis == DATA for axis in places.mesh.axes):
+        return []
     for placement in places.placements:
         layer = placement.variable.layer
-        if layer is None or len(placement.cut_in_use) < 2:
+        if isinstance(layer, _NORMALIZE):
+            if not any(placement.cut_in_use):
+                found[id(layer)] = layer, _both
+        elif layer is None or len(placement.cut_in_use) < 2:
             continue
-        if _gives_parts(placement):
+        elif _gives_parts(placement):
             found[id(layer)] = layer, _gives_whole
         elif placement.cut_in_use[-1] and id(layer) not in found:
             found[id(layer)] = layer, _takes_whole
@@ -74,6 +83,10 @@ def _takes_whole(call: Callable[..., Any], places: Places) -> Callable[..., Any]
         return call(_laid(inputs, places), *args, **kwargs)
 
     return laid
+
+
+def _both(call: Callable[..., Any], places: Places) -> Callable[..., Any]:
+    return _gives_whole(_takes_whole(call, places), places)
 
 
 def _laid(values: Any, places: Places) -> Any:
