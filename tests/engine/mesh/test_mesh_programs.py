@@ -59,8 +59,8 @@ def test_the_next_process_compiles_nothing(run_python, tmp_path):
         env = {"KERASCALE_CACHE_DIR": str(tmp_path)} | more
         return run_python(_BEGIN + _TRAIN, env=env).stdout.split()[-3:]
 
-    loss, hits, misses = trained()
-    assert (hits, misses) == ("False", "True")
+    loss, _, misses = trained()
+    assert misses == "True"
     assert trained() == [loss, "True", "False"]
     # A damaged one is compiled anew, and so is everything where JAX shall keep nothing.
     (folder,) = (tmp_path / "mesh-programs").iterdir()
