@@ -33,7 +33,7 @@ def main(name, strategy, mesh, fields):
         model = make_model(recipe, config, data)
 
     def steps():
-        count = 2 * estimate.steps_per_call
+        count = min(2 * estimate.steps_per_call, data.steps_per_epoch)
         model.fit(data.train, steps_per_epoch=count, verbose=0)
 
     steps()
