@@ -4,6 +4,7 @@ One line of JSON: bytes of a device as `estimate` says them, and as seen: what i
 held between steps, and what the process took more while it ran some.
 """
 
+import gc
 import json
 import os
 import pathlib
@@ -37,6 +38,7 @@ def main(name, strategy, mesh, fields):
         model.fit(data.train, steps_per_epoch=count, verbose=0)
 
     steps()
+    gc.collect()  # The model of the estimate.
     free_memory.give_back()
     before = _status("VmRSS")
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # The peak begins anew.
