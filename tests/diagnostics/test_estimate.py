@@ -189,7 +189,8 @@ def test_as_much_as_a_device_of_a_mesh_takes(name, fields, strategy, mesh):
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     print(name, strategy, mesh, found)
-    assert found["estimated"] == pytest.approx(found["seen"], rel=0.1)
+    # What libraries take within an operation is not in XLA's assignment.
+    assert 0.8 < found["estimated"] / found["seen"] < 1.1
 
 
 def test_a_mesh_without_a_strategy_is_refused(capsys):
