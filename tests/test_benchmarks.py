@@ -409,6 +409,11 @@ def test_meshes_are_held_against_their_targets():
         "kept",  # 1.1 of its start.
         "kept",  # 0.13 of the bytes.
     ]
+    # A second start finds what the first one compiled, and by hand nothing is kept.
+    found = mesh.summary(workload, chosen, known, rates, costs, first, [8.0])
+    assert "- next start of by hand: 0.8, target <= 1.1: kept" in (
+        mesh.judged("fsdp", found)
+    )
     known["jax-step"]["parameters"] -= 1
     with pytest.raises(
         contenders.FailedError, match="jax-step: parameters: expected 818176"

@@ -15,10 +15,8 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import pathlib
-import platform
 import re
 import secrets
 import shutil
@@ -26,14 +24,11 @@ import tempfile
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 
-from kerascale.runtime import host
-from kerascale.runtime.cache_dir import cache_dir
+from kerascale.runtime import program_store
 
 FLAGS = "TF_XLA_FLAGS"
 _DIRECTORY = "--tf_xla_persistent_cache_directory="
 _PREFIX = "kerascale-programs-"
-# A program of a hundred steps takes one or two megabytes.
-_MOST_BYTES = 256 * 2**20
 # TensorFlow fails where it cannot write a program.
 _LEAST_FREE_BYTES = 2**30
 
@@ -96,7 +91,7 @@ def fetch(facts: Sequence[object]) -> None:
         _sweep(_own.parent)
         for path in sorted(_store(facts).glob("*.pb")):
             name, _, rest = path.name.rpartition("-")
-            data = _read_own(path)
+            data = program_store.read_own(path)
             if data is None:
                 continue
             if rest != f"{hashlib.sha256(data).hexdigest()}.pb":
@@ -130,9 +125,9 @@ def keep(facts: Sequence[object]) -> None:
             # In one move: another process may read it.
             partial = store / f"{path.name}.{os.getpid()}.partial"
             partial.write_bytes(data)
-            partial.chmod(0o600)  # See `_read_own`.
+            partial.chmod(0o600)  # See `program_store.read_own`.
             partial.replace(store / f"{path.name}-{digest}.pb")
-        _shorten(store.parent)
+        program_store.shorten(store.parent)
         _kept_at = changed
 
 
@@ -159,50 +154,12 @@ def _lock(file: int) -> bool:
     return True
 
 
-def _read_own(path: pathlib.Path) -> bytes | None:
-    """A file that nobody but this user can have written; None: another one.
-
-    It will be executed, and a cache folder may be shared.
-    """
-    with path.open("rb") as file:
-        stat = os.fstat(file.fileno())
-        if stat.st_uid != os.getuid() or stat.st_mode & 0o022:
-            return None
-        return file.read()
-
-
-def _shorten(stores: pathlib.Path) -> None:
-    """Removes those that were not used for the longest time, beyond the limit."""
-    found = [(path.stat(), path) for path in stores.glob("*/*")]
-    found.sort(key=lambda each: each[0].st_mtime, reverse=True)
-    total = 0
-    for stat, path in found:
-        total += stat.st_size
-        if total > _MOST_BYTES:
-            path.unlink(missing_ok=True)
-
-
 def _store(facts: Sequence[object]) -> pathlib.Path:
     """The folder for this machine type, these versions and settings."""
-    variables = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS")
     other = re.sub(rf"\S*{_PREFIX}\S*", "", os.environ.get(FLAGS, "")).split()
-    key = [
-        *map(str, facts),
-        platform.machine(),
-        _processor(),
-        os.getuid(),
-        host.usable_cores(),
-        [os.environ.get(name) for name in variables],
-        other,
-    ]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    return cache_dir() / "programs" / digest[:32]
-
-
-def _processor() -> list[str]:
-    """The processor's name and instruction sets, which programs are compiled for."""
-    names = ("model name", "flags", "Features", "CPU part")
-    return sorted({x for x in host.cpuinfo().splitlines() if x.startswith(names)})
+    variables = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS")
+    key = [*map(str, facts), [os.environ.get(name) for name in variables], other]
+    return program_store.folder_of("programs", key)
 
 
 def _has_room(folder: str) -> bool:

@@ -19,7 +19,7 @@ from kerascale.strategies.slurm import joining
 from kerascale.strategies.slurm import step as slurm_step
 
 # Stands above this room, and is loaded by its name where the backend is JAX.
-_JAX = "kerascale.engine.compat.jax_private"
+_JAX = "kerascale.engine.compat.jax_processes"
 
 _GRACE_SECONDS = 0.5
 

@@ -149,7 +149,7 @@ def test_other_versions_and_settings_have_programs_of_their_own(kept):
 
 
 def test_those_unused_for_the_longest_go_first(kept):
-    limit = "xla_cache._MOST_BYTES = 25\n"
+    limit = "xla_cache.program_store._MOST_BYTES = 25\n"
     write = "(own / '{0}.pb').write_text('{0}' * 10)"
     for name in "abc":
         _, files = kept(_process(limit + write.format(name)))

@@ -20,7 +20,8 @@ class MeshEstimate:
         rows: Of them on one device.
         parameters: Numbers in the weights as a whole.
         weights_bytes: Its part of the weights, seeds included.
-        gradients_bytes: Its part of one gradient for each trained weight.
+        gradients_bytes: Its part of one gradient for each trained weight, or less where
+            the program never holds all of them.
         optimizer_bytes: Its part of what the optimizer keeps.
         metrics_bytes: Sums of metrics.
         batch_bytes: Its rows of the batches of a call, and of the next call.

@@ -69,7 +69,9 @@ def estimate(
     gradients = step_memory.held_bytes(model.trainable_variables)
     own, whole = step_memory.held_bytes(weights), _whole(weights)
     metrics = step_memory.held_bytes(model.metrics_variables)
-    counted = own + optimizer + metrics + gradients + found.batch
+    held = own + optimizer + metrics + found.batch
+    # Where the next use of a gradient is its update, few are there at once.
+    gradients = max(0, min(gradients, found.program - held))
     return MeshEstimate(
         recipe=recipe.name,
         strategy=placed.name,
@@ -82,7 +84,7 @@ def estimate(
         optimizer_bytes=optimizer,
         metrics_bytes=metrics,
         batch_bytes=_CALLS_OF_BATCHES * found.batch,
-        activations_bytes=max(0, found.program - counted),
+        activations_bytes=max(0, found.program - held - gradients),
         steps_per_call=every,
         weights_of_one_bytes=whole,
         optimizer_of_one_bytes=_whole(model.optimizer.variables),

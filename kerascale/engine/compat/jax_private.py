@@ -1,82 +1,61 @@
 """Every use of a private name of JAX, each with the test that guards it.
 
-Processes of a mesh meet by `jax.distributed`. What they tell one another outside of
-programs goes through the service of the first one, which JAX has no public name for:
-it needs no device and no compiled program, and waits as long as it is told to.
+See `keras_private`. It is imported where Keras' backend is JAX.
 """
 
-import functools
+import pathlib
+from typing import Protocol
 
 import jax
-from jax._src import distributed, xla_bridge
-from jaxlib import _jax
-
-# Guarded by tests/engine/mesh/test_mesh_processes.py
-
-# From the last sign of life of a process to the end of the others.
-_LOST_SECONDS = 30
+from jax._src import compilation_cache
+from jax._src.compilation_cache_interface import CacheInterface
 
 
-def join(address: str, host: str, count: int, index: int, timeout: float) -> None:
-    """Meets the other processes; devices of all of them are seen then.
+class Store(Protocol):
+    """Where compiled programs are kept."""
 
-    Args:
-        address: `host:port` of the first one.
-        host: Where the others reach this one, a name or an address.
-        count: How many there are.
-        index: Which of them this one is.
-        timeout: Seconds in which all must have come.
+    folder: pathlib.Path
 
-    Raises:
-        RuntimeError: If they have not, or JAX has devices already.
-    """
-    # It would take SIGTERM, on which a run saves its state.
-    jax.config.update("jax_enable_preemption_service", False)
-    # Of which none is asked for the way to these.
-    jax.config.update("jax_check_proxy_envs", False)
-    jax.distributed.initialize(
-        address,
-        num_processes=count,
-        process_id=index,
-        cluster_detection_method="deactivate",
-        initialization_timeout=max(1, round(timeout)),
-        heartbeat_timeout_seconds=_LOST_SECONDS,
-    )
-    if jax.config.jax_cpu_collectives_implementation == "gloo":
-        # It would listen where the name of this host leads to: often to itself.
-        reached = _jax.make_gloo_tcp_collectives(
-            distributed_client=distributed.global_state.client, hostname=host
-        )
-        xla_bridge.register_backend_factory(
-            "cpu",
-            functools.partial(xla_bridge.make_cpu_client, reached),
-            fail_quietly=False,
-        )
+    def get(self, key: str) -> bytes | None:
+        """A program; None: it is not there."""
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keeps one."""
 
 
-def exchange(name: str, payload: bytes, timeout: float) -> list[bytes]:
-    """What every process has said under a name. All of them call it.
+class _Cache(CacheInterface):
+    """A store, as JAX asks for it: its own writes files that a kill leaves half."""
+
+    def __init__(self, store: Store) -> None:
+        self._path = store.folder
+        self._store = store
+
+    def get(self, key: str) -> bytes | None:
+        return self._store.get(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        self._store.put(key, value)
+
+
+def keep_programs(store: Store) -> bool:
+    """JAX looks for what it has compiled in a store, by the program's whole text.
+
+    Nothing changes where a user has chosen a folder (`JAX_COMPILATION_CACHE_DIR`), has
+    turned keeping off (`JAX_ENABLE_COMPILATION_CACHE=0`), or it is done already.
 
     Args:
-        name: Of this exchange alone.
-        payload: What this one says.
-        timeout: Seconds in which the others must come.
+        store: Where.
 
-    Raises:
-        RuntimeError: If they do not.
+    Returns:
+        Whether it does now.
     """
-    state = distributed.global_state
-    client, milliseconds = state.client, round(timeout * 1000)
-    client.key_value_set_bytes(f"{name}/{state.process_id}", payload)
-    return [
-        payload
-        if index == state.process_id
-        else client.blocking_key_value_get_bytes(f"{name}/{index}", milliseconds)
-        for index in range(state.num_processes)
-    ]
-
-
-def forget(name: str) -> None:
-    """Removes what this process said in an exchange that all have left."""
-    state = distributed.global_state
-    state.client.key_value_delete(f"{name}/{state.process_id}")
+    if (
+        jax.config.jax_compilation_cache_dir is not None
+        or not jax.config.jax_enable_compilation_cache
+        or compilation_cache._cache is not None
+    ):
+        return False
+    # Those that are compiled soon are many.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    compilation_cache._cache = _Cache(store)
+    return True

@@ -24,18 +24,25 @@ from kerascale.engine.compat import keras_private
 
 def set_layout(variable: keras.Variable, layout: jax.sharding.Sharding) -> None:
     """Lays a variable out so, now and whenever it is assigned."""
+    value = variable._value
+    if len(value.sharding.device_set) == 1:
+        # From the host: to slice it on a device is a program for each size.
+        value = np.asarray(value)
     variable._layout = layout
-    variable._value = put(variable._value, layout)
+    # A program may be given its memory: it is nobody else's.
+    variable._value = put(value, layout, may_alias=False)
 
 
-def put(array: Any, layout: jax.sharding.Sharding) -> jax.Array:
+def put(
+    array: Any, layout: jax.sharding.Sharding, *, may_alias: bool | None = None
+) -> jax.Array:
     """An array that lies so; each process has all of it, and puts its own part.
 
     JAX would ask all processes first whether it is the same one.
     """
     is_here = getattr(array, "is_fully_addressable", True)
     if layout.is_fully_addressable or not is_here:
-        return jax.device_put(array, layout)
+        return jax.device_put(array, layout, may_alias=may_alias)
     host = np.asarray(array)
     return jax.make_array_from_callback(host.shape, layout, lambda index: host[index])
 

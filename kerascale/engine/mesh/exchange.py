@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
-from kerascale.engine.compat import jax_private, keras_jax
+from kerascale.engine.compat import jax_processes, keras_jax
 from kerascale.strategies import mesh_peers
 
 # As long as another process may compile, read or write. Whoever watches ends it before.
@@ -23,9 +23,9 @@ _numbers = itertools.count()
 def texts(own: bytes) -> list[bytes]:
     """What each process says, in their order; it waits for all."""
     number = next(_numbers)
-    found = jax_private.exchange(_name(number), own, _SECONDS)
+    found = jax_processes.exchange(_name(number), own, _SECONDS)
     if number > 0:  # Who is here has read all of the one before.
-        jax_private.forget(_name(number - 1))
+        jax_processes.forget(_name(number - 1))
     return found
 
 

@@ -71,13 +71,20 @@ class Places:
         return None if len(found) == count else sorted(found)
 
     def used(self, variables: Sequence[keras.Variable]) -> list[NamedSharding | None]:
-        """How a step computes with variables, where that is another layout; or None."""
+        """How a step computes with variables; None: as XLA finds.
+
+        With axes beside that of data it is said of each: left alone, XLA cuts small
+        ones on its own, as their neighbours are.
+        """
         by_path = {id(v): p for v, p in self._pairs(variables)}
+        only_data = all(axis == DATA for axis in self.mesh.axes)
         found = []
         for variable in variables:
             placement = by_path.get(id(variable))
-            differs = placement is not None and placement.cut_in_use != placement.cut
-            found.append(self.sharding(placement.cut_in_use) if differs else None)
+            is_free = placement is None or (
+                only_data and placement.cut_in_use == placement.cut
+            )
+            found.append(None if is_free else self.sharding(placement.cut_in_use))
         return found
 
     def text(self) -> str:

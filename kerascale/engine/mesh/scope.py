@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import jax
 
 from kerascale.engine.compat import keras_jax
+from kerascale.engine.mesh import kept_programs
 from kerascale.strategies.model_parallel import ModelParallel
 
 
@@ -15,6 +16,7 @@ def made_for(strategy: ModelParallel) -> Iterator[ModelParallel]:
 
     A device may be too small for all of them: they are cut before the first step.
     """
+    kept_programs.find()
     host = jax.local_devices(backend="cpu")[0]
     with jax.default_device(host), keras_jax.draws_of_tensorflow():
         yield strategy

@@ -11,6 +11,7 @@ import keras
 from jax import numpy as jnp
 
 from kerascale.engine.compat import keras_jax, keras_private
+from kerascale.engine.mesh import outputs
 from kerascale.engine.mesh.placement import Places
 
 # Values of trainable, other, optimizer's and metrics' variables.
@@ -83,14 +84,15 @@ class Step:
             )
 
         gradient = jax.value_and_grad(loss_of, has_aux=True)
-        (_, found), gradients = gradient(trainable)
-        loss, outputs, others, metrics = found
+        with outputs.put_together(self.places):
+            (_, found), gradients = gradient(trainable)
+        loss, y_pred, others, metrics = found
         gradients = self._laid(gradients, self.trainable)
         trainable, of_optimizer = self._apply(of_optimizer, gradients, trainable)
         trainable = self._laid(trainable, self.trainable)
         of_optimizer = self._laid(of_optimizer, self.optimizer_variables)
         metrics = keras_jax.update_metrics(
-            self.model, metrics, loss, x, y, outputs, weight
+            self.model, metrics, loss, x, y, y_pred, weight
         )
         # A loss without reduction: what is told is its mean.
         return (trainable, list(others), of_optimizer, metrics), jnp.mean(loss)
@@ -99,24 +101,24 @@ class Step:
         """The same in inference: nothing but metrics changes."""
         trainable, others, of_optimizer, metrics = state
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        _, (loss, outputs, _, metrics) = self.model.compute_loss_and_updates(
-            self._in_use(trainable), others, metrics, x, y, weight, training=False
-        )
+        with outputs.put_together(self.places):
+            _, (loss, y_pred, _, metrics) = self.model.compute_loss_and_updates(
+                self._in_use(trainable), others, metrics, x, y, weight, training=False
+            )
         metrics = keras_jax.update_metrics(
-            self.model, metrics, loss, x, y, outputs, weight
+            self.model, metrics, loss, x, y, y_pred, weight
         )
         return (trainable, others, of_optimizer, metrics), jnp.mean(loss)
 
     def predict(self, state: State, x: Any) -> Any:
         """What the model returns in inference."""
         trainable, others = state[:2]
-        outputs, _ = self.model.stateless_call(
-            self._in_use(trainable),
-            others,
-            x,
-            **({"training": False} if keras_private.takes_training(self.model) else {}),
-        )
-        return outputs
+        told = {"training": False} if keras_private.takes_training(self.model) else {}
+        with outputs.put_together(self.places):
+            y_pred, _ = self.model.stateless_call(
+                self._in_use(trainable), others, x, **told
+            )
+        return y_pred
 
     def logs(self, state: State) -> dict[str, Any]:
         """Name -> value of every metric."""

@@ -20,8 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 # Gradients that are zero but for rounding.
 _LEFT_OUT = ("query_key_value/bias",)
-# What is normalised next may move by more.
-_BOUNDS = {"mixed_bfloat16": 1e-1, "mixed_float16": 3e-2, "residual_cnn": 3e-5}
+_BOUNDS = {"mixed_bfloat16": 1e-1, "mixed_float16": 3e-2}
 # An example whose two likeliest classes are equal but for rounding.
 _ONE_EXAMPLE = 1.1 / mesh_cells.ROWS
 _DEFAULT = ("causal",)
@@ -81,19 +80,33 @@ def test_a_device_holds_its_part_of_weights_and_optimizer(on_four_devices):
     assert np.load(on_four_devices / "causal.npz")["share"] < 0.55
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "mesh",
-    ["data=2", "model=2", "data=2,model=2", "fsdp:data=8", "fsdp:data=2,model=4"],
+# Data, model and hybrid, of 2, 4 and 8 devices.
+_MESHES = (
+    "data=2",
+    "data=4",
+    "data=8",
+    "model=2",
+    "model=4",
+    "model=8",
+    "data=2,model=2",
+    "data=2,model=4",
+    "data=4,model=2",
+    "fsdp:data=8",
+    "fsdp:data=2,model=4",
 )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", _MESHES)
 def test_every_feature_on_every_mesh(mesh, on_tensorflow, tmp_path):
     _train(tmp_path, mesh)
-    wrong = {}
     share = np.load(tmp_path / "causal.npz")["share"]
     assert share <= {"model=2": 0.55, "fsdp:data=8": 0.14}.get(mesh, 1)
+    worst = {}
     for name in mesh_cells.names():
-        worst = _worst(on_tensorflow(name), np.load(tmp_path / f"{name}.npz"), name)
-        key = max(worst, key=worst.get)
-        if not worst[key] < 1:
-            wrong[name] = f"{key}: {worst[key]:.3g} of what is allowed"
-    assert not wrong
+        found = _worst(on_tensorflow(name), np.load(tmp_path / f"{name}.npz"), name)
+        key = max(found, key=found.get)
+        worst[name] = found[key], key
+    lines = [f"{name}: {key}: {x:.2g}" for name, (x, key) in worst.items()]
+    print(f"{mesh}: differences, of what is allowed", *lines, sep="\n  ")
+    assert max(x for x, _ in worst.values()) < 1, lines

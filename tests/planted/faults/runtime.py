@@ -49,9 +49,16 @@ FAULTS = (
     ),
     Fault(
         "programs-of-others-are-executed",
-        "runtime/xla_cache.py",
+        "runtime/program_store.py",
         "if stat.st_uid != os.getuid() or stat.st_mode & 0o022:",
         "if stat.st_uid != os.getuid():",
-        ("test_xla_cache.py::test_what_others_could_have_written_is_not_executed",),
+        ("test_program_store.py",),
+    ),
+    Fault(
+        "damaged-programs-are-executed",
+        "runtime/program_store.py",
+        "if hashlib.sha256(content).digest() == digest:",
+        "if len(digest) == _DIGEST_BYTES:",
+        ("test_program_store.py",),
     ),
 )
