@@ -11,6 +11,7 @@ from kerascale.datasets import host_rows, nests
 from kerascale.datasets.gathers import FromArrays
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
+from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.data import batch_checks, slices
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import first_batch, test_loop
@@ -187,6 +188,8 @@ class Executor:
         """The function that runs steps of an iterator, not run."""
         arguments = [iterator.iterator, tf.constant(1, tf.int64)]
         if self.num_replicas > 1:
+            # As it would be named where it is run at once: see `first_batch`.
+            tensorflow_private.number_names_anew()
             empty = tf.experimental.Optional.empty(iterator.iterator.element_spec)
             arguments.append(empty if self.checked_kind else None)
         return self._steps.get_concrete_function(*arguments)

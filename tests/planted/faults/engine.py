@@ -195,6 +195,20 @@ FAULTS = (
         "last = tf.minimum(begin + batch_size, total - 1)",
         ("test_beside.py",),
     ),
+    Fault(
+        "slices-of-predictions-are-joined-backwards",
+        "engine/execution/prediction_loop.py",
+        "lambda *ts: tf.concat(ts, 0)",
+        "lambda *ts: tf.concat(ts[::-1], 0)",
+        ("test_beside_replicas.py",),
+    ),
+    Fault(
+        "a-graph-is-known-in-its-own-process-alone",
+        "engine/compat/tensorflow_private.py",
+        "ranks[int(found[0])]",
+        "found[0]",
+        ("test_tensorflow_private.py",),
+    ),
     # ------------------------------------------------------------------ parity
     Fault(
         "coupled-rows-are-not-refused",
