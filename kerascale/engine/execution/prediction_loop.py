@@ -41,6 +41,8 @@ def predict(
         return None
     if mode_of_model.looks_at_batches(callbacks, "predict"):
         return None
+    if isinstance(model.distribute_strategy, tf.distribute.TPUStrategy):
+        return None  # Where this was not tried.
     found = _arrays(x, batch_size)
     if found is None:
         return None
