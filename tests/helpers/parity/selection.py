@@ -61,6 +61,8 @@ FORMS = {
     "empty_slice_lstm": ("one:one_program",),
     # Data by row.
     "recipe_mlp": ("one:loop",),
+    # Rows that replicas gather, fewer of them in the last batch.
+    "sparse_gradients": ("mirrored:2+loop",),
 }
 
 # The cases of `registry.FURTHER_FORMS`, none of which runs by default.

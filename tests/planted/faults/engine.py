@@ -196,6 +196,16 @@ FAULTS = (
         ("test_beside.py",),
     ),
     Fault(
+        "a-smaller-batch-is-gathered-in-the-loop-of-the-others",
+        "engine/execution/executor.py",
+        "return full if has_smaller and 0 < full < most else 0",
+        "return 0",
+        (
+            "parity/test_forms.py::"
+            "test_equals_single_steps[sparse_gradients-mirrored:2+loop-float64]",
+        ),
+    ),
+    Fault(
         "slices-of-predictions-are-joined-backwards",
         "engine/execution/prediction_loop.py",
         "lambda *ts: tf.concat(ts, 0)",
