@@ -18,7 +18,7 @@ from kerascale.errors import (
     RefusedError,
     StoppedError,
 )
-from kerascale.runtime import heartbeat, tf_environment
+from kerascale.runtime import garbage, heartbeat, tf_environment
 from kerascale.runtime.console import say, say_everywhere
 from kerascale.strategies import mesh_peers, mesh_process
 
@@ -103,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Once more: programs are kept where TensorFlow's log is silent.
     tf_environment.prepare()
+    if is_own_process:
+        garbage.none_at_exit()
     try:
         if is_own_process and command in _ON_A_MESH:
             _enter_mesh(arguments)

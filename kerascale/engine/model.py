@@ -273,15 +273,15 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
         Each worker that calls it computes all predictions; none waits for another.
         """
+        if steps is None:
+            found = prediction_loop.predict(self, x, batch_size, verbose, callbacks)
+            if found is not None:
+                return found
         if replicas.is_distributed(self.distribute_strategy):
             x = fit_arguments.prediction_feed(
                 self.distribute_strategy, x, batch_size, steps
             )
             batch_size = None
-        elif steps is None:
-            found = prediction_loop.predict(self, x, batch_size, verbose, callbacks)
-            if found is not None:
-                return found
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def export(self, *args: Any, **kwargs: Any) -> None:

@@ -191,6 +191,7 @@ def _multi_worker_mirrored(
         _split_cpu()
     try:
         with run_clock.within(run_clock.PEERS):  # Until all servers answer.
+            tf_config.wait_for_chief(workers)
             return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         if "program startup" not in str(error):

@@ -30,6 +30,9 @@ _ADDRESS = re.compile(
 _RETRY_SECONDS = 0.5
 # How long names may have no address.
 PATIENCE_SECONDS = 5.0
+# Between two looks whether the chief listens, and how long TensorFlow is not begun.
+_KNOCK_SECONDS = 0.02
+_CHIEF_SECONDS = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +152,30 @@ def reach_directly(cluster: Cluster) -> None:
     """Lets gRPC ask no proxy for the way to the others: it would wait for ever."""
     hosts = {address.rpartition(":")[0] for address in cluster.workers}
     os.environ.setdefault("no_grpc_proxy", ",".join(sorted(hosts)))
+
+
+def wait_for_chief(
+    cluster: Cluster, *, patience_seconds: float = _CHIEF_SECONDS
+) -> None:
+    """Returns when the chief's server listens, to any worker but the chief.
+
+    Where TensorFlow's own first connection is refused, it waits for a second until the
+    next one, and all workers with it.
+
+    Args:
+        cluster: The cluster.
+        patience_seconds: Afterwards it is left to TensorFlow to wait.
+    """
+    if cluster.is_chief:
+        return
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline:
+        try:
+            address = _split(cluster.workers[0])
+            socket.create_connection(address, timeout=_RETRY_SECONDS).close()
+            return
+        except OSError:
+            time.sleep(_KNOCK_SECONDS)
 
 
 def _read_jobs(cluster: Any) -> tuple[dict[str, list[str]], list[str]]:

@@ -23,6 +23,30 @@ def test_names_do_not_depend_on_what_was_traced_before():
     assert name() - one == tensorflow_private._NAMES_OF_A_TRACE
 
 
+def test_graphs_are_the_same_wherever_their_names_begin():
+    """If it fails: names have numbers of another form, or in other places.
+
+    That slices are the batch is then shown anew in each process.
+    """
+
+    names = set()
+    for _ in range(20):  # To numbers of seven digits: they tell their length, too.
+        tensorflow_private.number_names_anew()
+
+    def text(n):
+        tensorflow_private.number_names_anew()
+        tf.zeros(len(names))
+        loop = tf.function(
+            lambda: tf.while_loop(lambda i: i < n, lambda i: (i + 1,), [tf.constant(0)])
+        )
+        graph = loop.get_concrete_function().graph.as_graph_def()
+        names.update(function.signature.name for function in graph.library.function)
+        return tensorflow_private.text_of(graph)
+
+    assert text(3) == text(3) == text(3) != text(4)
+    assert len(names) == 8
+
+
 @pytest.mark.slow
 def test_whether_onednn_is_on(run_python):
     """If it fails: find how this release tells which kernels it takes."""

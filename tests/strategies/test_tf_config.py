@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import threading
 
 import pytest
 from hypothesis import given
@@ -255,3 +256,15 @@ def test_a_host_may_come_late(port, monkeypatch):
     monkeypatch.setattr(tf_config.socket, "getaddrinfo", getaddrinfo)
     tf_config.refuse_unreachable(Cluster((f"here:{port}", "late:1"), 0))
     assert asked == ["here", "late", "late"]
+
+
+def test_a_worker_waits_until_the_chief_listens(port):
+    cluster = Cluster((f"127.0.0.1:{port}", "localhost:1"), 1)
+    tf_config.wait_for_chief(cluster, patience_seconds=0.05)  # In vain.
+    waiting = threading.Thread(target=tf_config.wait_for_chief, args=(cluster,))
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    with socket.create_server(("127.0.0.1", port)):
+        waiting.join(10)
+    assert not waiting.is_alive()

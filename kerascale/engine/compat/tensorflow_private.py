@@ -8,6 +8,7 @@ this file has to change.
 import collections
 import functools
 import itertools
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from tensorflow.python.util import _pywrap_util_port
 
 # A Transformer of 4 layers takes 10,000; to count so far takes some 30 ms.
 _NAMES_OF_A_TRACE = 2**17
+# Behind a name; smaller ones are those of a graph's own operations.
+_NUMBER = re.compile(rb"(?<=[_-])[1-9][0-9]{5,6}(?![0-9])")
 
 # Operations whose first input is which function they call.
 _ASKING_FIRST = ("If", "StatelessIf", "Case", "StatelessCase")
@@ -64,6 +67,29 @@ def number_names_anew() -> None:
     """
     left = -ops.uid() % _NAMES_OF_A_TRACE - 1
     collections.deque(itertools.starmap(ops.uid, itertools.repeat((), left)), maxlen=0)
+
+
+def text_of(graph: Any) -> bytes:
+    """What tells a graph from others, whatever was traced before it.
+
+    Args:
+        graph: A `GraphDef`, traced after `number_names_anew`.
+    """
+    nodes, functions = (
+        [part.SerializeToString(deterministic=True) for part in parts]
+        for parts in (graph.node, graph.library.function)
+    )
+    texts = [*nodes, *functions]
+    numbers = sorted({int(found) for text in texts for found in _NUMBER.findall(text)})
+    # By their order: a tensor that was made in front of a trace takes a number, too. In
+    # as many digits, of which the text tells the number.
+    ranks = {n: b"%d" % (10 ** (len(str(n)) - 1) + i) for i, n in enumerate(numbers)}
+
+    def anew(text: bytes) -> bytes:
+        return _NUMBER.sub(lambda found: ranks[int(found[0])], text)
+
+    # TensorFlow puts functions in an order that depends on their names.
+    return b"".join([*map(anew, nodes), *sorted(map(anew, functions))])
 
 
 def stateful_operations(

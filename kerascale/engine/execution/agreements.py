@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from kerascale._version import __version__
 from kerascale.engine.collectives import shared_memory
+from kerascale.engine.compat import tensorflow_private
 from kerascale.runtime.cache_dir import cache_dir
 
 _VERSIONS = (tf.__version__, keras.__version__, __version__)
@@ -59,7 +60,7 @@ class Agreement:
             graph = program.graph.as_graph_def()
             if not _is_known_by_graph(graph):
                 self._may_be_known = False
-            key.update(graph.SerializeToString(deterministic=True))
+            key.update(tensorflow_private.text_of(graph))
             for captured in program.captured_inputs:
                 # Constants are no part of the graph; variables may have any value.
                 if captured.dtype not in (tf.resource, tf.variant):

@@ -11,6 +11,7 @@ from kerascale.datasets import host_rows, nests
 from kerascale.datasets.gathers import FromArrays
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import all_reduce, replicas, stop_votes
+from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.data import batch_checks, slices
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import first_batch, test_loop
@@ -119,9 +120,44 @@ class Executor:
             logs = self._compiled(iterator)
             if logs is not None:
                 return self._for_keras(logs)
-        function, *arguments = self._next_call(iterator)
-        if function is None:  # Steps that were done before: Keras asks for names.
+        most = self.model.steps_per_execution
+        full = self._full_steps(iterator, most)
+        if not full:
+            logs = self._call(*self._next_call(iterator, most), iterator=iterator)
+            # Steps that were done before: Keras asks for names.
+            return logs or dict.fromkeys(self.logs.names(), 0.0)
+        parts = []
+        for steps in (full, most - full):
+            call = self._next_call(iterator, steps, in_a_loop=True)
+            logs = self._call(*call, iterator=iterator)
+            if logs is not None:
+                parts.append((logs, self.losses))
+        if not parts:
             return dict.fromkeys(self.logs.names(), 0.0)
+        losses = [of_part for _, of_part in parts if of_part is not None]
+        self.losses = tf.concat(losses, 0) if losses else None
+        return parts[-1][0]
+
+    def _full_steps(self, iterator: Any, most: int) -> int:
+        """Steps in front of an epoch's smaller batch, which gets a call of its own.
+
+        In one call of TensorFlow's all that replicas gather at one place must have one
+        shape: rows of sparse gradients have not. 0: all are in one call.
+        """
+        batches = getattr(iterator, "batches", None)
+        if self.num_replicas == 1 or batches is None or most == 1:
+            return 0
+        full = batches.num_whole_batches - iterator.next_batch
+        has_smaller = batches.num_whole_batches < batches.steps_per_epoch
+        return full if has_smaller and 0 < full < most else 0
+
+    def _call(
+        self, function: str | None, *arguments: Any, iterator: Any
+    ) -> dict[str, Any] | None:
+        """Calls what `_next_call` tells; None: there is nothing to be done."""
+        if function is None:
+            return None
+        arguments = list(arguments)
         if self.num_replicas > 1 and function != "_on_batch":
             elements, given = getattr(iterator, "iterator", iterator), arguments.copy()
             trace = lambda first: self._traced(function, *given, first)  # noqa: E731
@@ -187,6 +223,8 @@ class Executor:
         """The function that runs steps of an iterator, not run."""
         arguments = [iterator.iterator, tf.constant(1, tf.int64)]
         if self.num_replicas > 1:
+            # As it would be named where it is run at once: see `first_batch`.
+            tensorflow_private.number_names_anew()
             empty = tf.experimental.Optional.empty(iterator.iterator.element_spec)
             arguments.append(empty if self.checked_kind else None)
         return self._steps.get_concrete_function(*arguments)
@@ -207,8 +245,16 @@ class Executor:
         one = tf.function(self.one, autograph=False)
         return one.get_concrete_function(*arguments)
 
-    def _next_call(self, iterator: Any) -> tuple[Any, ...]:
-        """Which of the functions to call, and with what."""
+    def _next_call(
+        self, iterator: Any, most: int = 1, in_a_loop: bool = False
+    ) -> tuple[Any, ...]:
+        """Which of the functions to call, and with what.
+
+        Args:
+            iterator: Of the data.
+            most: Steps that it may run.
+            in_a_loop: Whether one step is a loop too, as more are.
+        """
         if isinstance(iterator, tf.data.Iterator):  # Of a generator, say.
             iterator = StepIterator(iterator, None, None)
         if not isinstance(iterator, StepIterator):  # Of `train_on_batch`.
@@ -222,14 +268,14 @@ class Executor:
                     parity_check.check(self.model, kind, batch, self.train_step)
                 batch = slices.cut(batch, self.ids, self.num_replicas)
             return "_on_batch", batch
-        steps = iterator.take(self.model.steps_per_execution)
+        steps = iterator.take(most)
         if steps is None:
             return "_until_end", iterator.iterator
         if steps == 0:
             return (None,)
         if self._short.can_be(iterator):
             return "_one_by_one", iterator, steps
-        if steps == 1:
+        if steps == 1 and not in_a_loop:
             return "_next", iterator.iterator
         return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
 

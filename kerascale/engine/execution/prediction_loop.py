@@ -1,7 +1,7 @@
-"""`predict` of arrays on one device: many batches in one call, some beside each other.
+"""`predict` of arrays: many batches in one call, on one device some beside each other.
 
-A batch's outputs are those of Keras, to the last bit: each is computed by itself, of
-the same size.
+A batch has the outputs of a single call, to the last bit: it is computed by itself, of
+the same size, and on several replicas in the same slices.
 """
 
 import functools
@@ -13,13 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from kerascale.datasets import nests
+from kerascale.engine.collectives import all_reduce, replicas
 from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import feed
-from kerascale.engine.execution import beside, mode_of_model, own_traces
+from kerascale.engine.execution import beside, mode_of_model, own_traces, prediction
 
 # Batches in a call: so many that calls cost nothing, and few enough to show progress.
 _MOST = 64
-# An attribute of a model: for which compilation the function is.
+# An attribute of a model: for which compilation functions are, and one for each kind of
+# strategy: within `fit` a model of several devices may be one of a single one.
 _KEPT = "_kerascale_prediction_loop"
 
 
@@ -39,6 +41,8 @@ def predict(
         return None
     if mode_of_model.looks_at_batches(callbacks, "predict"):
         return None
+    if isinstance(model.distribute_strategy, tf.distribute.TPUStrategy):
+        return None  # Where this was not tried.
     found = _arrays(x, batch_size)
     if found is None:
         return None
@@ -50,7 +54,40 @@ def predict(
     if num < 2:
         return None
     told = _callbacks(model, callbacks, verbose, num)
-    run, parts = _function(model), []
+    run = _function(model)
+    if run is None:
+        return None
+    with prediction.refusing(model):
+        first = lambda t: t[:batch_size]  # noqa: E731
+        numbers = tuple(map(_scalar, (0, min(num, _MOST), batch_size, rows)))
+        trace = lambda: run.get_concrete_function(tensors, *numbers)  # noqa: E731
+        prediction.show(model, lambda: (nests.map_present(first, tensors),), trace)
+        try:
+            trace()
+        except all_reduce.CommunicatesInside:
+            _kept(model)[True] = None
+            return None
+        return _in_calls(model, run, tensors, (num, batch_size, rows), told)
+
+
+def _in_calls(
+    model: keras.Model,
+    run: Callable[..., Any],
+    tensors: Any,
+    numbers: tuple[int, int, int],
+    told: keras.callbacks.CallbackList,
+) -> Any:
+    """Predicts, and tells callbacks; None where Keras should do it itself.
+
+    Args:
+        model: Built.
+        run: What `_function` gives.
+        tensors: The data, a nest.
+        numbers: Of batches, of rows in each, and of rows in all.
+        told: The callbacks.
+    """
+    num, batch_size, rows = numbers
+    parts = []
     told.on_predict_begin()
     for first in range(0, num, _MOST):
         end = min(first + _MOST, num)
@@ -112,16 +149,27 @@ def _callbacks(
     )
 
 
-def _function(model: keras.Model) -> Callable[..., Any]:
-    """Predicts batches of arrays in one call."""
+def _kept(model: keras.Model) -> dict[bool, Callable[..., Any] | None]:
+    """Whether a model is distributed -> its function; None: there can be none."""
     compilation = keras_private.compilation(model)
     kept = vars(model).get(_KEPT)
     if kept is None or kept[0] is not compilation:
-        keras_faults.mend(model)
-        made = own_traces.graph(functools.partial(_all, model))
-        kept = (compilation, made)
-        vars(model)[_KEPT] = kept
+        kept = vars(model)[_KEPT] = (compilation, {})
     return kept[1]
+
+
+def _function(model: keras.Model) -> Callable[..., Any] | None:
+    """Predicts batches of arrays in one call; None: that cannot be."""
+    kept = _kept(model)
+    is_distributed = replicas.is_distributed(model.distribute_strategy)
+    if is_distributed not in kept:
+        keras_faults.mend(model)
+        function = functools.partial(_all, model)
+        if is_distributed:
+            of_element = prediction.on_replicas(model, may_communicate=False)
+            function = functools.partial(_on_replicas, model, of_element)
+        kept[is_distributed] = own_traces.graph(function)
+    return kept[is_distributed]
 
 
 def _all(
@@ -146,7 +194,47 @@ def _all(
     step, has_state = one, False
     if model.jit_compile:
         step = tf.function(one, autograph=False, jit_compile=True)
-    shapes = tf.function(aside, autograph=False).get_concrete_function(first)
+    traced = tf.function(aside, autograph=False).get_concrete_function(first)
+    # What a step draws, say, is drawn in the order of the batches.
+    return _in_a_loop(step, traced.structured_outputs, (first, end), has_state)
+
+
+def _on_replicas(
+    model: keras.Model,
+    of_element: Callable[[Any], list[Any]],
+    tensors: Any,
+    first: tf.Tensor,
+    end: tf.Tensor,
+    batch_size: tf.Tensor,
+    rows: tf.Tensor,
+) -> Any:
+    """The same on the replicas of this process, one batch after the other."""
+
+    def one(number: tf.Tensor) -> Any:
+        inputs = beside.rows(tensors, number, batch_size, rows)
+        parts = of_element(prediction.cut(model, inputs))
+        return keras.tree.map_structure(lambda *ts: tf.concat(ts, 0), *parts)
+
+    step = tf.function(one, autograph=False)
+    outputs = step.get_concrete_function(first).structured_outputs
+    return _in_a_loop(step, outputs, (first, end), True)
+
+
+def _in_a_loop(
+    step: Callable[[tf.Tensor], Any],
+    like: Any,
+    numbers: tuple[tf.Tensor, tf.Tensor],
+    in_order: bool,
+) -> Any:
+    """The outputs of batches, joined.
+
+    Args:
+        step: Gives those of a batch by its number, int64 scalar.
+        like: Their nest, of tensors with their dtypes and shapes.
+        numbers: As of `beside.compute`.
+        in_order: As of `beside.compute`.
+    """
+    first, end = numbers
     arrays = [
         tf.TensorArray(
             t.dtype,
@@ -154,15 +242,12 @@ def _all(
             infer_shape=False,
             element_shape=t.shape,
         )
-        for t in keras.tree.flatten(shapes.structured_outputs)
+        for t in keras.tree.flatten(like)
     ]
-    # What a step draws, say, is drawn in the order of the batches.
     arrays = beside.compute(
         lambda number: keras.tree.flatten(step(number)),
-        (first, end),
+        numbers,
         arrays,
-        in_order=has_state,
+        in_order=in_order,
     )
-    return keras.tree.pack_sequence_as(
-        shapes.structured_outputs, [a.concat() for a in arrays]
-    )
+    return keras.tree.pack_sequence_as(like, [a.concat() for a in arrays])

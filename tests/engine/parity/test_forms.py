@@ -10,7 +10,7 @@ import comparing
 import groups
 import pytest
 import selection
-from registry import FORMS
+from registry import FORMS, FURTHER_FORMS
 
 # On a CPU its many convolutions take more than five minutes in a loop of XLA's: there
 # `auto` tries no program of convolutions.
@@ -22,11 +22,16 @@ def _may_be(case, form):
     return strategy.startswith("one:") or strategy in case.strategies
 
 
+def _forms(case):
+    further = FURTHER_FORMS if case.name in selection.OF_FURTHER_FORMS else ()
+    return (*FORMS, *further)
+
+
 def _cells():
     for case in cases.CASES.values():
         if not case.deterministic:
             continue
-        for form in FORMS:
+        for form in _forms(case):
             if (case.name, form) in TOO_SLOW or not _may_be(case, form):
                 continue
             for precision in case.precisions:

@@ -65,6 +65,7 @@ def test_what_is_listed_is_there():
     for names in (
         selection.COMBINED,
         selection.FORMS,
+        selection.OF_FURTHER_FORMS,
         selection.PLAIN,
         selection.SUMS,
     ):

@@ -18,7 +18,18 @@ FORMS = (
     "shared:2+loop",
     "shared:2+compiled",
 )
-COLUMNS = (*STRATEGIES, *FORMS)
+# Further ways to the same forms, of the cases that are selected for it: a loop in which
+# logical devices compute as one, more replicas, TensorFlow's own sums.
+FURTHER_FORMS = (
+    "mirrored:2+as_one",
+    "mirrored:4+loop",
+    "mirrored:4+compiled",
+    "workers:2+loop",
+    "workers:2+compiled",
+    "shared:3+loop",
+    "shared:3+compiled",
+)
+COLUMNS = (*STRATEGIES, *FORMS, *FURTHER_FORMS)
 
 
 @dataclasses.dataclass(frozen=True)

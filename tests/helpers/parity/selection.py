@@ -61,7 +61,23 @@ FORMS = {
     "empty_slice_lstm": ("one:one_program",),
     # Data by row.
     "recipe_mlp": ("one:loop",),
+    # Rows that replicas gather, fewer of them in the last batch.
+    "sparse_gradients": ("mirrored:2+loop",),
 }
+
+# The cases of `registry.FURTHER_FORMS`, none of which runs by default.
+OF_FURTHER_FORMS = (
+    "batch_normalization",
+    "combined_heads",
+    "combined_outputs",
+    "combined_sequences",
+    "custom_train_step",
+    "jit_compile",
+    "recipe_cnn",
+    "recipe_mlp",
+    "sparse_gradients",
+    "uneven",
+)
 
 # What goes into a sum through shared memory by three workers: packed, sparse,
 # accumulated, compiled. The last batch of each has an empty slice.

@@ -22,6 +22,13 @@ _COLUMNS = {
     "mirrored:2+split": "2 devices as one, split",
     "shared:2+loop": "2 workers, a loop",
     "shared:2+compiled": "2 workers, compiled",
+    "mirrored:2+as_one": "2 devices as one, a loop",
+    "mirrored:4+loop": "4 devices, a loop",
+    "mirrored:4+compiled": "4 devices, compiled",
+    "workers:2+loop": "2 workers over TensorFlow, a loop",
+    "workers:2+compiled": "2 workers over TensorFlow, compiled",
+    "shared:3+loop": "3 workers, a loop",
+    "shared:3+compiled": "3 workers, compiled",
 }
 
 

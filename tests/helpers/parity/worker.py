@@ -62,11 +62,13 @@ def run(cell, strategy):
     building.plain = cell.is_plain
     building.is_forced = bool(cell.form)
     is_mirrored = cell.strategy.startswith("mirrored")
-    building.is_as_one = is_mirrored and cell.form in ("one_program", "split")
+    as_one = ("as_one", "one_program", "split")
+    building.is_as_one = is_mirrored and cell.form in as_one
     building.case_name = cell.name
     os.environ.pop("KERASCALE_EXECUTION", None)
     if cell.form:
-        os.environ["KERASCALE_EXECUTION"] = cell.form
+        is_loop = cell.form == "as_one"
+        os.environ["KERASCALE_EXECUTION"] = "loop" if is_loop else cell.form
     keras.config.set_floatx("float64" if cell.precision == "float64" else "float32")
     keras.utils.clear_session()  # It forgets the policy too, and collects garbage.
     # Looking for more in what stays would take a fifth of the time.

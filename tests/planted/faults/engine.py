@@ -195,6 +195,33 @@ FAULTS = (
         "last = tf.minimum(begin + batch_size, total - 1)",
         ("test_beside.py",),
     ),
+    Fault(
+        "a-smaller-batch-is-gathered-in-the-loop-of-the-others",
+        "engine/execution/executor.py",
+        "return full if has_smaller and 0 < full < most else 0",
+        "return 0",
+        (
+            "parity/test_forms.py::"
+            "test_equals_single_steps[sparse_gradients-mirrored:2+loop-float64]",
+        ),
+    ),
+    Fault(
+        "slices-of-predictions-are-joined-backwards",
+        "engine/execution/prediction_loop.py",
+        "lambda *ts: tf.concat(ts, 0)",
+        "lambda *ts: tf.concat(ts[::-1], 0)",
+        ("test_beside_replicas.py",),
+    ),
+    Fault(
+        "a-graph-is-known-in-its-own-process-alone",
+        "engine/compat/tensorflow_private.py",
+        "ranks[int(found[0])]",
+        "found[0]",
+        (
+            "test_tensorflow_private.py::"
+            "test_graphs_are_the_same_wherever_their_names_begin",
+        ),
+    ),
     # ------------------------------------------------------------------ parity
     Fault(
         "coupled-rows-are-not-refused",

@@ -18,6 +18,13 @@ FAULTS = (
         ("test_tf_config.py::test_the_chief_comes_first",),
     ),
     Fault(
+        "no-worker-waits-until-the-chief-listens",
+        "strategies/tf_config.py",
+        "    if cluster.is_chief:\n        return\n    deadline",
+        "    if cluster:\n        return\n    deadline",
+        ("test_tf_config.py::test_a_worker_waits_until_the_chief_listens",),
+    ),
+    Fault(
         "each-rank-begins-a-sum-with-its-own-part",
         "strategies/shared_memory/shared_sum.py",
         "layout.add(parts, total, begin, end)",

@@ -11,11 +11,14 @@ from registry import case
 
 import kerascale as ks
 
+BOTH = ("float64", "float32")
+
 
 @case(
     "dict inputs, frozen layer, BatchNorm, Dropout, weights of outputs and examples, "
     "AdamW, schedule, EMA, clipping, EarlyStopping",
     default=("mirrored:4", "workers:2"),
+    precisions=BOTH,
 )
 def combined_heads():
     inputs = {
@@ -67,7 +70,7 @@ def combined_heads():
     )
 
 
-@case("several outputs, Dropout, momentum, schedule: in parts, too")
+@case("several outputs, Dropout, momentum, schedule: in parts, too", precisions=BOTH)
 def combined_outputs():
     inputs = keras.Input((4,))
     y = keras.layers.Dense(7, activation="tanh")(inputs)
@@ -94,6 +97,7 @@ def combined_outputs():
 @case(
     "masked LSTM, accumulation, momentum, clipvalue, steps_per_execution=4",
     default=("workers:2",),
+    precisions=BOTH,
 )
 def combined_sequences():
     random = np.random.default_rng(3)
