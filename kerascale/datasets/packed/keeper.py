@@ -17,8 +17,8 @@ SMALL_BYTES = 200 * 2**20
 # What may be read of larger ones before it is taken out.
 LIMIT_BYTES = 96 * 2**20
 _STATM = pathlib.Path("/proc/self/statm")
-# Between two looks: pages come at gigabytes a second, or not at all.
-_SHORTEST, _LONGEST = 0.004, 0.25
+# Between two looks: pages come at gigabytes a second, or not at all, and begin at once.
+_SHORTEST, _LONGEST = 0.004, 0.05
 
 _maps: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 _lock = threading.Lock()
