@@ -25,7 +25,7 @@ def to_onnx(saved_model: pathlib.Path, file: pathlib.Path) -> None:
     Raises:
         ExportRefusedError: If an operation of it cannot be converted.
     """
-    from tf2onnx import convert, tf_loader
+    from tf2onnx import tf_loader
 
     with _quiet():
         graph, inputs, outputs, names = tf_loader.from_saved_model(
@@ -37,13 +37,7 @@ def to_onnx(saved_model: pathlib.Path, file: pathlib.Path) -> None:
             return_tensors_to_rename=True,
         )
         try:
-            convert.from_graph_def(
-                graph,
-                input_names=inputs,
-                output_names=outputs,
-                tensors_to_rename=names,
-                **_options(file),
-            )
+            _write_onnx(graph, inputs, outputs, names, file)
         except Exception as error:  # Each operation fails in a way of its own.
             raise _refused("ONNX", error) from error
 
@@ -59,7 +53,7 @@ def function_to_onnx(function: Any, file: pathlib.Path) -> None:
     Raises:
         ExportRefusedError: If an operation of it cannot be converted.
     """
-    from tf2onnx import convert, tf_loader
+    from tf2onnx import tf_loader
 
     concrete = function.get_concrete_function()
     captured = concrete.captured_inputs
@@ -80,13 +74,7 @@ def function_to_onnx(function: Any, file: pathlib.Path) -> None:
                 concrete, [*inputs, *(f"{name}:0" for name in constants)], outputs
             )
             _fill_in(graph, constants)
-            convert.from_graph_def(
-                graph,
-                input_names=inputs,
-                output_names=outputs,
-                tensors_to_rename=names,
-                **_options(file),
-            )
+            _write_onnx(graph, inputs, outputs, names, file)
         except Exception as error:  # Each operation fails in a way of its own.
             raise _refused("ONNX", error) from error
 
@@ -102,12 +90,25 @@ def _fill_in(graph: Any, constants: Mapping[str, tf.Tensor]) -> None:
             node.attr["value"].tensor.CopyFrom(value)
 
 
-def _options(file: pathlib.Path) -> dict[str, Any]:
-    return {
-        "opset": _OPSET,
-        "custom_op_handlers": {"Erfc": (_erfc, [])},
-        "output_path": str(file),
-    }
+def _write_onnx(
+    graph: Any,
+    inputs: list[str],
+    outputs: list[str],
+    names: Mapping[str, str],
+    file: pathlib.Path,
+) -> None:
+    """Converts a graph of constants, whose inputs and outputs get other names."""
+    from tf2onnx import convert
+
+    convert.from_graph_def(
+        graph,
+        input_names=inputs,
+        output_names=outputs,
+        tensors_to_rename=names,
+        opset=_OPSET,
+        custom_op_handlers={"Erfc": (_erfc, [])},
+        output_path=str(file),
+    )
 
 
 def _erfc(context: Any, node: Any, name: str, arguments: Any) -> None:

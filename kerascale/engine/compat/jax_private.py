@@ -1,6 +1,6 @@
-"""Every use of a private name of JAX, each with the test that guards it.
+"""Private names of JAX by which compiled programs are kept, with their guard.
 
-See `keras_private`. It is imported where Keras' backend is JAX.
+Those of processes are in `jax_processes`. It is imported where Keras' backend is JAX.
 """
 
 import pathlib
@@ -9,6 +9,8 @@ from typing import Protocol
 import jax
 from jax._src import compilation_cache
 from jax._src.compilation_cache_interface import CacheInterface
+
+# Guarded by tests/engine/mesh/test_mesh_programs.py
 
 
 class Store(Protocol):

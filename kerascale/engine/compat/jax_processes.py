@@ -1,4 +1,4 @@
-"""Every use of a private name of JAX, each with the test that guards it.
+"""Private names of JAX by which processes meet, with the test that guards them.
 
 Processes of a mesh meet by `jax.distributed`. What they tell one another outside of
 programs goes through the service of the first one, which JAX has no public name for:

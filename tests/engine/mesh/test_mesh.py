@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from helpers import mesh_cells
 
-import kerascale as ks
-
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="the extra jax is not installed"
 )
@@ -47,19 +45,6 @@ def _worst(expected, found, name):
         for key, value in expected.items()
         if value.size and not key.endswith(_LEFT_OUT)
     }
-
-
-@pytest.fixture(scope="module")
-def on_tensorflow():
-    mesh_cells.load()
-    known = {}
-
-    def get(name):
-        if name not in known:
-            known[name] = mesh_cells.trained(name, ks.strategies.get("one_device"))
-        return known[name]
-
-    return get
 
 
 @pytest.fixture(scope="module")

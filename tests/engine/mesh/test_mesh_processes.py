@@ -12,7 +12,6 @@ import pytest
 from helpers import local_hosts, mesh_cells
 from test_mesh import _worst
 
-import kerascale as ks
 from kerascale.launch import launch
 from kerascale.launch.environment import free_ports
 from kerascale.runs.checkpoint import Store
@@ -221,19 +220,6 @@ def test_who_is_left_ends_by_itself(in_folder, killed):
         for process in started:
             process.kill()
             process.wait()
-
-
-@pytest.fixture(scope="module")
-def on_tensorflow():
-    mesh_cells.load()
-    known = {}
-
-    def get(name):
-        if name not in known:
-            known[name] = mesh_cells.trained(name, ks.strategies.get("one_device"))
-        return known[name]
-
-    return get
 
 
 _ACROSS = ("mlp", "causal", "transformer", "mixed_bfloat16")
