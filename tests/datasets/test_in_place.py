@@ -1,6 +1,5 @@
 """Pictures that TFDS prepared as ArrayRecord, read in place: the bits of memory."""
 
-import csv
 import dataclasses
 import pathlib
 import re
@@ -8,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from helpers.killing import STEPS, assert_same
+from helpers.killing import STEPS, assert_near_of_workers, assert_same_of_killed
 
 import kerascale as ks
 from kerascale.data.digits import digits_dataset_builder
@@ -136,25 +135,15 @@ def test_a_bit_that_changes_is_found_and_named(data_dir):
 
 # ------------------------------------------------------------------------ whole runs
 
-
-def _history(run):
-    with open(run / "history.csv", newline="") as file:
-        return [[float(v) for v in row.values()] for row in csv.DictReader(file)]
+_IN_PLACE = ("--dataset", "tfds:digits", "--pack", "in-place")
 
 
 @pytest.mark.slow
 def test_killed_and_gone_on_is_as_undisturbed_in_memory(
     data_dir, train, undisturbed, tmp_path, kerascale
 ):
-    fields = ("--dataset", "tfds:digits", "--pack", "in-place")
-    run, every = tmp_path / "run", ("--save-every-steps", 5)
-    for step in (7, STEPS + 3):
-        ended = train(run, *every, events=f"step:{step}:SIGKILL", fields=fields)
-        assert ended.returncode == -9, ended.stderr
-    last = train(run, *every, fields=fields)
-    assert last.returncode == 0, last.stderr
-    assert "resuming at step" in last.stderr
-    assert_same(run, undisturbed)
+    run, steps = tmp_path / "run", (7, STEPS + 3)
+    assert_same_of_killed(train, run, undisturbed, steps, _IN_PLACE)
     assert kerascale("evaluate", run, cwd=tmp_path).returncode == 0
 
 
@@ -162,19 +151,4 @@ def test_killed_and_gone_on_is_as_undisturbed_in_memory(
 def test_two_workers_give_one_result_and_one_goes_on_alone(
     data_dir, train, undisturbed, tmp_path
 ):
-    fields = ("--dataset", "tfds:digits", "--pack", "in-place")
-    run, every = tmp_path / "run", ("--save-every-steps", 5)
-    ended = train(
-        run,
-        *every,
-        events=f"step:{STEPS + 9}:SIGKILL",
-        workers=2,
-        launch=("--max-restarts", 0),
-        fields=fields,
-    )
-    assert ended.returncode not in (0, 2), ended.stderr
-    last = train(run, *every, fields=fields)
-    assert last.returncode == 0, last.stderr
-    assert "resuming at step" in last.stderr
-    expected = _history(undisturbed)
-    np.testing.assert_allclose(_history(run), expected, rtol=1e-3, atol=1e-3)
+    assert_near_of_workers(train, tmp_path / "run", undisturbed, 2, _IN_PLACE)

@@ -1,6 +1,7 @@
 """Runs the recipe `killed.py`, and compares what such runs ended with."""
 
 import contextlib
+import csv
 import dataclasses
 import itertools
 import json
@@ -201,6 +202,45 @@ def assert_same(run_dir, other):
     for name, array in ours.arrays.items():
         np.testing.assert_array_equal(array, theirs.arrays[name], name)
     assert ours.metadata["history"] == theirs.metadata["history"]
+
+
+def assert_same_of_killed(train, run_dir, other, steps, fields):
+    """Killed behind some steps and gone on with, a training ends as another one did."""
+    every = ("--save-every-steps", 5)
+    for step in steps:
+        events = f"step:{step}:SIGKILL"
+        ended = train(run_dir, *every, events=events, fields=fields)
+        assert ended.returncode == -9, ended.stderr
+    _goes_on(train, run_dir, every, fields)
+    assert_same(run_dir, other)
+
+
+def assert_near_of_workers(train, run_dir, other, workers, fields):
+    """Killed workers, with whom one goes on alone, have the history of another one."""
+    every = ("--save-every-steps", 5)
+    ended = train(
+        run_dir,
+        *every,
+        events=f"step:{STEPS + 9}:SIGKILL",
+        workers=workers,
+        launch=("--max-restarts", 0),
+        fields=fields,
+    )
+    assert ended.returncode not in (0, 2), ended.stderr
+    _goes_on(train, run_dir, every, fields)
+    expected = _history(other)
+    np.testing.assert_allclose(_history(run_dir), expected, rtol=1e-3, atol=1e-3)
+
+
+def _goes_on(train, run_dir, arguments, fields):
+    last = train(run_dir, *arguments, fields=fields)
+    assert last.returncode == 0, last.stderr
+    assert "resuming at step" in last.stderr
+
+
+def _history(run_dir):
+    with open(run_dir / "history.csv", newline="") as file:
+        return [[float(v) for v in row.values()] for row in csv.DictReader(file)]
 
 
 def assert_same_so_far(run_dir, other):
