@@ -30,9 +30,9 @@ class Options:
     """Height and width in pixels to which images are resized. Default: pictures of
     files stay encoded as they are, and are decoded in training."""
     jpeg_restart_markers: bool = False
-    """Write JPEGs anew with restart markers, for faster random windows
-    (--augment-resized-crop): pixels are nearly, not exactly, the same. Default: files
-    stay as they are."""
+    """Add restart markers to JPEGs, for faster random windows
+    (--augment-resized-crop): each pixel stays the same. Needs the extra jpeg. Default:
+    files stay as they are."""
     validation_fraction: Annotated[float, Limits(above=0, at_most=0.5)] | None = None
     """Share of the training examples held back for validation, and again for the test,
     unless the data has splits for them. Default: as in training, 0.15; of a text 0.05.

@@ -15,7 +15,7 @@ LENGTHS = 0xEF
 LENGTHS_NAME = b"kerascale restarts\0"
 _SEGMENT = struct.Struct(">BBH")
 _SIDES = struct.Struct(">HHB")
-_BLOCK = 8
+BLOCK = 8
 
 
 class JpegHeader(NamedTuple):
@@ -47,10 +47,10 @@ class JpegHeader(NamedTuple):
     def mcu_sides(self) -> tuple[int, int]:
         """Height and width in pixels of an MCU."""
         if len(self.sampling) == 1:  # Not interleaved: always one block.
-            return _BLOCK, _BLOCK
+            return BLOCK, BLOCK
         down = max([factors & 15 for factors in self.sampling])
         across = max([factors >> 4 for factors in self.sampling])
-        return _BLOCK * down, _BLOCK * across
+        return BLOCK * down, BLOCK * across
 
 
 def parse(content: bytes) -> JpegHeader | None:

@@ -12,7 +12,8 @@ _LEAST_SECONDS = 1e-6
 _STAGES = {
     "gather": "rows to be gathered in memory (larger batches, or longer epochs)",
     "read": "reading (a faster disk, or a packed data set on a local one)",
-    "decode": "decoding (smaller pictures: kerascale pack --image-size)",
+    "decode": "decoding (kerascale pack: --image-size for smaller pictures, or "
+    "--jpeg-restart-markers for random windows)",
     "augment": "augmentation (fewer kinds of it)",
 }
 

@@ -84,6 +84,20 @@ FAULTS = (
         ("test_jpeg_regions.py::test_a_region_is_a_whole_jpeg_for_other_programs",),
     ),
     Fault(
+        "the-first-mean-behind-a-restart-marker-is-a-difference",
+        "datasets/packed/jpeg_symbols.py",
+        "differences = np.diff(means, axis=1, prepend=0)",
+        "differences = np.diff(means.ravel(), prepend=0).reshape(means.shape)",
+        ("test_jpeg_restarts.py::test_pixels_stay_the_same",),
+    ),
+    Fault(
+        "long-runs-of-zeros-are-cut-short",
+        "datasets/packed/jpeg_symbols.py",
+        "at = np.repeat(is_long, runs[is_long] >> 4)",
+        "at = is_long",
+        ("test_jpeg_restarts.py::test_runs_of_zeros_and_blocks_without_any",),
+    ),
+    Fault(
         "augmentation-depends-on-the-batch",
         "datasets/augmentation.py",
         '            indices, seed=seed, epoch=epoch, draws=5, stream="augmentation"',

@@ -68,7 +68,10 @@ class SourceOptions:
         # What was packed before there were these is not another data set.
         if self.task == "auto":
             del fields["task"]
-        if not self.jpeg_restart_markers:
+        if self.jpeg_restart_markers:
+            # `True`: encoded anew by an earlier version, with other pixels.
+            fields["jpeg_restart_markers"] = "lossless"
+        else:
             del fields["jpeg_restart_markers"]
         return fields
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kerascale.datasets.packed import jpeg_coefficients
 from kerascale.datasets.packed.jpeg_restarts import with_restart_markers
 from kerascale.datasets.packed.rows import Facts, Rows, RowSource
 from kerascale.datasets.packed.sources.ahead import in_order
@@ -80,6 +81,8 @@ class Images:
         self._prefix = os.path.join(directory, "")
         self._options = options
         check_image_size(options.image_size)
+        if options.jpeg_restart_markers:
+            jpeg_coefficients.refuse_without_library("jpeg_restart_markers")
         self._folders, self._class_names = find_splits(directory)
         self.given_splits = tuple(self._folders)
         self._found: Stamps | None = self._survey(is_first=True)
