@@ -11,6 +11,7 @@ faults went from 104,000 a step to 250. Peaks of memory became lower for an LSTM
 CNN (by 50 to 180 MB), and higher for an MLP (by 80 MB).
 """
 
+import ctypes
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -21,6 +22,9 @@ VARIABLE = "TF_CPU_ALLOCATOR_USE_BFC"
 # TensorFlow's default is 64 GiB, more than which cannot be allocated.
 LIMIT = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
 _DEFAULT_LIMIT = 64 * 2**10
+# Of glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 16 * 2**20
 
 # All threads share its lock. With more cores that was not measured, and it is not set.
 MOST_CORES = 16
@@ -37,6 +41,19 @@ def keep_memory(environ: MutableMapping[str, str]) -> None:
     environ[VARIABLE] = "true"
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     environ.setdefault(LIMIT, str(max(total, _DEFAULT_LIMIT)))
+
+
+def keep_freed_arrays() -> None:
+    """From now on each thread keeps what it frees of NumPy's arrays, up to 16 MiB.
+
+    By default the C library gives the system back what is free beyond some hundred
+    kilobytes, and pages are paid for again by the next arrays: packing JPEGs with
+    restart markers took 5.9 ms of processor time for each, and 4.5 ms with this.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # Of glibc.
+        library.mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
+        library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def keeps_memory(environ: Mapping[str, str]) -> bool:

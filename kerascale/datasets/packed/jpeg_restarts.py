@@ -14,25 +14,17 @@ from kerascale.datasets.packed import (
     jpeg_header,
     jpeg_huffman,
     jpeg_scan,
+    jpeg_segments,
     jpeg_symbols,
 )
 from kerascale.datasets.packed.jpeg_header import JpegHeader
 from kerascale.datasets.packed.jpeg_regions import segments_a_row
+from kerascale.datasets.packed.jpeg_segments import Segment
 
 # The largest interval in pixels of a row. Shorter ones cut closer to the window; each
 # marker takes about six bytes, and decoding begins anew behind it.
 MAX_WIDTH = 32
-_SOI, _DQT, _DHT, _DRI, _SOS = b"\xff\xd8", 0xDB, 0xC4, 0xDD, 0xDA
-# Baseline, extended sequential, progressive: with Huffman tables.
-_BASELINE, _PROGRESSIVE = 0xC0, 0xC2
-_FRAMES = (_BASELINE, 0xC1, _PROGRESSIVE)
-_COM, _APP0, _APP2, _APP15 = 0xFE, 0xE0, 0xE2, 0xEF
-_PICTURES = b"MPF\0"
-_BITS = 8
-# Blocks in an MCU (T.81, B.2.3).
-_MOST_BLOCKS = 10
-
-_Segments = list[tuple[int, bytes]]
+_SOI, _EOI, _EXTENDED = b"\xff\xd8", b"\xff\xd9", 0xC1
 
 
 def with_restart_markers(content: bytes) -> bytes:
@@ -52,19 +44,16 @@ def with_restart_markers(content: bytes) -> bytes:
     header = jpeg_header.parse(content)
     if header is None or _is_short(header):
         return content
-    segments = _segments(content, header)
-    if segments is None:
+    segments = jpeg_segments.of_header(content, header)
+    if segments is None or content.rfind(_EOI) < header.scan:
+        _pixels(content)
         return content
     try:
         coefficients = jpeg_coefficients.read(content, header)
-    except OSError:
-        # What Pillow cannot decode either is damaged, and it says how.
-        with PIL.Image.open(io.BytesIO(content)) as picture:
-            picture.load()
-        return content
-    try:
         made = _written(segments, header, coefficients)
-    except ValueError:  # Values that no encoder of eight bits writes.
+    # Libjpeg cannot read it, or finds values that no encoder of eight bits writes.
+    except (OSError, ValueError):
+        _pixels(content)
         return content
     # What an unfinished progressive JPEG lacks, a decoder may smooth.
     if header.is_sequential or _pixels(made) == _pixels(content):
@@ -78,50 +67,8 @@ def _is_short(header: JpegHeader) -> bool:
     return segments_a_row(header) > 0 and width <= MAX_WIDTH
 
 
-def _segments(content: bytes, header: JpegHeader) -> _Segments | None:
-    """(marker, what is behind its length) of each segment of the header.
-
-    Returns:
-        None: there is something in it that is not known here.
-    """
-    found: _Segments = []
-    place = len(_SOI)
-    while place < header.scan:
-        marker = content[place + 1]
-        if marker == 0xFF:  # A fill byte.
-            place += 1
-            continue
-        length = int.from_bytes(content[place + 2 : place + 4], "big")
-        found.append((marker, content[place + 4 : place + 2 + length]))
-        place += 2 + length
-    markers = [marker for marker, _ in found]
-    frames = [each for each in found if each[0] in _FRAMES]
-    others = (*_FRAMES, _DQT, _DHT, _DRI, _SOS, _COM, *range(_APP0, _APP15 + 1))
-    several = any(m == _APP2 and b.startswith(_PICTURES) for m, b in found)
-    count = len(header.sampling)
-    is_known = (
-        set(markers) <= set(others)
-        and len(frames) == 1
-        and frames[0][1][0] == _BITS
-        and len(frames[0][1]) == 6 + 3 * count
-        and count in (1, 3)
-        and not several
-        and _divides(header)
-    )
-    return found if is_known else None
-
-
-def _divides(header: JpegHeader) -> bool:
-    """Whether blocks of components lie in MCUs as they do in all usual files."""
-    sides = [(f & 15, f >> 4) for f in header.sampling]
-    most = [max(side) for side in zip(*sides, strict=True)]
-    blocks = sum(high * wide for high, wide in sides)
-    whole = all(most[0] % high == most[1] % wide == 0 for high, wide in sides)
-    return whole and (len(sides) == 1 or blocks <= _MOST_BLOCKS)
-
-
 def _written(
-    segments: _Segments, header: JpegHeader, coefficients: list[np.ndarray]
+    segments: list[Segment], header: JpegHeader, coefficients: list[np.ndarray]
 ) -> bytes:
     interval = _interval(header)
     bands = list(jpeg_symbols.symbols(coefficients, header, interval))
@@ -143,22 +90,24 @@ def _written(
             *_kept(segments),
             _lengths(np.concatenate(lengths)),
             *_tables(tables),
-            _segment(_DRI, interval.to_bytes(2, "big")),
-            _segment(_SOS, _scan_header(header)),
+            _segment(jpeg_segments.DRI, interval.to_bytes(2, "big")),
+            _segment(jpeg_segments.SOS, _scan_header(header)),
             *scan,
         ]
     )
 
 
-def _kept(segments: _Segments) -> list[bytes]:
+def _kept(segments: list[Segment]) -> list[bytes]:
     """What stays of the header; a progressive frame becomes a sequential one."""
     found = []
+    replaced = (jpeg_segments.DHT, jpeg_segments.DRI, jpeg_segments.SOS)
     for marker, body in segments:
-        is_ours = marker == _APP15 and body.startswith(jpeg_header.LENGTHS_NAME)
-        if marker in (_DHT, _DRI, _SOS) or is_ours:
+        ours = marker == jpeg_header.LENGTHS
+        if marker in replaced or (ours and body.startswith(jpeg_header.LENGTHS_NAME)):
             continue
         # Baseline knows quantization tables of eight bits alone, extended both.
-        found.append(_segment(0xC1 if marker == _PROGRESSIVE else marker, body))
+        is_progressive = marker == jpeg_segments.PROGRESSIVE
+        found.append(_segment(_EXTENDED if is_progressive else marker, body))
     return found
 
 
@@ -174,7 +123,8 @@ def _tables(tables: list[jpeg_huffman.Table | None]) -> list[bytes]:
     return [
         # Class (DC, AC), then number.
         _segment(
-            _DHT, bytes([(number % 2) << 4 | number // 2]) + table.counts + table.symbols
+            jpeg_segments.DHT,
+            bytes([(number % 2) << 4 | number // 2]) + table.counts + table.symbols,
         )
         for number, table in enumerate(tables)
         if table is not None
@@ -200,5 +150,6 @@ def _interval(header: JpegHeader) -> int:
 
 
 def _pixels(content: bytes) -> bytes:
+    """Pixels as Pillow decodes them, which raises an `OSError` where it cannot."""
     with PIL.Image.open(io.BytesIO(content)) as picture:
         return picture.tobytes()

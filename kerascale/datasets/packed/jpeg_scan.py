@@ -13,7 +13,7 @@ _WORD = 64
 
 
 def _magnitudes() -> np.ndarray:
-    """Of each int16, read as uint16, the bits that follow its symbol (T.81, F.1.2.1)."""
+    """Of each int16, read as uint16, the bits that follow its symbol (F.1.2.1)."""
     values = np.arange(2**16).astype(np.uint16).view(np.int16).astype(np.int32)
     sizes = np.zeros(2**16, np.int32)
     for bit in range(15):
@@ -65,9 +65,9 @@ def written(
     values = found.values.view(np.uint16).astype(np.intp)
     bits = codes.bits.take(numbers) | _MAGNITUDES.take(values)
     lengths = codes.lengths.take(numbers)
+    # "No more" follows the last symbol of a block.
     ends = codes.lengths.take(found.ends)
-    behind_blocks = codes.bits.take(found.ends)
-    bits[found.lasts] = (bits[found.lasts] << ends) | behind_blocks
+    bits[found.lasts] = (bits[found.lasts] << ends) | codes.bits.take(found.ends)
     lengths[found.lasts] += ends
     # Each segment ends with ones up to a whole byte.
     sums = np.cumsum(lengths, dtype=np.int64)

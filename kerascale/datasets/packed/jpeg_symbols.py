@@ -16,8 +16,9 @@ from kerascale.datasets.packed.jpeg_header import BLOCK, JpegHeader
 # A symbol's number is its table's times 256, plus its own byte. The luminance has
 # tables 0 (DC) and 1 (AC), other components 2 and 3.
 TABLES, SYMBOLS = 4, 256
-# Blocks that are worked on at once: their arrays stay in the processor's cache.
-_BAND = 2048
+# Blocks that are worked on at once: a picture of 500 x 375 is one piece, a larger one
+# takes no more memory for it.
+_BAND = 8192
 _ZEROS, _END = 0xF0, 0x00
 _LARGEST_DC, _LARGEST_AC = 11, 10
 
@@ -148,7 +149,7 @@ def _symbols_of(blocks: np.ndarray, tables: np.ndarray, segments: int) -> Symbol
     is_coded = blocks != 0
     is_coded[:, 0] = True
     places = np.flatnonzero(is_coded)
-    values = blocks.reshape(-1)[places]
+    values = blocks.reshape(-1).take(places)
     within = places.astype(np.uint8) & (BLOCK**2 - 1)
     firsts = np.flatnonzero(within == 0)
     lasts = np.append(firsts[1:], len(places)) - 1
@@ -156,12 +157,11 @@ def _symbols_of(blocks: np.ndarray, tables: np.ndarray, segments: int) -> Symbol
     runs[1:] = within[1:] - within[:-1] - 1
     runs[firsts] = 0
     # Runs above 15 lose their upper bits: symbols for 16 zeros each stand for them.
-    numbers = (runs << 4) | _SIZES[values.view(np.uint16)]
-    if (numbers & 15 > _LARGEST_AC).any():
-        is_larger = numbers & 15 > _LARGEST_AC
-        is_larger[firsts] = False
-        if is_larger.any():
-            raise ValueError("JPEG: a coefficient is out of range")
+    numbers = (runs << 4) | _SIZES.take(values.view(np.uint16))
+    is_large = (numbers & 15) > _LARGEST_AC
+    is_large[firsts] = False
+    if is_large.any():
+        raise ValueError("JPEG: a coefficient is out of range")
     numbers = numbers.astype(np.uint16)
     counts = lasts - firsts + 1
     own_tables = tables.astype(np.uint16) * SYMBOLS

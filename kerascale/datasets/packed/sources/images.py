@@ -24,6 +24,7 @@ from kerascale.datasets.sources.image_listing import (
 )
 from kerascale.datasets.sources.label_checks import check_class_count
 from kerascale.errors import first_line
+from kerascale.runtime import allocator
 
 if TYPE_CHECKING:
     from kerascale.datasets.packed.sources import SourceOptions
@@ -108,7 +109,10 @@ class Images:
         if self.encoding is None:
             channels = state.get("channels") or self._common_channels()
         see = self._how_to_see(channels)
-        change = with_restart_markers if self._options.jpeg_restart_markers else None
+        change = None
+        if self._options.jpeg_restart_markers:
+            change = with_restart_markers
+            allocator.keep_freed_arrays()
 
         def work(chunk: _Chunk) -> tuple[_Chunk, list[_Picture]]:
             return chunk, [_read(path, see, change) for path in chunk.paths]
