@@ -7,6 +7,7 @@ import itertools
 import json
 import pathlib
 import re
+import threading
 
 import numpy as np
 import PIL.Image
@@ -23,6 +24,7 @@ from kerascale.datasets.packed import (
     sources,
 )
 from kerascale.datasets.packed.jpeg_restarts import with_restart_markers
+from kerascale.datasets.packed.room import Room
 from kerascale.errors import RefusedError
 
 _RANDOM = np.random.default_rng(0)
@@ -263,6 +265,22 @@ def test_without_the_library_nothing_is_packed(folder, monkeypatch):
     with pytest.raises(RefusedError, match=r"jpeglib.*kerascale\[jpeg\]"):
         _pack(folder)
     assert not (folder / "packed").exists()
+
+
+def test_large_pictures_wait_for_room():
+    room = Room(10)
+    entered = threading.Event()
+
+    def enter():
+        with room.taken(100):  # All of it, for one alone.
+            entered.set()
+
+    with room.taken(1):
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.05)
+    assert entered.wait(10)
+    thread.join()
 
 
 def test_coefficients_are_those_of_the_file():

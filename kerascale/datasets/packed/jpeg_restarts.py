@@ -20,10 +20,16 @@ from kerascale.datasets.packed import (
 from kerascale.datasets.packed.jpeg_header import JpegHeader
 from kerascale.datasets.packed.jpeg_regions import segments_a_row
 from kerascale.datasets.packed.jpeg_segments import Segment
+from kerascale.datasets.packed.room import Room
+from kerascale.runtime import host
 
 # The largest interval in pixels of a row. Shorter ones cut closer to the window; each
 # marker takes about six bytes, and decoding begins anew behind it.
 MAX_WIDTH = 32
+# What a block takes: its coefficients, by libjpeg and here, or its symbols and bits.
+_BLOCK_BYTES = 320
+# For the pictures that threads work on: one of 16 megapixels for each core.
+_ROOM = Room(2**27 * host.usable_cores())
 _SOI, _EOI, _EXTENDED = b"\xff\xd8", b"\xff\xd9", 0xC1
 
 
@@ -48,9 +54,12 @@ def with_restart_markers(content: bytes) -> bytes:
     if segments is None or content.rfind(_EOI) < header.scan:
         _pixels(content)
         return content
+    blocks = sum(high * wide for high, wide in jpeg_coefficients.blocks_of(header))
     try:
-        coefficients = jpeg_coefficients.read(content, header)
-        made = _written(segments, header, coefficients)
+        with _ROOM.taken(blocks * _BLOCK_BYTES):
+            coefficients = jpeg_coefficients.read(content, header)
+            made = _written(segments, header, coefficients)
+            del coefficients
     # Libjpeg cannot read it, or finds values that no encoder of eight bits writes.
     except (OSError, ValueError):
         _pixels(content)
