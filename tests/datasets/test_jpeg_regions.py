@@ -131,10 +131,16 @@ def test_they_are_packed_and_read_in_any_number_of_threads(folder):
         reader.num_threads = threads
         found.append(reader.arrays(rows, draws)[0])
     np.testing.assert_array_equal(*found)
-    # The plain one is another data set.
+    # The plain one is another data set, with the same windows.
     plain = sources.SourceOptions()
     assert "jpeg_restart_markers" not in plain.of_rows()
     source = sources.open_source(f"images:{folder / 'files'}", plain)
+    packing.pack(source, folder / "plain", options=plain.of_rows())
+    other = Pictures(open_packed(str(folder / "plain")), 40)
+    np.testing.assert_array_equal(other.cropped(0.3).arrays(rows, draws)[0], found[0])
+    np.testing.assert_array_equal(
+        *(p.whole().arrays(rows)[0] for p in (other, pictures))
+    )
     with pytest.raises(RefusedError, match=r"jpeg_restart_markers|options"):
         packing.pack(source, folder / "packed", options=plain.of_rows())
 

@@ -111,8 +111,8 @@ def test_runs_of_zeros_and_blocks_without_any():
     block = 128 + 100 * cosines[0] * cosines[1]
     finest = PIL.Image.fromarray(np.tile(block, (4, 8)).round().astype(np.uint8))
     noise = PIL.Image.fromarray(_RANDOM.integers(0, 256, (32, 64), np.uint8))
-    for picture in (finest, noise):
-        content = _saved(picture, quality=100)
+    for picture, table in ((finest, [255] * 64), (noise, [1] * 64)):
+        content = _saved(picture, qtables=[table])
         made = with_restart_markers(content)
         _assert_has_markers(made, content)
         _assert_same_pixels(made, content)
