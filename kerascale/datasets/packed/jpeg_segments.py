@@ -54,12 +54,13 @@ def of_header(content: bytes, header: JpegHeader) -> list[Segment] | None:
     is_usual = (
         len(frames) == 1
         and _is_usual_frame(frames[0].body, header)
-        and all(_is_sound(each, header) for each in found)
+        and all(is_sound(each, header) for each in found)
     )
     return found if is_usual else None
 
 
-def _is_sound(segment: Segment, header: JpegHeader) -> bool:
+def is_sound(segment: Segment, header: JpegHeader) -> bool:
+    """Whether libjpeg takes a segment as it is."""
     marker, body = segment
     if marker == DQT:
         return _are_tables(body, _bytes_of_quantization)
