@@ -20,9 +20,12 @@ import time
 
 from .statistics import Spread
 
-TRAIN = (sys.executable, "-m", "kerascale", "train", "cnn", "--epochs", "3")
-LAUNCH = (sys.executable, "-m", "kerascale", "launch", "--workers", "2", "--", *TRAIN)
-COMMANDS = {"one process": TRAIN, "two workers": LAUNCH}
+_KERASCALE = (sys.executable, "-m", "kerascale")
+_TRAIN = ("train", "cnn", "--epochs", "3")
+COMMANDS = {
+    "one process": (*_KERASCALE, *_TRAIN),
+    "two workers": (*_KERASCALE, "launch", "--workers", "2", "--", *_TRAIN),
+}
 
 
 def _children_seconds() -> float:
@@ -52,7 +55,8 @@ def _run(command: tuple[str, ...], cache: pathlib.Path) -> dict[str, float]:
 
 def table(found: dict[str, list[dict[str, float]]]) -> str:
     """Markdown: medians of all but the first command of each, and its seconds."""
-    names = list(dict.fromkeys(key for runs in found.values() for key in runs[0]))
+    every = [run for runs in found.values() for run in runs]
+    names = list(dict.fromkeys(key for run in every for key in run))
     lines = [f"| seconds | {' | '.join(found)} |", f"| :-- |{' --: |' * len(found)}"]
     for name in names:
         cells = []
