@@ -379,6 +379,7 @@ def test_scaling_is_compared_round_by_round():
     assert found["kerascale"]["of_torch"]["median"] == pytest.approx(1.2)
     for figures in found.values():
         figures |= {"title": "it", "loss": 1.0, "notes": []}
+        figures["microseconds_per_step"] = 20.0
     result = {
         "workload": "an MLP",
         "item": "examples",
@@ -386,7 +387,7 @@ def test_scaling_is_compared_round_by_round():
         "workers": 2,
         "contenders": found,
     }
-    assert "| it | 135 | 0.90 | 0.90 to 0.90 | 0.75 | 1.20 | 1.0000 |  |" in (
+    assert "| it | 135 | 20 | 0.90 | 0.90 to 0.90 | 0.75 | 1.20 | 1.0000 |  |" in (
         scaling.table("P", result)
     )
 

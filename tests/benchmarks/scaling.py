@@ -169,6 +169,9 @@ def measure(
         figures = found[contender.name]
         figures["title"] = contender.title
         figures["loss"] = losses[contender.name]
+        items = WORKERS * workload.items_per_step
+        rate = figures["items_per_second"]["median"]
+        figures["microseconds_per_step"] = 1e6 * items / rate
         figures["notes"] = [notes[contender.name]] if contender.name in notes else []
     return {
         "workload": workload.title,
@@ -212,14 +215,15 @@ def table(letter: str, found: Mapping[str, Any]) -> str:
         f"### {letter}: {found['workload']} ({found['parameters']:,} parameters), "
         f"{found['workers']} workers with a core each",
         "",
-        f"| | {found['item']}/s together | of two apart | quartiles | of two times one "
-        "alone | of PyTorch | loss | |",
-        "| :-- | --: | --: | --: | --: | --: | --: | :-- |",
+        f"| | {found['item']}/s together | µs/step | of two apart | quartiles | of two "
+        "times one alone | of PyTorch | loss | |",
+        "| :-- | --: | --: | --: | --: | --: | --: | --: | :-- |",
     ]
     for figures in found["contenders"].values():
         apart, torch = figures["of_apart"], figures.get("of_torch")
         lines.append(
             f"| {figures['title']} | {figures['items_per_second']['median']:,.0f} | "
+            f"{figures['microseconds_per_step']:,.0f} | "
             f"{apart['median']:.2f} | {apart['lower']:.2f} to {apart['upper']:.2f} | "
             f"{figures['of_alone']['median']:.2f} | "
             f"{'' if torch is None else format(torch['median'], '.2f')} | "

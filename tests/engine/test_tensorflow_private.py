@@ -18,9 +18,13 @@ def test_names_do_not_depend_on_what_was_traced_before():
         traced = tf.function(lambda: tf.constant(1) + 1).get_concrete_function()
         return int(traced.function_def.signature.name.rpartition("_")[2])
 
+    name()  # The first of a process takes a number more: TensorFlow begins.
     one = name()
     tf.function(lambda: tf.zeros(3) + 1).get_concrete_function()
-    assert name() - one == tensorflow_private._NAMES_OF_A_TRACE
+    two = name()
+    assert two - one == tensorflow_private._NAMES_OF_A_TRACE
+    tensorflow_private.number_names_anew()  # Nothing takes a number in between.
+    assert name() - two == 2 * tensorflow_private._NAMES_OF_A_TRACE
 
 
 def test_graphs_are_the_same_wherever_their_names_begin():

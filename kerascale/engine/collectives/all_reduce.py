@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerascale.engine.collectives import lockstep
+from kerascale.engine.collectives import lockstep, loop_shapes
 
 # A buffer is cut above this: one tensor of several gigabytes would double the
 # memory that gradients take, and some transports refuse it.
@@ -104,6 +104,9 @@ def all_reduce(
 
     Args:
         tensors: Dense tensors, of the same shape on every replica; or sparse.
+
+    Raises:
+        loop_shapes.ChangesError: While a loop is traced in which shapes may change.
     """
     if not tensors:
         return []
@@ -114,6 +117,8 @@ def all_reduce(
     if context is None or context.num_replicas_in_sync == 1:
         return list(tensors)
     dense = [t for t in tensors if _is_packable(t)]
+    if len(dense) < len(tensors):
+        loop_shapes.refuse_change()
     buffers = pack(dense)
     # TensorFlow joins what it is given at once, of one dtype.
     for dtype in dict.fromkeys(buffer.dtype for buffer in buffers):

@@ -1,5 +1,6 @@
 """What workers tell one another outside of the steps. All of them must call it."""
 
+import functools
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,22 +23,27 @@ def gather(strategy: tf.distribute.Strategy, values: Sequence[int]) -> np.ndarra
         return np.array([values], np.int64)
     if replicas.are_processes_of_a_mesh(strategy):
         return _on_a_mesh().integers(values)
-    table = _gather(strategy, tf.constant(values, tf.int64)).numpy()
+    # Of any number of values: to trace it takes longer than most messages.
+    table = _gather(strategy)(tf.constant(values, tf.int64)).numpy()
     return table[:: len(replicas.local_ids(strategy))]
 
 
-@tf.function(autograph=False, reduce_retracing=True)
-def _gather(strategy: tf.distribute.Strategy, values: tf.Tensor) -> tf.Tensor:
-    def own() -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        rows = tf.one_hot(
-            context.replica_id_in_sync_group,
-            strategy.num_replicas_in_sync,
-            dtype=tf.int64,
-        )
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, rows[:, None] * values)
+@functools.lru_cache(maxsize=1)
+def _gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    def gather(values: tf.Tensor) -> tf.Tensor:
+        def own() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            rows = tf.one_hot(
+                context.replica_id_in_sync_group,
+                strategy.num_replicas_in_sync,
+                dtype=tf.int64,
+            )
+            table = rows[:, None] * values
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, table)
 
-    return replicas.first(strategy, replicas.run(strategy, own))
+        return replicas.first(strategy, replicas.run(strategy, own))
+
+    return tf.function(gather, [tf.TensorSpec([None], tf.int64)], autograph=False)
 
 
 def from_chief(strategy: tf.distribute.Strategy, make: Callable[[], str]) -> str:

@@ -65,7 +65,7 @@ def number_names_anew() -> None:
     TensorFlow numbers functions by how many names it has given; programs that are kept
     are found by their names too. Numbers go on at the next multiple of a large one.
     """
-    left = -ops.uid() % _NAMES_OF_A_TRACE - 1
+    left = (-ops.uid() - 1) % _NAMES_OF_A_TRACE
     collections.deque(itertools.starmap(ops.uid, itertools.repeat((), left)), maxlen=0)
 
 

@@ -38,6 +38,7 @@ class _Steps(tf.distribute.DistributedDataset):
             feed.batches,
             feed.set_epoch,
             feed.steps_left,
+            feed.sizes_may_differ,
         )
 
     @property
@@ -102,6 +103,14 @@ class Feed(keras_private.DataAdapter):
         counted. What is told of epochs must have been told of the last one's end.
         """
         return self.batches is not None or self._adapter is not None
+
+    @property
+    def sizes_may_differ(self) -> bool:
+        """Whether one batch may have another shape than the next."""
+        if self.batches is not None:
+            return False
+        specs = nests.flat(self.batch_spec)
+        return not all(_is_of_fixed_shape(spec) for spec in specs)
 
     def on_epoch_begin(self) -> None:
         if self._adapter is not None:
@@ -252,6 +261,10 @@ def from_arrays(
     gather = FromArrays(tensors)
     batches = Batches(gather, num_examples, batch_size, seed=seed, shuffle=shuffle)
     return from_batches(batches, strategy, steps=steps)
+
+
+def _is_of_fixed_shape(spec: tf.TypeSpec) -> bool:
+    return isinstance(spec, tf.TensorSpec) and spec.shape.is_fully_defined()
 
 
 def _batch_size(spec: Any) -> int | None:

@@ -34,6 +34,8 @@ class StepIterator:
         batches: What computes the elements from their place; or None.
         set_epoch: Knows the epoch; or None.
         steps_left: What the iterators of all epochs may run together; None: all.
+        sizes_may_differ: Whether one batch may have another shape than the next.
+            Those of `batches` have one shape, but for the smaller one at the end.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class StepIterator:
         batches: Batches | None = None,
         set_epoch: SetEpoch | None = None,
         steps_left: StepsLeft | None = None,
+        sizes_may_differ: bool = False,
     ) -> None:
         self._elements = elements
         self.steps_per_epoch = steps_per_epoch
         self.batches = batches
+        self.sizes_may_differ = sizes_may_differ
         # Its number in the epoch.
         self.next_batch = skip
         self._set_epoch = set_epoch

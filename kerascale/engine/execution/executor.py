@@ -10,11 +10,12 @@ import tensorflow as tf
 from kerascale.datasets import host_rows, nests
 from kerascale.datasets.gathers import FromArrays
 from kerascale.datasets.pipeline import Batches
-from kerascale.engine.collectives import all_reduce, replicas, stop_votes
+from kerascale.engine.collectives import all_reduce, loop_shapes, replicas, stop_votes
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.data import batch_checks, slices
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import first_batch, test_loop
+from kerascale.engine.execution.any_size import AnySize
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.execution.replica_loop import CompiledReplicas
@@ -83,6 +84,8 @@ class Executor:
             self._compiled = test_loop.TestSteps(self)
         # The first graph in which a step was traced.
         self.step_graph: tf.Graph | None = None
+        # Whether each step of batches that may differ has a call of its own.
+        self.has_single_calls = False
         # Executions, and how long all but the first took: that one is traced.
         self.num_calls, self.seconds = 0, 0.0
         self._make()
@@ -94,6 +97,10 @@ class Executor:
         self._one_by_one = self._short.run
         self._steps = self.graph(self.in_a_loop)
         self._until_end = self.graph(self._unknown)
+        if self.num_replicas > 1:
+            self._any_size = AnySize(self, self.graph(self._of_any_size), self._next)
+            one = self.graph(self._one_if_any)
+            self._until_end = AnySize(self, self._until_end, one)
 
     def graph(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A graph of a function, unless the model shall run eagerly."""
@@ -277,7 +284,10 @@ class Executor:
             return "_one_by_one", iterator, steps
         if steps == 1 and not in_a_loop:
             return "_next", iterator.iterator
-        return "_steps", iterator.iterator, tf.constant(steps, tf.int64)
+        name = "_steps"
+        if self.num_replicas > 1 and iterator.sizes_may_differ:
+            name = "_any_size"
+        return name, iterator.iterator, tf.constant(steps, tf.int64)
 
     def batch_of(self, batches: Batches) -> Callable[..., Any]:
         """A function of epoch and place: the batch there."""
@@ -346,12 +356,24 @@ class Executor:
         )
         return self.logs.of(logs, losses.stack() if has_losses else None)
 
+    def _of_any_size(
+        self, iterator: tf.data.Iterator, steps: tf.Tensor, first: Any
+    ) -> dict[str, Any]:
+        loop_shapes.may_change()
+        return self.in_a_loop(iterator, steps, first)
+
+    def _one_if_any(self, iterator: tf.data.Iterator, first: Any) -> Any:
+        return self._unknown(iterator, first, 1)
+
     def _unknown(
         self,
         iterator: tf.data.Iterator,
         first: tf.experimental.Optional | None = None,
+        limit: int | None = None,
     ) -> tuple[dict[str, Any], tf.Tensor]:
-        limit = self.model.steps_per_execution
+        limit = limit or self.model.steps_per_execution
+        if limit > 1:
+            loop_shapes.may_change()
 
         def body(i: tf.Tensor, batch: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             new = self.logs.carried(self._run(batch.get_value()))

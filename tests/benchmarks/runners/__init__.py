@@ -16,8 +16,12 @@ def asked() -> tuple[str, Workload]:
 
 # Of an epoch where several workers train: enough where a step takes long.
 _MOST_STEPS = 40
+# A step of less takes no time, but for what it costs beside its arithmetic.
+_LITTLE_FLOPS = 1e6
 
 
 def steps_of(workload: Workload) -> int:
     """Steps of an epoch of workers, however many they are."""
+    if workload.flops_per_step < _LITTLE_FLOPS:
+        return workload.steps_per_epoch
     return min(workload.steps_per_epoch, _MOST_STEPS)

@@ -206,6 +206,16 @@ FAULTS = (
         ),
     ),
     Fault(
+        "batches-that-differ-are-gathered-in-one-loop",
+        "engine/execution/executor.py",
+        "loop_shapes.may_change()\n        return self.in_a_loop",
+        "return self.in_a_loop",
+        (
+            "parity/test_matrix.py::"
+            "test_equals_one_device[tf_data_padded_four_at_once-mirrored:2-float64]",
+        ),
+    ),
+    Fault(
         "slices-of-predictions-are-joined-backwards",
         "engine/execution/prediction_loop.py",
         "lambda *ts: tf.concat(ts, 0)",

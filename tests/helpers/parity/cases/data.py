@@ -55,6 +55,47 @@ def tf_data_padded():
     return result(model, history)
 
 
+def _sentences():
+    """Batches of padded token ids: no two need have one shape."""
+    random = np.random.default_rng(3)
+    sentences = [random.integers(1, 20, random.integers(1, 9)) for _ in range(145)]
+    ids = tf.data.Dataset.from_tensor_slices(tf.ragged.constant(sentences))
+    data = tf.data.Dataset.zip(
+        ids.map(lambda t: t), tf.data.Dataset.from_tensor_slices(classes(145))
+    )
+    return data.padded_batch(BATCH)
+
+
+def _trained_four_at_once(data):
+    x = keras.Input((None,), dtype="int64")
+    y = keras.layers.Embedding(20, 5, mask_zero=True)(x)
+    y = keras.layers.GlobalAveragePooling1D()(y)
+    y = keras.layers.Dense(3, activation="softmax")(y)
+    model = scaled(keras.Model(x, y))
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=4,
+    )
+    history = model.fit(data, epochs=3, validation_data=data, verbose=0)
+    return result(model, history)
+
+
+@case("tf.data, padded_batch, four steps an execution", default=("mirrored:2",))
+def tf_data_padded_four_at_once():
+    return _trained_four_at_once(_sentences())
+
+
+@case(
+    "tf.data of unknown length, four steps an execution",
+    default=("mirrored:2",),
+    strategies=("mirrored:2", "mirrored:4"),
+)
+def tf_data_unknown_four_at_once():
+    return _trained_four_at_once(_sentences().filter(lambda *_: True))
+
+
 @case("arrays, shuffled", default=("mirrored:2",))
 def arrays_shuffled():
     return trained(mlp(), optimizer=keras.optimizers.Adam(0.01), fit={"shuffle": True})
