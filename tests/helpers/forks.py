@@ -40,7 +40,7 @@ class Forks:
         self.path = path
 
     @classmethod
-    def of_session(cls, tmp_path_factory, name, imports=_IMPORTED):
+    def of_session(cls, tmp_path_factory, name, imports=_IMPORTED, env=None):
         """The one of the session: the first of its processes that asks starts it.
 
         Args:
@@ -48,6 +48,7 @@ class Forks:
             name: Of its folder.
             imports: Names of modules that it imports; one after a `-` cannot be
                 imported.
+            env: Variables that it is started with besides, for what it imports.
         """
         from helpers.shared import once  # Not in the process that is forked.
 
@@ -59,7 +60,7 @@ class Forks:
             command = [__file__, folder / "forks", theirs, session, *imports]
             process = subprocess.Popen(
                 [sys.executable, *map(str, command)],
-                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(env or {})},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs,),
                 start_new_session=True,

@@ -74,7 +74,8 @@ def transformer():
 
 @cell
 def residual_cnn():
-    # Where an activation is zero but for rounding, ReLU's gradient may be another one.
+    # With ReLU one activation of millions, 1e-6, is on either side of zero by rounding,
+    # and the gradient another one (docs/model_parallel.md).
     model = ks.models.CNN(
         4, filters=(8, 16), residual=True, dense_units=None, activation="gelu"
     )

@@ -133,7 +133,7 @@ def fit(
         if hasattr(data, "on_epoch_begin"):
             data.on_epoch_begin()
         callbacks.on_epoch_begin(epoch)
-        end, is_cut = steps_per_epoch, False
+        end, is_cut, logs = steps_per_epoch, False, {}
         if last is not None and last - epoch * steps_per_epoch < steps_per_epoch:
             end, is_cut = last - epoch * steps_per_epoch, True
         for part in reader.parts(epoch, skip, end):
@@ -146,6 +146,7 @@ def fit(
         skip = 0
         if is_cut:
             model.stop_training = True
+        logs = logs or prepared.train.logs()
         logs = {name: _plain(value) for name, value in logs.items()}
         logs.update(validate(epoch))
         with whole.on_host(model):

@@ -83,6 +83,10 @@ class Execution:
         self.num_calls += 1
         return logs
 
+    def logs(self) -> dict[str, Any]:
+        """Name -> value of every metric, where no step has run."""
+        return self._compiled_logs()(self.step.state())
+
     def lowered(self, rows: Any) -> jax.stages.Lowered:
         """The program of such a call, which is not compiled or run.
 

@@ -52,6 +52,8 @@ def of_batches(
         steps = min(most, full - place, end - place) if place < full else 1
         plan.append((place, steps))
         place += steps
+    if not plan:  # Of an epoch that was stopped behind its last step.
+        return
 
     def read(place: int, steps: int) -> Part:
         if place < full:
@@ -61,7 +63,7 @@ def of_batches(
 
     # Of one thread: parts are read in their order.
     with concurrent.futures.ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, *plan[0]) if plan else None
+        ahead = reader.submit(read, *plan[0])
         try:
             for following in [*plan[1:], None]:
                 began = time.perf_counter()

@@ -4,9 +4,6 @@ Cells are trained in a process of JAX with several CPU devices, and here.
 """
 
 import importlib.util
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -24,17 +21,6 @@ _ONE_EXAMPLE = 1.1 / mesh_cells.ROWS
 _DEFAULT = ("causal",)
 
 
-def _train(out, mesh, *cells):
-    command = [sys.executable, mesh_cells.__file__, str(out), mesh, *cells]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def _environment():
-    names = ("KERAS_BACKEND", "XLA_FLAGS")
-    return {k: v for k, v in os.environ.items() if k not in names}
-
-
 def _worst(expected, found, name):
     """The largest difference, in units of what is allowed."""
     assert {*expected, "share"} == {*found}
@@ -48,9 +34,9 @@ def _worst(expected, found, name):
 
 
 @pytest.fixture(scope="module")
-def on_four_devices(tmp_path_factory):
+def on_four_devices(tmp_path_factory, in_jax):
     out = tmp_path_factory.mktemp("mesh")
-    _train(out, "data=2,model=2", *_DEFAULT)
+    in_jax(mesh_cells.__file__, out, "data=2,model=2", *_DEFAULT)
     return out
 
 
@@ -83,8 +69,8 @@ _MESHES = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mesh", _MESHES)
-def test_every_feature_on_every_mesh(mesh, on_tensorflow, tmp_path):
-    _train(tmp_path, mesh)
+def test_every_feature_on_every_mesh(mesh, on_tensorflow, in_jax, tmp_path):
+    in_jax(mesh_cells.__file__, tmp_path, mesh)
     share = np.load(tmp_path / "causal.npz")["share"]
     assert share <= {"model=2": 0.55, "fsdp:data=8": 0.14}.get(mesh, 1)
     worst = {}

@@ -9,9 +9,10 @@ import time
 
 import numpy as np
 import pytest
-from helpers import local_hosts, mesh_cells
+from helpers import local_hosts, mesh_cells, mesh_tiny
 from test_mesh import _worst
 
+import kerascale as ks
 from kerascale.launch import launch
 from kerascale.launch.environment import free_ports
 from kerascale.runs.checkpoint import Store
@@ -43,6 +44,17 @@ def test_a_process_reads_the_rows_of_its_own_devices():
         np.testing.assert_array_equal(all_of_it[:, [2, 3, 6, 7]], part)
     assert rows._within(slice(6, 8), [2, 3, 6, 7], 8) == slice(2, 4)
     assert rows._within(slice(None, 2), [0, 1, 4, 5], 8) == slice(0, 2)
+
+
+@needs_jax
+def test_two_processes_train_what_one_device_trains(in_jax, tmp_path):
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    both = [_cluster(addresses, index) for index in range(2)]
+    in_jax(mesh_tiny.__file__, tmp_path / "found.npz", each=both)
+    expected = mesh_tiny.trained(ks.strategies.get("one_device"))
+    found = [*np.load(tmp_path / "found.npz").values()]
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 def _environment():

@@ -435,6 +435,26 @@ FAULTS = (
         ("mesh/test_mesh_processes.py",),
     ),
     Fault(
+        "each-of-two-processes-of-a-mesh-keeps-its-own-first-weights",
+        "engine/mesh/exchange.py",
+        "if len(set(texts(digest.digest()))) > 1",
+        "if len(set(texts(digest.digest()))) > 2",
+        (
+            "mesh/test_mesh_processes.py::"
+            "test_two_processes_train_what_one_device_trains",
+        ),
+    ),
+    Fault(
+        "an-epoch-that-has-no-step-left-is-read",
+        "engine/mesh/rows.py",
+        "if not plan:",
+        "if plan is None:",
+        (
+            "mesh/test_mesh_processes.py::"
+            "test_two_processes_train_what_one_device_trains",
+        ),
+    ),
+    Fault(
         "an-embedding-is-clipped-by-the-norm-of-its-rows",
         "engine/compat/keras_private.py",
         "tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g",
