@@ -16,6 +16,7 @@ class MeshEstimate:
         recipe: Its name.
         strategy: `model_parallel` or `fsdp`.
         mesh: Axis -> devices along it.
+        remat: What a step computes again: `none`, `block` or `full`.
         batch_size: Examples in a global batch.
         rows: Of them on one device.
         parameters: Numbers in the weights as a whole.
@@ -40,6 +41,7 @@ class MeshEstimate:
     recipe: str
     strategy: str
     mesh: dict[str, int]
+    remat: str
     batch_size: int
     rows: int
     parameters: int
@@ -134,7 +136,8 @@ class MeshEstimate:
             rows.append(("a device has", self.memory_bytes, verdict))
         lines = [
             f"{self.recipe}: {self.strategy} on a mesh of {self.num_devices}: {mesh}; "
-            f"batches of {self.batch_size:,}, {self.parameters:,} parameters",
+            f"batches of {self.batch_size:,}, {self.parameters:,} parameters; remat "
+            f"{self.remat}",
             f"weights and optimizer: {self.state_share:.3f} of one device's",
             "",
             "memory of a device",
@@ -143,7 +146,7 @@ class MeshEstimate:
         if not self:
             lines += [
                 "",
-                "Take a mesh of more devices, --strategy fsdp, or a smaller "
-                "--batch-size with --gradient-accumulation-steps.",
+                "Take a mesh of more devices, --strategy fsdp, --remat block or full, "
+                "or a smaller --batch-size with --gradient-accumulation-steps.",
             ]
         return "\n".join(lines)
