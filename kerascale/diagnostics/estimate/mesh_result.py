@@ -28,6 +28,8 @@ class MeshEstimate:
         batch_bytes: Its rows of the batches of a call, and of the next call.
         activations_bytes: The most that the program holds beyond all of these:
             activations, and weights while they are put together.
+        runtime_bytes: What XLA's runtime keeps of operations that cores share, until a
+            call ends; 0 beside an accelerator.
         steps_per_call: Steps that are one program.
         weights_of_one_bytes: All weights, as one device alone would hold them.
         optimizer_of_one_bytes: The same of the optimizer.
@@ -51,6 +53,7 @@ class MeshEstimate:
     metrics_bytes: int
     batch_bytes: int
     activations_bytes: int
+    runtime_bytes: int
     steps_per_call: int
     weights_of_one_bytes: int
     optimizer_of_one_bytes: int
@@ -77,6 +80,7 @@ class MeshEstimate:
             + self.metrics_bytes
             + self.batch_bytes
             + self.activations_bytes
+            + self.runtime_bytes
         )
 
     @property
@@ -124,6 +128,10 @@ class MeshEstimate:
                 self.activations_bytes,
                 f"and weights put together, as XLA assigns them on a {self.device}",
             ),
+        ]
+        if self.device == "cpu":
+            rows.append(("runtime", self.runtime_bytes, "operations that cores share"))
+        rows += [
             ("needed", self.device_bytes, "by each device"),
         ]
         if self.shares_memory:

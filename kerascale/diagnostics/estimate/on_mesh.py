@@ -93,6 +93,7 @@ def estimate(
         metrics_bytes=metrics,
         batch_bytes=_CALLS_OF_BATCHES * found.batch,
         activations_bytes=max(0, found.program - held - gradients),
+        runtime_bytes=found.runtime,
         steps_per_call=every,
         weights_of_one_bytes=whole,
         optimizer_of_one_bytes=_whole(model.optimizer.variables),

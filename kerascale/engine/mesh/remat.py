@@ -17,9 +17,9 @@ from kerascale.engine.compat import keras_jax, keras_private
 from kerascale.errors import RefusedError
 from kerascale.strategies.model_parallel import Remat
 
-# The scheduler of XLA on a CPU looks for work that can be done at once: it computes
-# again what it has not thrown away yet, and saves nothing.
-_CPU_OPTIONS = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+# A barrier holds back what is computed again until its gradient is due. XLA on a CPU
+# takes barriers away before it orders operations, and orders these as early as it can.
+_CPU_OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
 def refuse_without_blocks(model: keras.Model, remat: Remat) -> None:
