@@ -44,6 +44,8 @@ class Options:
     mesh: str | None = None
     """Devices of each axis, for --strategy: data=2,model=4. Default for fsdp: all
     devices along data."""
+    remat: Literal["none", "block", "full"] = "none"
+    """What a step computes again for its gradient, for --strategy; as of train."""
     memory: str | None = None
     """What a worker, or a device of the mesh, has, such as 24GiB. Default: what this
     machine has free."""
@@ -88,6 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         workers=parsed.own.workers,
         strategy=parsed.own.strategy,
         mesh=parsed.own.mesh,
+        remat=parsed.own.remat,
         memory=parsed.own.memory,
         checkpoints=parsed.checkpoints,
     )

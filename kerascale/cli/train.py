@@ -49,6 +49,9 @@ class Options:
     mesh: str | None = None
     """Devices of each axis, for model_parallel and fsdp: data=2,model=4. Default for
     fsdp: all devices along data."""
+    remat: Literal["none", "block", "full"] = "none"
+    """What a step computes again for its gradient to save memory, for model_parallel
+    and fsdp. block: each block of a Transformer; full: each layer."""
     tpu: str | None = None
     """Name or address of the TPU for --strategy tpu. Default: TPU_NAME."""
     start_timeout: PositiveFloat | None = None
@@ -131,6 +134,7 @@ def _run(
         tpu=options.tpu,
         start_timeout=options.start_timeout,
         mesh=options.mesh,
+        remat=options.remat,
     )
     result = None
     with contextlib.ExitStack() as stack:
@@ -222,7 +226,9 @@ def _run_folds(
     from kerascale.tuning import cross_validation
 
     cross_validation.refuse_several_workers()
-    strategy = strategies.get(options.strategy, tpu=options.tpu, mesh=options.mesh)
+    strategy = strategies.get(
+        options.strategy, tpu=options.tpu, mesh=options.mesh, remat=options.remat
+    )
     folder = cross_validation.folder_of(options.run_dir, recipe.name)
 
     def train_fold(own: Any, run_dir: pathlib.Path) -> Any:

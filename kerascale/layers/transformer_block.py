@@ -52,6 +52,9 @@ class TransformerBlock(keras.layers.Layer):
     (2, 10, 32)
     """
 
+    # `remat` of a mesh computes it again as one.
+    is_block = True
+
     def __init__(
         self,
         num_heads: int,

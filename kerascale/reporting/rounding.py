@@ -27,7 +27,8 @@ class Rounding:
     """Two runs that were told the same, and were executed in another way.
 
     Args:
-        names: In what they differ: of execution, strategy, replicas and workers.
+        names: In what they differ: of execution, and of what a run records as its
+            hardware: strategy, replicas, workers, mesh and remat.
         relative: The largest difference of their mean losses over the first steps.
         steps: How many steps that are: at most `STEPS`, or as few as were recorded.
         dtype: In which both computed.

@@ -69,7 +69,7 @@ class Recorded:
 
     @property
     def hardware(self) -> dict[str, Any]:
-        names = ("strategy", "replicas", "workers")
+        names = ("strategy", "replicas", "workers", "mesh", "remat")
         return {name: self.config[name] for name in names if name in self.config}
 
     @property

@@ -42,6 +42,11 @@ def problems_of(options: Any, *, in_processes: bool = False) -> list[str]:
         )
     if options.mesh is not None and options.strategy is None:
         problems.append("mesh: expected with --strategy. Received: without it")
+    if getattr(options, "remat", "none") != "none" and options.strategy is None:
+        problems.append(
+            "remat: expected with --strategy model_parallel or fsdp, whose steps are "
+            "JAX's. Received: without it"
+        )
     return problems
 
 

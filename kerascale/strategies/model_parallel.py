@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
@@ -20,6 +20,8 @@ from kerascale.strategies import layouts, mesh_peers, mesh_process
 from kerascale.strategies.mesh import DATA, Mesh, parse
 
 NAMES = ("model_parallel", "fsdp")
+# What a training step computes again instead of keeping it until its gradient.
+Remat = Literal["none", "block", "full"]
 
 # They stand above this room, and are loaded by their names where the backend is JAX.
 _SCOPE = "kerascale.engine.mesh.scope"
@@ -39,11 +41,13 @@ class ModelParallel:
         rules: How variables are cut along other axes than `data`; None: those that
             are shipped for the model.
         fully_sharded: Whether every variable is cut along the data axis too.
+        remat: What a training step computes again; see `strategies.get`.
     """
 
     mesh: Mesh
     rules: tuple[layouts.Rule, ...] | None = None
     fully_sharded: bool = False
+    remat: Remat = "none"
 
     @property
     def name(self) -> str:
@@ -108,6 +112,7 @@ def make(
     mesh: str | Mapping[str, int] | Mesh | None = None,
     layout: Mapping[Any, Any] | None = None,
     start_timeout: float | None = None,
+    remat: Remat = "none",
 ) -> ModelParallel:
     """The strategy `model_parallel` or `fsdp`.
 
@@ -117,12 +122,17 @@ def make(
         layout: The rules of a user's own; see `layouts.rules_of`.
         start_timeout: Seconds in which the other processes of TF_CONFIG, or of a Slurm
             step, must have started; None: 300.
+        remat: What a training step computes again; see `strategies.get`.
 
     Raises:
         RefusedError: If the backend is another, JAX is absent, other processes do not
             come, the mesh is not that of the devices, or this process has another one.
     """
     global _made
+    if remat not in get_args(Remat):
+        raise RefusedError(
+            f"remat: expected {', '.join(get_args(Remat))}. Received: {remat!r}."
+        )
     mesh_process.refuse_without_jax(name)
     if keras.config.backend() != "jax":
         raise RefusedError(
@@ -144,18 +154,19 @@ def make(
         )
     _refuse_other_size(asked, count)
     rules = None if layout is None else tuple(layouts.rules_of(layout))
-    made = ModelParallel(asked, rules, fully_sharded=name == "fsdp")
+    made = ModelParallel(asked, rules, name == "fsdp", remat)
     same = _made is not None and dataclasses.asdict(made) == dataclasses.asdict(_made)
     if _made is not None and not same:
         raise RefusedError(
             f"strategy: expected one mesh in a process. Received: {made.name} on "
-            f"{made.mesh}, where {_made.name} on {_made.mesh} was made before. Start a "
-            "new process."
+            f"{made.mesh} with remat {remat}, where {_made.name} on {_made.mesh} with "
+            f"remat {_made.remat} was made before. Start a new process."
         )
     if not same:
         _made = made
         several = "" if peers.count == 1 else f" in {peers.count} processes"
-        say(f"strategy: {name} on a mesh of {count}{several}: {asked}")
+        again = "" if remat == "none" else f", remat {remat}"
+        say(f"strategy: {name} on a mesh of {count}{several}: {asked}{again}")
         if peers.count > 1:
             importlib.import_module(_CONNECT).connect(asked)
     return _made

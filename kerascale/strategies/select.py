@@ -35,6 +35,7 @@ def get(
     start_timeout: float | None = None,
     mesh: str | Mapping[str, int] | None = None,
     layout: Mapping[Any, Any] | None = None,
+    remat: model_parallel.Remat = "none",
 ) -> tf.distribute.Strategy | model_parallel.ModelParallel:
     """The strategy of a name. `auto` says what it chose and why.
 
@@ -55,6 +56,10 @@ def get(
             devices along `data`.
         layout: For them: how variables are cut along other axes than `data`, as
             `layouts.rules_of` reads it; None: as is shipped for the model.
+        remat: For them: what a training step computes again for its gradient, instead
+            of keeping it. `block`: each block of a Transformer, of which its inputs
+            are kept alone; `full`: each layer, those in a block once more within it;
+            `none`: nothing.
 
     Returns:
         The strategy; for one device TensorFlow's default one.
@@ -81,7 +86,14 @@ def get(
             f"Received: {strategy!r}."
         )
     if strategy in model_parallel.NAMES:
-        return model_parallel.make(strategy, mesh, layout, start_timeout)
+        return model_parallel.make(strategy, mesh, layout, start_timeout, remat)
+    if remat != "none":
+        raise RefusedError(
+            f"remat: expected none with the strategy {strategy}: what is computed "
+            "again is said of a program that JAX traces, and steps are TensorFlow's "
+            f"there. Received: {remat!r}. Leave it out, or use model_parallel or fsdp "
+            "(a mesh of one device: --mesh data=1)."
+        )
     if mesh is not None or layout is not None:
         raise RefusedError(
             f"mesh: expected none with the strategy {strategy}. Received: "
@@ -135,6 +147,7 @@ def describe(
             "replicas": 1,
             "workers": mesh_peers.here().count,
             "mesh": str(strategy.mesh),
+            "remat": strategy.remat,
         }
     workers = tf_config.from_environment()
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)

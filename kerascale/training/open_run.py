@@ -168,6 +168,12 @@ def _refuse_other_run(path: pathlib.Path, context: RunContext) -> None:
             ],
             heading=f"{path} holds a run with another configuration",
         )
+    remat = getattr(context.strategy, "remat", None)
+    if None not in (remat, before.get("remat")) and remat != before["remat"]:
+        say(
+            f"note: the run was begun with remat {before['remat']}, and goes on with "
+            f"{remat}: its last bits may be others"
+        )
     onednn = (before.get("versions") or {}).get("onednn")
     now = tensorflow_private.onednn()
     if onednn not in (None, now):

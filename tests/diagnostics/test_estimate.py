@@ -170,27 +170,30 @@ def test_what_a_device_of_a_mesh_needs(kerascale):
 @needs_jax
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "fields", "strategy", "mesh"),
+    ("name", "fields", "strategy", "mesh", "remat"),
     [
-        ("language_model", _WIDE, "fsdp", "data=8"),
-        ("language_model", _WIDE, "model_parallel", "data=2,model=4"),
-        ("transformer", {"batch_size": 1024}, "fsdp", "data=4"),
-        ("mlp", {"batch_size": 512, "units": [4096, 4096]}, "fsdp", "data=4"),
-        ("mlp", {"units": [4096, 4096]}, "model_parallel", "data=1,model=2"),
+        ("language_model", _WIDE, "fsdp", "data=8", "none"),
+        ("language_model", _WIDE, "fsdp", "data=8", "block"),
+        ("language_model", _WIDE, "model_parallel", "data=2,model=4", "none"),
+        ("transformer", {"batch_size": 1024}, "fsdp", "data=4", "none"),
+        ("mlp", {"batch_size": 512, "units": [4096, 4096]}, "fsdp", "data=4", "none"),
+        ("mlp", {"units": [4096, 4096]}, "model_parallel", "data=1,model=2", "none"),
     ],
 )
-def test_as_much_as_a_device_of_a_mesh_takes(name, fields, strategy, mesh):
+def test_as_much_as_a_device_of_a_mesh_takes(name, fields, strategy, mesh, remat):
     command = [sys.executable, mesh_memory.__file__, name, strategy, mesh]
     names = ("KERAS_BACKEND", "XLA_FLAGS")
     own = {k: v for k, v in os.environ.items() if k not in names}
+    # The C library keeps what was freed of pieces below a limit that grows with them.
+    own["MALLOC_MMAP_THRESHOLD_"] = "65536"
     done = subprocess.run(
-        [*command, json.dumps(fields)], capture_output=True, text=True, env=own
+        [*command, json.dumps(fields), remat], capture_output=True, text=True, env=own
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    print(name, strategy, mesh, found)
-    # What libraries take within an operation is not in XLA's assignment.
-    assert 0.8 < found["estimated"] / found["seen"] < 1.1
+    ratio = found["estimated"] / found["seen"]
+    print(name, strategy, mesh, remat, ratio, found, file=sys.stderr)
+    assert 0.9 < ratio < 1.1
 
 
 def test_a_mesh_without_a_strategy_is_refused(capsys):

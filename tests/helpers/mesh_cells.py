@@ -11,6 +11,8 @@ import sys
 from kerascale.strategies import mesh_peers
 
 BATCH, ROWS, EPOCHS = 32, 145, 10
+# What steps on a mesh compute again.
+REMAT = "MESH_CELLS_REMAT"
 
 _CELLS = {}
 
@@ -263,7 +265,8 @@ def main(out, mesh, *cells):
     if mesh == "tensorflow":
         strategy = ks.strategies.get("one_device")
     else:
-        strategy = ks.strategies.get(name or "model_parallel", mesh=axes)
+        remat = os.environ.get(REMAT, "none")
+        strategy = ks.strategies.get(name or "model_parallel", mesh=axes, remat=remat)
     for each in cells or names():
         found = trained(each, strategy)
         if mesh_peers.here().index == 0:

@@ -1,4 +1,4 @@
-"""What a device takes in a training: python mesh_memory.py RECIPE STRATEGY MESH FIELDS.
+"""What a device takes: python mesh_memory.py RECIPE STRATEGY MESH FIELDS REMAT.
 
 One line of JSON: bytes of a device as `estimate` says them, and as seen: what is
 held between steps, and what the process took more while it ran some.
@@ -18,7 +18,7 @@ def _status(key):
     return 1024 * next(int(x.split()[1]) for x in lines if x.startswith(f"{key}:"))
 
 
-def main(name, strategy, mesh, fields):
+def main(name, strategy, mesh, fields, remat):
     import kerascale as ks
     from kerascale.config.fields import from_dict
     from kerascale.engine.mesh import memory
@@ -27,8 +27,8 @@ def main(name, strategy, mesh, fields):
 
     recipe = ks.load_recipe(name)
     config = from_dict(recipe.Config, json.loads(fields))
-    estimate = ks.estimate(recipe, config, strategy=strategy, mesh=mesh)
-    placed = ks.strategies.get(strategy, mesh=mesh)
+    estimate = ks.estimate(recipe, config, strategy=strategy, mesh=mesh, remat=remat)
+    placed = ks.strategies.get(strategy, mesh=mesh, remat=remat)
     data = make_datasets(recipe, config)
     with placed.scope():
         model = make_model(recipe, config, data)

@@ -20,6 +20,7 @@ from kerascale.engine.execution import step_functions
 from kerascale.engine.execution.modes import Mode
 from kerascale.errors import RefusedError
 from kerascale.runtime import free_memory
+from kerascale.strategies.model_parallel import Remat
 from kerascale.training import preconditions
 from kerascale.training.build import make_datasets, make_model
 from kerascale.training.seeding import seed
@@ -40,6 +41,7 @@ def estimate(
     checkpoints: CheckpointPolicy | None = None,
     strategy: str | None = None,
     mesh: str | Mapping[str, int] | None = None,
+    remat: Remat = "none",
 ) -> Estimate | MeshEstimate:
     """What each worker needs to train a recipe, without training it.
 
@@ -59,6 +61,7 @@ def estimate(
         strategy: `model_parallel` or `fsdp`, on Keras' JAX backend; None: each worker
             has the whole model.
         mesh: Of that strategy, as `strategies.get` takes it.
+        remat: Of that strategy: what a step computes again.
 
     Returns:
         The estimate, for a mesh that of a device; false if it does not fit.
@@ -80,8 +83,8 @@ def estimate(
     preconditions.refuse_other_backends(strategy or "one_device")
     if strategy is not None:
         on_mesh = importlib.import_module(_ON_A_MESH)
-        return on_mesh.estimate(recipe, config, strategy, mesh, memory)
-    _refuse(workers, memory)
+        return on_mesh.estimate(recipe, config, strategy, mesh, remat, memory)
+    _refuse(workers, memory, remat)
     has = None if memory is None else amounts.parse(memory)
     if has is None:
         has = free_memory.available_bytes() + free_memory.resident_bytes()
@@ -153,8 +156,13 @@ def estimate(
     )
 
 
-def _refuse(workers: Any, memory: Any) -> None:
+def _refuse(workers: Any, memory: Any, remat: Any) -> None:
     problems = []
+    if remat != "none":
+        problems.append(
+            "remat: expected with the strategy model_parallel or fsdp. Received: "
+            f"{remat!r} without it."
+        )
     if type(workers) is not int or workers < 1:
         problems.append(f"workers: expected an integer >= 1. Received: {workers!r}.")
     try:

@@ -16,6 +16,7 @@ class MeshEstimate:
         recipe: Its name.
         strategy: `model_parallel` or `fsdp`.
         mesh: Axis -> devices along it.
+        remat: What a step computes again: `none`, `block` or `full`.
         batch_size: Examples in a global batch.
         rows: Of them on one device.
         parameters: Numbers in the weights as a whole.
@@ -27,6 +28,8 @@ class MeshEstimate:
         batch_bytes: Its rows of the batches of a call, and of the next call.
         activations_bytes: The most that the program holds beyond all of these:
             activations, and weights while they are put together.
+        runtime_bytes: What XLA's runtime keeps of operations that cores share, until a
+            call ends; 0 beside an accelerator.
         steps_per_call: Steps that are one program.
         weights_of_one_bytes: All weights, as one device alone would hold them.
         optimizer_of_one_bytes: The same of the optimizer.
@@ -40,6 +43,7 @@ class MeshEstimate:
     recipe: str
     strategy: str
     mesh: dict[str, int]
+    remat: str
     batch_size: int
     rows: int
     parameters: int
@@ -49,6 +53,7 @@ class MeshEstimate:
     metrics_bytes: int
     batch_bytes: int
     activations_bytes: int
+    runtime_bytes: int
     steps_per_call: int
     weights_of_one_bytes: int
     optimizer_of_one_bytes: int
@@ -75,6 +80,7 @@ class MeshEstimate:
             + self.metrics_bytes
             + self.batch_bytes
             + self.activations_bytes
+            + self.runtime_bytes
         )
 
     @property
@@ -122,6 +128,10 @@ class MeshEstimate:
                 self.activations_bytes,
                 f"and weights put together, as XLA assigns them on a {self.device}",
             ),
+        ]
+        if self.device == "cpu":
+            rows.append(("runtime", self.runtime_bytes, "operations that cores share"))
+        rows += [
             ("needed", self.device_bytes, "by each device"),
         ]
         if self.shares_memory:
@@ -134,7 +144,8 @@ class MeshEstimate:
             rows.append(("a device has", self.memory_bytes, verdict))
         lines = [
             f"{self.recipe}: {self.strategy} on a mesh of {self.num_devices}: {mesh}; "
-            f"batches of {self.batch_size:,}, {self.parameters:,} parameters",
+            f"batches of {self.batch_size:,}, {self.parameters:,} parameters; remat "
+            f"{self.remat}",
             f"weights and optimizer: {self.state_share:.3f} of one device's",
             "",
             "memory of a device",
@@ -143,7 +154,7 @@ class MeshEstimate:
         if not self:
             lines += [
                 "",
-                "Take a mesh of more devices, --strategy fsdp, or a smaller "
-                "--batch-size with --gradient-accumulation-steps.",
+                "Take a mesh of more devices, --strategy fsdp, --remat block or full, "
+                "or a smaller --batch-size with --gradient-accumulation-steps.",
             ]
         return "\n".join(lines)

@@ -19,6 +19,7 @@ from kerascale.engine.mesh.described import of_model
 from kerascale.errors import RefusedError
 from kerascale.runtime import free_memory
 from kerascale.strategies.mesh import DATA
+from kerascale.strategies.model_parallel import Remat
 from kerascale.training import preconditions
 from kerascale.training.build import cut_over_mesh, make_datasets, make_model
 from kerascale.training.seeding import seed
@@ -28,7 +29,12 @@ _CALLS_OF_BATCHES = 2
 
 
 def estimate(
-    recipe: Recipe, config: Any, strategy: str, mesh: Any, memory: str | int | None
+    recipe: Recipe,
+    config: Any,
+    strategy: str,
+    mesh: Any,
+    remat: Remat,
+    memory: str | int | None,
 ) -> MeshEstimate:
     """What each device of a mesh needs to train a recipe, without training it.
 
@@ -37,6 +43,7 @@ def estimate(
         config: Its configuration.
         strategy: `model_parallel` or `fsdp`.
         mesh: As `strategies.get` takes it.
+        remat: As `strategies.get` takes it.
         memory: What a device has: bytes, or `24GiB`. None: what the accelerator says;
             the devices of a CPU share what is free.
 
@@ -44,7 +51,7 @@ def estimate(
         RefusedError: If an argument or the configuration is wrong, the model cannot
             be cut so, or batches differ in their shape.
     """
-    placed = strategies.get(strategy, mesh=mesh)
+    placed = strategies.get(strategy, mesh=mesh, remat=remat)
     preconditions.refuse_on_a_mesh(config, placed)
     seed(config)
     datasets = make_datasets(recipe, config)
@@ -76,6 +83,7 @@ def estimate(
         recipe=recipe.name,
         strategy=placed.name,
         mesh=dict(placed.mesh.axes),
+        remat=placed.remat,
         batch_size=batch_size,
         rows=-(-batch_size // parts),
         parameters=model.count_params(),
@@ -85,6 +93,7 @@ def estimate(
         metrics_bytes=metrics,
         batch_bytes=_CALLS_OF_BATCHES * found.batch,
         activations_bytes=max(0, found.program - held - gradients),
+        runtime_bytes=found.runtime,
         steps_per_call=every,
         weights_of_one_bytes=whole,
         optimizer_of_one_bytes=_whole(model.optimizer.variables),

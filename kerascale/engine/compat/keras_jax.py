@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from jax import numpy as jnp
 from keras.src import ops
+from keras.src.backend.common import stateless_scope
+from keras.src.backend.jax import distribution_lib
 from keras.src.backend.jax import random as jax_random
 from keras.src.initializers import random_initializers
 from keras.src.random import seed_generator
@@ -45,6 +47,31 @@ def put(
         return jax.device_put(array, layout, may_alias=may_alias)
     host = np.asarray(array)
     return jax.make_array_from_callback(host.shape, layout, lambda index: host[index])
+
+
+@contextlib.contextmanager
+def cut_on_host() -> Iterator[None]:
+    """Within it variables that are made laid out, as those of optimizers, are cut here.
+
+    Keras has JAX slice them on a device, and compile a program for each size.
+    """
+    before = distribution_lib.distribute_tensor
+
+    def distribute(tensor: Any, layout: Any) -> Any:
+        is_one = isinstance(tensor, jax.Array) and not isinstance(
+            tensor, jax.core.Tracer
+        )
+        if not is_one or not isinstance(layout, jax.sharding.Sharding):
+            return before(tensor, layout)
+        if len(tensor.sharding.device_set) > 1:
+            return before(tensor, layout)
+        return put(np.asarray(tensor), layout, may_alias=False)
+
+    distribution_lib.distribute_tensor = distribute
+    try:
+        yield
+    finally:
+        distribution_lib.distribute_tensor = before
 
 
 def put_array(variable: keras.Variable, array: np.ndarray) -> None:
@@ -93,6 +120,45 @@ def update_metrics(
     """What the variables of metrics are after a batch."""
     _, new = model._update_metrics_variables(values, loss, x, y, outputs, sample_weight)
     return list(new)
+
+
+def recomputed(
+    layer: keras.layers.Layer,
+    call: Callable[[], Any],
+    lay: Callable[[dict[int, Any]], dict[int, Any]],
+) -> Any:
+    """What a layer's call returns, computed again for its gradient.
+
+    `keras.remat` hands on neither what the call assigns, such as the state of a random
+    generator, nor the losses that it adds.
+
+    Args:
+        layer: Which one. A program is traced, in a `keras.StatelessScope`.
+        call: Its call, with its arguments.
+        lay: Gives values, by id of their variable, as the call shall see them.
+    """
+    outer = stateless_scope.get_stateless_scope()
+    assigned: list[int] = []
+
+    def compute() -> tuple[Any, list[Any], list[Any]]:
+        inner = keras.StatelessScope(collect_losses=outer.collect_losses)
+        seen = lay(dict(outer.state_mapping))
+        inner.state_mapping = dict(seen)
+        with inner:
+            outputs = call()
+        new = {k: v for k, v in inner.state_mapping.items() if v is not seen.get(k)}
+        assigned.extend(new)
+        # They leave as others: what these were known by may soon be that of others.
+        gone = {id(loss) for loss in inner.losses}
+        for each in keras_private.all_layers(layer):
+            each._loss_ids -= gone
+        return outputs, list(new.values()), inner.losses
+
+    outputs, values, losses = jax.checkpoint(compute)()
+    outer.state_mapping.update(zip(assigned, values, strict=True))
+    if losses:
+        layer.add_loss(losses)
+    return outputs
 
 
 class Local(keras_private.LocalOptimizer):

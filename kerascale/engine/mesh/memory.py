@@ -13,6 +13,11 @@ from kerascale.engine.compat import keras_jax
 from kerascale.engine.mesh import prepare
 from kerascale.engine.mesh.placement import Places
 
+# XLA's runtime on a CPU keeps so much of each operation that several cores share, until
+# the call ends: its tasks wait for threads in which devices compute. Of jaxlib 0.10.
+_SHARED_OPERATION_BYTES = 2432
+_SHARED_OPERATION = "outer_dimension_partitions"
+
 
 @dataclasses.dataclass(frozen=True)
 class StepMemory:
@@ -22,10 +27,13 @@ class StepMemory:
         batch: Of the batches of the call.
         program: All that the call holds at once at most: state, batches, gradients,
             weights that were put together, activations.
+        runtime: What the runtime keeps of operations until the call ends, at most; 0
+            beside an accelerator.
     """
 
     batch: int
     program: int
+    runtime: int
 
 
 def held_bytes(variables: Iterable[keras.Variable]) -> int:
@@ -46,7 +54,11 @@ def of_step(model: keras.Model, batch: Any, steps: int) -> StepMemory:
     """
     prepared = prepare.prepare(model, batch)
     rows = nests.map_present(lambda t: _row(t, steps, prepared.places), batch)
-    found = prepared.train.lowered(rows).compile().memory_analysis()
+    compiled = prepared.train.lowered(rows).compile()
+    found = compiled.memory_analysis()
+    shared = 0
+    if jax.devices()[0].platform == "cpu":
+        shared = compiled.as_text().count(_SHARED_OPERATION)
     return StepMemory(
         batch=sum(map(_bytes, jax.tree.leaves(rows))),
         # What is donated is argument and result at once.
@@ -54,6 +66,9 @@ def of_step(model: keras.Model, batch: Any, steps: int) -> StepMemory:
         + found.temp_size_in_bytes
         + found.output_size_in_bytes
         - found.alias_size_in_bytes,
+        runtime=_SHARED_OPERATION_BYTES
+        * shared
+        * (steps if prepared.train.in_a_loop else 1),
     )
 
 

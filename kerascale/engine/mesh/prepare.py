@@ -10,8 +10,10 @@ from kerascale.engine.compat import keras_private
 from kerascale.engine.mesh import placement, preconditions
 from kerascale.engine.mesh.placement import Places
 from kerascale.engine.mesh.program import Execution, Prediction
+from kerascale.engine.mesh.remat import compiler_options, refuse_without_blocks
 from kerascale.engine.mesh.step import Step
 from kerascale.strategies import model_parallel
+from kerascale.strategies.model_parallel import Remat
 
 # An attribute of a model.
 _PREPARED = "_kerascale_mesh"
@@ -23,13 +25,16 @@ class Prepared:
     Args:
         model: Built; compiled, if it is trained or evaluated.
         places: Where its variables lie.
+        remat: What a training step computes again.
     """
 
-    def __init__(self, model: keras.Model, places: Places) -> None:
+    def __init__(
+        self, model: keras.Model, places: Places, remat: Remat = "none"
+    ) -> None:
         self.places = places
         self.key = key_of(model)
-        step = Step(model, places)
-        self.train = Execution(step, step.train)
+        step = Step(model, places, remat)
+        self.train = Execution(step, step.train, compiler_options(remat))
         self.test = Execution(step, step.test)
         self.predict = Prediction(step)
 
@@ -47,9 +52,11 @@ def place(model: keras.Model) -> Places:
     """Cuts the variables of a built model, and what there is of its optimizer.
 
     Raises:
-        RefusedError: Naming all that is wrong with the layout.
+        RefusedError: Naming all that is wrong with the layout, or if it lacks what is
+            to be computed again.
     """
     strategy = model_parallel.current()
+    refuse_without_blocks(model, strategy.remat)
     places = placement.place_model(model, strategy)
     placement.place_rest(model, places)
     return places
@@ -74,7 +81,9 @@ def prepare(model: keras.Model, batch: Any) -> Prepared:
             placement.place_model(model, model_parallel.current())
         _build(model, batch)
     places = place(model)
-    vars(model)[_PREPARED] = prepared = Prepared(model, places)
+    vars(model)[_PREPARED] = prepared = Prepared(
+        model, places, model_parallel.current().remat
+    )
     return prepared
 
 

@@ -1,7 +1,7 @@
 """Many steps as one program, whose state never leaves the devices."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -41,12 +41,19 @@ class Execution:
     Args:
         step: The steps.
         run: One of them: `Step.train` or `Step.test`.
+        compiler_options: Of XLA, for the program of steps; None: its defaults.
     """
 
-    def __init__(self, step: Step, run: Callable[[State, Any], Any]) -> None:
+    def __init__(
+        self,
+        step: Step,
+        run: Callable[[State, Any], Any],
+        compiler_options: Mapping[str, str] | None = None,
+    ) -> None:
         self.step = step
         self.places: Places = step.places
         self._run = run
+        self._options = None if compiler_options is None else dict(compiler_options)
         self._program: Any = None
         self._single: Any = None
         self._logs: Any = None
@@ -132,7 +139,10 @@ class Execution:
                 return state, losses, self.step.logs(state)
 
             self._program = jax.jit(
-                program, donate_argnums=0, out_shardings=(layouts, whole, whole)
+                program,
+                donate_argnums=0,
+                out_shardings=(layouts, whole, whole),
+                compiler_options=self._options,
             )
         return self._program
 
@@ -146,6 +156,7 @@ class Execution:
                 program,
                 donate_argnums=0,
                 out_shardings=(self.step.shardings(), self.places.whole),
+                compiler_options=self._options,
             )
         return self._single
 

@@ -4,6 +4,7 @@ The program sees the global batch whole; what each device computes of it follows
 how variables and batches are cut.
 """
 
+from collections.abc import Set
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ from jax import numpy as jnp
 from kerascale.engine.compat import keras_jax, keras_private
 from kerascale.engine.mesh import outputs
 from kerascale.engine.mesh.placement import Places
+from kerascale.engine.mesh.remat import Recomputed
+from kerascale.strategies.model_parallel import Remat
 
 # Values of trainable, other, optimizer's and metrics' variables.
 State = tuple[list[jax.Array], list[jax.Array], list[jax.Array], list[jax.Array]]
@@ -24,9 +27,12 @@ class Step:
     Args:
         model: Its loss, metrics and optimizer.
         places: Where everything lies.
+        remat: What a training step computes again; see `strategies.get`.
     """
 
-    def __init__(self, model: keras.Model, places: Places) -> None:
+    def __init__(
+        self, model: keras.Model, places: Places, remat: Remat = "none"
+    ) -> None:
         self.model = model
         self.places = places
         self.trainable = list(model.trainable_variables)
@@ -40,6 +46,8 @@ class Step:
             inner = keras_private.innermost(optimizer)
             self._micro_batches = inner.gradient_accumulation_steps
         self._used = places.used(self.trainable)
+        in_use = {id(v): u for v, u in zip(self.trainable, self._used, strict=True)}
+        self._recomputed = Recomputed(model, remat, in_use)
 
     # ---------------------------------------------------------------- the state
 
@@ -73,7 +81,7 @@ class Step:
 
         def loss_of(trainable: list[jax.Array]) -> Any:
             return self.model.compute_loss_and_updates(
-                self._in_use(trainable),
+                self._in_use(trainable, but=self._recomputed.inside),
                 others,
                 metrics,
                 x,
@@ -84,7 +92,7 @@ class Step:
             )
 
         gradient = jax.value_and_grad(loss_of, has_aux=True)
-        with outputs.put_together(self.places):
+        with outputs.put_together(self.places), self._recomputed.traced():
             (_, found), gradients = gradient(trainable)
         loss, y_pred, others, metrics = found
         gradients = self._laid(gradients, self.trainable)
@@ -127,11 +135,22 @@ class Step:
 
     # ------------------------------------------------------------------- within
 
-    def _in_use(self, trainable: list[jax.Array]) -> list[jax.Array]:
-        """Values as a step computes with them: put together along the data axis."""
+    def _in_use(
+        self, trainable: list[jax.Array], but: Set[int] = frozenset()
+    ) -> list[jax.Array]:
+        """Values as a step computes with them: put together along the data axis.
+
+        Args:
+            trainable: As they lie.
+            but: ids of variables whose values are put together where they are used.
+        """
         return [
-            value if layout is None else jax.lax.with_sharding_constraint(value, layout)
-            for value, layout in zip(trainable, self._used, strict=True)
+            value
+            if layout is None or id(variable) in but
+            else jax.lax.with_sharding_constraint(value, layout)
+            for variable, value, layout in zip(
+                self.trainable, trainable, self._used, strict=True
+            )
         ]
 
     def _laid(

@@ -428,6 +428,13 @@ FAULTS = (
         ("mesh/test_mesh.py",),
     ),
     Fault(
+        "what-is-computed-again-forgets-what-it-has-drawn",
+        "engine/compat/keras_jax.py",
+        "outer.state_mapping.update(zip(assigned, values, strict=True))",
+        "outer.state_mapping.update({})",
+        ("mesh/test_remat.py",),
+    ),
+    Fault(
         "rows-of-a-process-are-put-where-they-stand-in-the-batch",
         "engine/mesh/rows.py",
         "place = own.index(first)",
