@@ -14,7 +14,6 @@ import tensorflow as tf
 from jax import numpy as jnp
 from keras.src import ops
 from keras.src.backend.common import stateless_scope
-from keras.src.backend.jax import distribution_lib
 from keras.src.backend.jax import random as jax_random
 from keras.src.initializers import random_initializers
 from keras.src.random import seed_generator
@@ -47,31 +46,6 @@ def put(
         return jax.device_put(array, layout, may_alias=may_alias)
     host = np.asarray(array)
     return jax.make_array_from_callback(host.shape, layout, lambda index: host[index])
-
-
-@contextlib.contextmanager
-def cut_on_host() -> Iterator[None]:
-    """Within it variables that are made laid out, as those of optimizers, are cut here.
-
-    Keras has JAX slice them on a device, and compile a program for each size.
-    """
-    before = distribution_lib.distribute_tensor
-
-    def distribute(tensor: Any, layout: Any) -> Any:
-        is_one = isinstance(tensor, jax.Array) and not isinstance(
-            tensor, jax.core.Tracer
-        )
-        if not is_one or not isinstance(layout, jax.sharding.Sharding):
-            return before(tensor, layout)
-        if len(tensor.sharding.device_set) > 1:
-            return before(tensor, layout)
-        return put(np.asarray(tensor), layout, may_alias=False)
-
-    distribution_lib.distribute_tensor = distribute
-    try:
-        yield
-    finally:
-        distribution_lib.distribute_tensor = before
 
 
 def put_array(variable: keras.Variable, array: np.ndarray) -> None:

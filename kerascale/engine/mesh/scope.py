@@ -18,9 +18,5 @@ def made_for(strategy: ModelParallel) -> Iterator[ModelParallel]:
     """
     kept_programs.find()
     host = jax.local_devices(backend="cpu")[0]
-    with (
-        jax.default_device(host),
-        keras_jax.draws_of_tensorflow(),
-        keras_jax.cut_on_host(),
-    ):
+    with jax.default_device(host), keras_jax.draws_of_tensorflow():
         yield strategy
