@@ -50,6 +50,8 @@ class Options:
     """Train on a mesh of devices, which workers share. Default: as workers say."""
     mesh: str | None = None
     """Devices of each axis, for --strategy: data=2,model=2."""
+    remat: Literal["none", "block", "full"] = "none"
+    """What a step computes again for its gradient, for --strategy; as of train."""
     chaos_seed: NonNegativeInt | None = None
     """Decides what is done, and when. Default: the recipe's own --seed."""
     save_every: PositiveInt = 10
@@ -88,6 +90,7 @@ def run(arguments: Sequence[str]) -> int:
             stuck_seconds=options.stuck_seconds,
             strategy=options.strategy,
             mesh=options.mesh,
+            remat=options.remat,
         )
     if options.json:
         summary = {"recipe": recipe.name, **report.to_dict()}

@@ -33,6 +33,7 @@ def chaos(
     kinds: Sequence[str] = KINDS,
     strategy: str | None = None,
     mesh: str | None = None,
+    remat: str = "none",
 ) -> Report:
     """Runs a recipe once undisturbed, once struck at random, and compares both.
 
@@ -48,6 +49,7 @@ def chaos(
         kinds: What may be done.
         strategy: That of both; None: `auto`.
         mesh: Of `model_parallel` and `fsdp`; or None.
+        remat: Of them: what a step computes again.
 
     Raises:
         RefusedError: If the run has fewer steps than there are kills.
@@ -59,6 +61,8 @@ def chaos(
     def command(run_dir: pathlib.Path) -> list[str]:
         flags = {"config": file, "run-dir": run_dir, "save-every-steps": save_every}
         flags |= {"strategy": strategy, "mesh": mesh}
+        if remat != "none":
+            flags["remat"] = remat
         flags = {name: value for name, value in flags.items() if value is not None}
         pairs = ((f"--{name}", str(value)) for name, value in flags.items())
         return ["train", recipe.source, *(part for pair in pairs for part in pair)]
