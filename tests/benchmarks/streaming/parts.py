@@ -132,12 +132,14 @@ def _number(title: str, value: float, most: float | None = None) -> str:
 
 
 def _of_pictures(found: Mapping[str, Any]) -> list[str]:
-    best = pictures.best(found)
-    if best is None:
-        return []
-    title = found["contenders"][best[0]]["title"]
-    what = f"pictures/s over the best of the others ({title})"
-    return [_line(what, best[1], least=pictures.LEAST)]
+    lines = []
+    for name, how in pictures.WAYS.items():
+        best = pictures.best(found, name)
+        if best is not None:
+            title = found["contenders"][best[0]]["title"]
+            what = f"pictures/s, packed {how}, over the best of the others ({title})"
+            lines.append(_line(what, best[1], least=pictures.LEAST))
+    return lines
 
 
 def _of_arrays(found: Mapping[str, Any]) -> list[str]:
