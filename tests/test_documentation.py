@@ -282,6 +282,7 @@ def test_other_commands_are_in_order(page, environment, program):
             ".attacking",
             ".compressing",
             ".everyday",
+            ".pair_starts",
             ".quantizing",
             *of_search,
         )
