@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import keras
 
+from kerascale.engine.mesh import calls
 from kerascale.engine.mesh.placement import Places
 from kerascale.strategies.layouts import Placement
 from kerascale.strategies.mesh import DATA
@@ -33,19 +34,11 @@ def put_together(places: Places) -> Iterator[None]:
     Args:
         places: Of the model.
     """
-    before = []
-    try:
-        for layer, wrap in _wrappers(places):
-            before.append((layer, vars(layer).get("call")))
-            # An attribute of the instance, which Keras finds before that of its class.
-            vars(layer)["call"] = wrap(layer.call, places)
+    with calls.wrapped(
+        (layer, functools.partial(wrap, places=places))
+        for layer, wrap in _wrappers(places)
+    ):
         yield
-    finally:
-        for layer, own in reversed(before):
-            if own is None:
-                del vars(layer)["call"]
-            else:
-                vars(layer)["call"] = own
 
 
 def _wrappers(places: Places) -> list[tuple[keras.layers.Layer, Any]]:

@@ -14,6 +14,7 @@ import jax
 import keras
 
 from kerascale.engine.compat import keras_jax, keras_private
+from kerascale.engine.mesh import calls
 from kerascale.errors import RefusedError
 from kerascale.strategies.model_parallel import Remat
 
@@ -75,23 +76,15 @@ class Recomputed:
     @contextlib.contextmanager
     def traced(self) -> Iterator[None]:
         """Within it a program is traced that computes them again."""
-        before = []
-        try:
-            for layer, own in self._layers:
-                before.append((layer, vars(layer).get("call")))
-                # An attribute of the instance, as in `outputs`.
-                vars(layer)["call"] = _again(layer, layer.call, own)
+        with calls.wrapped(
+            (layer, functools.partial(_again, layer, layouts=own))
+            for layer, own in self._layers
+        ):
             yield
-        finally:
-            for layer, call in reversed(before):
-                if call is None:
-                    del vars(layer)["call"]
-                else:
-                    vars(layer)["call"] = call
 
 
 def _again(
-    layer: keras.layers.Layer, call: Callable[..., Any], layouts: dict[int, Any]
+    layer: keras.layers.Layer, call: calls.Call, layouts: dict[int, Any]
 ) -> Callable[..., Any]:
     def lay(values: dict[int, Any]) -> dict[int, Any]:
         return values | {
