@@ -22,7 +22,9 @@ class ResumePoint:
         rollbacks: How often the run went back from a blow-up.
         rate: What the learning rate was multiplied by for it.
         lower: The part of it that the saved rate does not hold yet.
-        arrays: What `engine.state` captured; None on a worker that is not the chief.
+        arrays: What `engine.state` captured; None on a worker that is given it.
+        source: The checkpoint that each process reads for itself; None: the chief
+            reads it, and gives it to others.
     """
 
     epoch: int = 0
@@ -35,6 +37,7 @@ class ResumePoint:
     lower: float = 1.0
     short: int = 0
     arrays: Mapping[str, np.ndarray] | None = None
+    source: str | None = None
 
     def done(self, steps_per_epoch: int) -> int:
         """Batches that have been trained in all epochs."""

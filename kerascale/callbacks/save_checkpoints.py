@@ -13,11 +13,12 @@ from kerascale.callbacks import states
 from kerascale.callbacks.deferred_writes import RecordFile
 from kerascale.callbacks.resume_point import ResumePoint
 from kerascale.engine import state
-from kerascale.engine.collectives import stop_votes
+from kerascale.engine.collectives import consensus, stop_votes
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 from kerascale.optimizers import rollback_rates
 from kerascale.runs.checkpoint import Writer
 from kerascale.runtime import interrupts, run_clock
+from kerascale.runtime.array_parts import ArrayParts
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -26,7 +27,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     It stands last, so that what it saves of other callbacks is of the same moment.
 
     Args:
-        writer: Where to; None on a worker that is not the chief.
+        writer: Where to; None on a worker that writes nothing.
         steps_per_epoch: Batches in one pass.
         remembering: Callbacks whose memory is a part of the state.
         files: Text files that grow with the run, by name; what `remembering` writes
@@ -38,6 +39,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
         failed: What the writer could not save is put here, if training goes on
             then; the state is not said to be saved as long as that is so.
         saved: Called when a checkpoint is on the disk, in the writer's thread.
+        in_parts: Whether the model is cut over processes of a mesh, each of which
+            writes its part.
+        is_chief: Whether this process writes what is not cut.
 
     Raises:
         StoppedError: From `fit`, when a signal has asked to stop and all is saved.
@@ -60,6 +64,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         resumed: ResumePoint | None = None,
         failed: Sequence[SaveFailedError] = (),
         saved: Callable[[], None] = lambda: None,
+        in_parts: bool = False,
+        is_chief: bool = True,
     ) -> None:
         super().__init__()
         self._writer = writer
@@ -74,13 +80,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._resumed = resumed
         self._failed = failed
         self._on_saved = saved
+        self._in_parts = in_parts
+        self._is_chief = is_chief and writer is not None
         begin = resumed or ResumePoint()
         self.history = {name: list(values) for name, values in begin.history.items()}
         self.rollbacks = begin.rollbacks
         self._rate = begin.rate
         # What was saved, to copy into again.
-        self._spare: collections.deque[Mapping[str, np.ndarray]] = collections.deque(
-            maxlen=1
+        self._spare: collections.deque[Mapping[str, state.Captured]] = (
+            collections.deque(maxlen=1)
         )
         self.step = begin.done(steps_per_epoch)
 
@@ -101,7 +109,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 states.set_states(
                     self._remembering,
                     resumed.callbacks,
-                    all_of_them=self._writer is not None,
+                    all_of_them=self._is_chief,
                 )
             if resumed.lower != 1.0:
                 rollback_rates.lower_variable(self.model, resumed.lower)
@@ -162,7 +170,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def _is_time(self) -> bool:
         return (
-            self._writer is not None
+            self._is_chief
             and self._every_seconds is not None
             and time.monotonic() - self._last_time >= self._every_seconds
         )
@@ -181,12 +189,18 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._writer.make_room()
         spare = self._spare.pop() if self._spare else None
         arrays = state.capture(
-            self.model, metrics=within and metrics is None, into=spare
+            self.model,
+            metrics=within and metrics is None,
+            into=spare,
+            in_parts=self._in_parts,
         )
         arrays |= metrics or {}
         self._saved_step = self.step
         self._last_time = time.monotonic()
         bad = [n for n, a in arrays.items() if a.dtype.kind == "f" and not _finite(a)]
+        if self._in_parts:  # One process may see what another does not.
+            told = consensus.texts(self.model.distribute_strategy, " ".join(bad))
+            bad = sorted({name for text in told for name in text.split()})
         if bad:
             raise NonFiniteError(
                 f"The state became infinite or NaN by step {self.step}: "
@@ -195,6 +209,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
             )
         if self._writer is None:
             self._spare.append(arrays)
+            return
+        if not self._is_chief:
+            self._writer.submit(self.step, arrays, {}, self._saved)
             return
         # As they are, ends of lines too, with what could not be written yet.
         texts = {name: self._text(path) for name, path in self._files.items()}
@@ -216,7 +233,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._saved,
         )
 
-    def _saved(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def _saved(self, arrays: Mapping[str, state.Captured]) -> None:
         self._spare.append(arrays)
         self._on_saved()
 
@@ -252,7 +269,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 raise error
 
 
-def _finite(array: np.ndarray) -> bool:
+def _finite(array: state.Captured) -> bool:
+    if isinstance(array, ArrayParts):
+        return all(_finite(piece.array) for piece in array.pieces)
     # A sum needs no memory; where it overflows, each number is looked at.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

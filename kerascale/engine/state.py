@@ -13,6 +13,10 @@ import tensorflow as tf
 
 from kerascale.engine.collectives import all_reduce, consensus, replicas, whole
 from kerascale.errors import RefusedError
+from kerascale.runtime.array_parts import ArrayParts, Piece
+
+# An array, or what this process has of one.
+Captured = np.ndarray | ArrayParts
 
 
 def capture(
@@ -20,8 +24,9 @@ def capture(
     *,
     metrics: bool = True,
     weights: bool = True,
-    into: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, np.ndarray]:
+    into: Mapping[str, Captured] | None = None,
+    in_parts: bool = False,
+) -> dict[str, Captured]:
     """Copies of all variables: weights, seeds, optimizer, sums of metrics.
 
     All workers call it, and all get the same.
@@ -33,6 +38,8 @@ def capture(
         weights: Whether anything else is taken.
         into: What was captured before and is not needed any more. Its arrays are
             written over: memory that is new costs ten times the copy.
+        in_parts: Whether of what is cut over processes of a mesh each takes its own
+            part, so that no host holds all of it.
 
     Returns:
         Name -> array. What each replica adds up for itself (metrics, gradients of
@@ -44,7 +51,7 @@ def capture(
         named = {n: v for n, v in named.items() if n.startswith("metrics/")}
     own = {name: v for name, v in named.items() if _is_per_replica(v)}
     arrays = {
-        name: _copied(variable, (into or {}).get(name))
+        name: _copied(variable, (into or {}).get(name), in_parts)
         for name, variable in named.items()
         if name not in own
     }
@@ -72,8 +79,23 @@ def _is_on_jax() -> bool:
 _WIDE = {(True, "int32"): np.int64, (True, "uint32"): np.int64}
 
 
-def _copied(variable: keras.Variable, into: np.ndarray | None) -> np.ndarray:
-    value = held(variable)
+def _copied(
+    variable: keras.Variable, into: Captured | None, in_parts: bool
+) -> Captured:
+    own = whole.parts(variable) if in_parts else None
+    if own is None:
+        return _copy(held(variable), into if isinstance(into, np.ndarray) else None)
+    before = into.pieces if isinstance(into, ArrayParts) else ()
+    spare = [piece.array for piece in before] + [None] * len(own.pieces)
+    pieces = [
+        Piece(piece.start, _copy(piece.array, array))
+        for piece, array in zip(own.pieces, spare, strict=False)
+    ]
+    dtype = _WIDE.get((True, str(own.dtype)), own.dtype)
+    return ArrayParts(own.shape, np.dtype(dtype), tuple(pieces))
+
+
+def _copy(value: np.ndarray, into: np.ndarray | None) -> np.ndarray:
     wide = _WIDE.get((_is_on_jax(), str(value.dtype)))
     if wide is not None:
         value = value.astype(wide)
@@ -94,7 +116,8 @@ def restore(
     Args:
         model: Compiled and built as the one that was captured.
         arrays: What `capture` returned, on the chief; other workers are given the
-            chief's, and pass None.
+            chief's, and pass None. Where all of them pass arrays, each process of a
+            mesh reads what its devices have of them.
         metrics: As in `capture`.
 
     Raises:
@@ -107,9 +130,13 @@ def restore(
     own = {name: v for name, v in named.items() if _is_per_replica(v)}
     rest = {name: v for name, v in named.items() if name not in own}
     if replicas.are_processes_of_a_mesh(strategy):
+        by_all = consensus.gather(strategy, [int(arrays is not None)]).all()
         for name, variable in rest.items():
-            array = None if arrays is None else _narrow(arrays[name], variable)
-            consensus.give(variable, array)
+            if by_all:
+                consensus.fill(variable, arrays[name])
+            else:
+                array = None if arrays is None else _narrow(arrays[name], variable)
+                consensus.give(variable, array)
         return
     if arrays is not None:
         for name, variable in rest.items():
@@ -181,6 +208,11 @@ def _refuse_others(
     if problems:
         raise RefusedError(problems, heading="checkpoint")
     return ""
+
+
+def is_cut(model: keras.Model) -> bool:
+    """Whether no process of a mesh has all of a model."""
+    return whole.are_cut(variables(model))
 
 
 def variables(model: keras.Model) -> list[keras.Variable]:

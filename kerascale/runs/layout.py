@@ -40,6 +40,9 @@ LAST_WEIGHTS = "last.weights.h5"
 MANIFEST = "manifest.json"
 ARRAYS = "state.npz"
 STATE = "state.json"
+# Of each process that has a part of variables which are cut over several.
+PART_ARRAYS = "part-{:05d}.npz"
+PART_TABLE = "part-{:05d}.json"
 
 # In `compressed/`, and in the folder of each level and runtime there.
 LADDER = "ladder.json"

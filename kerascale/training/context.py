@@ -29,6 +29,8 @@ class RunContext:
         path: That folder's path, on all workers; None before it is opened.
         depends_on: Name -> sha256 of what the result depends on beside configuration
             and data, such as a teacher's weights.
+        in_parts: Whether the model is cut over processes of a mesh, each of which
+            writes its part of a checkpoint. `path` is then one that this process sees.
     """
 
     strategy: tf.distribute.Strategy
@@ -39,6 +41,7 @@ class RunContext:
     folder: RunFolder | None = None
     path: pathlib.Path | None = None
     depends_on: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    in_parts: bool = False
 
     @property
     def steps_per_epoch(self) -> int:

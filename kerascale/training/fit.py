@@ -20,7 +20,7 @@ from kerascale.engine.collectives import consensus, whole
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 from kerascale.optimizers import rollback_rates
 from kerascale.runs import layout, timeline
-from kerascale.runs.checkpoint import Writer
+from kerascale.runs.checkpoint import PartStore, Writer
 from kerascale.runtime import console, interrupts
 from kerascale.runtime.console import say
 from kerascale.runtime.prometheus.training_state import TrainingState
@@ -102,11 +102,15 @@ def _saver(
     writer, files = None, {}
     failed: list[SaveFailedError] = []
     folder, policy = context.folder, context.policy
-    if folder is not None:
+    peers = consensus.peers() if context.in_parts else None
+    if folder is not None or peers is not None:
         writer = Writer(
-            resume.store(folder, policy),
+            resume.store(folder, policy, peers)
+            if folder is not None
+            else PartStore(context.path / layout.CHECKPOINTS, peers),
             on_error=_on_error(failed, policy, exported),
         )
+    if folder is not None:
         names = (layout.HISTORY, layout.METRICS)
         files = {name: folder.path / name for name in names}
     return SaveCheckpoints(
@@ -120,6 +124,8 @@ def _saver(
         resumed=point,
         failed=failed,
         saved=exported.saved,
+        in_parts=context.in_parts,
+        is_chief=folder is not None,
     )
 
 
@@ -211,12 +217,13 @@ def _back(context: RunContext, rollbacks: int, error: NonFiniteError) -> ResumeP
 
     def find() -> str:
         nonlocal point
-        point = resume.find(folder, policy, context.steps_per_epoch)
+        point = resume.find(
+            folder, policy, context.steps_per_epoch, in_parts=context.in_parts
+        )
         return resume.to_text(point)
 
     text = consensus.from_chief(context.strategy, find)
-    if folder is None:
-        point = resume.from_text(text)
+    point = resume.for_all(context.strategy, text, point)
     if point is None:
         raise error
     lower = policy.rollback_factor ** (rollbacks - point.rollbacks)

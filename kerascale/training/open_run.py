@@ -20,7 +20,7 @@ from kerascale.runs import files, layout
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime import console, heartbeat, tf_environment
 from kerascale.runtime.console import say
-from kerascale.training import resume
+from kerascale.training import resume, shared_folder
 from kerascale.training.context import RunContext
 
 # Fields that do not change what is computed.
@@ -80,7 +80,8 @@ def open_for_all(
         the run goes on, for all.
 
     Raises:
-        RefusedError: See `open_folder`.
+        RefusedError: See `open_folder`; and if the model is cut over processes which
+            do not share the folder.
         DamagedRunError: If there are checkpoints, and none is whole.
     """
     folder, point = None, None
@@ -94,14 +95,19 @@ def open_for_all(
         if heartbeat.restarted_in() is None:
             resume.go_back(folder, policy)
             resume.reopen_last_epoch(folder, context)
-        point = resume.find(folder, policy, steps_per_epoch)
+        point = resume.find(
+            folder, policy, steps_per_epoch, in_parts=context.in_parts
+        )
         return f"{folder.path}\n{resume.to_text(point)}"
 
     where, _, text = consensus.from_chief(context.strategy, make).partition("\n")
+    if context.in_parts:
+        absolute = shared_folder.find(context.strategy, folder)
+        where = where if folder is not None else str(absolute)
+    point = resume.for_all(context.strategy, text, point)
     done = 0 if point is None else point.done(steps_per_epoch)
     heartbeat.beat(heartbeat.STARTING, step=done, run_dir=pathlib.Path(where))
     if folder is None:
-        point = resume.from_text(text)
         console.log_to(f"{where}.worker-{replicas.worker_index(context.strategy)}.log")
     opened = dataclasses.replace(context, folder=folder, path=pathlib.Path(where))
     return opened, point

@@ -2,41 +2,72 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Mapping
 
+import tensorflow as tf
+
 from kerascale.callbacks import ResumePoint
 from kerascale.config import CheckpointPolicy
 from kerascale.config.monitor import monitor_of
+from kerascale.engine.collectives import consensus, replicas
 from kerascale.errors import DamagedRunError, RefusedError
 from kerascale.runs import files, layout, step_losses
-from kerascale.runs.checkpoint import Checkpoint, Store, refuse_unsafe_weights
+from kerascale.runs.checkpoint import (
+    Checkpoint,
+    Peers,
+    Store,
+    look,
+    refuse_unsafe_weights,
+)
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
+from kerascale.runtime.durable_files import DamagedError
 from kerascale.training.context import RunContext
 
 
-def store(folder: RunFolder, policy: CheckpointPolicy) -> Store:
-    """The checkpoints of a run."""
+def store(
+    folder: RunFolder, policy: CheckpointPolicy, peers: Peers | None = None
+) -> Store:
+    """The checkpoints of a run.
+
+    Args:
+        folder: The run folder.
+        policy: How many are kept.
+        peers: The processes that each write a part of what is saved; None: this one
+            writes all.
+    """
     return Store(
         folder.path / layout.CHECKPOINTS,
         keep=policy.keep_checkpoints,
         keep_every=policy.keep_every_steps,
+        peers=peers,
     )
 
 
 def find(
-    folder: RunFolder, policy: CheckpointPolicy, steps_per_epoch: int
+    folder: RunFolder,
+    policy: CheckpointPolicy,
+    steps_per_epoch: int,
+    *,
+    in_parts: bool = False,
 ) -> ResumePoint | None:
     """Where the run of a folder goes on; None: at the beginning.
 
     The newest checkpoint that is whole is taken; those that are not are named.
 
+    Args:
+        folder: The run folder.
+        policy: Of the run.
+        steps_per_epoch: Batches in one pass.
+        in_parts: Whether each process reads its part, so that arrays stay on the disk.
+
     Raises:
         DamagedRunError: If there are checkpoints, and none is whole.
     """
-    found, skipped = store(folder, policy).newest()
+    found, skipped = store(folder, policy).newest(mapped=in_parts)
     for damaged in skipped:
         say(f"checkpoint skipped: {damaged}")
     if found is None and skipped:
@@ -46,7 +77,7 @@ def find(
             "another folder, or pass --fresh."
         )
     if found is None and policy.resume_from is not None:
-        found = _of_another_run(folder, policy.resume_from)
+        found = _of_another_run(folder, policy.resume_from, in_parts)
     losses = folder.path / layout.LOSSES
     if found is None:
         _write_texts(folder, {})
@@ -75,7 +106,8 @@ def from_checkpoint(found: Checkpoint) -> ResumePoint:
     fields = {name: found.metadata[name] for name in names}
     # Checkpoints of version 0.1.0 are of whole epochs.
     short = found.metadata.get("short", 0)
-    return ResumePoint(**fields, short=short, arrays=found.arrays)
+    source = None if found.folder is None else os.path.abspath(found.folder)
+    return ResumePoint(**fields, short=short, arrays=found.arrays, source=source)
 
 
 def to_text(point: ResumePoint | None) -> str:
@@ -87,8 +119,46 @@ def to_text(point: ResumePoint | None) -> str:
 
 
 def from_text(text: str) -> ResumePoint | None:
-    """The other side of `to_text`."""
-    return ResumePoint(**json.loads(text)) if text else None
+    """The other side of `to_text`.
+
+    Raises:
+        DamagedError: If this process does not find the checkpoint that it reads.
+    """
+    if not text:
+        return None
+    point = ResumePoint(**json.loads(text))
+    if point.source is None:
+        return point
+    source = pathlib.Path(point.source)
+    return dataclasses.replace(point, arrays=look(source, int(source.name)).arrays)
+
+
+def for_all(
+    strategy: tf.distribute.Strategy, text: str, own: ResumePoint | None
+) -> ResumePoint | None:
+    """Where the run goes on, on each worker. All workers call it.
+
+    Args:
+        strategy: Of all.
+        text: What the chief says by `to_text`.
+        own: What the chief has found; None on another worker.
+
+    Raises:
+        RefusedError: On every worker, if one does not find a checkpoint that it reads.
+    """
+    point, problem = own, ""
+    if not replicas.is_chief(strategy):
+        try:
+            point = from_text(text)
+        except DamagedError as error:
+            problem = f"{json.loads(text)['source']} ({error})"
+    problems = [each for each in consensus.texts(strategy, problem) if each]
+    if problems:
+        raise RefusedError(
+            "checkpoint: expected one that all processes can read. Received: "
+            f"{problems[0]} on one of them. Put it on a file system that all hosts have."
+        )
+    return point
 
 
 def go_back(folder: RunFolder, policy: CheckpointPolicy) -> None:
@@ -103,7 +173,7 @@ def go_back(folder: RunFolder, policy: CheckpointPolicy) -> None:
     if step is None or source.resolve() != folder.path.resolve():
         return
     own = store(folder, policy)
-    found = own.read(step)
+    found = own.read(step, mapped=True)
     if not _best_is_of(found, folder.path):
         (folder.path / layout.CHECKPOINTS / layout.BEST_WEIGHTS).unlink(missing_ok=True)
     removed = own.remove_after(step)
@@ -120,7 +190,7 @@ def reopen_last_epoch(folder: RunFolder, context: RunContext) -> None:
         context: Of the training that goes on.
     """
     own = store(folder, context.policy)
-    found = own.newest()[0]
+    found = own.newest(mapped=True)[0]
     if found is None or not found.metadata.get("short"):
         return
     fields = files.read_json(folder.path, layout.CONFIG)["fields"]
@@ -142,13 +212,15 @@ def _parse(source: str) -> tuple[pathlib.Path, int | None]:
     return pathlib.Path(source), None
 
 
-def _of_another_run(folder: RunFolder, resume_from: str) -> Checkpoint:
+def _of_another_run(
+    folder: RunFolder, resume_from: str, in_parts: bool
+) -> Checkpoint:
     source, step = _parse(resume_from)
     theirs = Store(source / layout.CHECKPOINTS)
     if step is not None:
-        found, skipped = theirs.read(step), []
+        found, skipped = theirs.read(step, mapped=in_parts), []
     else:
-        found, skipped = theirs.newest()
+        found, skipped = theirs.newest(mapped=in_parts)
     if found is None:
         raise RefusedError(
             f"resume_from: expected a run folder with a checkpoint that is whole. "

@@ -17,6 +17,7 @@ from kerascale.config import CheckpointPolicy, provenance
 from kerascale.config.recipes import Recipe, load_recipe
 from kerascale.datasets import Datasets
 from kerascale.datasets.info import describe
+from kerascale.engine import state
 from kerascale.engine.collectives import consensus, replicas, whole
 from kerascale.engine.compat import keras_private
 from kerascale.engine.parity import check as parity_check
@@ -248,6 +249,9 @@ def _open(
     wishes: Wishes,
 ) -> tuple[RunContext, ResumePoint | None]:
     """Opens the run folder, chooses how steps are executed, writes `config.json`."""
+    # What a dry run saves is in a folder of the chief's own.
+    in_parts = state.is_cut(model) and not wishes.dry
+    context = dataclasses.replace(context, in_parts=in_parts)
     context, point = open_run.open_for_all(stack, context, run_dir)
     asked = context.config
     for change in wishes.changes:

@@ -117,6 +117,28 @@ def give(variable: keras.Variable, array: np.ndarray | None) -> None:
     _on_a_mesh().give(variable, array)
 
 
+def fill(variable: keras.Variable, array: Any) -> None:
+    """Gives a variable, on a process of a mesh, what it reads of an array for itself.
+
+    Args:
+        variable: However it lies.
+        array: The same in each process, where only some of it may be read.
+    """
+    _on_a_mesh().fill(variable, array)
+
+
+def peers() -> Any:
+    """The processes of a mesh as those that save together."""
+    return _on_a_mesh().peers()
+
+
+def texts(strategy: tf.distribute.Strategy, own: str) -> list[str]:
+    """What each process of a mesh says. With one worker it is what that says."""
+    if not replicas.are_processes_of_a_mesh(strategy):
+        return [own]
+    return [each.decode() for each in _on_a_mesh().texts(own.encode())]
+
+
 def _on_a_mesh() -> Any:
     """What processes of a mesh tell one another by; it needs JAX."""
     return importlib.import_module("kerascale.engine.mesh.exchange")

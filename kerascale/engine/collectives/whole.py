@@ -1,11 +1,13 @@
-"""Variables that no process of a mesh has all of, put together in the host's memory."""
+"""Variables that no process of a mesh has all of: put together, or its parts."""
 
 import contextlib
 import importlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from kerascale.runtime.array_parts import ArrayParts
 from kerascale.strategies import mesh_peers
 
 # It needs JAX, and stands above this room.
@@ -17,6 +19,20 @@ def array(variable: keras.Variable) -> np.ndarray:
     if mesh_peers.here().count == 1:
         return np.asarray(variable.value)
     return importlib.import_module(_GATHERED).array(variable)
+
+
+def are_cut(variables: Sequence[keras.Variable]) -> bool:
+    """Whether the first process of a mesh lacks a part of any variable."""
+    if mesh_peers.here().count == 1:
+        return False
+    return importlib.import_module(_GATHERED).are_cut(variables)
+
+
+def parts(variable: keras.Variable) -> ArrayParts | None:
+    """What this process saves of a variable; None: the first one has all of it."""
+    if mesh_peers.here().count == 1:
+        return None
+    return importlib.import_module(_GATHERED).parts(variable)
 
 
 def on_host(model: keras.Model) -> contextlib.AbstractContextManager[None]:

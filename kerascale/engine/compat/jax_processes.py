@@ -76,6 +76,31 @@ def exchange(name: str, payload: bytes, timeout: float) -> list[bytes]:
     ]
 
 
+def say(name: str, payload: bytes) -> None:
+    """Tells all something under a name."""
+    distributed.global_state.client.key_value_set_bytes(name, payload)
+
+
+def hear(name: str, timeout: float) -> bytes | None:
+    """What somebody says under a name; None: it did not come in so many seconds.
+
+    Raises:
+        RuntimeError: If the first process is not reached.
+    """
+    client = distributed.global_state.client
+    try:
+        return client.blocking_key_value_get_bytes(name, round(timeout * 1000))
+    except RuntimeError as error:
+        if "DEADLINE_EXCEEDED" in str(error):
+            return None
+        raise
+
+
+def forget_all(name: str) -> None:
+    """Removes what was said under names that begin so, up to a `/`."""
+    distributed.global_state.client.key_value_delete(name)
+
+
 def forget(name: str) -> None:
     """Removes what this process said in an exchange that all have left."""
     state = distributed.global_state

@@ -54,6 +54,24 @@ def put_array(variable: keras.Variable, array: np.ndarray) -> None:
     variable._value = jnp.asarray(array) if layout is None else put(array, layout)
 
 
+def read_array(
+    variable: keras.Variable, read: Callable[[tuple[slice, ...]], np.ndarray]
+) -> None:
+    """Gives a variable what is read of an array for each of its blocks.
+
+    Args:
+        variable: Laid out so that this process has some blocks, or whole on the host.
+        read: Returns a block, of the variable's dtype; `()`: all of it.
+    """
+    layout = variable._layout
+    if layout is None:
+        variable._value = jnp.asarray(read(()))
+    else:
+        variable._value = jax.make_array_from_callback(
+            tuple(variable.shape), layout, read
+        )
+
+
 def lay(
     variable: keras.Variable, value: jax.Array, layout: jax.sharding.Sharding | None
 ) -> None:

@@ -3,7 +3,10 @@
 import functools
 import hashlib
 import itertools
+import threading
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import keras
@@ -17,6 +20,10 @@ from kerascale.strategies import mesh_peers
 
 # As long as another process may compile, read or write. Whoever watches ends it before.
 _SECONDS = 6 * 3600.0
+# Of one look whether something was said.
+_HEARING = 5.0
+# After the end of the program here.
+_PATIENCE = 60.0
 _numbers = itertools.count()
 
 
@@ -62,6 +69,58 @@ def of_first(array: np.ndarray) -> np.ndarray:
     words = multihost_utils.broadcast_one_to_all(words)
     content = np.asarray(words).tobytes()[: len(content)]
     return np.frombuffer(content, array.dtype).reshape(array.shape)
+
+
+class Peers:
+    """How processes of a mesh save together; see `runs.checkpoint.Peers`.
+
+    Any thread may wait: nothing of it is a message of the main one's.
+    """
+
+    def __init__(self) -> None:
+        here = mesh_peers.here()
+        self.count, self.index = here.count, here.index
+        self.saves = itertools.count()
+
+    def say(self, name: str, text: str) -> None:
+        """Tells all others something under a name that was not used before."""
+        jax_processes.say(name, text.encode())
+
+    def hear(self, name: str, *, may_never_come: bool = False) -> str:
+        """What somebody says under a name; waits for it."""
+        ended = None
+        while (found := jax_processes.hear(name, _HEARING)) is None:
+            # It has failed here, and the others may never come so far.
+            if may_never_come and not threading.main_thread().is_alive():
+                ended = ended or time.monotonic()
+                if time.monotonic() - ended > _PATIENCE:
+                    raise RuntimeError(f"{name}: it was not said")
+        return found.decode()
+
+    def forget(self, name: str) -> None:
+        """All has been heard that was said under names that begin so."""
+        jax_processes.forget_all(name)
+
+
+@functools.lru_cache(maxsize=1)
+def peers() -> Peers:
+    """Those of this process: the numbers of saves go on."""
+    return Peers()
+
+
+def fill(variable: keras.Variable, array: Any) -> None:
+    """Gives a variable the elements of an array that each process can read.
+
+    Args:
+        variable: Laid out, or in the memory of the host.
+        array: Of its shape; its `[index]` is asked for what devices of this process
+            have.
+    """
+    dtype = jnp.dtype(variable.dtype)
+    keras_jax.read_array(
+        variable,
+        lambda index: np.asarray(array[index]).astype(dtype, copy=False),
+    )
 
 
 def give(variable: keras.Variable, array: np.ndarray | None) -> None:

@@ -7,6 +7,7 @@ unsigned integers of the same size; the table says what they mean.
 
 import math
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import IO, Any
@@ -21,6 +22,8 @@ _KINDS = frozenset("biufcSUMm")
 _EXTENSION_TYPE = re.compile(r"bfloat16|float[468]_\w+|u?int[24]")
 # More than any header of an array without fields.
 _LONGEST_HEADER = 10_000
+# Of a member of a zip, before its name.
+_ZIP_HEADER = 30
 
 
 def describe(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -91,13 +94,40 @@ def read(file: IO[bytes], table: Any) -> dict[str, np.ndarray]:
     Raises:
         DamagedError: If the file and the table do not belong together.
     """
-    arrays = {}
+    return _each(file, table, _read_member)
+
+
+def locate(file: IO[bytes], table: Any) -> dict[str, int]:
+    """Where in a file that `write` has written the first byte of each array lies.
+
+    Headers are compared with the table as in `read`; no array is read.
+
+    Raises:
+        DamagedError: If the file and the table do not belong together.
+    """
+
+    def place(
+        archive: zipfile.ZipFile, member: zipfile.ZipInfo, entry: dict[str, Any]
+    ) -> int:
+        with archive.open(member) as source:
+            _check_header(source, member, entry)
+            header = source.tell()
+        file.seek(member.header_offset)
+        # The name and the extra field stand between the zip's own header and ours.
+        lengths = struct.unpack("<HH", file.read(_ZIP_HEADER)[-4:])
+        return member.header_offset + _ZIP_HEADER + sum(lengths) + header
+
+    return _each(file, table, place)
+
+
+def _each(file: IO[bytes], table: Any, take: Callable[..., Any]) -> dict[str, Any]:
+    found = {}
     try:
         with zipfile.ZipFile(file) as archive:
             if archive.namelist() != [_member(index) for index in range(len(table))]:
                 raise DamagedError("the arrays are not those of the table")
             for entry, member in zip(table, archive.infolist(), strict=True):
-                arrays[entry["name"]] = _read_member(archive, member, entry)
+                found[entry["name"]] = take(archive, member, entry)
     # Each byte of a zip fails in a way of its own.
     except (
         ArithmeticError,
@@ -108,36 +138,22 @@ def read(file: IO[bytes], table: Any) -> dict[str, np.ndarray]:
         RuntimeError,
         TypeError,
         ValueError,
+        struct.error,
         zipfile.BadZipFile,
     ) as error:
         raise DamagedError(f"the arrays cannot be parsed ({error!s:.200})") from error
-    if len(arrays) != len(table):
+    if len(found) != len(table):
         raise DamagedError("two arrays have one name")
-    return arrays
+    return found
 
 
 def _read_member(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, entry: dict[str, Any]
 ) -> np.ndarray:
-    dtype, stored = _types(entry["dtype"])
+    dtype, stored = types(entry["dtype"])
     with archive.open(member) as source:
-        if np.lib.format.read_magic(source) != (1, 0):
-            raise DamagedError("an array is of another version of the format")
-        shape, is_fortran, found = np.lib.format.read_array_header_1_0(
-            source, max_header_size=_LONGEST_HEADER
-        )
-        if (list(shape), is_fortran, found) != (entry["shape"], False, stored):
-            raise DamagedError(
-                f"array {entry['name']!r:.80}: expected {stored} of shape "
-                f"{entry['shape']}. Received: {found} of shape {list(shape)}"
-            )
-        size = math.prod(shape) * stored.itemsize
-        if (
-            member.compress_type != zipfile.ZIP_STORED
-            or member.file_size != source.tell() + size
-        ):
-            raise DamagedError(f"array {entry['name']!r:.80} is not of its size")
-        array = np.empty(shape, stored)
+        _check_header(source, member, entry)
+        array = np.empty(entry["shape"], stored)
         for piece in _pieces(array):
             if source.readinto(piece) != len(piece):
                 raise DamagedError(f"array {entry['name']!r:.80} is cut off")
@@ -145,7 +161,30 @@ def _read_member(
     return array.view(dtype)
 
 
-def _types(text: str) -> tuple[np.dtype, np.dtype]:
+def _check_header(
+    source: IO[bytes], member: zipfile.ZipInfo, entry: dict[str, Any]
+) -> None:
+    """Reads the header of an array, and refuses one that is not of the table."""
+    _, stored = types(entry["dtype"])
+    if np.lib.format.read_magic(source) != (1, 0):
+        raise DamagedError("an array is of another version of the format")
+    shape, is_fortran, found = np.lib.format.read_array_header_1_0(
+        source, max_header_size=_LONGEST_HEADER
+    )
+    if (list(shape), is_fortran, found) != (entry["shape"], False, stored):
+        raise DamagedError(
+            f"array {entry['name']!r:.80}: expected {stored} of shape "
+            f"{entry['shape']}. Received: {found} of shape {list(shape)}"
+        )
+    size = math.prod(shape) * stored.itemsize
+    if (
+        member.compress_type != zipfile.ZIP_STORED
+        or member.file_size != source.tell() + size
+    ):
+        raise DamagedError(f"array {entry['name']!r:.80} is not of its size")
+
+
+def types(text: str) -> tuple[np.dtype, np.dtype]:
     """The type of an array, and the one that it is written as."""
     if _EXTENSION_TYPE.fullmatch(text):
         # Keras brings it along; NumPy does not need it.

@@ -40,6 +40,12 @@ POINTS = (
     "save:end",  # Old ones are removed.
 )
 
+# In each process that has a part of what is cut over several, the first one too.
+PART_POINTS = (
+    "save:during-part",  # Half of its pieces are written.
+    "save:after-part",  # They are on the disk; the first process was not told.
+)
+
 _EXPECTED = re.compile(
     r"(?P<point>save:[a-z-]+)"
     r":(?P<action>kill|term|sleep=(?P<seconds>[0-9.]+)|error=(?P<number>[0-9]+))"
@@ -52,7 +58,7 @@ class Fault:
     """What happens where.
 
     Args:
-        point: One of `POINTS`.
+        point: One of `POINTS` or `PART_POINTS`.
         action: `kill`, `term`, `sleep` or `error`.
         amount: The seconds of `sleep`, the errno of `error`.
         step: The only step whose save it strikes; None: every save.
@@ -76,13 +82,14 @@ def parse(text: str) -> Fault | None:
         return None
     match = _EXPECTED.fullmatch(text)
     try:
-        if match is None or match["point"] not in POINTS:
+        if match is None or match["point"] not in (*POINTS, *PART_POINTS):
             raise ValueError
         amount = float(match["seconds"] or match["number"] or 0)
     except ValueError:  # Also of a number such as 1.2.3.
         raise RefusedError(
             f"{VARIABLE}: expected POINT:ACTION, POINT:ACTION:step=N or "
-            f"POINT:ACTION:from=N with POINT one of {', '.join(POINTS)} and ACTION "
+            f"POINT:ACTION:from=N with POINT one of {', '.join((*POINTS, *PART_POINTS))} and "
+            "ACTION "
             "one of kill, term, sleep=SECONDS, "
             f"error=ERRNO. Received: {text!r:.200}. It is a testing aid; unset it."
         ) from None

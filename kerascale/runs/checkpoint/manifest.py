@@ -3,6 +3,9 @@
 {"format": "kerascale-checkpoint", "version": 1, "step": 40,
  "files": {"state.json": {"size": 812, "sha256": "..."}, "state.npz": ...},
  "sha256": "... of all above"}
+
+Version 2 has files beside these, `part-00000.json` and `part-00000.npz` of each process
+that took part: the blocks that it had of arrays which were cut over processes.
 """
 
 import contextlib
@@ -11,16 +14,22 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO, Any
 
-from kerascale.runs.layout import ARRAYS, MANIFEST, STATE
+from kerascale.runs.checkpoint import part_table
+from kerascale.runs.layout import ARRAYS, MANIFEST, PART_ARRAYS, PART_TABLE, STATE
 from kerascale.runtime import durable_files
 from kerascale.runtime.durable_files import DamagedError, HashedFile
 
 FORMAT = "kerascale-checkpoint"
 VERSION = 1
+# With parts.
+VERSION_OF_PARTS = 2
+
+_TABLE = re.compile(r"part-[0-9]{5}\.json")
 
 LARGEST_MANIFEST = 2**20
 LARGEST_STATE = 2**28
@@ -48,7 +57,7 @@ def encode(step: int, records: dict[str, Record]) -> bytes:
     """The bytes of the manifest of a step."""
     content = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION_OF_PARTS if number_of_parts(records) else VERSION,
         "step": step,
         "files": {name: vars(records[name]) for name in sorted(records)},
     }
@@ -66,10 +75,12 @@ def read(folder: pathlib.Path, step: int) -> dict[str, Record]:
         DamagedError: If the manifest is missing, changed, or of another format.
     """
     content = _content(folder)
-    if (content.get("format"), content.get("version")) != (FORMAT, VERSION):
+    version = content.get("version")
+    known = version in (VERSION, VERSION_OF_PARTS)
+    if content.get("format") != FORMAT or not known:
         raise DamagedError(
             f"{MANIFEST} is of another format: expected {FORMAT} {VERSION}. Received: "
-            f"{content.get('format')!r:.80} {content.get('version')!r:.20}"
+            f"{content.get('format')!r:.80} {version!r:.20}"
         )
     if content.get("step") != step:
         raise DamagedError(
@@ -81,18 +92,35 @@ def read(folder: pathlib.Path, step: int) -> dict[str, Record]:
     for name in listed:
         if name in ("", ".", "..") or os.path.basename(name) != name or "\0" in name:
             raise DamagedError(f"{MANIFEST} names a file elsewhere: {name!r:.80}")
-    if set(listed) != {ARRAYS, STATE}:
+    parts = number_of_parts(listed)
+    wanted = {ARRAYS, STATE, *(name for i in range(parts) for name in part_names(i))}
+    if set(listed) != wanted or (version == VERSION) != (parts == 0):
         raise DamagedError(
             f"{MANIFEST} lists other files: {', '.join(sorted(listed)):.200}"
         )
     return {name: _record(name, values) for name, values in listed.items()}
 
 
+def part_names(index: int) -> tuple[str, str]:
+    """The table and the arrays of what a process has written."""
+    return PART_TABLE.format(index), PART_ARRAYS.format(index)
+
+
+def number_of_parts(names: Collection[str]) -> int:
+    """How many processes have written, where files have such names."""
+    return sum(1 for name in names if _TABLE.fullmatch(name))
+
+
 @contextlib.contextmanager
 def verified(
-    folder: pathlib.Path, step: int
+    folder: pathlib.Path, step: int, *, sums: bool = True
 ) -> Iterator[tuple[dict[str, Record], dict[str, IO[bytes]]]]:
     """Opens the files of a checkpoint, all of which are as they were written.
+
+    Args:
+        folder: The folder.
+        step: The step that its name says.
+        sums: Whether arrays are summed; else they are of the right size.
 
     Yields:
         What the manifest says of each, and each, open at its beginning.
@@ -105,9 +133,26 @@ def verified(
     with contextlib.ExitStack() as stack:
         opened = {}
         for name, record in sorted(records.items()):
-            opened[name] = stack.enter_context(durable_files.reading(folder / name))
-            durable_files.check_bytes(opened[name], name, record.size, record.sha256)
+            try:
+                file = stack.enter_context(durable_files.reading(folder / name))
+                opened[name] = file
+                if sums or name.endswith(".json"):
+                    durable_files.check_bytes(file, name, record.size, record.sha256)
+                else:
+                    durable_files.check_size(file, name, record.size)
+            except DamagedError as error:
+                raise DamagedError(f"{error}{_lost(name, opened)}") from error
         yield records, opened
+
+
+def _lost(name: str, opened: dict[str, IO[bytes]]) -> str:
+    """Which pieces a damaged file of a part holds."""
+    for index in range(number_of_parts(opened)):
+        table, arrays = part_names(index)
+        if name == arrays:
+            entries = part_table.decode(opened[table].read(), table)
+            return part_table.of_damaged(entries, opened.get(name))
+    return ""
 
 
 def _content(folder: pathlib.Path) -> dict[str, Any]:
@@ -147,7 +192,7 @@ def _record(name: str, values: Any) -> Record:
         raise DamagedError(f"{MANIFEST} says nothing of {name}") from None
     if type(record.size) is not int or not isinstance(record.sha256, str):
         raise DamagedError(f"{MANIFEST} says nothing of {name}")
-    if name == STATE and record.size > LARGEST_STATE:
+    if name.endswith(".json") and record.size > LARGEST_STATE:
         raise DamagedError(f"{name} is larger than {LARGEST_STATE} bytes")
     return record
 

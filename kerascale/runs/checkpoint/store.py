@@ -8,13 +8,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from kerascale.errors import RefusedError, SaveFailedError
 from kerascale.runs.checkpoint import contents, manifest
 from kerascale.runs.checkpoint.contents import Checkpoint
 from kerascale.runs.checkpoint.injected_faults import reach
 from kerascale.runs.checkpoint.names import Names
+from kerascale.runs.checkpoint.peers import Chief, Peers
 from kerascale.runtime import durable_files
 from kerascale.runtime.durable_files import DamagedError
 
@@ -53,6 +52,8 @@ class Store:
         folder: Where they are. It is made at the first save.
         keep: How many of the newest stay.
         keep_every: Steps that can be divided by it stay for good; None: none does.
+        peers: The processes of which each writes its part; this is the first of them.
+            None: this one writes all.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Store:
         *,
         keep: int = 3,
         keep_every: int | None = None,
+        peers: Peers | None = None,
     ) -> None:
         _check_count("keep", keep)
         if keep_every is not None:
@@ -70,19 +72,24 @@ class Store:
         self.keep_every = keep_every
         self._names = Names(self.folder)
         self._lock = threading.Lock()
+        self._chief = None if peers is None else Chief(peers)
 
     def steps(self) -> list[int]:
         """The steps that have a folder, oldest first; nothing is verified."""
         return self._names.steps()
 
-    def read(self, step: int) -> Checkpoint:
+    def read(self, step: int, *, mapped: bool = False) -> Checkpoint:
         """The checkpoint of a step. It is compared with its manifest, then parsed.
+
+        Args:
+            step: Which one.
+            mapped: Whether its arrays stay on the disk until they are asked for.
 
         Raises:
             RefusedError: If there is none, or it is damaged.
         """
         try:
-            return contents.read(self._names.path(step), step)
+            return contents.read(self._names.path(step), step, mapped=mapped)
         except DamagedError as error:
             known = ", ".join(map(str, self.steps())) or "none"
             raise RefusedError(
@@ -90,8 +97,13 @@ class Store:
                 f"{self._names.path(step)}: {error}. There are steps: {known}."
             ) from error
 
-    def newest(self) -> tuple[Checkpoint | None, list[Skipped]]:
+    def newest(
+        self, *, mapped: bool = False
+    ) -> tuple[Checkpoint | None, list[Skipped]]:
         """The newest checkpoint that is whole, by step.
+
+        Args:
+            mapped: Whether its arrays stay on the disk until they are asked for.
 
         Returns:
             The checkpoint, and the newer ones that are not whole, newest first. With
@@ -104,7 +116,7 @@ class Store:
             step = steps.pop()
             path = self._names.path(step)
             try:
-                return contents.read(path, step), skipped
+                return contents.read(path, step, mapped=mapped), skipped
             except DamagedError as error:
                 if os.path.lexists(path):
                     skipped.append(Skipped(step, path, str(error)))
@@ -137,7 +149,7 @@ class Store:
             ) from error
 
     def save(
-        self, step: int, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
+        self, step: int, arrays: contents.Arrays, metadata: Mapping[str, Any]
     ) -> pathlib.Path:
         """Writes a checkpoint; it is on the disk when this returns.
 
@@ -147,7 +159,7 @@ class Store:
         Args:
             step: The step, which is its place in the order.
             arrays: Arrays by name, of any type but Python objects. Nothing may change
-                them meanwhile.
+                them meanwhile. With `peers` some are the part of this process.
             metadata: What JSON can express (also NaN and infinity, as Python writes
                 them): text, numbers, truth values, None, lists, dicts with text keys.
 
@@ -156,14 +168,16 @@ class Store:
 
         Raises:
             RefusedError: If an argument cannot be written. Nothing was written then.
-            SaveFailedError: If the operating system refuses. What was saved before is
-                as it was.
+            SaveFailedError: If the operating system refuses, here or in another
+                process. What was saved before is as it was.
         """
-        self._names.check_step(step)
-        state = contents.prepare(arrays, metadata)
         with self._lock:
             try:
-                return self._save(step, arrays, state)
+                with self._chief.saving() if self._chief else contextlib.nullcontext():
+                    self._names.check_step(step)
+                    in_parts = self._chief is not None
+                    state = contents.prepare(arrays, metadata, in_parts=in_parts)
+                    return self._save(step, arrays, state)
             except OSError as error:
                 place = f" ({error.filename})" if error.filename else ""
                 raise SaveFailedError(
@@ -192,15 +206,13 @@ class Store:
                 self._names.remove(other)
             return newer
 
-    def _save(
-        self, step: int, arrays: Mapping[str, np.ndarray], state: bytes
-    ) -> pathlib.Path:
+    def _save(self, step: int, arrays: contents.Arrays, state: bytes) -> pathlib.Path:
         self._names.make_folder()
         self._names.recover()
         temporary = self._names.new_temporary(step)
         try:
             reach("save:start", step)
-            records = contents.write(temporary, step, arrays, state)
+            records = contents.write(temporary, step, arrays, state, self._chief)
             self._publish(temporary, step, records)
         finally:
             # It is not there any more if all went well.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kerascale.runs.checkpoint.peers import PartStore
 from kerascale.runs.checkpoint.store import Store
 from kerascale.runtime.pace import Pace
 
@@ -40,7 +41,10 @@ class Writer:
     """
 
     def __init__(
-        self, store: Store, *, on_error: Callable[[BaseException], None] | None = None
+        self,
+        store: Store | PartStore,
+        *,
+        on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._store = store
         self._on_error = on_error

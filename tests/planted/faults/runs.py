@@ -27,8 +27,8 @@ FAULTS = (
     Fault(
         "checksums-are-not-compared",
         "runs/checkpoint/manifest.py",
-        "durable_files.check_bytes(opened[name], name, record.size, record.sha256)",
-        "durable_files.check_size(opened[name], name, record.size)",
+        "durable_files.check_bytes(file, name, record.size, record.sha256)",
+        "durable_files.check_size(file, name, record.size)",
         ("checkpoint/test_store_damaged.py::test_eight_bytes_overwritten",),
     ),
     Fault(
