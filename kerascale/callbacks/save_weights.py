@@ -106,8 +106,7 @@ class SaveWeights(keras.callbacks.Callback):
 
     def _write(self) -> None:
         with atomic_files.replacing(self.path) as temporary:
-            # In memory first: HDF5 ends the process where a disk is full.
-            temporary.write_bytes(weights_file.content(self.model))
+            weights_file.write(self.model, temporary)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -6,6 +6,11 @@ changes but the numbers, so that they alone are written over those of the last f
 """
 
 import dataclasses
+import errno
+import math
+import os
+import pathlib
+import shutil
 import weakref
 
 import keras
@@ -16,6 +21,8 @@ from kerascale.engine.compat import keras_private
 
 # The last file is kept up to this size: in a larger one the numbers take the time.
 _MOST_BYTES = 64 * 2**20
+# Of a variable in such a file, beside its numbers, at most.
+_OVERHEAD = 16 * 2**10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +66,27 @@ def content(model: keras.Model) -> bytes | memoryview:
         array = state.held(variable)
         last.content[place : place + array.nbytes] = array.reshape(-1).view(np.uint8)
     return last.content.data
+
+
+def write(model: keras.Model, path: pathlib.Path) -> None:
+    """Writes that file.
+
+    Of a model that is cut over processes one variable after the other is put together,
+    within `on_host`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if not state.is_cut(model):
+        # In memory first: HDF5 ends the process where a disk is full.
+        path.write_bytes(content(model))
+        return
+    variables = state.variables(model)
+    sizes = [math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables]
+    needed = sum(sizes) + _OVERHEAD * len(sizes)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    keras_private.write_weights(model, path)
 
 
 def _same(ours: list[keras.Variable], theirs: list[keras.Variable]) -> bool:

@@ -13,6 +13,7 @@ from kerascale.datasets import Datasets
 from kerascale.datasets.info import DataInfo
 from kerascale.datasets.tables import told
 from kerascale.datasets.tables.column import Column
+from kerascale.engine.collectives import consensus, whole
 from kerascale.runs import files, layout
 from kerascale.runs.run import serving_inputs
 from kerascale.runtime.console import say
@@ -29,12 +30,31 @@ def take_best_weights(
 ) -> None:
     """Gives the model the weights of its best epoch, and says which that is.
 
+    All workers call it.
+
     Args:
         model: Trained.
-        context: Of the training, by the chief.
+        context: Of the training.
         callbacks: Those that it had.
         history: Name -> value of each epoch.
     """
+    if context.in_parts:
+        # Each process reads the file, and keeps its own parts.
+        with whole.the_same_is_assigned():
+            _load_best(model, context, callbacks, history)
+        return
+    with whole.on_host(model):
+        if context.folder is not None:
+            _load_best(model, context, callbacks, history)
+        consensus.take_from_chief(context.strategy, model.variables)
+
+
+def _load_best(
+    model: keras.Model,
+    context: RunContext,
+    callbacks: Sequence[keras.callbacks.Callback],
+    history: dict[str, list[float]],
+) -> None:
     best = context.path / layout.CHECKPOINTS / layout.BEST_WEIGHTS
     if not best.exists():  # With epochs=0 there is none.
         return

@@ -64,7 +64,7 @@ def fit(
         try:
             with console.live(), interrupts.between_steps():
                 _fit(model, context, [*watching, *callbacks, saver], point)
-                with whole.on_host(model):
+                with whole.on_host(model, by_all=not context.in_parts):
                     _write_what_waits(callbacks, unwritten)
                 _stop_if_asked(model, saver)
             return saver.history

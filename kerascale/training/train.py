@@ -326,10 +326,7 @@ def _finish(
 ) -> tuple[keras.Model, dict[str, Any]]:
     """The best weights, the final numbers, the files. Returns model and numbers."""
     folder, datasets, dry = context.folder, context.datasets, wishes.dry
-    with whole.on_host(model):
-        if folder is not None:
-            finish.take_best_weights(model, context, fitted.callbacks, fitted.history)
-        consensus.take_from_chief(context.strategy, model.variables)
+    finish.take_best_weights(model, context, fitted.callbacks, fitted.history)
     trained = model
     for change in wishes.changes:
         model = change.finish_model(model)
@@ -340,7 +337,7 @@ def _finish(
     if dry.overfit_batches:
         metrics |= {"split": "training", "loss_before": fitted.loss_before}
         say(dry_run.judge(dry.overfit_batches, metrics).text)
-    with whole.on_host(model):
+    with whole.on_host(model, by_all=not context.in_parts):
         if folder is not None:
             for change in wishes.changes:
                 change.write_files(folder.path)

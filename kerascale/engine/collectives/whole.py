@@ -12,6 +12,7 @@ from kerascale.strategies import mesh_peers
 
 # It needs JAX, and stands above this room.
 _GATHERED = "kerascale.engine.mesh.gathered"
+_KERAS_JAX = "kerascale.engine.compat.keras_jax"
 
 
 def array(variable: keras.Variable) -> np.ndarray:
@@ -35,7 +36,20 @@ def parts(variable: keras.Variable) -> ArrayParts | None:
     return importlib.import_module(_GATHERED).parts(variable)
 
 
-def on_host(model: keras.Model) -> contextlib.AbstractContextManager[None]:
+def the_same_is_assigned() -> contextlib.AbstractContextManager[None]:
+    """Within it all processes of a mesh assign the same, and each keeps its part."""
+    return importlib.import_module(_KERAS_JAX).the_same_is_assigned()
+
+
+def end_reading() -> None:
+    """Called before a message to all, in an `on_host` of the first process alone."""
+    if mesh_peers.here().count > 1:
+        importlib.import_module(_GATHERED).end_reading()
+
+
+def on_host(
+    model: keras.Model, *, by_all: bool = True
+) -> contextlib.AbstractContextManager[None]:
     """Within it each process has all variables of a model, to read and to assign.
 
     All processes of a mesh enter it, and leave it with the same values. With one
@@ -43,7 +57,10 @@ def on_host(model: keras.Model) -> contextlib.AbstractContextManager[None]:
 
     Args:
         model: Maybe on a mesh; its optimizer and its metrics too.
+        by_all: Else the first process alone has what is cut over processes, to read:
+            it is put together when it is read, one variable after the other. The
+            others wait where they enter, until it leaves or sends them a message.
     """
     if mesh_peers.here().count == 1:
         return contextlib.nullcontext()
-    return importlib.import_module(_GATHERED).on_host(model)
+    return importlib.import_module(_GATHERED).on_host(model, by_all=by_all)

@@ -8,6 +8,7 @@ is one file to look at.
 
 import contextlib
 import io
+import pathlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -766,7 +767,7 @@ def unpickled(file: io.BytesIO) -> keras.Model:
 class _NotingStore(saving_lib.H5IOStore):
     """Notes where in the file each value lies."""
 
-    def __init__(self, file: io.BytesIO, optimizer: Any) -> None:
+    def __init__(self, file: io.BytesIO | pathlib.Path, optimizer: Any) -> None:
         super().__init__(file, mode="w")
         self.places: list[tuple[int | None, Any]] = []
         base = keras.optimizers.Optimizer.save_own_variables
@@ -789,11 +790,23 @@ def weights_file(model: keras.Model) -> tuple[bytes, list[tuple[int | None, Any]
         no one place) and what was written: a variable, or what a layer made of some.
     """
     file = io.BytesIO()
+    places = _write_weights(model, file)
+    return file.getvalue(), places
+
+
+def write_weights(model: keras.Model, path: pathlib.Path) -> None:
+    """Writes what `save_weights` would, one variable after the other."""
+    _write_weights(model, path)
+
+
+def _write_weights(
+    model: keras.Model, file: io.BytesIO | pathlib.Path
+) -> list[tuple[int | None, Any]]:
     # A model that was never compiled has no such attribute.
     store = _NotingStore(file, getattr(model, "optimizer", None))
     saving_lib._save_state(model, store, None, "", set())
     store.close()
-    return file.getvalue(), store.places
+    return store.places
 
 
 # --------------------------------------------------------------- random numbers

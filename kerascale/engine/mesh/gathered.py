@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import keras
@@ -9,16 +10,21 @@ import numpy as np
 
 from kerascale.engine import state
 from kerascale.engine.compat import keras_jax
-from kerascale.engine.mesh import exchange
+from kerascale.engine.mesh import exchange, served
 from kerascale.runtime.array_parts import ArrayParts, Piece
+from kerascale.strategies import mesh_peers
 
 # By id of a variable that is on the host for a while: its layout, and how it lay.
-_on_host: dict[int, tuple[jax.sharding.Sharding, jax.Array, jax.Array]] = {}
+_on_host: dict[int, tuple[jax.sharding.Sharding, jax.Array, Any]] = {}
+# In which the first process reads.
+_section: served.Section | None = None
 
 
 def array(variable: keras.Variable) -> np.ndarray:
     """All of a variable."""
     (value,) = keras_jax.values_of([variable])
+    if isinstance(value, served.Readable):
+        return np.asarray(value)
     return exchange.whole(value)
 
 
@@ -74,25 +80,45 @@ def _owners(
     return list(found.values())
 
 
+def end_reading() -> None:
+    """Nothing more is read in an `on_host` that is for the first process alone."""
+    if _section is not None and mesh_peers.here().index == 0:
+        _section.done()
+
+
 @contextlib.contextmanager
-def on_host(model: keras.Model) -> Iterator[None]:
+def on_host(model: keras.Model, *, by_all: bool = True) -> Iterator[None]:
     """See `engine.collectives.whole.on_host`."""
+    global _section
     variables = state.variables(model)
     host = jax.local_devices(backend="cpu")[0]
-    before = []
+    rest, cut = [], []
     for variable, value in zip(variables, keras_jax.values_of(variables), strict=True):
-        if value.is_fully_addressable:
-            continue
-        copy = jax.device_put(exchange.whole(value), host)
-        before.append((variable, value, keras_jax.layout_of(variable), copy))
-    for variable, value, layout, copy in before:
+        if not by_all and are_cut([variable]):
+            cut.append((variable, value))
+        elif not value.is_fully_addressable:
+            copy = jax.device_put(exchange.whole(value), host)
+            rest.append((variable, value, copy))
+    section = served.Section([value for _, value in cut])
+    before = [(v, value, keras_jax.layout_of(v), copy) for v, value, copy in rest]
+    if mesh_peers.here().index == 0 and not by_all:
+        for (variable, value), copy in zip(cut, section.readable(), strict=True):
+            before.append((variable, value, keras_jax.layout_of(variable), copy))
+    for variable, value, _, copy in before:
         _on_host[id(variable)] = (value.sharding, value, copy)
         keras_jax.lay(variable, copy, None)
+    _section = section
     try:
+        if mesh_peers.here().index and not by_all:
+            section.serve()
         yield
     finally:
+        end_reading()
+        _section = None
         for variable, value, layout, copy in before:
             del _on_host[id(variable)]
             (now,) = keras_jax.values_of([variable])
-            kept = value if now is copy else keras_jax.put(now, layout)
+            is_read_only = isinstance(copy, served.Readable)
+            is_kept = now is copy or is_read_only
+            kept = value if is_kept else keras_jax.put(now, layout)
             keras_jax.lay(variable, kept, layout)

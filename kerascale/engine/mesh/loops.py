@@ -9,7 +9,7 @@ import keras
 
 from kerascale.engine.collectives import whole
 from kerascale.engine.data import batch_checks, fit_arguments
-from kerascale.engine.mesh import rows, votes
+from kerascale.engine.mesh import readers, rows, votes
 from kerascale.engine.mesh.prepare import Prepared
 from kerascale.engine.mesh.rows import Part
 
@@ -128,6 +128,7 @@ def fit(
     callbacks.on_train_begin()
     logs: dict[str, Any] = {}
     reader = Reader(data, prepared, most)
+    by_all = readers.are_there(model, callbacks.callbacks)
     for epoch in epochs:
         model.reset_metrics()
         if hasattr(data, "on_epoch_begin"):
@@ -149,7 +150,7 @@ def fit(
         logs = logs or prepared.train.logs()
         logs = {name: _plain(value) for name, value in logs.items()}
         logs.update(validate(epoch))
-        with whole.on_host(model):
+        with whole.on_host(model, by_all=by_all):
             callbacks.on_epoch_end(epoch, logs)
         if hasattr(data, "on_epoch_end"):
             data.on_epoch_end()
