@@ -80,8 +80,7 @@ def open_for_all(
         the run goes on, for all.
 
     Raises:
-        RefusedError: See `open_folder`; and if the model is cut over processes which
-            do not share the folder.
+        RefusedError: See `open_folder` and `shared_folder.find`.
         DamagedRunError: If there are checkpoints, and none is whole.
     """
     folder, point = None, None
@@ -95,15 +94,12 @@ def open_for_all(
         if heartbeat.restarted_in() is None:
             resume.go_back(folder, policy)
             resume.reopen_last_epoch(folder, context)
-        point = resume.find(
-            folder, policy, steps_per_epoch, in_parts=context.in_parts
-        )
+        point = resume.find(folder, policy, steps_per_epoch, in_parts=context.in_parts)
         return f"{folder.path}\n{resume.to_text(point)}"
 
     where, _, text = consensus.from_chief(context.strategy, make).partition("\n")
     if context.in_parts:
-        absolute = shared_folder.find(context.strategy, folder)
-        where = where if folder is not None else str(absolute)
+        where = shared_folder.find(context.strategy, folder)
     point = resume.for_all(context.strategy, text, point)
     done = 0 if point is None else point.done(steps_per_epoch)
     heartbeat.beat(heartbeat.STARTING, step=done, run_dir=pathlib.Path(where))

@@ -156,7 +156,8 @@ def for_all(
     if problems:
         raise RefusedError(
             "checkpoint: expected one that all processes can read. Received: "
-            f"{problems[0]} on one of them. Put it on a file system that all hosts have."
+            f"{problems[0]} on one of them. Put it on a file system that all hosts "
+            "have."
         )
     return point
 
@@ -212,9 +213,7 @@ def _parse(source: str) -> tuple[pathlib.Path, int | None]:
     return pathlib.Path(source), None
 
 
-def _of_another_run(
-    folder: RunFolder, resume_from: str, in_parts: bool
-) -> Checkpoint:
+def _of_another_run(folder: RunFolder, resume_from: str, in_parts: bool) -> Checkpoint:
     source, step = _parse(resume_from)
     theirs = Store(source / layout.CHECKPOINTS)
     if step is not None:

@@ -19,8 +19,8 @@ _PATIENCE = 10.0
 _PROBE = ".shared-"
 
 
-def find(strategy: tf.distribute.Strategy, folder: RunFolder | None) -> pathlib.Path:
-    """The run folder's absolute path, at which each process sees it. All call it.
+def find(strategy: tf.distribute.Strategy, folder: RunFolder | None) -> str:
+    """The run folder's path, at which this process sees it. All call it.
 
     Args:
         strategy: That of processes which share a mesh.
@@ -52,7 +52,7 @@ def find(strategy: tf.distribute.Strategy, folder: RunFolder | None) -> pathlib.
             "processes, and each writes its part of a checkpoint. Name a folder on a "
             "file system that all hosts have at the same place: --run-dir"
         )
-    return pathlib.Path(where)
+    return where if folder is None else str(folder.path)
 
 
 def _problem(folder: pathlib.Path, name: str) -> str:

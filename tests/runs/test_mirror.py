@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pyarrow.fs
 import pytest
-from helpers import killing
+from helpers import killing, stores
 from helpers import object_stores as servers
 
 import kerascale as ks
@@ -76,6 +76,17 @@ def test_what_is_fetched_is_the_run(run, store, tmp_path):
     assert Store(tmp_path / "there" / layout.CHECKPOINTS).newest()[0].step == 20
     with pytest.raises(ks.RefusedError, match="new or empty folder"):
         fetch(_ADDRESS, tmp_path / "there")
+
+
+def test_parts_of_a_checkpoint_are_copied(run, store, tmp_path):
+    stores.save_in_parts(stores.of_three(run / layout.CHECKPOINTS), 10)
+    copied = Mirror(run, _ADDRESS).copy()
+    assert "checkpoints/000000000010/part-00002.npz" in copied.files
+    fetch(_ADDRESS, tmp_path / "there")
+    found = Store(tmp_path / "there" / layout.CHECKPOINTS).newest()[0]
+    np.testing.assert_array_equal(
+        found.arrays["by both"], stores.in_parts(10)[0]["by both"]
+    )
 
 
 def test_wherever_copying_ends_the_newest_whole_copy_is_fetched(run, store, tmp_path):

@@ -46,6 +46,8 @@ PART_POINTS = (
     "save:after-part",  # They are on the disk; the first process was not told.
 )
 
+_ALL = (*POINTS, *PART_POINTS)
+
 _EXPECTED = re.compile(
     r"(?P<point>save:[a-z-]+)"
     r":(?P<action>kill|term|sleep=(?P<seconds>[0-9.]+)|error=(?P<number>[0-9]+))"
@@ -82,14 +84,13 @@ def parse(text: str) -> Fault | None:
         return None
     match = _EXPECTED.fullmatch(text)
     try:
-        if match is None or match["point"] not in (*POINTS, *PART_POINTS):
+        if match is None or match["point"] not in _ALL:
             raise ValueError
         amount = float(match["seconds"] or match["number"] or 0)
     except ValueError:  # Also of a number such as 1.2.3.
         raise RefusedError(
             f"{VARIABLE}: expected POINT:ACTION, POINT:ACTION:step=N or "
-            f"POINT:ACTION:from=N with POINT one of {', '.join((*POINTS, *PART_POINTS))} and "
-            "ACTION "
+            f"POINT:ACTION:from=N with POINT one of {', '.join(_ALL)} and ACTION "
             "one of kill, term, sleep=SECONDS, "
             f"error=ERRNO. Received: {text!r:.200}. It is a testing aid; unset it."
         ) from None

@@ -75,26 +75,25 @@ def read(folder: pathlib.Path, step: int) -> dict[str, Record]:
         DamagedError: If the manifest is missing, changed, or of another format.
     """
     content = _content(folder)
-    version = content.get("version")
-    known = version in (VERSION, VERSION_OF_PARTS)
-    if content.get("format") != FORMAT or not known:
+    listed = content.get("files")
+    parts = number_of_parts(listed) if isinstance(listed, dict) else 0
+    expected = (FORMAT, VERSION_OF_PARTS if parts else VERSION)
+    if (content.get("format"), content.get("version")) != expected:
         raise DamagedError(
-            f"{MANIFEST} is of another format: expected {FORMAT} {VERSION}. Received: "
-            f"{content.get('format')!r:.80} {version!r:.20}"
+            f"{MANIFEST} is of another format: expected {FORMAT} {expected[1]}. "
+            f"Received: {content.get('format')!r:.80} {content.get('version')!r:.20}"
         )
     if content.get("step") != step:
         raise DamagedError(
             f"{MANIFEST} is of another step: {content.get('step')!r:.20}"
         )
-    listed = content.get("files")
     if not isinstance(listed, dict):
         raise DamagedError(f"{MANIFEST} lists no files")
     for name in listed:
         if name in ("", ".", "..") or os.path.basename(name) != name or "\0" in name:
             raise DamagedError(f"{MANIFEST} names a file elsewhere: {name!r:.80}")
-    parts = number_of_parts(listed)
     wanted = {ARRAYS, STATE, *(name for i in range(parts) for name in part_names(i))}
-    if set(listed) != wanted or (version == VERSION) != (parts == 0):
+    if set(listed) != wanted:
         raise DamagedError(
             f"{MANIFEST} lists other files: {', '.join(sorted(listed)):.200}"
         )

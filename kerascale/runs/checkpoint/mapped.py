@@ -106,9 +106,7 @@ def arrays_of(
     offsets = npz.locate(opened[ARRAYS], table)
     for row in table:
         shape = tuple(row["shape"])
-        block = _Block(
-            folder / ARRAYS, offsets[row["name"]], (0,) * len(shape), shape
-        )
+        block = _Block(folder / ARRAYS, offsets[row["name"]], (0,) * len(shape), shape)
         found[row["name"]] = MappedArray(shape, *npz.types(row["dtype"]), (block,))
     return found | in_parts(folder, opened)
 

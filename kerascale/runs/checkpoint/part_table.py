@@ -166,4 +166,3 @@ def _unreadable(entries: list[Entry], file: IO[bytes]) -> list[Entry]:
         except Exception:
             lost.append(entry)
     return lost
-

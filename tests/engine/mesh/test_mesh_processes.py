@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from test_mesh import _worst
 import kerascale as ks
 from kerascale.launch import launch
 from kerascale.launch.environment import free_ports
-from kerascale.runs.checkpoint import Store
+from kerascale.runs.checkpoint import Store, injected_faults
 
 _NO_JAX = importlib.util.find_spec("jax") is None
 needs_jax = pytest.mark.skipif(_NO_JAX, reason="the extra jax is not installed")
@@ -55,6 +56,9 @@ def test_two_processes_train_what_one_device_trains(in_jax, tmp_path):
     found = [*np.load(tmp_path / "found.npz").values()]
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    saved = Store(tmp_path / "found.npz.checkpoints").newest()[0]
+    for number, weights in enumerate(found[1:]):
+        np.testing.assert_array_equal(saved.arrays[f"model/{number:05d}"], weights)
 
 
 def _environment():
@@ -95,6 +99,12 @@ def in_folder(tmp_path_factory):
 def in_one_process(in_folder):
     in_folder(*_TRAIN, "--epochs", 2, *_MESH, "--run-dir", "one")
     return in_folder.folder / "one"
+
+
+@pytest.fixture(scope="module")
+def in_two_processes(in_folder):
+    in_folder(*_TRAIN, "--epochs", 2, *_MESH, "--run-dir", "two-of-them", workers=2)
+    return in_folder.folder / "two-of-them"
 
 
 def _assert_same(expected, found):
@@ -200,6 +210,91 @@ def test_two_hosts_give_what_one_process_gives(in_folder, in_one_process):
     finally:
         hosts.stop()
     _assert_same(in_one_process, in_folder.folder / "hosts")
+
+
+@needs_jax
+@pytest.mark.slow
+def test_parts_are_read_on_other_meshes(in_folder, in_one_process):
+    there = in_folder.folder / "meshes"
+    for epochs, workers, mesh in [
+        (1, 2, ("--strategy", "model_parallel", "--mesh", "data=1,model=4")),
+        (2, 4, _MESH),
+    ]:
+        command = [*_TRAIN, "--epochs", epochs, *mesh, "--run-dir", there]
+        in_folder(*command, workers=workers)
+        newest = Store(there / "checkpoints").steps()[-1]
+        files = os.listdir(there / "checkpoints" / f"{newest:012d}")
+        assert sum(name.startswith("part-") for name in files) == 2 * workers
+    _assert_same(in_one_process, there)
+
+
+@needs_jax
+@pytest.mark.slow
+def test_what_one_process_has_all_of_is_written_by_it(in_folder):
+    mesh = ("--strategy", "model_parallel", "--mesh", "data=2,model=2")
+    run = in_folder.folder / "copies"
+    in_folder(*_TRAIN, "--epochs", 1, *mesh, "--run-dir", run, workers=2)
+    newest = Store(run / "checkpoints").steps()[-1]
+    files = os.listdir(run / "checkpoints" / f"{newest:012d}")
+    assert sorted(files) == ["manifest.json", "state.json", "state.npz"]
+
+
+def _pair(in_folder, run, *more, faults=({}, {}), prefix=((), ())):
+    """The exit codes of two processes that nobody watches over, and what they said."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    command = [*_TRAIN, "--epochs", "2", *_MESH, "--run-dir", run, *more]
+    command = [sys.executable, "-m", "kerascale", *map(str, command)]
+    started = [
+        subprocess.Popen(
+            [*prefix[index], *command],
+            cwd=in_folder.folder,
+            env={**_environment(), **_cluster(addresses, index), **faults[index]},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    said = [process.communicate(timeout=300)[1] for process in started]
+    return [process.returncode for process in started], said
+
+
+@needs_jax
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("point", injected_faults.PART_POINTS)
+def test_a_process_that_is_killed_while_it_writes_its_part(
+    in_folder, in_two_processes, killed, point
+):
+    run = in_folder.folder / f"{point.partition(':')[2]}-{killed}"
+    fault = {injected_faults.VARIABLE: f"{point}:kill:from=20"}
+    faults = [fault if index == killed else {} for index in range(2)]
+    every = ("--save-every-steps", 6)
+    codes, _ = _pair(in_folder, run, *every, faults=faults)
+    assert codes[killed] == -signal.SIGKILL
+    assert codes[1 - killed] != 0
+    assert Store(run / "checkpoints").newest()[0].step == 18
+    codes, said = _pair(in_folder, run, *every)
+    assert codes == [0, 0], said
+    assert "resuming at step 18" in said[0]
+    one, other = (Store(r / "checkpoints").newest()[0] for r in (run, in_two_processes))
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, other.arrays[name])
+
+
+@needs_jax
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="to hide a folder needs root")
+def test_a_run_folder_that_processes_do_not_share(in_folder):
+    shared = in_folder.folder / "hidden"
+    shared.mkdir()
+    hide = f'mount -t tmpfs none {shared} && exec "$@"'
+    prefix = ((), ("unshare", "-m", "sh", "-c", hide, "sh"))
+    codes, said = _pair(in_folder, shared / "run", prefix=prefix)
+    assert codes == [2, 2]
+    assert "expected a folder that all processes see" in said[0]
+    assert "process 1 on" in said[0]
+    assert not os.listdir(shared)
 
 
 @needs_jax

@@ -39,6 +39,22 @@ FAULTS = (
         ("checkpoint/test_store_damaged.py::test_damaged_folder",),
     ),
     Fault(
+        "parts-are-committed-that-no-process-has-written",
+        "runs/checkpoint/part_table.py",
+        "return len({e.start for e in entries}) == len(entries) == cells",
+        "return len({e.start for e in entries}) == len(entries) <= cells",
+        (
+            "checkpoint/test_parts.py::test_parts_that_make_up_nothing_are_not_committed",
+        ),
+    ),
+    Fault(
+        "a-block-is-read-from-the-beginning-of-its-part",
+        "runs/checkpoint/mapped.py",
+        "self._mapped(block)[_slices(first, last, block.start)]",
+        "self._mapped(block)[_slices(first, last, first)]",
+        ("checkpoint/test_parts.py::test_any_block_is_read_by_its_own_bytes",),
+    ),
+    Fault(
         "one-checkpoint-too-few-is-kept",
         "runs/checkpoint/store.py",
         "for step in older[: -self.keep]:",
