@@ -76,7 +76,7 @@ def _removed(path):
 def _altered(path):
     content = path.read_bytes()
     place = content.index(np.full(1, 20 + 8, "<f4").tobytes())
-    path.write_bytes(content[:place] + b"\0" + content[place + 1 :])
+    path.write_bytes(content[:place] + b"\1" + content[place + 1 :])
 
 
 def _cut_off(path):
