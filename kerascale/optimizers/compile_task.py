@@ -5,7 +5,11 @@ from typing import Any
 import keras
 
 from kerascale.config import TrainingConfig
-from kerascale.optimizers.factory import compile_classifier, make_optimizer
+from kerascale.optimizers.factory import (
+    build_state,
+    compile_classifier,
+    make_optimizer,
+)
 from kerascale.optimizers.task_losses import PoissonDeviance, ScaledSquaredError
 from kerascale.optimizers.task_metrics import (
     R2,
@@ -43,7 +47,7 @@ def compile_for_task(
         steps_per_execution=config.steps_per_execution,
         jit_compile=False,
     )
-    model.optimizer.build(model.trainable_variables)
+    build_state(model)
     return model
 
 

@@ -10,6 +10,7 @@ import keras
 from kerascale.config import TrainingConfig
 from kerascale.optimizers import constraints
 from kerascale.optimizers.schedules import make_schedule
+from kerascale.strategies import model_parallel
 
 
 def make_optimizer(
@@ -90,6 +91,15 @@ def compile_classifier(
         # Keras would refuse XLA anyway where op determinism is on.
         jit_compile=False,
     )
-    # With its state in place, saving and loading skip nothing.
-    model.optimizer.build(model.trainable_variables)
+    build_state(model)
     return model
+
+
+def build_state(model: keras.Model) -> None:
+    """Makes what the optimizer remembers, so that saving and loading skip nothing.
+
+    Of a model for a mesh it is made when the weights have been cut: as they lie, so
+    that no host has all of it.
+    """
+    if not model_parallel.is_made():
+        model.optimizer.build(model.trainable_variables)

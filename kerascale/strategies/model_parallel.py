@@ -107,6 +107,11 @@ def current() -> ModelParallel:
     return _made or ModelParallel(Mesh({DATA: 1}))
 
 
+def is_made() -> bool:
+    """Whether this process trains on a mesh."""
+    return _made is not None
+
+
 def make(
     name: str,
     mesh: str | Mapping[str, int] | Mesh | None = None,
