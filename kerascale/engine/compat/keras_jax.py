@@ -46,7 +46,10 @@ def put(
     if layout.is_fully_addressable or not is_here:
         return jax.device_put(array, layout, may_alias=may_alias)
     host = np.asarray(array)
-    return jax.make_array_from_callback(host.shape, layout, lambda index: host[index])
+    # Copies: JAX keeps all of the array for a part of it that it can use as it is.
+    return jax.make_array_from_callback(
+        host.shape, layout, lambda index: np.array(host[index])
+    )
 
 
 def put_array(variable: keras.Variable, array: np.ndarray) -> None:
