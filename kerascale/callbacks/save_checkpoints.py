@@ -13,7 +13,7 @@ from kerascale.callbacks import states
 from kerascale.callbacks.deferred_writes import RecordFile
 from kerascale.callbacks.resume_point import ResumePoint
 from kerascale.engine import state
-from kerascale.engine.collectives import consensus, stop_votes
+from kerascale.engine.collectives import consensus, stop_votes, whole
 from kerascale.errors import NonFiniteError, SaveFailedError, StoppedError
 from kerascale.optimizers import rollback_rates
 from kerascale.runs.checkpoint import Writer
@@ -81,6 +81,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._failed = failed
         self._on_saved = saved
         self._in_parts = in_parts
+        self.reads_weights = not in_parts
         self._is_chief = is_chief and writer is not None
         begin = resumed or ResumePoint()
         self.history = {name: list(values) for name, values in begin.history.items()}
@@ -185,6 +186,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self, epoch: int, step: int, metrics: dict[str, np.ndarray] | None
     ) -> None:
         within = step > 0
+        if self._in_parts:
+            whole.end_reading()
         if self._writer is not None:
             self._writer.make_room()
         spare = self._spare.pop() if self._spare else None

@@ -35,6 +35,9 @@ class SaveWeights(keras.callbacks.Callback):
         start_from_epoch: From 0: nothing is saved before the end of that epoch.
     """
 
+    # In each process that has it.
+    reads_weights = True
+
     def __init__(
         self,
         path: str | os.PathLike,

@@ -82,6 +82,8 @@ def standard_callbacks(
         ),
         Progress(examples_per_epoch, steps_per_epoch, total_steps),
     ]
+    for callback in callbacks:  # The chief alone has them.
+        callback.reads_weights = False
     early = _early_stopping(monitor, early_stopping_patience, first_epoch)
     return [*callbacks, *early]
 

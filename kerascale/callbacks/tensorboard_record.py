@@ -65,7 +65,7 @@ class TensorBoardRecord(keras.callbacks.Callback):
         self._intervals = Intervals(steps_per_epoch) if steps_per_epoch else None
         self._fields = fields
         self._inputs = inputs
-        self._histograms = histograms
+        self._histograms = self.reads_weights = histograms
 
     def get_state(self) -> dict[str, Any]:
         """What a run that goes on must know."""

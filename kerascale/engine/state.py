@@ -46,8 +46,6 @@ def capture(
         micro-batches) has a first axis of replicas, under a name that ends in
         `@replicas`.
     """
-    if in_parts:
-        whole.end_reading()
     named = _variables(model, metrics)
     if not weights:
         named = {n: v for n, v in named.items() if n.startswith("metrics/")}

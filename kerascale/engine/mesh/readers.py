@@ -1,4 +1,7 @@
-"""Callbacks that may read or assign weights at the end of an epoch."""
+"""Callbacks that may read or assign weights at the end of an epoch.
+
+One says `reads_weights = False` if it does not, or does it on the first process alone.
+"""
 
 from collections.abc import Iterable
 
@@ -36,6 +39,9 @@ def are_there(
 
 
 def _reads(callback: keras.callbacks.Callback) -> bool:
+    told = getattr(callback, "reads_weights", None)
+    if told is not None:
+        return told
     kind = type(callback)
     if kind is keras.callbacks.EarlyStopping:
         return callback.restore_best_weights
