@@ -130,7 +130,8 @@ def from_text(text: str) -> ResumePoint | None:
     if point.source is None:
         return point
     source = pathlib.Path(point.source)
-    return dataclasses.replace(point, arrays=look(source, int(source.name)).arrays)
+    step = int(source.name.rpartition("-")[2])  # It may be hidden: .replaced-0...40
+    return dataclasses.replace(point, arrays=look(source, step).arrays)
 
 
 def for_all(
