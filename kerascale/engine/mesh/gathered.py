@@ -107,7 +107,7 @@ def on_host(model: keras.Model, *, by_all: bool = True) -> Iterator[None]:
     for variable, value, _, copy in before:
         _on_host[id(variable)] = (value.sharding, value, copy)
         keras_jax.lay(variable, copy, None)
-    _section = section
+    _section = None if by_all else section
     try:
         if mesh_peers.here().index and not by_all:
             section.serve()
@@ -118,7 +118,6 @@ def on_host(model: keras.Model, *, by_all: bool = True) -> Iterator[None]:
         for variable, value, layout, copy in before:
             del _on_host[id(variable)]
             (now,) = keras_jax.values_of([variable])
-            is_read_only = isinstance(copy, served.Readable)
-            is_kept = now is copy or is_read_only
+            is_kept = now is copy or isinstance(copy, served.Readable)
             kept = value if is_kept else keras_jax.put(now, layout)
             keras_jax.lay(variable, kept, layout)
