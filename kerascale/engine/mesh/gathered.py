@@ -99,17 +99,18 @@ def on_host(model: keras.Model, *, by_all: bool = True) -> Iterator[None]:
         elif not value.is_fully_addressable:
             copy = jax.device_put(exchange.whole(value), host)
             rest.append((variable, value, copy))
-    section = served.Section([value for _, value in cut])
     before = [(v, value, keras_jax.layout_of(v), copy) for v, value, copy in rest]
-    if mesh_peers.here().index == 0 and not by_all:
+    is_first = mesh_peers.here().index == 0
+    section = None if by_all else served.Section([value for _, value in cut])
+    if section is not None and is_first:
         for (variable, value), copy in zip(cut, section.readable(), strict=True):
             before.append((variable, value, keras_jax.layout_of(variable), copy))
     for variable, value, _, copy in before:
         _on_host[id(variable)] = (value.sharding, value, copy)
         keras_jax.lay(variable, copy, None)
-    _section = None if by_all else section
+    _section = section
     try:
-        if mesh_peers.here().index and not by_all:
+        if section is not None and not is_first:
             section.serve()
         yield
     finally:
