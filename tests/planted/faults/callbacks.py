@@ -13,9 +13,9 @@ FAULTS = (
     Fault(
         "weights-are-written-in-place",
         "callbacks/save_weights.py",
-        "temporary.write_bytes(weights_file.content(self.model))",
+        "weights_file.write(self.model, temporary)",
         "self.path.write_bytes(b'')\n"
-        "            temporary.write_bytes(weights_file.content(self.model))",
+        "            weights_file.write(self.model, temporary)",
         ("test_callbacks.py::test_a_save_that_is_interrupted_leaves_the_one_before",),
     ),
     Fault(
