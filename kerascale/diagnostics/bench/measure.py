@@ -81,7 +81,7 @@ def measure(
     tell("step_seconds", step_seconds)
     tell("items_per_second", workload.items_per_step / step_seconds)
     tell("flops_per_second", flops)
-    most, devices = model_peak.of_model(model)
+    most, devices = model_peak.of_model(model, flops)
     tell("peak_flops_per_second", most)
     tell("share_of_peak", flops / most)
     tell("peak_of", devices)

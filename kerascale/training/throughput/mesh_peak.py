@@ -16,7 +16,7 @@ _SIZE, _CHAIN = 8192, 4
 _SECONDS = 1.0
 
 
-def of_all_devices(dtype: str = "float32") -> tuple[float, str]:
+def of_all_devices(dtype: str = "float32", *, again: bool = False) -> tuple[float, str]:
     """The peak of the mesh of this process, measured once and kept in the cache folder.
 
     The devices that a CPU stands for share its cores, which have the peak of a product
@@ -24,6 +24,7 @@ def of_all_devices(dtype: str = "float32") -> tuple[float, str]:
 
     Args:
         dtype: In which the model computes.
+        again: Measure even if it is known.
 
     Returns:
         Floating-point operations per second of all devices together, and whose that
@@ -32,12 +33,12 @@ def of_all_devices(dtype: str = "float32") -> tuple[float, str]:
     count = model_parallel.current().mesh.size
     if jax.devices()[0].platform == "cpu":
         processes = mesh_peers.here().count
-        own = processes * peak.of_this_machine(dtype)
+        own = processes * peak.of_this_machine(dtype, again=again)
         shared = f"the cores that {count} devices share"
         return own, shared if count > processes else _several(count)
     device = jax.local_devices()[0]
     facts = [device.platform, device.device_kind, jax.__version__, dtype]
-    one = peak.kept(facts, lambda: _measure(device, dtype))
+    one = peak.kept(facts, lambda: _measure(device, dtype), again=again)
     return count * one, _several(count)
 
 

@@ -90,7 +90,10 @@ def _make(
     x = tf.nest.flatten(train.dataset().element_spec)[0]
     waited = timed.waited_seconds
     share = waited / max(timed.seconds, _LEAST_WAITING)
-    most, of_what = (None, "") if flops_per_step is None else model_peak.of_model(model)
+    most, of_what = None, ""
+    if flops_per_step is not None and timed.steps:
+        reached = flops_per_step * timed.steps / max(timed.seconds, 1e-9)
+        most, of_what = model_peak.of_model(model, reached)
     return figures.make(
         waited_seconds=waited,
         waited_for=stages.slowest(train) if share >= _MUCH_WAITING else None,
