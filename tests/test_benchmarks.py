@@ -1,5 +1,6 @@
 """The benchmarks' own logic: figures, protocol, workloads. No framework is loaded."""
 
+import argparse
 import json
 import math
 import sys
@@ -13,6 +14,7 @@ from benchmarks import (
     contenders,
     environments,
     mesh,
+    networks,
     report,
     rounds,
     scaling,
@@ -385,6 +387,7 @@ def test_scaling_is_compared_round_by_round():
         "item": "examples",
         "parameters": 1000,
         "workers": 2,
+        "network": "",
         "contenders": found,
     }
     assert "| it | 135 | 20 | 0.90 | 0.90 to 0.90 | 0.75 | 1.20 | 1.0000 |  |" in (
@@ -444,12 +447,20 @@ def test_a_team_is_as_fast_as_its_slowest():
 
 
 def test_workers_of_the_scaling_benchmark_know_their_place():
-    first, second = scaling._places(2)
+    first, second = networks.places(networks.Loopback(), 2)
     assert first["MASTER_PORT"] == second["MASTER_PORT"]
     assert [first["RANK"], second["RANK"]] == ["0", "1"]
     configs = [json.loads(place["TF_CONFIG"]) for place in (first, second)]
     assert configs[0]["cluster"] == configs[1]["cluster"]
     assert configs[1]["task"] == {"type": "worker", "index": 1}
+    # Two hosts: each has an address, and all reach the first one by it.
+    first, second = networks.places(networks.parse("namespaces:1gbit"), 2)
+    hosts = json.loads(second["TF_CONFIG"])["cluster"]["worker"]
+    assert [host.rpartition(":")[0] for host in hosts] == ["10.77.0.1", "10.77.0.2"]
+    assert first["MASTER_ADDR"] == second["MASTER_ADDR"] == "10.77.0.1"
+    assert first["KERASCALE_ALL_REDUCE"] == "tensorflow"
+    with pytest.raises(argparse.ArgumentTypeError, match="expected loopback, names"):
+        networks.parse("wifi")
     for contender in scaling.CONTENDERS.values():
         runner = contenders.TESTS / "benchmarks" / "runners" / f"{contender.runner}.py"
         assert runner.is_file()

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 from kerascale.cli import parsing
 from kerascale.cli.results import finish_report
@@ -24,7 +25,8 @@ compiled and chosen is kept: a second run starts sooner.
 
 Exit code 0: all were measured; 1: one has failed.
 
-Example: kerascale bench --workloads A,D --seconds 5
+Examples: kerascale bench --workloads A,D --seconds 5
+kerascale bench --workloads D --strategy fsdp --mesh data=4
 """
 
 
@@ -42,11 +44,22 @@ class Options:
     call; one_program: these as one program of XLA; split: each batch split into a
     program for every core; auto: what is fastest here, of these ways, measured
     first."""
+    strategy: Literal["fsdp"] | None = None
+    """Cut each model over a mesh of devices, on Keras' JAX backend (extra jax)."""
+    mesh: str | None = None
+    """Devices of that mesh: data=4. Default: all that there are."""
     json: bool = False
     """Print the results as one JSON object, the last line of standard output."""
 
     def __post_init__(self) -> None:
         problems = check(self)
+        if self.mesh is not None and self.strategy is None:
+            problems.append("mesh: expected with --strategy. Received: without it")
+        if self.strategy is not None and self.execution != "auto":
+            problems.append(
+                "execution: expected auto with --strategy, where steps are one "
+                f"program. Received: {self.execution}"
+            )
         try:
             named(self.workloads)
         except RefusedError as error:
@@ -70,5 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         named(options.workloads),
         seconds=options.seconds,
         execution=options.execution,
+        strategy=options.strategy,
+        mesh=options.mesh,
     )
     return finish_report(report, as_json=options.json, began=began)

@@ -15,6 +15,7 @@ from . import (
     machine,
     mesh,
     mirrored,
+    networks,
     report,
     rounds,
     scaling,
@@ -110,7 +111,8 @@ def _scaling(
     workloads = load_all()
     for letter in options.workloads:
         try:
-            found = scaling.measure(bench, workloads[letter], chosen, plan)
+            with options.network as network:
+                found = scaling.measure(bench, workloads[letter], chosen, plan, network)
         except FailedError as error:
             _say(f"failed: {error}")
             return 1
@@ -232,17 +234,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--starts", type=int, default=1, help="of each contender of mesh"
     )
+    parser.add_argument(
+        "--network",
+        type=networks.parse,
+        default=networks.DEFAULT,
+        help="of scaling: loopback; namespaces or namespaces:1gbit, which need root",
+    )
     options = parser.parse_args(arguments)
     if options.what in _OF_ITS_OWN:
         options.workloads = [_OF_ITS_OWN[options.what]]
     contenders = list(_CONTENDERS.get(options.what, CONTENDERS))
-    if options.what == "scaling":
-        options.workloads = options.workloads or list(scaling.LETTERS)
-    if options.what == "mirrored":
-        options.workloads = options.workloads or list(mirrored.LETTERS)
-    if options.what == "mesh":
-        options.workloads = options.workloads or list(mesh.LETTERS)
-    options.workloads = options.workloads or letters
+    own = {"scaling": scaling, "mirrored": mirrored, "mesh": mesh}.get(options.what)
+    options.workloads = options.workloads or list(own.LETTERS if own else letters)
     options.contenders = options.contenders or contenders
     for name, known in (
         ("workloads", [*letters, *special]),

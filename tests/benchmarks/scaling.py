@@ -8,14 +8,12 @@ itself does more.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import environments
+from . import environments, networks
 from .contenders import TESTS, Contender, FailedError, Process
 from .runners import steps_of
 from .statistics import Spread, epochs_for, shuffled_rounds, who_learned_otherwise
@@ -120,13 +118,25 @@ class Team:
 
 
 def measure(
-    bench: Any, workload: Workload, chosen: Sequence[Contender], plan: Any
+    bench: Any,
+    workload: Workload,
+    chosen: Sequence[Contender],
+    plan: Any,
+    network: networks.Loopback | None = None,
 ) -> dict[str, Any]:
     """Runs all in turns.
+
+    Args:
+        bench: Has the environments, and where logs are written.
+        workload: What is trained.
+        chosen: Of `CONTENDERS`.
+        plan: A `rounds.Plan`.
+        network: What is between two that train together; None: this host alone.
 
     Raises:
         FailedError: One of them cannot.
     """
+    network = network or networks.Loopback()
     teams: dict[str, dict[str, Team]] = {}
     epochs: dict[str, int] = {}
     losses: dict[str, float] = {}
@@ -135,7 +145,7 @@ def measure(
         for contender in chosen:
             name = contender.name
             bench.say(f"{workload.letter} {name}: warming up")
-            teams[name] = _teams(bench, contender, workload, plan.patience_seconds)
+            teams[name] = _teams(bench, contender, workload, plan, network)
             for kind in ("together", "apart"):
                 team = teams[name][kind]
                 team.ask("load")
@@ -178,6 +188,7 @@ def measure(
         "item": workload.item,
         "parameters": workload.num_parameters,
         "workers": WORKERS,
+        "network": network.title,
         "contenders": found,
     }
 
@@ -213,7 +224,8 @@ def table(letter: str, found: Mapping[str, Any]) -> str:
     """Markdown."""
     lines = [
         f"### {letter}: {found['workload']} ({found['parameters']:,} parameters), "
-        f"{found['workers']} workers with a core each",
+        f"{found['workers']} workers with a core each{found['network'] and ', '}"
+        f"{found['network']}",
         "",
         f"| | {found['item']}/s together | µs/step | of two apart | quartiles | of two "
         "times one alone | of PyTorch | loss | |",
@@ -233,7 +245,11 @@ def table(letter: str, found: Mapping[str, Any]) -> str:
 
 
 def _teams(
-    bench: Any, contender: Contender, workload: Workload, patience_seconds: float
+    bench: Any,
+    contender: Contender,
+    workload: Workload,
+    plan: Any,
+    network: networks.Loopback,
 ) -> dict[str, Team]:
     python = bench.environment(contender.environment).python
     module = f"{__package__.rpartition('.')[2]}.runners.{contender.runner}"
@@ -242,13 +258,15 @@ def _teams(
         raise FailedError(f"expected {WORKERS} cores. Received: {len(cores)}.")
     made: dict[str, list[Process]] = {"together": [], "apart": []}
     for kind, processes in made.items():
-        places = _places(WORKERS) if kind == "together" else [_ALONE] * WORKERS
+        is_pair = kind == "together"
+        places = networks.places(network, WORKERS) if is_pair else [_ALONE] * WORKERS
         for index, place in enumerate(places):
             name = f"{workload.letter}-{contender.name}-{kind}-{index}"
             command = ["taskset", "--cpu-list", str(cores[index]), python, "-m", module]
+            command += [contender.name, workload.letter]
             processes.append(
                 Process(
-                    [*command, contender.name, workload.letter],
+                    network.command(index, command) if is_pair else command,
                     {**contender.variables, **place},
                     pathlib.Path(bench.logs) / f"{name}.log",
                     cwd=TESTS,
@@ -256,44 +274,13 @@ def _teams(
                     pauses=False,
                 )
             )
-    teams = {kind: Team(each, patience_seconds) for kind, each in made.items()}
+    teams = {kind: Team(each, plan.patience_seconds) for kind, each in made.items()}
     # In the turns of one that is alone, the other of its pair has nothing to do.
-    teams["alone"] = Team(made["apart"][:1], patience_seconds)
+    teams["alone"] = Team(made["apart"][:1], plan.patience_seconds)
     return teams
 
 
 _ALONE = {"WORLD_SIZE": "1", "RANK": "0"}
-
-
-def _places(workers: int) -> list[dict[str, str]]:
-    """What tells each worker its place, for both frameworks."""
-    ports = _free_ports(workers)
-    addresses = [f"127.0.0.1:{port}" for port in ports]
-    return [
-        {
-            "WORLD_SIZE": str(workers),
-            "RANK": str(index),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(ports[0]),
-            "TF_CONFIG": json.dumps(
-                {
-                    "cluster": {"worker": addresses},
-                    "task": {"type": "worker", "index": index},
-                }
-            ),
-        }
-        for index in range(workers)
-    ]
-
-
-def _free_ports(number: int) -> list[int]:
-    servers = [socket.socket() for _ in range(number)]
-    for server in servers:
-        server.bind(("127.0.0.1", 0))
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """`kerascale bench`: what it measures is what tests/benchmarks measures."""
 
+import importlib.util
 import json
 import os
 import re
@@ -28,6 +29,7 @@ _VALUES = {
     "flops_per_second": 61.2e9,
     "peak_flops_per_second": 136e9,
     "share_of_peak": 0.45,
+    "peak_of": "",
 }
 
 
@@ -61,6 +63,19 @@ def test_a_workload_is_measured(kerascale, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="no extra jax")
+def test_a_workload_is_measured_on_a_mesh(kerascale):
+    mesh = ("--strategy", "fsdp", "--mesh", "data=4", "--json")
+    finished = kerascale("bench", "--workloads", "D", "--seconds", "0.2", *mesh)
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout.splitlines()[-1])["workloads"]["D"]
+    assert set(result) > set(_VALUES)
+    assert result["peak_of"] == "the cores that 4 devices share"
+    assert 0 < result["share_of_peak"] < 1
+    assert result["execution"]["steps"] == 16
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,6 +87,11 @@ def test_a_workload_is_measured(kerascale, tmp_path):
         (["--workloads", ""], "workloads: expected letters of A, B, C, D, E"),
         (["--seconds", "0"], "seconds: expected a finite number > 0. Received: 0.0"),
         (["--execution", "quick"], "--execution: expected one of auto, fixed, loop"),
+        (["--mesh", "data=4"], "mesh: expected with --strategy. Received: without it"),
+        (
+            ["--strategy", "fsdp", "--execution", "loop"],
+            "execution: expected auto with --strategy, where steps are one program",
+        ),
         (["--workload", "A"], "--workload: no such flag. Did you mean --workloads?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -163,6 +163,10 @@ def test_what_a_device_of_a_mesh_needs(kerascale):
     assert 0 <= found["optimizer_bytes"] - whole / 2 < 200
     assert found["state_share"] == pytest.approx(0.25, abs=0.01)
     assert found["rows"] == 16
+    # Forward, to the kernels, and to the input of the second layer; of all devices.
+    products = 2 * 64 * (64 * 512 + 512 * 10)
+    assert found["flops_per_step"] == 2 * products + 2 * 64 * 512 * 10
+    assert "operations: 10.4 MFLOP a step, 2.59 MFLOP a device" in finished.stderr
     assert found["device_bytes"] > found["memory_bytes"] == 2**16
     assert "it does NOT fit" in finished.stderr
 

@@ -248,9 +248,20 @@ def trained(name, strategy):
     )
     if on_mesh:
         found["share"] = np.array(_share_of_first_device(model))
+        counted, problem = throughput_report._count(model, None, may_trace=False)
+        found["flops"] = np.array(problem or counted)
     for key, values in history.history.items():
         found[f"history/{key}"] = np.array(values)
     return found
+
+
+def operations(name):
+    """Of a step of a cell, counted in TensorFlow's graph."""
+    model, x, y, _ = _CELLS[name]()
+    model.execution = "fixed"
+    model.fit(x[:BATCH], y[:BATCH], batch_size=BATCH, verbose=0)
+    batch = tf.constant(x[:BATCH]), tf.constant(y[:BATCH])
+    return flops.count(model.make_train_function().traced_on(batch))
 
 
 def _share_of_first_device(model):
@@ -275,11 +286,13 @@ def main(out, mesh, *cells):
 
 def load():
     """Imports Keras, whose backend is that of the process."""
-    global keras, np, ks
+    global flops, keras, np, ks, tf, throughput_report
     import keras
     import numpy as np
+    import tensorflow as tf
 
     import kerascale as ks
+    from kerascale.training.throughput import flops, throughput_report
 
 
 if __name__ == "__main__":

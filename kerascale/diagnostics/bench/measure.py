@@ -1,5 +1,6 @@
 """One workload, trained in this process as a user would train it."""
 
+import contextlib
 import math
 import os
 import resource
@@ -16,7 +17,8 @@ import kerascale as ks
 from kerascale.config import Execution
 from kerascale.diagnostics.bench.workloads import Workload
 from kerascale.engine.execution import autotune, step_functions
-from kerascale.training.throughput import peak
+from kerascale.runtime.console import counted
+from kerascale.training.throughput import model_peak
 
 # More than are ever made: `fit` is stopped when enough was measured. It chooses how
 # it executes steps as for a training that goes on for long.
@@ -30,6 +32,8 @@ def measure(
     seconds: float,
     wish: Execution,
     started: float,
+    strategy: str | None = None,
+    mesh: str | None = None,
 ) -> None:
     """Trains a workload, and passes on what was measured.
 
@@ -39,13 +43,20 @@ def measure(
         seconds: How long it is measured, at least; whole epochs are.
         wish: How steps are executed.
         started: When this process was started, by `time.monotonic`.
+        strategy: As `strategies.get` takes it, in a process for a mesh; None: one
+            device.
+        mesh: Of that strategy.
     """
     if wish != "auto":  # The variable would win.
         os.environ.pop(autotune.VARIABLE, None)
     keras.utils.set_random_seed(0)
     x, y = workload.make_data(np.random.default_rng(0), workload.num_examples)
-    model = ks.scale(workload.make_model(ks, keras), execution=wish)
-    model.compile(workload.make_optimizer(keras), workload.make_loss(keras))
+    scope = contextlib.nullcontext()
+    if strategy is not None:
+        scope = ks.strategies.get(strategy, mesh=mesh).scope()
+    with scope:
+        model = ks.scale(workload.make_model(ks, keras), execution=wish)
+        model.compile(workload.make_optimizer(keras), workload.make_loss(keras))
     tell("parameters", model.count_params())
     first = workload.first_steps * workload.batch_size
     model.fit(x[:first], y[:first], batch_size=workload.batch_size, verbose=0)
@@ -63,17 +74,27 @@ def measure(
         raise RuntimeError(f"loss: expected a finite number. Received: {watch.loss}.")
     tell("loss", watch.loss)
     tell("peak_memory_bytes", _peak_memory())
-    mode = step_functions.mode_of(model)
-    tell("execution", {"kind": mode.kind, "steps": mode.steps, "said": str(mode)})
+    tell("execution", _execution(model))
     tell("epochs", len(watch.seconds))
     step_seconds = statistics.median(watch.seconds) / workload.steps_per_epoch
     flops = workload.flops_per_step / step_seconds
     tell("step_seconds", step_seconds)
     tell("items_per_second", workload.items_per_step / step_seconds)
     tell("flops_per_second", flops)
-    most = peak.of_this_machine()
+    most, devices = model_peak.of_model(model, flops)
     tell("peak_flops_per_second", most)
     tell("share_of_peak", flops / most)
+    tell("peak_of", devices)
+
+
+def _execution(model: keras.Model) -> dict[str, Any]:
+    """How its steps are executed."""
+    if keras.config.backend() == "jax":
+        steps = model.train_function.steps_per_call
+        said = f"one program of {counted(steps, 'step')}"
+        return {"kind": "one_program", "steps": steps, "said": said}
+    mode = step_functions.mode_of(model)
+    return {"kind": mode.kind, "steps": mode.steps, "said": str(mode)}
 
 
 class Stopwatch(keras.callbacks.Callback):

@@ -40,11 +40,12 @@ class Result:
         memory = values["peak_memory_bytes"] / 2**30
         gflops = values["flops_per_second"] / 1e9
         share = values["share_of_peak"] * 100
+        whose = f" of {values['peak_of']}" if values.get("peak_of") else ""
         return [
             f"{values['items_per_second']:,.0f} {workload.item}/s",
             f"{values['step_seconds'] * 1000:.3g} ms a step",
             values["execution"]["said"],
-            f"{gflops:,.3g} GFLOP/s, {share:.2g} % of the peak",
+            f"{gflops:,.3g} GFLOP/s, {share:.2g} % of the peak{whose}",
             f"first {workload.first_steps} steps {duration(values['first_seconds'])}",
             f"peak memory {memory:.1f} GiB",
         ]

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from kerascale.diagnostics.estimate.amounts import shown
+from kerascale.training.throughput.figures import si
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,10 @@ class MeshEstimate:
         memory_bytes: What a device has; or all of them together.
         shares_memory: Whether the devices are one processor's, and share it.
         device: `cpu`, `gpu` or `tpu`: whose program was compiled.
+        flops_per_step: Products of matrices and convolutions of a step, forward and
+            backward, on all devices together, a multiplication and an addition as two;
+            None: they cannot be counted.
+        computed_flops_per_step: The same, with what `remat` computes again.
     """
 
     recipe: str
@@ -61,6 +66,8 @@ class MeshEstimate:
     memory_bytes: int
     shares_memory: bool
     device: str
+    flops_per_step: float | None = None
+    computed_flops_per_step: float | None = None
 
     @property
     def num_devices(self) -> int:
@@ -147,6 +154,7 @@ class MeshEstimate:
             f"batches of {self.batch_size:,}, {self.parameters:,} parameters; remat "
             f"{self.remat}",
             f"weights and optimizer: {self.state_share:.3f} of one device's",
+            *self._operations(),
             "",
             "memory of a device",
             *(f"  {n:<18}{shown(b):>12}  {note}".rstrip() for n, b, note in rows),
@@ -158,3 +166,12 @@ class MeshEstimate:
                 "or a smaller --batch-size with --gradient-accumulation-steps.",
             ]
         return "\n".join(lines)
+
+    def _operations(self) -> list[str]:
+        own, computed = self.flops_per_step, self.computed_flops_per_step
+        if own is None or computed is None:
+            return []
+        again = computed / own - 1 if own else 0
+        with_it = f", {100 * again:.0f} % more computed again" if again > 0 else ""
+        each = si(own / self.num_devices)
+        return [f"operations: {si(own)}FLOP a step, {each}FLOP a device{with_it}"]

@@ -6,6 +6,7 @@ It is imported where Keras' backend is JAX.
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +14,7 @@ from kerascale import strategies
 from kerascale.config.recipes import Recipe
 from kerascale.diagnostics.estimate import amounts
 from kerascale.diagnostics.estimate.mesh_result import MeshEstimate
+from kerascale.engine.mesh import flops, prepare
 from kerascale.engine.mesh import memory as step_memory
 from kerascale.engine.mesh import steps as mesh_steps
 from kerascale.engine.mesh.described import of_model
@@ -68,6 +70,7 @@ def estimate(
     told = getattr(config, "steps_per_execution", 1)
     every = min(told if told > 1 else mesh_steps.chosen(None), datasets.steps_per_epoch)
     found = step_memory.of_step(model, batch, every)
+    operations = _operations(model, batch, every)
     weights = of_model(model)
     on_cpu = jax.devices()[0].platform == "cpu"
     parts = placed.mesh.of(DATA)
@@ -101,7 +104,19 @@ def estimate(
         memory_bytes=_has(memory, on_cpu),
         shares_memory=on_cpu and memory is None,
         device=jax.devices()[0].platform,
+        **operations,
     )
+
+
+def _operations(model: keras.Model, batch: Any, steps: int) -> dict[str, float | None]:
+    """Of a step: the model's, and with what is computed again; None: not known."""
+    run = prepare.prepare(model, batch).train
+    rows = run.abstract_rows(batch, steps)
+    try:
+        own, computed = run.flops_per_step(rows), run.computed_flops_per_step(rows)
+    except flops.UncountableError:
+        own = computed = None
+    return {"flops_per_step": own, "computed_flops_per_step": computed}
 
 
 def _has(memory: str | int | None, on_cpu: bool) -> int:

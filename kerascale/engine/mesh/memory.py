@@ -8,10 +8,8 @@ from typing import Any
 import jax
 import keras
 
-from kerascale.datasets import nests
 from kerascale.engine.compat import keras_jax
 from kerascale.engine.mesh import prepare
-from kerascale.engine.mesh.placement import Places
 
 # XLA's runtime on a CPU keeps so much of each operation that several cores share, until
 # the call ends: its tasks wait for threads in which devices compute. Of jaxlib 0.10.
@@ -53,7 +51,7 @@ def of_step(model: keras.Model, batch: Any, steps: int) -> StepMemory:
         RefusedError: Naming all that the model cannot be trained for on the mesh.
     """
     prepared = prepare.prepare(model, batch)
-    rows = nests.map_present(lambda t: _row(t, steps, prepared.places), batch)
+    rows = prepared.train.abstract_rows(batch, steps)
     compiled = prepared.train.lowered(rows).compile()
     found = compiled.memory_analysis()
     shared = 0
@@ -70,13 +68,6 @@ def of_step(model: keras.Model, batch: Any, steps: int) -> StepMemory:
         * shared
         * (steps if prepared.train.in_a_loop else 1),
     )
-
-
-def _row(array: Any, steps: int, places: Places) -> jax.ShapeDtypeStruct:
-    """Batches of a call, as they will lie."""
-    shape = (steps, *array.shape)
-    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=places.rows(shape, 1))
 
 
 def _bytes(value: Any) -> int:

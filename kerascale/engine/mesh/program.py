@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from kerascale.datasets import nests
 from kerascale.engine.compat import keras_private
-from kerascale.engine.mesh import rows
+from kerascale.engine.mesh import flops, rows
 from kerascale.engine.mesh.placement import Places
 from kerascale.engine.mesh.step import State, Step
 
@@ -60,6 +60,8 @@ class Execution:
         # As `engine.execution.executor.Executor` has them.
         self.losses: Losses | None = None
         self.num_calls, self.seconds = 0, 0.0
+        # Of the batches of the first call.
+        self._rows: Any = None
         self.in_a_loop = not _has_convolution(step.model)
 
     def __call__(self, rows: Any, steps: int) -> dict[str, Any]:
@@ -73,6 +75,8 @@ class Execution:
             Name -> value of every metric.
         """
         began = time.perf_counter()
+        if self._rows is None:
+            self._rows = jax.tree.map(_abstract, rows)
         state = self.step.state()
         if self.in_a_loop:
             state, losses, logs = self._compiled()(state, rows, np.int32(steps))
@@ -90,6 +94,11 @@ class Execution:
         self.num_calls += 1
         return logs
 
+    @property
+    def steps_per_call(self) -> int:
+        """Steps of one program, where a call was made."""
+        return jax.tree.leaves(self._rows)[0].shape[0] if self.in_a_loop else 1
+
     def logs(self) -> dict[str, Any]:
         """Name -> value of every metric, where no step has run."""
         return self._compiled_logs()(self.step.state())
@@ -100,12 +109,51 @@ class Execution:
         Args:
             rows: As in a call, or the shapes, dtypes and layouts of such.
         """
-        state = jax.tree.map(
-            lambda t: jax.ShapeDtypeStruct(t.shape, t.dtype, sharding=t.sharding),
-            self.step.state(),
-        )
+        return self._traced(rows).lower()
+
+    def abstract_rows(self, batch: Any, steps: int) -> Any:
+        """Shapes, dtypes and layouts of the batches of a call, as it takes them.
+
+        Args:
+            batch: One of them, of arrays.
+            steps: How many.
+        """
+
+        def row(array: Any) -> jax.ShapeDtypeStruct:
+            shape = (steps, *array.shape)
+            dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+            layout = self.places.rows(shape, 1)
+            return jax.ShapeDtypeStruct(shape, dtype, sharding=layout)
+
+        return nests.map_present(row, batch)
+
+    def flops_per_step(self, rows: Any = None) -> float:
+        """Floating-point operations of a step: the model's, on all devices together.
+
+        What is computed again for a gradient is left out. It costs next to nothing,
+        unless there is such: then a step is traced once more.
+
+        Args:
+            rows: As of `lowered`; None: as of the first call.
+
+        Raises:
+            flops.UncountableError: See `flops.count`.
+        """
+        if not self.step.recomputes:
+            return self.computed_flops_per_step(rows)
+        step = self.step.without_recomputation()
+        plain = Execution(step, step.train)
+        return plain.computed_flops_per_step(self._rows if rows is None else rows)
+
+    def computed_flops_per_step(self, rows: Any = None) -> float:
+        """The same, with what is computed again."""
+        traced = self._traced(self._rows if rows is None else rows)
+        return flops.count(traced.jaxpr, steps_in_loop=self.in_a_loop)
+
+    def _traced(self, rows: Any) -> jax.stages.Traced:
+        state = jax.tree.map(_abstract, self.step.state())
         program = self._compiled() if self.in_a_loop else self._compiled_single()
-        return program.lower(state, rows, np.int32(0))
+        return program.trace(state, rows, np.int32(0))
 
     def _batch(self, rows: Any, place: Any) -> Any:
         def taken(array: jax.Array) -> jax.Array:
@@ -164,6 +212,10 @@ class Execution:
         if self._logs is None:
             self._logs = jax.jit(self.step.logs, out_shardings=self.places.whole)
         return self._logs
+
+
+def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
 class Prediction:

@@ -4,6 +4,7 @@ The program sees the global batch whole; what each device computes of it follows
 how variables and batches are cut.
 """
 
+import copy
 from collections.abc import Set
 from typing import Any
 
@@ -35,6 +36,8 @@ class Step:
     ) -> None:
         self.model = model
         self.places = places
+        # Whether anything is computed again.
+        self.recomputes = remat != "none"
         self.trainable = list(model.trainable_variables)
         self.others = list(model.non_trainable_variables)
         optimizer = getattr(model, "optimizer", None)
@@ -48,6 +51,12 @@ class Step:
         self._used = places.used(self.trainable)
         in_use = {id(v): u for v, u in zip(self.trainable, self._used, strict=True)}
         self._recomputed = Recomputed(model, remat, in_use)
+
+    def without_recomputation(self) -> "Step":
+        """The same step, whose gradient keeps all that it needs."""
+        plain = copy.copy(self)
+        plain._recomputed, plain.recomputes = Recomputed(self.model, "none", {}), False
+        return plain
 
     # ---------------------------------------------------------------- the state
 

@@ -35,6 +35,7 @@ class Throughput:
         flops_per_second: What was computed.
         peak_flops_per_second: What the devices compute at most, as was measured.
         share_of_peak: The one over the other (MFU).
+        peak_of: Whose peak it is, on a mesh: `8 devices`; else empty.
         useful_seconds: Steps that are in the result, at `step_seconds` each.
         wall_seconds: From the first start to the end, restarts included.
         goodput: The one over the other.
@@ -67,6 +68,7 @@ class Throughput:
     order: str | None = None
     parts: Mapping[str, float] | None = None
     elapsed: float | None = None
+    peak_of: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -81,12 +83,13 @@ class Throughput:
         if self.flops_per_step is None:
             used = f"operations not counted: {self.not_counted}"
         else:
-            used = f"{_si(self.flops_per_step)}FLOP a step"
+            used = f"{si(self.flops_per_step)}FLOP a step"
             if self.share_of_peak is not None:
                 used += (
-                    f", {_si(self.flops_per_second)}FLOP/s, "
+                    f", {si(self.flops_per_second)}FLOP/s, "
                     f"{self.share_of_peak * 100:.2g} % of the measured peak"
                 )
+                used += f" of {self.peak_of}" if self.peak_of else ""
         lines = [f"throughput: {speed}; {used}"]
         if self.goodput is not None:
             starts = "1 start" if self.starts == 1 else f"{self.starts} starts"
@@ -118,6 +121,7 @@ def make(
     flops_per_step: float | None,
     not_counted: str,
     peak: float | None,
+    peak_of: str = "",
     first_step: int,
     last_step: int,
     wall_seconds: float,
@@ -137,6 +141,7 @@ def make(
         flops_per_step: See `Throughput`.
         not_counted: See `Throughput`.
         peak: Of all devices together; None: not measured.
+        peak_of: See `Throughput`.
         first_step: Batches that had been trained when the run began.
         last_step: And now.
         wall_seconds: See `Throughput`.
@@ -169,6 +174,7 @@ def make(
         utilization=None if waited_seconds is None else 1 - waited_seconds / seconds,
         waited_for=waited_for,
         order=order,
+        peak_of=peak_of,
     )
 
 
@@ -180,8 +186,8 @@ def tokens_per_example(kind: str | None, shape: Sequence[int | None]) -> int | N
     return shape[1] if kind in ("text", "corpus") and len(shape) == 2 else None
 
 
-def _si(value: float) -> str:
-    """A number with a unit's prefix: `1.29 M`, `187 G`."""
+def si(value: float) -> str:
+    """A number with the prefix of its unit: `1.29 M`, `187 G`."""
     for exponent, prefix in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
         if value >= 10**exponent:
             return f"{value / 10**exponent:.3g} {prefix}"

@@ -4,9 +4,10 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
 import platform
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -38,13 +39,27 @@ def of_this_machine(dtype: str = "float32", *, again: bool = False) -> float:
         The best of what was measured; a product of n x n matrices counts 2 n^3. Of a
         host without a GPU that of all its threads, else that of one GPU.
     """
-    path = _path(dtype)
+    return kept(_facts(dtype), lambda: measure(dtype, seconds=_SECONDS), again=again)
+
+
+def kept(
+    facts: Sequence[Any], measured: Callable[[], float], *, again: bool = False
+) -> float:
+    """A peak from the cache folder, or measured and put there.
+
+    Args:
+        facts: What it depends on.
+        measured: Measures it, in floating-point operations per second.
+        again: Measure even if it is known.
+    """
+    key = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
+    path = cache_dir() / _FOLDER / f"{key[:32]}.json"
     if not again:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = float(json.loads(path.read_text())["flops_per_second"])
             if known > 0:
                 return known
-    peak = measure(dtype, seconds=_SECONDS)
+    peak = measured()
     with contextlib.suppress(OSError):  # A cache that cannot be written: again then.
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_files.replacing(path, shared=True) as temporary:
@@ -80,13 +95,13 @@ def measure(dtype: str = "float32", *, seconds: float = _SECONDS) -> float:
     return _CHAIN * 2.0 * size**3 / best
 
 
-def _path(dtype: str) -> pathlib.Path:
+def _facts(dtype: str) -> list[Any]:
     processor = cpu_model() or platform.processor()
     gpus = [
         tf.config.experimental.get_device_details(device)
         for device in tf.config.list_physical_devices("GPU")
     ]
-    facts = [
+    return [
         processor,
         usable_cores(),
         tf.config.threading.get_intra_op_parallelism_threads(),
@@ -95,5 +110,3 @@ def _path(dtype: str) -> pathlib.Path:
         tf.__version__,
         dtype,
     ]
-    key = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
-    return cache_dir() / _FOLDER / f"{key[:32]}.json"

@@ -11,13 +11,19 @@ import tensorflow as tf
 from kerascale.callbacks import Timing
 from kerascale.datasets import Datasets
 from kerascale.datasets.source import Source
-from kerascale.engine.collectives import consensus, replicas
+from kerascale.engine.collectives import consensus
 from kerascale.engine.execution.executor import Executor
 from kerascale.runs import layout, timeline
 from kerascale.runs.folder import RunFolder
 from kerascale.runtime.console import say
 from kerascale.training.context import RunContext
-from kerascale.training.throughput import figures, flops, goodput, peak, stages
+from kerascale.training.throughput import (
+    figures,
+    flops,
+    goodput,
+    model_peak,
+    stages,
+)
 from kerascale.training.throughput.figures import Throughput
 
 _PROBLEM_LENGTH = 120
@@ -84,6 +90,10 @@ def _make(
     x = tf.nest.flatten(train.dataset().element_spec)[0]
     waited = timed.waited_seconds
     share = waited / max(timed.seconds, _LEAST_WAITING)
+    most, of_what = None, ""
+    if flops_per_step is not None and timed.steps:
+        reached = flops_per_step * timed.steps / max(timed.seconds, 1e-9)
+        most, of_what = model_peak.of_model(model, reached)
     return figures.make(
         waited_seconds=waited,
         waited_for=stages.slowest(train) if share >= _MUCH_WAITING else None,
@@ -95,7 +105,8 @@ def _make(
         tokens_per_example=figures.tokens_per_example(datasets.info.kind, x.shape),
         flops_per_step=flops_per_step,
         not_counted=problem,
-        peak=None if flops_per_step is None else _peak(model),
+        peak=most,
+        peak_of=of_what,
         first_step=starts[0].get("step", 0) if starts else 0,
         last_step=timed.step,
         wall_seconds=timeline.wall_seconds(events, time.time()),
@@ -129,15 +140,19 @@ def _count(
     as hundreds of small steps.
     """
     run = model.train_function
+    on_mesh = getattr(run, "flops_per_step", None)
+    if on_mesh is not None:  # Each process sees the step of all devices.
+        if run.step.recomputes and not may_trace:
+            return None, _not_worth(
+                "the operations of a step without what it computes again are"
+            )
+        return _tried(on_mesh)
     if model.run_eagerly or not isinstance(run, Executor):
         return None, "steps are no graph"  # On all workers alike.
     strategy = model.distribute_strategy
     total, problem = _sum(strategy, lambda: flops.count_graph(run.step_graph))
     if total is None and not may_trace:
-        return None, (
-            "the shapes in a step are known only if it is traced once more, and steps "
-            f"of less than {_ENOUGH_SECONDS:.0f} s in all are not worth that"
-        )
+        return None, _not_worth("the shapes in a step are")
     if total is None:
         total, problem = _sum(
             strategy,
@@ -146,17 +161,29 @@ def _count(
     return total, problem
 
 
+def _not_worth(what: str) -> str:
+    return (
+        f"{what} known only if it is traced once more, and steps "
+        f"of less than {_ENOUGH_SECONDS:.0f} s in all are not worth that"
+    )
+
+
+def _tried(count: Callable[[], float]) -> tuple[float | None, str]:
+    """What is counted, or why it cannot be."""
+    try:
+        return float(round(count())), ""
+    except Exception as error:  # A finished run does not fail for want of a number.
+        lines = str(error).strip().splitlines()
+        problem = lines[0][:_PROBLEM_LENGTH] if lines else type(error).__name__
+        return None, problem
+
+
 def _sum(
     strategy: tf.distribute.Strategy, count: Callable[[], float]
 ) -> tuple[float | None, str]:
     """What all workers have counted together, or why one of them could not."""
-    own, problem = -1, ""
-    try:
-        own = round(count())
-    except Exception as error:  # A finished run does not fail for want of a number.
-        lines = str(error).strip().splitlines()
-        problem = lines[0][:_PROBLEM_LENGTH] if lines else type(error).__name__
-    each = consensus.gather(strategy, [own])
+    own, problem = _tried(count)
+    each = consensus.gather(strategy, [-1 if own is None else int(own)])
     if (each < 0).any():
         return None, problem or "another worker could not"
     return float(each.sum()), ""
@@ -167,15 +194,3 @@ def _example_batch(source: Source) -> Any:
     if batch is None:
         raise flops.UncountableError("batches differ in their shape")
     return batch
-
-
-def _peak(model: keras.Model) -> float | None:
-    """The peak of all devices that the model was trained on; None: not measured."""
-    strategy = model.distribute_strategy
-    if tf.config.list_logical_devices("TPU"):
-        return None
-    own = peak.of_this_machine(model.dtype_policy.compute_dtype)
-    # The logical devices of a CPU share its cores; workers have their own.
-    if tf.config.list_logical_devices("GPU"):
-        return own * strategy.num_replicas_in_sync
-    return own * replicas.num_workers(strategy)

@@ -23,7 +23,7 @@ _DEFAULT = ("causal",)
 
 def _worst(expected, found, name):
     """The largest difference, in units of what is allowed."""
-    assert {*expected, "share"} == {*found}
+    assert {*expected, "share", "flops"} == {*found}
     bound = _BOUNDS.get(name, 1e-5)
     return {
         key: float(np.abs(value.astype("float64") - found[key]).max())
@@ -49,6 +49,24 @@ def test_a_mesh_trains_what_one_device_trains(name, on_tensorflow, on_four_devic
 
 def test_a_device_holds_its_part_of_weights_and_optimizer(on_four_devices):
     assert np.load(on_four_devices / "causal.npz")["share"] < 0.55
+
+
+def test_operations_of_a_step_are_those_of_its_formula(on_four_devices):
+    found = np.load(on_four_devices / "causal.npz")["flops"]
+    tokens, width, length, words = mesh_cells.BATCH * 8, 16, 8, 24
+    # Of all devices: 6 for each parameter of a product and token, and attention.
+    products = 12 * width**2 + width * words
+    assert found == tokens * (6 * products + 12 * length * width)
+
+
+@pytest.mark.slow
+def test_operations_are_those_of_tensorflows_graph(in_jax, tmp_path):
+    cells = ("mlp", "transformer", "residual_cnn", "lstm", "gru", "mixed_bfloat16")
+    in_jax(mesh_cells.__file__, tmp_path, "data=2,model=2", *cells)
+    mesh_cells.load()
+    for name in cells:
+        found = np.load(tmp_path / f"{name}.npz")["flops"]
+        assert found == mesh_cells.operations(name), name
 
 
 # Data, model and hybrid, of 2, 4 and 8 devices.

@@ -138,6 +138,14 @@ def test_two_processes_give_what_one_gives(in_folder, in_one_process):
     assert json.loads(done.stdout)["workers"] == 2
     assert "[Gloo]" not in done.stdout
     _assert_same(in_one_process, in_folder.folder / "two")
+    folders = in_one_process, in_folder.folder / "two"
+    reached = [json.loads((f / "throughput.json").read_text()) for f in folders]
+    # 64 - 16 - 10: forward, to the kernels, and to the input of the second layer.
+    operations = 2 * 2 * 64 * (64 * 16 + 16 * 10) + 2 * 64 * 16 * 10
+    for each in reached:
+        assert each["flops_per_step"] == operations
+        assert 0 < each["share_of_peak"] < 1
+        assert each["peak_of"] == "the cores that 4 devices share"
     log = in_folder.folder / "two.worker-1.log"
     assert "Traceback" not in log.read_text()
 

@@ -38,10 +38,12 @@ def of_each_mode(make):
                 model, x, y = make()
             taken = memory.of_step(model, (x[:32], y[:32]), 1)
             history = model.fit(x, y, batch_size=32, epochs=4, verbose=0)
+            run = model.train_function
+            flops = [run.flops_per_step(), run.computed_flops_per_step()]
         values = [np.abs(v.numpy()).sum(dtype="float64")
                   for v in model.variables if "float" in v.dtype]
         yield mode, {"loss": history.history["loss"], "weights": values,
-                     "bytes": taken.program}
+                     "bytes": taken.program, "flops": flops}
 """
 
 # A block with all that leaves a call in another way than by its outputs.
@@ -90,7 +92,11 @@ print(json.dumps(dict(of_each_mode(make))))
 
 def _compare(found, bound):
     plain = found["none"]
+    assert plain["flops"][0] == plain["flops"][1] > 0
     for mode, own in found.items():
+        # What is computed again is none of the model's.
+        assert own["flops"][0] == plain["flops"][0]
+        assert (own["flops"][1] > own["flops"][0]) == (mode != "none")
         for key in ("loss", "weights"):
             np.testing.assert_allclose(own[key], plain[key], rtol=bound, err_msg=mode)
 

@@ -428,6 +428,20 @@ FAULTS = (
         ("mesh/test_mesh.py",),
     ),
     Fault(
+        "operations-of-a-step-count-what-it-computes-again",
+        "engine/mesh/program.py",
+        "plain = Execution(step, step.train)",
+        "plain = self",
+        ("mesh/test_remat.py::test_a_block_of_ones_own_trains_the_same",),
+    ),
+    Fault(
+        "operations-of-a-step-are-those-of-one-turn-of-every-loop",
+        "engine/mesh/flops.py",
+        'return equation.params["length"] * _of_body',
+        "return _of_body",
+        ("mesh/test_mesh_flops.py",),
+    ),
+    Fault(
         "what-is-computed-again-forgets-what-it-has-drawn",
         "engine/compat/keras_jax.py",
         "outer.state_mapping.update(zip(assigned, values, strict=True))",
