@@ -116,6 +116,14 @@ def test_the_sum_in_the_order_of_the_ranks_to_the_bit(num_ranks, groups, layout,
     assert answers == [{"digests": [expected(num_ranks, seed, layout)]}] * num_ranks
 
 
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(st.tuples(layouts, st.booleans()), min_size=1, max_size=6))
+def test_two_ranks_may_add_up_for_themselves(groups, steps):
+    for seed, (layout, own_sum) in enumerate(steps):
+        answers = groups(2).sum(seed, layout, own_sum=own_sum)
+        assert answers == [{"digests": [expected(2, seed, layout)]}] * 2
+
+
 @pytest.mark.parametrize("num_ranks", [2, 3])
 def test_large_arrays_and_growing_memory(num_ranks, groups):
     for size in (10, 300_000, 7, 900_001):

@@ -196,12 +196,34 @@ class TrainStep:
             gradients, logs = compute(item)
         if gradients:
             seen = self._seen(box)
+            if compiled and not seen and self._dtype == "gradient":
+                others = shared_memory.of_other(gradients)
+                if others is not None:
+                    self._update_by_parts(gradients, others)
+                    return logs
             gradients, seen = self._all_reduce_both(gradients, seen)
             if self.replicas > 1:
                 gradients = half_range.limited(gradients, self._halves)
             self._update_by(gradients, compiled)
             observations.take(self.model, seen)
         return logs
+
+    def _update_by_parts(
+        self, gradients: list[tf.Tensor], others: list[tf.Tensor]
+    ) -> None:
+        """The same of two workers, in a program that adds up what both have."""
+
+        def update(
+            own: list[tf.Tensor], others: list[tf.Tensor], ahead: Ahead
+        ) -> tf.Tensor:
+            total = [a + b for a, b in zip(own, others, strict=True)]
+            with self._rates.given(ahead):
+                self._update(half_range.limited(total, self._halves))
+            return tf.zeros([], tf.int64)
+
+        ahead = self._rates.ahead(1)
+        is_done = self._jit("add and update", update)(gradients, others, ahead)
+        shared_memory.have_been_read(is_done)
 
     def _update_by(self, gradients: list[tf.Tensor], compiled: bool) -> None:
         if not compiled:

@@ -4,12 +4,13 @@ The memory has no name: the first process makes it, the others open it through
 `/proc/PID/fd`, and it is gone with the last of them, however they end.
 """
 
+import contextlib
 import mmap
 import os
 import threading
 import weakref
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _KEPT_RESULTS = 2
 _BLOCK_BYTES = 2**17
 
 # Kinds of messages.
-_MEMORY, _OPENED, _WRITTEN, _SUMMED, _READ = range(1, 6)
+_MEMORY, _OPENED, _WRITTEN, _SUMMED = range(1, 5)
 
 
 class SharedSum:
@@ -34,6 +35,10 @@ class SharedSum:
     The sum is taken in the order of the ranks: all have the same bits, in every run.
     With two ranks each adds up everything; with more each adds up a share, for all.
 
+    Of two ranks each writes to two parts of the memory in turns. Who has come to the
+    next sum has read what was written for this one, so what is written for the one
+    after it may lie over that: nobody has to say that it has read.
+
     Args:
         peers: Connected.
     """
@@ -41,13 +46,13 @@ class SharedSum:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._sequence = 0
-        # Whether the others may still read what this rank wrote last.
-        self._being_read: tuple[int, int] | None = None
         self._capacity = 0
         self._memory: np.ndarray | None = None
         self._results = _Results()
         self._layouts: dict[tuple, _Layout] = {}
         self._by_shares = peers.num_ranks > 2
+        # Of shares it is known that the parts are read when the sum is there.
+        self._num_turns = 1 if self._by_shares else 2
         # TensorFlow may call from any of its threads.
         self._lock = threading.Lock()
 
@@ -60,55 +65,78 @@ class SharedSum:
         Raises:
             PeerError: A peer is gone, does not come, or is out of step.
         """
+        with self._alone():
+            return self._sum(arrays)
+
+    def of_other(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The arrays of the other one of two ranks, not added up.
+
+        They are memory of the other's: to be read before the next call of any kind, and
+        not to be written.
+
+        Args:
+            arrays: As of `__call__`.
+
+        Raises:
+            PeerError: As `__call__`.
+        """
+        with self._alone():
+            layout, parts = self._written(arrays)
+            return layout.views(parts[1 - self._peers.rank])
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
         try:
             with self._lock:
-                return self._sum(arrays)
+                yield
         except (OSError, MemoryError) as error:
             raise self._peers.fail(f"shared memory: {error}") from error
 
-    def _sum(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _written(
+        self, arrays: Sequence[np.ndarray]
+    ) -> tuple["_Layout", list[np.ndarray]]:
+        """What all ranks have written, once all have."""
         self._sequence += 1
         key = tuple((array.dtype.name, array.shape) for array in arrays)
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = _Layout(key)
-        self._be_overwritable()
         if layout.num_bytes > self._capacity:
             self._grow(layout)
+        num_ranks = self._peers.num_ranks
+        first = self._sequence % self._num_turns * num_ranks
         parts = [
-            self._memory[rank * self._capacity :][: layout.num_bytes]
-            for rank in range(self._peers.num_ranks)
+            self._memory[place * self._capacity :][: layout.num_bytes]
+            for place in range(first, first + num_ranks)
         ]
-        own = parts[self._peers.rank]
-        for array, view in zip(arrays, layout.views(own), strict=True):
+        own = layout.views(parts[self._peers.rank])
+        for array, view in zip(arrays, own, strict=True):
             np.copyto(view, array)
         self._exchange(_WRITTEN, layout)
+        return layout, parts
+
+    def _sum(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        layout, parts = self._written(arrays)
         result = self._results.take(layout.num_bytes)
         if self._by_shares:
-            total = self._memory[self._peers.num_ranks * self._capacity :]
+            total = self._memory[
+                self._num_turns * self._peers.num_ranks * self._capacity :
+            ]
             begin, end = layout.share(self._peers.rank, self._peers.num_ranks)
             layout.add(parts, total, begin, end)
             self._exchange(_SUMMED, layout)
             np.copyto(result, total[: layout.num_bytes])
         else:
             layout.add(parts, result, 0, layout.num_bytes)
-            self._peers.tell(self._sequence, _READ, layout.digest)
-            self._being_read = (self._sequence, layout.digest)
         return layout.views(result)
 
     def _exchange(self, kind: int, layout: "_Layout", value: int = 0) -> list[int]:
         return self._peers.exchange(self._sequence, kind, layout.digest, value)
 
-    def _be_overwritable(self) -> None:
-        if self._being_read is not None:
-            sequence, digest = self._being_read
-            self._peers.hear(sequence, _READ, digest)
-            self._being_read = None
-
     def _grow(self, layout: "_Layout") -> None:
-        """New memory, a part for each rank; and one for the sum, if it has shares."""
+        """New memory, parts for each rank; and one for the sum, if it has shares."""
         self._memory = None
-        num_parts = self._peers.num_ranks + self._by_shares
+        num_parts = self._num_turns * self._peers.num_ranks + self._by_shares
         num_bytes = num_parts * layout.num_bytes
         is_first = self._peers.rank == 0
         file = -1
