@@ -243,7 +243,10 @@ class Batches:
         return self.batch(zero, zero)
 
     def epoch_dataset(
-        self, epoch: tf.Variable, first_step: tf.Variable | None = None
+        self,
+        epoch: tf.Variable,
+        first_step: tf.Variable | None = None,
+        end: tf.Variable | None = None,
     ) -> tf.data.Dataset:
         """The batches of one epoch, which is read when iteration begins.
 
@@ -254,17 +257,26 @@ class Batches:
         Args:
             epoch: int64 scalar; see `kerascale.callbacks.SetEpoch`.
             first_step: int64 scalar: the batch to begin at; None: the first.
+            end: int64 scalar: the epoch before which the dataset ends, for who knows
+                where an epoch does; of that one, or an earlier one, and with None the
+                dataset has one epoch.
         """
+        num = self.steps_per_epoch
 
         def steps_of(_: tf.Tensor) -> tf.data.Dataset:
             now = epoch.read_value()
-            first = 0 if first_step is None else first_step.read_value()
-            steps = tf.data.Dataset.range(first, self.steps_per_epoch)
-            return steps.map(_plain(lambda step: (now, step)))
+            first = now * num
+            last = first + num
+            if first_step is not None:
+                first += first_step.read_value()
+            if end is not None:
+                last = tf.maximum(last, end.read_value() * num)
+            steps = tf.data.Dataset.range(first, last)
+            return steps.map(_plain(lambda step: (step // num, step % num)))
 
         steps = tf.data.Dataset.from_tensors(0).flat_map(_plain(steps_of))
         if first_step is None:
-            known = tf.data.experimental.assert_cardinality(self.steps_per_epoch)
+            known = tf.data.experimental.assert_cardinality(num)
             steps = steps.apply(known)
         return self._mapped(steps)
 

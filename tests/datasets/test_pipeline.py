@@ -141,6 +141,25 @@ def test_an_epoch_is_read_when_its_iteration_begins():
     assert seen == _labels(batches.dataset(3))
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    num_examples=st.integers(1, 300),
+    batch_size=st.integers(1, 50),
+    seed=st.integers(0, 2**63 - 1),
+    data=st.data(),
+)
+def test_a_dataset_may_go_on_to_another_epoch(num_examples, batch_size, seed, data):
+    batches = _batches(num_examples, batch_size, seed)
+    num = batches.steps_per_epoch
+    first, epochs = data.draw(st.integers(0, num)), data.draw(st.integers(1, 3))
+    counters = [tf.Variable(each, dtype=tf.int64) for each in (2, first, 2 + epochs)]
+    dataset = batches.epoch_dataset(*counters)
+    expected = _labels(batches.dataset(2 + epochs, start_step=2 * num + first))
+    assert _labels(dataset) == expected
+    counters[2].assign(0)  # The epoch alone.
+    assert _labels(dataset) == expected[: num - first]
+
+
 @pytest.mark.parametrize("steps_per_execution", [1, 2, 3, 100])
 def test_fit_sees_every_example_once_an_epoch(steps_per_execution):
     """Also where steps_per_execution does not divide the epoch."""

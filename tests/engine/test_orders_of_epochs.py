@@ -47,3 +47,32 @@ def test_a_run_goes_on_in_an_epoch_and_has_the_next_whole():
     whole = _fitted(_batches(), epochs=3)
     rest = _fitted(_batches().starting_at(3), initial_epoch=1, epochs=3)
     assert rest == whole[STEPS + 3 :]
+
+
+class Counting(Batches):
+    """Counts the iterators that are made."""
+
+    made = 0
+
+    def _mapped(self, steps):
+        def count(_):
+            type(self).made += 1
+            return True
+
+        begun = tf.data.Dataset.from_tensors(0).filter(
+            lambda _: tf.py_function(count, [0], tf.bool)
+        )
+        return begun.flat_map(lambda _: super(Counting, self)._mapped(steps))
+
+
+def test_one_iterator_goes_on_through_all_epochs():
+    plain = _batches()
+    batches = Counting(plain.gather, 8, batch_size=2, seed=5, shuffle=True)
+    x = np.zeros((4, 1))
+    assert _fitted(batches, epochs=3) == _fitted(plain, epochs=3)
+    assert Counting.made == 1
+    # Evaluation between two epochs, and epochs that are cut short, change nothing.
+    seen = _fitted(batches, epochs=3, steps_per_epoch=2)
+    assert seen == _fitted(plain, epochs=3, steps_per_epoch=2)
+    seen = _fitted(batches, epochs=2, validation_data=(x, x))
+    assert seen == _fitted(plain, epochs=2, validation_data=(x, x))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from helpers import summing
 from hypothesis import given, settings
@@ -114,6 +115,40 @@ layouts = st.lists(
 def test_the_sum_in_the_order_of_the_ranks_to_the_bit(num_ranks, groups, layout, seed):
     answers = groups(num_ranks).sum(seed, layout)
     assert answers == [{"digests": [expected(num_ranks, seed, layout)]}] * num_ranks
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(st.tuples(layouts, st.booleans()), min_size=1, max_size=6))
+def test_two_ranks_may_add_up_for_themselves(groups, steps):
+    for seed, (layout, own_sum) in enumerate(steps):
+        answers = groups(2).sum(seed, layout, own_sum=own_sum)
+        assert answers == [{"digests": [expected(2, seed, layout)]}] * 2
+
+
+rows = st.lists(st.integers(0, 40), min_size=1, max_size=3)
+layouts_of_rows = st.lists(
+    st.tuples(st.sampled_from(["float32", "float64", "int64", "int32"]), rows),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3])
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(st.tuples(layouts_of_rows, st.booleans()), max_size=4))
+def test_rows_in_the_order_of_the_ranks_however_many_each_has(num_ranks, groups, steps):
+    for seed, (layout, are_summed) in enumerate(steps):
+        if are_summed:  # In between, and of memory that grows with rows.
+            layout = [["float32", shape] for _, shape in layout]
+            wanted = expected(num_ranks, seed, layout)
+        else:
+            brought = [
+                summing.fewer(rank, summing.arrays(rank, seed, layout))
+                for rank in range(num_ranks)
+            ]
+            wanted = summing.digest(map(np.concatenate, zip(*brought, strict=True)))
+        answers = groups(num_ranks).sum(seed, layout, rows=not are_summed)
+        assert answers == [{"digests": [wanted]}] * num_ranks
 
 
 @pytest.mark.parametrize("num_ranks", [2, 3])

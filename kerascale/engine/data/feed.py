@@ -15,6 +15,7 @@ from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import slices, waits
+from kerascale.engine.data.one_iterator import OneIterator
 from kerascale.engine.data.set_epoch import SetEpoch, counter
 from kerascale.engine.data.step_iterator import StepIterator, StepsLeft
 
@@ -30,8 +31,11 @@ class _Steps(tf.distribute.DistributedDataset):
         # The first iterator alone begins in the middle of an epoch.
         skip, self._skip = self._skip, 0
         feed = self._feed
+        elements = (lambda _: feed.dataset) if feed.begins_when_read else None
+        if feed.one_iterator is not None:
+            elements = feed.one_iterator.of
         return StepIterator(
-            (lambda: feed.dataset) if feed.begins_when_read else iter(feed.dataset),
+            iter(feed.dataset) if elements is None else elements,
             feed.steps,
             feed.num_batches,
             skip,
@@ -86,6 +90,12 @@ class Feed(keras_private.DataAdapter):
         # What `fit` may run in all of its epochs; None: all of them.
         self.steps_left: StepsLeft | None = None
         self._num_batches = num_batches
+        # Of all epochs, where the dataset goes on with the next one; or None.
+        self.one_iterator: OneIterator | None = None
+        if set_epoch is not None and set_epoch.end is not None:
+            self.one_iterator = OneIterator(
+                lambda: self.dataset, num_batches, set_epoch.end
+            )
 
     @functools.cached_property
     def dataset(self) -> tf.data.Dataset:
@@ -205,8 +215,10 @@ def from_batches(
     Each process gathers the rows of its own slices only.
     """
     skip = batches.first_step
-    set_epoch = SetEpoch(first_step=counter("first_step"), skip=skip)
-    variables = (set_epoch.epoch, set_epoch.first_step)
+    # What is read by Python is not read ahead of an epoch that may never come.
+    end = None if batches.host is not None else counter("end")
+    set_epoch = SetEpoch(first_step=counter("first_step"), skip=skip, end=end)
+    variables = (set_epoch.epoch, set_epoch.first_step, end)
     known = (batches.element_spec, batches.steps_per_epoch, steps, set_epoch, skip)
     if not replicas.is_distributed(strategy):
         make = lambda: waits.clocked(batches.epoch_dataset(*variables))  # noqa: E731
@@ -222,8 +234,9 @@ def from_batches(
         )
 
     gather = traced_as_it_is(gather, batches.gather)
-    sliced = dataclasses.replace(batches, gather=gather).epoch_dataset(*variables)
-    return Feed(waits.clocked(sliced), *known, batches)
+    sliced = dataclasses.replace(batches, gather=gather)
+    dataset = waits.clocked(sliced.epoch_dataset(*variables))
+    return Feed(dataset, *known, batches)
 
 
 def of_strategy(made: Feed, strategy: tf.distribute.Strategy) -> Feed:

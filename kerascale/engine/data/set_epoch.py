@@ -13,6 +13,7 @@ class SetEpoch(keras.callbacks.Callback):
         epoch: int64 scalar, from 0: for `Batches.epoch_dataset`. None: a new one.
         first_step: int64 scalar: the batch that an epoch begins at; or None.
         skip: Batches that the first epoch leaves out.
+        end: int64 scalar: the epoch before which `fit` ends; or None.
     """
 
     def __init__(
@@ -20,11 +21,17 @@ class SetEpoch(keras.callbacks.Callback):
         epoch: tf.Variable | None = None,
         first_step: tf.Variable | None = None,
         skip: int = 0,
+        end: tf.Variable | None = None,
     ) -> None:
         super().__init__()
         self.epoch = counter("epoch") if epoch is None else epoch
         self.first_step = first_step
+        self.end = end
         self._skip = skip
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.end is not None:
+            self.end.assign((self.params or {}).get("epochs") or 0)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch.assign(epoch)

@@ -26,8 +26,8 @@ class StepIterator:
     """An iterator that knows how many steps of the epoch are left.
 
     Args:
-        elements: Those of the feed, or a function that gives them. Where steps
-            compute their batches themselves, none is ever asked for.
+        elements: Those of the feed, or a function of this iterator that gives them.
+            Where steps compute their batches themselves, none is ever asked for.
         steps_per_epoch: After that many `take` begins anew; None: unknown.
         num_batches: How many there are in all; None: unknown.
         skip: Steps of the epoch that were done before, and are not in the iterator.
@@ -40,7 +40,7 @@ class StepIterator:
 
     def __init__(
         self,
-        elements: Iterable[Any] | Callable[[], Iterable[Any]],
+        elements: Iterable[Any] | Callable[["StepIterator"], Iterable[Any]],
         steps_per_epoch: int | None,
         num_batches: int | None,
         skip: int = 0,
@@ -53,8 +53,8 @@ class StepIterator:
         self.steps_per_epoch = steps_per_epoch
         self.batches = batches
         self.sizes_may_differ = sizes_may_differ
-        # Its number in the epoch.
-        self.next_batch = skip
+        # Their numbers in the epoch.
+        self.first_batch = self.next_batch = skip
         self._set_epoch = set_epoch
         self._steps_left = steps_left
         self._done = 0
@@ -63,7 +63,8 @@ class StepIterator:
 
     @functools.cached_property
     def iterator(self) -> tf.data.Iterator:
-        return iter(self._elements() if callable(self._elements) else self._elements)
+        found = self._elements
+        return iter(found(self) if callable(found) else found)
 
     @property
     def has_begun(self) -> bool:

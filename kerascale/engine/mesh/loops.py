@@ -97,6 +97,8 @@ class Reader:
             return self._data.get_numpy_iterator()
         if self._data.set_epoch is not None:
             self._data.set_epoch.first_step.assign(first)
+            if self._data.set_epoch.end is not None:
+                self._data.set_epoch.end.assign(0)  # This epoch alone.
         return self._data.dataset
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascale.engine.collectives import all_reduce, narrow, replicas, shared_memory
+from kerascale.engine.collectives import (
+    all_reduce,
+    lockstep,
+    narrow,
+    packing,
+    replicas,
+    shared_memory,
+)
 from kerascale.engine.compat import keras_private
 from kerascale.engine.data import shard
 from kerascale.engine.step import (
@@ -190,17 +197,50 @@ class TrainStep:
         return self._step_inside(item)
 
     def _step_inside(self, item: Item) -> Any:
-        compiled = self.jit_compile and self.replicas > 1
-        compute = self._jit("compute", self._compute) if compiled else self._compute
+        if self.jit_compile and self.replicas > 1:
+            return self._step_of_programs(item)
         with observations.collecting() as box:
-            gradients, logs = compute(item)
+            gradients, logs = self._compute(item)
         if gradients:
             seen = self._seen(box)
             gradients, seen = self._all_reduce_both(gradients, seen)
             if self.replicas > 1:
                 gradients = half_range.limited(gradients, self._halves)
-            self._update_by(gradients, compiled)
+            self._update(gradients)
             observations.take(self.model, seen)
+        return logs
+
+    def _step_of_programs(self, item: Item) -> Any:
+        """The same in two programs of XLA, between which gradients are summed."""
+
+        def compute(item: Item) -> tuple[list[Any], Any]:
+            gradients, logs = self._compute(item)
+            self._packing = packing.Packing(gradients)
+            return self._packing.pack(gradients), logs
+
+        def update(terms: list[list[Any]], ahead: Ahead) -> tf.Tensor:
+            total = [
+                lockstep.add_up(each) if len(each) > 1 else each[0]
+                for each in zip(*terms, strict=True)
+            ]
+            gradients = half_range.limited(self._packing.unpack(total), self._halves)
+            with self._rates.given(ahead):
+                self._update(gradients)
+            return tf.zeros([], tf.int64)
+
+        with observations.collecting() as box:
+            packed, logs = self._jit("compute", compute)(item)
+        if not packed:
+            return logs
+        seen, both = self._seen(box), None
+        if not seen and self._dtype == "gradient":
+            both = shared_memory.of_both(packed)
+        if both is None:
+            packed, seen = self._all_reduce_both(packed, seen)
+        is_done = self._jit("update", update)(both or [packed], self._rates.ahead(1))
+        if both is not None:
+            shared_memory.have_been_read(is_done)
+        observations.take(self.model, seen)
         return logs
 
     def _update_by(self, gradients: list[tf.Tensor], compiled: bool) -> None:

@@ -1,31 +1,33 @@
-"""Sums of arrays over the processes of one host, through memory that they share.
+"""Sums and rows of arrays over the processes of one host, in memory that they share.
 
 The memory has no name: the first process makes it, the others open it through
 `/proc/PID/fd`, and it is gone with the last of them, however they end.
 """
 
+import contextlib
 import mmap
 import os
 import threading
 import weakref
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from kerascale.strategies.shared_memory.part_layout import (
+    ALIGNMENT,
+    COUNTS,
+    Layout,
+    digest_of_rows,
+)
 from kerascale.strategies.shared_memory.peers import Peers
 
-DTYPES = ("float64", "float32")
-
-# Where TensorFlow takes an array as it is. Elsewhere it makes a copy.
-_ALIGNMENT = 64
 # Results that TensorFlow may hold at once without new memory.
 _KEPT_RESULTS = 2
-# In several turns over a block, it is read from the cache.
-_BLOCK_BYTES = 2**17
+# Each number of rows has its own.
+_MOST_LAYOUTS = 64
 
 # Kinds of messages.
-_MEMORY, _OPENED, _WRITTEN, _SUMMED, _READ = range(1, 6)
+_MEMORY, _OPENED, _WRITTEN, _SUMMED, _SIZE = range(1, 6)
 
 
 class SharedSum:
@@ -34,6 +36,10 @@ class SharedSum:
     The sum is taken in the order of the ranks: all have the same bits, in every run.
     With two ranks each adds up everything; with more each adds up a share, for all.
 
+    Of two ranks each writes to two parts of the memory in turns. Who has come to the
+    next sum has read what was written for this one, so what is written for the one
+    after it may lie over that: nobody has to say that it has read.
+
     Args:
         peers: Connected.
     """
@@ -41,13 +47,13 @@ class SharedSum:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._sequence = 0
-        # Whether the others may still read what this rank wrote last.
-        self._being_read: tuple[int, int] | None = None
         self._capacity = 0
         self._memory: np.ndarray | None = None
         self._results = _Results()
-        self._layouts: dict[tuple, _Layout] = {}
+        self._layouts: dict[tuple, Layout] = {}
         self._by_shares = peers.num_ranks > 2
+        # Of shares it is known that the parts are read when the sum is there.
+        self._num_turns = 1 if self._by_shares else 2
         # TensorFlow may call from any of its threads.
         self._lock = threading.Lock()
 
@@ -60,128 +66,166 @@ class SharedSum:
         Raises:
             PeerError: A peer is gone, does not come, or is out of step.
         """
+        with self._alone():
+            return self._sum(arrays)
+
+    def of_other(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The arrays of the other one of two ranks, not added up.
+
+        They are memory of the other's: to be read before the next call of any kind, and
+        not to be written.
+
+        Args:
+            arrays: As of `__call__`.
+
+        Raises:
+            PeerError: As `__call__`.
+        """
+        with self._alone():
+            layout, parts = self._written(arrays)
+            return layout.views(parts[1 - self._peers.rank])
+
+    def rows_of_other(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `of_other`, of arrays that may have more rows on one rank.
+
+        Args:
+            arrays: Of `ROW_DTYPES`. All ranks have the same dtypes, and the same shape
+                of a row.
+
+        Raises:
+            PeerError: As `__call__`.
+        """
+        with self._alone():
+            return self._rows(arrays)[1 - self._peers.rank]
+
+    def rows(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The rows of all ranks, in the order of ranks.
+
+        Args:
+            arrays: As of `rows_of_other`.
+
+        Raises:
+            PeerError: As `__call__`.
+        """
+        with self._alone():
+            of_ranks = self._rows(arrays)
+            found = [np.concatenate(each) for each in zip(*of_ranks, strict=True)]
+            if self._num_turns == 1:  # The next to write is to know that all have read.
+                self._exchange(_SUMMED, digest_of_rows(arrays))
+            return found
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
         try:
             with self._lock:
-                return self._sum(arrays)
+                yield
         except (OSError, MemoryError) as error:
             raise self._peers.fail(f"shared memory: {error}") from error
 
-    def _sum(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _written(self, arrays: Sequence[np.ndarray]) -> tuple[Layout, list[np.ndarray]]:
+        """Where arrays of one shape lie, and what all ranks have written."""
         self._sequence += 1
-        key = tuple((array.dtype.name, array.shape) for array in arrays)
+        layout = self._layout([(each.dtype.name, each.shape) for each in arrays])
+        if layout.num_bytes > self._capacity:
+            self._grow(layout.num_bytes, layout.digest)
+        parts = self._parts()
+        self._write(arrays, layout, parts)
+        self._exchange(_WRITTEN, layout.digest)
+        return layout, [part[: layout.num_bytes] for part in parts]
+
+    def _rows(self, arrays: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """What each rank has written, however many rows it has of each."""
+        self._sequence += 1
+        counts = np.array([len(each) for each in arrays], np.int64)
+        digest = digest_of_rows(arrays)
+        layout = self._layout_of_rows(arrays, counts)
+        sizes = self._exchange(_SIZE, digest, layout.num_bytes)
+        if max(sizes) > self._capacity:  # With room for some rows more.
+            self._grow(max(sizes) * 5 // 4 // ALIGNMENT * ALIGNMENT, digest)
+        parts = self._parts()
+        self._write([counts, *arrays], layout, parts)
+        self._exchange(_WRITTEN, digest)
+        found = []
+        for part in parts:
+            theirs = part[: counts.nbytes].view(np.int64)
+            views = self._layout_of_rows(arrays, theirs).views(part)
+            found.append(views[1:])
+        return found
+
+    def _layout_of_rows(
+        self, arrays: Sequence[np.ndarray], counts: np.ndarray
+    ) -> Layout:
+        shapes = [
+            (each.dtype.name, (count, *each.shape[1:]))
+            for each, count in zip(arrays, counts.tolist(), strict=True)
+        ]
+        return self._layout([(COUNTS, counts.shape), *shapes])
+
+    def _layout(self, key: Sequence[tuple[str, tuple[int, ...]]]) -> Layout:
+        key = tuple(key)
         layout = self._layouts.get(key)
         if layout is None:
-            layout = self._layouts[key] = _Layout(key)
-        self._be_overwritable()
-        if layout.num_bytes > self._capacity:
-            self._grow(layout)
-        parts = [
-            self._memory[rank * self._capacity :][: layout.num_bytes]
-            for rank in range(self._peers.num_ranks)
+            if len(self._layouts) >= _MOST_LAYOUTS:
+                self._layouts.clear()
+            layout = self._layouts[key] = Layout(key)
+        return layout
+
+    def _parts(self) -> list[np.ndarray]:
+        """The memory of each rank, in this turn."""
+        num_ranks = self._peers.num_ranks
+        first = self._sequence % self._num_turns * num_ranks
+        return [
+            self._memory[place * self._capacity :][: self._capacity]
+            for place in range(first, first + num_ranks)
         ]
-        own = parts[self._peers.rank]
-        for array, view in zip(arrays, layout.views(own), strict=True):
+
+    def _write(
+        self, arrays: Sequence[np.ndarray], layout: Layout, parts: list[np.ndarray]
+    ) -> None:
+        own = layout.views(parts[self._peers.rank])
+        for array, view in zip(arrays, own, strict=True):
             np.copyto(view, array)
-        self._exchange(_WRITTEN, layout)
+
+    def _sum(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        layout, parts = self._written(arrays)
         result = self._results.take(layout.num_bytes)
         if self._by_shares:
-            total = self._memory[self._peers.num_ranks * self._capacity :]
+            total = self._memory[
+                self._num_turns * self._peers.num_ranks * self._capacity :
+            ]
             begin, end = layout.share(self._peers.rank, self._peers.num_ranks)
             layout.add(parts, total, begin, end)
-            self._exchange(_SUMMED, layout)
+            self._exchange(_SUMMED, layout.digest)
             np.copyto(result, total[: layout.num_bytes])
         else:
             layout.add(parts, result, 0, layout.num_bytes)
-            self._peers.tell(self._sequence, _READ, layout.digest)
-            self._being_read = (self._sequence, layout.digest)
         return layout.views(result)
 
-    def _exchange(self, kind: int, layout: "_Layout", value: int = 0) -> list[int]:
-        return self._peers.exchange(self._sequence, kind, layout.digest, value)
+    def _exchange(self, kind: int, digest: int, value: int = 0) -> list[int]:
+        return self._peers.exchange(self._sequence, kind, digest, value)
 
-    def _be_overwritable(self) -> None:
-        if self._being_read is not None:
-            sequence, digest = self._being_read
-            self._peers.hear(sequence, _READ, digest)
-            self._being_read = None
-
-    def _grow(self, layout: "_Layout") -> None:
-        """New memory, a part for each rank; and one for the sum, if it has shares."""
+    def _grow(self, num_bytes: int, digest: int) -> None:
+        """New memory, parts for each rank; and one for the sum, if it has shares."""
         self._memory = None
-        num_parts = self._peers.num_ranks + self._by_shares
-        num_bytes = num_parts * layout.num_bytes
+        num_parts = self._num_turns * self._peers.num_ranks + self._by_shares
         is_first = self._peers.rank == 0
         file = -1
         try:
             if is_first:
                 file = os.memfd_create("kerascale-sum")
                 # All of it now: memory that is missing later would end the process.
-                os.posix_fallocate(file, 0, num_bytes)
-            number = self._exchange(_MEMORY, layout, file)[0]
+                os.posix_fallocate(file, 0, num_parts * num_bytes)
+            number = self._exchange(_MEMORY, digest, file)[0]
             if not is_first:
                 file = self._peers.open_file(0, number)
-            memory = mmap.mmap(file, num_bytes)
+            memory = mmap.mmap(file, num_parts * num_bytes)
             # Before the first closes it.
-            self._exchange(_OPENED, layout)
+            self._exchange(_OPENED, digest)
         finally:
             if file >= 0:
                 os.close(file)
         self._memory = np.frombuffer(memory, np.uint8)
-        self._capacity = layout.num_bytes
-
-
-class _Layout:
-    """Where arrays are in a part: one kind after the other, each at an even place.
-
-    Args:
-        key: (dtype, shape) of each array.
-    """
-
-    def __init__(self, key: tuple[tuple[str, tuple[int, ...]], ...]) -> None:
-        self.digest = zlib.crc32(repr(key).encode())
-        self._places: list[tuple[int, int, str, tuple[int, ...]]] = [None] * len(key)
-        # (dtype, begin, end) in bytes.
-        self._regions: list[tuple[np.dtype, int, int]] = []
-        at = 0
-        for dtype in map(np.dtype, DTYPES):
-            begin = at
-            for i, (name, shape) in enumerate(key):
-                if name == dtype.name:
-                    end = at + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-                    self._places[i] = (at, end, name, shape)
-                    at = -(-end // _ALIGNMENT) * _ALIGNMENT
-            self._regions.append((dtype, begin, at))
-        # Memory of no bytes cannot be shared.
-        self.num_bytes = max(at, _ALIGNMENT)
-
-    def views(self, part: np.ndarray) -> list[np.ndarray]:
-        """The arrays in a part."""
-        return [
-            part[begin:end].view(name).reshape(shape)
-            for begin, end, name, shape in self._places
-        ]
-
-    def share(self, rank: int, num_ranks: int) -> tuple[int, int]:
-        """The bytes that a rank adds up."""
-        units = self.num_bytes // _ALIGNMENT
-        begin, end = (units * r // num_ranks for r in (rank, rank + 1))
-        return begin * _ALIGNMENT, end * _ALIGNMENT
-
-    def add(
-        self, parts: Sequence[np.ndarray], out: np.ndarray, begin: int, end: int
-    ) -> None:
-        """Adds parts up, one after the other, from one byte to another."""
-        step = _BLOCK_BYTES if len(parts) > 2 else self.num_bytes
-        # Gradients may overflow, and between arrays there may be anything.
-        with np.errstate(all="ignore"):
-            for dtype, first, last in self._regions:
-                for at in range(max(begin, first), min(end, last), max(step, 1)):
-                    block = slice(at, min(at + step, end, last))
-                    one, two, *more = (part[block].view(dtype) for part in parts)
-                    total = out[block].view(dtype)
-                    np.add(one, two, out=total)
-                    for part in more:
-                        np.add(total, part, out=total)
+        self._capacity = num_bytes
 
 
 class _Results:
@@ -202,8 +246,8 @@ class _Results:
                 del self._kept[i]
                 break
         if memory is None:
-            raw = np.empty(num_bytes + _ALIGNMENT, np.uint8)
-            memory = raw[-raw.ctypes.data % _ALIGNMENT :][:num_bytes]
+            raw = np.empty(num_bytes + ALIGNMENT, np.uint8)
+            memory = raw[-raw.ctypes.data % ALIGNMENT :][:num_bytes]
         # Every array that is made of it, and of those, holds this one: NumPy looks
         # for the owner of memory through arrays alone.
         lease = np.frombuffer(memoryview(memory), np.uint8)
