@@ -182,7 +182,7 @@ def _serving(
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    special = (*_OF_ITS_OWN.values(), *mesh.LETTERS)
+    special = (*_OF_ITS_OWN.values(), *mesh.LETTERS, *scaling.OWN_LETTERS)
     letters = sorted(set(load_all()) - set(special))
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",

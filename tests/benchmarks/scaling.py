@@ -20,7 +20,9 @@ from .statistics import Spread, epochs_for, shuffled_rounds, who_learned_otherwi
 from .workload import Workload
 
 WORKERS = 2
-LETTERS = ("A", "C", "D", "P")
+LETTERS = ("A", "M", "C", "D", "P")
+# That are of no other benchmark.
+OWN_LETTERS = ("M",)
 _LOSS_BATCHES = 2
 
 _KERAS = {
