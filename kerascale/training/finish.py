@@ -39,9 +39,8 @@ def take_best_weights(
         history: Name -> value of each epoch.
     """
     if context.in_parts:
-        # Each process reads the file, and keeps its own parts.
-        with whole.the_same_is_assigned():
-            _load_best(model, context, callbacks, history)
+        # Each process reads the file, and JAX keeps what is of its own devices.
+        _load_best(model, context, callbacks, history)
         return
     with whole.on_host(model):
         if context.folder is not None:

@@ -12,7 +12,6 @@ from kerascale.strategies import mesh_peers
 
 # It needs JAX, and stands above this room.
 _GATHERED = "kerascale.engine.mesh.gathered"
-_KERAS_JAX = "kerascale.engine.compat.keras_jax"
 
 
 def array(variable: keras.Variable) -> np.ndarray:
@@ -34,11 +33,6 @@ def parts(variable: keras.Variable) -> ArrayParts | None:
     if mesh_peers.here().count == 1:
         return None
     return importlib.import_module(_GATHERED).parts(variable)
-
-
-def the_same_is_assigned() -> contextlib.AbstractContextManager[None]:
-    """Within it all processes of a mesh assign the same, and each keeps its part."""
-    return importlib.import_module(_KERAS_JAX).the_same_is_assigned()
 
 
 def end_reading() -> None:

@@ -14,7 +14,6 @@ import tensorflow as tf
 from jax import numpy as jnp
 from keras.src import ops
 from keras.src.backend.common import stateless_scope
-from keras.src.backend.jax import distribution_lib
 from keras.src.backend.jax import random as jax_random
 from keras.src.initializers import random_initializers
 from keras.src.random import seed_generator
@@ -56,17 +55,6 @@ def put_array(variable: keras.Variable, array: np.ndarray) -> None:
     """Gives a variable an array of its shape and dtype, laid out as it is."""
     layout = variable._layout
     variable._value = jnp.asarray(array) if layout is None else put(array, layout)
-
-
-@contextlib.contextmanager
-def the_same_is_assigned() -> Iterator[None]:
-    """Within it all processes assign the same arrays, and each puts its own part."""
-    before = distribution_lib.distribute_tensor
-    distribution_lib.distribute_tensor = put
-    try:
-        yield
-    finally:
-        distribution_lib.distribute_tensor = before
 
 
 def read_array(

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kerascale.datasets import nests
-from kerascale.engine.compat import keras_jax, keras_private
+from kerascale.engine.compat import keras_private
 from kerascale.engine.mesh import placement, preconditions
 from kerascale.engine.mesh.placement import Places
 from kerascale.engine.mesh.program import Execution, Prediction
@@ -61,7 +61,7 @@ def place(model: keras.Model) -> Places:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and not optimizer.built:
         # Keras lays what it makes for a variable as that lies.
-        with strategy.scope(), keras_jax.the_same_is_assigned():
+        with strategy.scope():
             optimizer.build(model.trainable_variables)
     placement.place_rest(model, places)
     return places
