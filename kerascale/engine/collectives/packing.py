@@ -27,7 +27,12 @@ class Packing:
         for i, each in enumerate(like):
             if not _is_sparse(each) and _num_bytes(each) <= SMALL_BYTES:
                 groups.setdefault(each.dtype.name, []).append(i)
-        self._groups = [group for group in groups.values() if len(group) > 1]
+        # One alone gains nothing; but a scalar has no rows, and what is packed has.
+        self._groups = [
+            group
+            for group in groups.values()
+            if len(group) > 1 or like[group[0]].shape.rank == 0
+        ]
         packed = {i for group in self._groups for i in group}
         self._others = [i for i in range(len(like)) if i not in packed]
 

@@ -27,6 +27,10 @@ Choice = Literal["auto", "tensorflow", "shared_memory"]
 # Says how, on every worker alike.
 VARIABLE = "KERASCALE_ALL_REDUCE"
 
+# More gradients are summed first: a program reads what is not in the processor's cache
+# more than once, and the memory that processes share has small pages.
+_MOST_BYTES_OF_BOTH = 2**23
+
 # Of a reason.
 _LONGEST_TEXT = 120
 
@@ -108,8 +112,8 @@ def all_reduce(
 def of_both(tensors: Sequence[Gradient]) -> list[list[Gradient]] | None:
     """The gradients of both of two workers, for a program that adds them up.
 
-    That is quicker than a sum, which is written once and read once more. They are read
-    where the other has them: `have_been_read` is called behind what reads them.
+    Of few bytes that is quicker than a sum, which is written and read again. They are
+    read where the other has them: `have_been_read` is called behind what reads them.
 
     Args:
         tensors: Gradients of this worker.
@@ -124,7 +128,10 @@ def of_both(tensors: Sequence[Gradient]) -> list[list[Gradient]] | None:
         return None
     if not tensors or not all(_is_shareable(t) or _has_rows(t) for t in tensors):
         return None
-    _say_sum(way, [t for t in tensors if _is_shareable(t)])
+    dense = [t for t in tensors if _is_shareable(t)]
+    if _num_bytes(dense) > _MOST_BYTES_OF_BOTH:
+        return None
+    _say_sum(way, dense)
     components = _components(tensors)
     is_sparse = len(components) > len(tensors)
 
@@ -305,8 +312,12 @@ def _has_rows(tensor: Gradient) -> bool:
     return dtypes <= set(shared_memory.ROW_DTYPES)
 
 
+def _num_bytes(tensors: Sequence[tf.Tensor]) -> int:
+    return sum(t.shape.num_elements() * t.dtype.size for t in tensors)
+
+
 def _say_sum(way: _Way, tensors: Sequence[tf.Tensor]) -> None:
-    num_bytes = sum(t.shape.num_elements() * t.dtype.size for t in tensors)
+    num_bytes = _num_bytes(tensors)
     text = (
         f"all-reduce: shared memory ({num_bytes / 1e6:.3g} MB of gradients, "
         f"{way.strategy.num_replicas_in_sync} workers of this host)"

@@ -89,8 +89,8 @@ class SharedSum:
         """As `of_other`, of arrays that may have more rows on one rank.
 
         Args:
-            arrays: Of `ROW_DTYPES`. All ranks have the same dtypes, and the same shape
-                of a row.
+            arrays: Of `ROW_DTYPES`, with one axis at least. All ranks have the same
+                dtypes, and the same shape of a row.
 
         Raises:
             PeerError: As `__call__`.
