@@ -141,7 +141,7 @@ def test_an_epoch_is_read_when_its_iteration_begins():
     assert seen == _labels(batches.dataset(3))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     num_examples=st.integers(1, 300),
     batch_size=st.integers(1, 50),

@@ -117,7 +117,7 @@ def test_the_sum_in_the_order_of_the_ranks_to_the_bit(num_ranks, groups, layout,
     assert answers == [{"digests": [expected(num_ranks, seed, layout)]}] * num_ranks
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(steps=st.lists(st.tuples(layouts, st.booleans()), min_size=1, max_size=6))
 def test_two_ranks_may_add_up_for_themselves(groups, steps):
     for seed, (layout, own_sum) in enumerate(steps):
@@ -134,7 +134,7 @@ layouts_of_rows = st.lists(
 
 
 @pytest.mark.parametrize("num_ranks", [2, 3])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(steps=st.lists(st.tuples(layouts_of_rows, st.booleans()), max_size=4))
 def test_rows_in_the_order_of_the_ranks_however_many_each_has(num_ranks, groups, steps):
     for seed, (layout, are_summed) in enumerate(steps):
