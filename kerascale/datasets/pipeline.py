@@ -166,12 +166,7 @@ class Batches:
             A dataset of (x, y) with a free batch dimension.
         """
         stop = epochs * self.steps_per_epoch
-        steps = tf.data.Dataset.range(start_step, stop)
-        return self._mapped(
-            steps.map(
-                _plain(lambda s: (s // self.steps_per_epoch, s % self.steps_per_epoch))
-            )
-        )
+        return self._mapped(self._places(tf.data.Dataset.range(start_step, stop)))
 
     def weighted(self, weights: tf.Tensor) -> "Batches":
         """Batches (x, y, weight) of arrays (x, y), which are (x, y) in an evaluation.
@@ -271,14 +266,18 @@ class Batches:
                 first += first_step.read_value()
             if end is not None:
                 last = tf.maximum(last, end.read_value() * num)
-            steps = tf.data.Dataset.range(first, last)
-            return steps.map(_plain(lambda step: (step // num, step % num)))
+            return self._places(tf.data.Dataset.range(first, last))
 
         steps = tf.data.Dataset.from_tensors(0).flat_map(_plain(steps_of))
         if first_step is None:
             known = tf.data.experimental.assert_cardinality(num)
             steps = steps.apply(known)
         return self._mapped(steps)
+
+    def _places(self, steps: tf.data.Dataset) -> tf.data.Dataset:
+        """Of steps that are counted over all epochs: (epoch, step of it)."""
+        num = self.steps_per_epoch
+        return steps.map(_plain(lambda step: (step // num, step % num)))
 
     def _mapped(self, steps: tf.data.Dataset) -> tf.data.Dataset:
         options = tf.data.Options()

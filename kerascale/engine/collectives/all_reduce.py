@@ -43,8 +43,14 @@ def refuse_inside() -> None:
         raise CommunicatesInside
 
 
+def num_bytes(tensor: tf.Tensor | tf.Variable | tf.TensorSpec) -> int:
+    """Of a tensor of known shape."""
+    return tensor.shape.num_elements() * tf.as_dtype(tensor.dtype).size
+
+
 def buckets(
-    like: Sequence[tf.Tensor | tf.Variable], bucket_bytes: int = BUCKET_BYTES
+    like: Sequence[tf.Tensor | tf.Variable | tf.TensorSpec],
+    bucket_bytes: int = BUCKET_BYTES,
 ) -> list[list[int]]:
     """Which tensors share a buffer: neighbours of one dtype, up to a size.
 
@@ -59,13 +65,13 @@ def buckets(
     filled: dict[str, tuple[list[int], int]] = {}
     for i, tensor in enumerate(like):
         dtype = tf.as_dtype(tensor.dtype)
-        num_bytes = tensor.shape.num_elements() * dtype.size
+        own = num_bytes(tensor)
         bucket, before = filled.get(dtype.name, ([], 0))
-        if not bucket or before + num_bytes > bucket_bytes:
+        if not bucket or before + own > bucket_bytes:
             bucket, before = [], 0
             result.append(bucket)
         bucket.append(i)
-        filled[dtype.name] = (bucket, before + num_bytes)
+        filled[dtype.name] = (bucket, before + own)
     return result
 
 
@@ -81,7 +87,7 @@ def pack(
 
 def unpack(
     buffers: Sequence[tf.Tensor],
-    like: Sequence[tf.Tensor],
+    like: Sequence[tf.Tensor | tf.TensorSpec],
     bucket_bytes: int = BUCKET_BYTES,
 ) -> list[tf.Tensor]:
     """What `pack` packed, in the shapes of `like`."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from kerascale.engine.collectives import all_reduce
+
 # About what is copied twice in that time.
 SMALL_BYTES = 2**18
 
@@ -22,44 +24,34 @@ class Packing:
     """
 
     def __init__(self, like: Sequence[Gradient]) -> None:
-        self._shapes = [None if _is_sparse(each) else each.shape for each in like]
-        groups: dict[str, list[int]] = {}
-        for i, each in enumerate(like):
-            if not _is_sparse(each) and _num_bytes(each) <= SMALL_BYTES:
-                groups.setdefault(each.dtype.name, []).append(i)
-        # One alone gains nothing; but a scalar has no rows, and what is packed has.
-        self._groups = [
-            group
-            for group in groups.values()
-            if len(group) > 1 or like[group[0]].shape.rank == 0
+        small = [
+            i
+            for i, each in enumerate(like)
+            if not isinstance(each, tf.IndexedSlices)
+            and all_reduce.num_bytes(each) <= SMALL_BYTES
         ]
-        packed = {i for group in self._groups for i in group}
-        self._others = [i for i in range(len(like)) if i not in packed]
+        groups = all_reduce.buckets([like[i] for i in small])
+        # One alone gains nothing; but a scalar has no rows, and what is packed has.
+        self._packed = [
+            small[i]
+            for group in groups
+            if len(group) > 1 or like[small[group[0]]].shape.rank == 0
+            for i in group
+        ]
+        self._specs = [
+            tf.TensorSpec(like[i].shape, like[i].dtype) for i in self._packed
+        ]
+        self._others = sorted(set(range(len(like))) - set(self._packed))
 
     def pack(self, gradients: Sequence[Gradient]) -> list[Gradient]:
         """The buffers, of shape (numbers,), and behind them what is in none."""
-        buffers = [
-            tf.concat([tf.reshape(gradients[i], [-1]) for i in group], axis=0)
-            for group in self._groups
-        ]
+        buffers = all_reduce.pack([gradients[i] for i in self._packed])
         return [*buffers, *(gradients[i] for i in self._others)]
 
     def unpack(self, packed: Sequence[Gradient]) -> list[Gradient]:
         """What was packed, in its order and shapes."""
-        found: list[Gradient] = [None] * len(self._shapes)
-        count = len(self._groups)
-        for buffer, group in zip(packed[:count], self._groups, strict=True):
-            sizes = [self._shapes[i].num_elements() for i in group]
-            for i, part in zip(group, tf.split(buffer, sizes), strict=True):
-                found[i] = tf.reshape(part, self._shapes[i])
-        for i, each in zip(self._others, packed[count:], strict=True):
-            found[i] = each
-        return found
-
-
-def _is_sparse(gradient: Gradient) -> bool:
-    return isinstance(gradient, tf.IndexedSlices)
-
-
-def _num_bytes(tensor: tf.Tensor) -> int:
-    return tensor.shape.num_elements() * tensor.dtype.size
+        count = len(packed) - len(self._others)
+        small = all_reduce.unpack(packed[:count], self._specs)
+        found = dict(zip(self._packed, small, strict=True))
+        found |= zip(self._others, packed[count:], strict=True)
+        return [found[i] for i in range(len(found))]

@@ -92,9 +92,7 @@ def connect(strategy: tf.distribute.Strategy) -> None:
     (_way.turn,) = strategy.experimental_local_results(made)
 
 
-def all_reduce(
-    tensors: Sequence[Gradient],
-) -> list[Gradient]:
+def all_reduce(tensors: Sequence[Gradient]) -> list[Gradient]:
     """As `all_reduce.all_reduce`, for gradients: through shared memory.
 
     Only where `connect` has found that it can be, for float32 and float64. Sparse ones
@@ -313,7 +311,7 @@ def _has_rows(tensor: Gradient) -> bool:
 
 
 def _num_bytes(tensors: Sequence[tf.Tensor]) -> int:
-    return sum(t.shape.num_elements() * t.dtype.size for t in tensors)
+    return sum(map(packed.num_bytes, tensors))
 
 
 def _say_sum(way: _Way, tensors: Sequence[tf.Tensor]) -> None:

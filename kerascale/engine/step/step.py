@@ -224,8 +224,7 @@ class TrainStep:
                 for each in zip(*terms, strict=True)
             ]
             gradients = half_range.limited(self._packing.unpack(total), self._halves)
-            with self._rates.given(ahead):
-                self._update(gradients)
+            self._update_at(gradients, ahead)
             return tf.zeros([], tf.int64)
 
         with observations.collecting() as box:
@@ -244,15 +243,14 @@ class TrainStep:
         return logs
 
     def _update_by(self, gradients: list[tf.Tensor], compiled: bool) -> None:
-        if not compiled:
+        if compiled:
+            self._jit("update", self._update_at)(gradients, self._rates.ahead(1))
+        else:
             self._update(gradients)
-            return
 
-        def update(gradients: list[tf.Tensor], ahead: Ahead) -> None:
-            with self._rates.given(ahead):
-                self._update(gradients)
-
-        self._jit("update", update)(gradients, self._rates.ahead(1))
+    def _update_at(self, gradients: list[tf.Tensor], ahead: Ahead) -> None:
+        with self._rates.given(ahead):
+            self._update(gradients)
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         gradients = private.finished(self.model, gradients, self._variables)

@@ -128,9 +128,7 @@ class SharedSum:
         layout = self._layout([(each.dtype.name, each.shape) for each in arrays])
         if layout.num_bytes > self._capacity:
             self._grow(layout.num_bytes, layout.digest)
-        parts = self._parts()
-        self._write(arrays, layout, parts)
-        self._exchange(_WRITTEN, layout.digest)
+        parts = self._all_parts(arrays, layout, layout.digest)
         return layout, [part[: layout.num_bytes] for part in parts]
 
     def _rows(self, arrays: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
@@ -142,11 +140,8 @@ class SharedSum:
         sizes = self._exchange(_SIZE, digest, layout.num_bytes)
         if max(sizes) > self._capacity:  # With room for some rows more.
             self._grow(max(sizes) * 5 // 4 // ALIGNMENT * ALIGNMENT, digest)
-        parts = self._parts()
-        self._write([counts, *arrays], layout, parts)
-        self._exchange(_WRITTEN, digest)
         found = []
-        for part in parts:
+        for part in self._all_parts([counts, *arrays], layout, digest):
             theirs = part[: counts.nbytes].view(np.int64)
             views = self._layout_of_rows(arrays, theirs).views(part)
             found.append(views[1:])
@@ -170,21 +165,21 @@ class SharedSum:
             layout = self._layouts[key] = Layout(key)
         return layout
 
-    def _parts(self) -> list[np.ndarray]:
-        """The memory of each rank, in this turn."""
+    def _all_parts(
+        self, arrays: Sequence[np.ndarray], layout: Layout, digest: int
+    ) -> list[np.ndarray]:
+        """Writes what this rank has; the memory of each rank, once all have written."""
         num_ranks = self._peers.num_ranks
         first = self._sequence % self._num_turns * num_ranks
-        return [
+        parts = [
             self._memory[place * self._capacity :][: self._capacity]
             for place in range(first, first + num_ranks)
         ]
-
-    def _write(
-        self, arrays: Sequence[np.ndarray], layout: Layout, parts: list[np.ndarray]
-    ) -> None:
         own = layout.views(parts[self._peers.rank])
         for array, view in zip(arrays, own, strict=True):
             np.copyto(view, array)
+        self._exchange(_WRITTEN, digest)
+        return parts
 
     def _sum(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         layout, parts = self._written(arrays)
