@@ -235,8 +235,8 @@ def from_batches(
 
     gather = traced_as_it_is(gather, batches.gather)
     sliced = dataclasses.replace(batches, gather=gather)
-    dataset = waits.clocked(sliced.epoch_dataset(*variables))
-    return Feed(dataset, *known, batches)
+    make = lambda: waits.clocked(sliced.epoch_dataset(*variables))  # noqa: E731
+    return Feed(make, *known, batches)
 
 
 def of_strategy(made: Feed, strategy: tf.distribute.Strategy) -> Feed:

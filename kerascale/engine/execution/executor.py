@@ -19,6 +19,7 @@ from kerascale.engine.execution.any_size import AnySize
 from kerascale.engine.execution.compiled_loop import CompiledSteps
 from kerascale.engine.execution.modes import Kind, Mode
 from kerascale.engine.execution.replica_loop import CompiledReplicas
+from kerascale.engine.execution.row_loops import RowLoops
 from kerascale.engine.execution.short_epochs import ShortEpochs
 from kerascale.engine.execution.split_loop import SplitSteps
 from kerascale.engine.execution.step_logs import LOSSES, VOTES, StepLogs, as_scalar
@@ -96,6 +97,8 @@ class Executor:
         self._short = ShortEpochs(self)
         self._one_by_one = self._short.run
         self._steps = self.graph(self.in_a_loop)
+        self._rows = RowLoops(self)
+        self._of_rows = self._rows.run_taken
         self._until_end = self.graph(self._unknown)
         if self.num_replicas > 1:
             self._any_size = AnySize(self, self.graph(self._of_any_size), self._next)
@@ -165,7 +168,9 @@ class Executor:
         if function is None:
             return None
         arguments = list(arguments)
-        if self.num_replicas > 1 and function != "_on_batch":
+        if function == "_of_rows":
+            first_batch.show_place(self, iterator, lambda: self._rows.traced(iterator))
+        elif self.num_replicas > 1 and function != "_on_batch":
             elements, given = getattr(iterator, "iterator", iterator), arguments.copy()
             trace = lambda first: self._traced(function, *given, first)  # noqa: E731
             arguments.append(first_batch.checked(self, elements, trace))
@@ -226,8 +231,15 @@ class Executor:
         """Runs one step."""
         return self._next(iterator.iterator)
 
+    def step_on(self, element: Any) -> dict[str, Any]:
+        """Runs one step on an element of the feed."""
+        return self._on_batch(element)
+
     def traced(self, iterator: StepIterator) -> Any:
         """The function that runs steps of an iterator, not run."""
+        if self._rows.can_be(iterator):
+            tensorflow_private.number_names_anew()
+            return self._rows.traced(iterator)
         arguments = [iterator.iterator, tf.constant(1, tf.int64)]
         if self.num_replicas > 1:
             # As it would be named where it is run at once: see `first_batch`.
@@ -275,13 +287,15 @@ class Executor:
                     parity_check.check(self.model, kind, batch, self.train_step)
                 batch = slices.cut(batch, self.ids, self.num_replicas)
             return "_on_batch", batch
-        steps = iterator.take(most)
+        steps, most_at_once = iterator.take(most), self.model.steps_per_execution
         if steps is None:
             return "_until_end", iterator.iterator
         if steps == 0:
             return (None,)
         if self._short.can_be(iterator):
             return "_one_by_one", iterator, steps
+        if most_at_once > 1 and self._rows.can_be(iterator):
+            return "_of_rows", iterator, steps
         if steps == 1 and not in_a_loop:
             return "_next", iterator.iterator
         name = "_steps"
@@ -331,13 +345,30 @@ class Executor:
             first: The batch that was read of it before; or none.
             run: Runs one on a batch, and returns its logs; None: as they are.
         """
+        read = lambda i: first_batch.following(iterator, first, i == 0)  # noqa: E731
+        return self.loop_of(read, iterator.element_spec, steps, run)
+
+    def loop_of(
+        self,
+        read: Callable[[tf.Tensor], Any],
+        spec: Any,
+        steps: tf.Tensor,
+        run: Callable[[Any], Any] | None = None,
+    ) -> dict[str, Any]:
+        """The same of batches that are read by their number.
+
+        Args:
+            read: Takes the number of a step, from 0; int64 scalar.
+            spec: That of a batch.
+            steps: As of `in_a_loop`.
+            run: As of `in_a_loop`.
+        """
         run = run or self._run
         has_losses = False
 
         def body(i: tf.Tensor, losses: Any, logs: Any) -> tuple[tf.Tensor, Any, Any]:
             with step_loss.collecting() as box:
-                batch = first_batch.following(iterator, first, i == 0)
-                new = self.logs.carried(run(batch))
+                new = self.logs.carried(run(read(i)))
             if box:
                 nonlocal has_losses
                 has_losses = True
@@ -350,7 +381,7 @@ class Executor:
             [
                 tf.zeros_like(steps),
                 tf.TensorArray(tf.float64, tf.cast(steps, tf.int32), element_shape=[]),
-                self._initial(iterator),
+                self._initial(spec),
             ],
             parallel_iterations=1,
         )
@@ -390,15 +421,15 @@ class Executor:
             [
                 tf.constant(0),
                 first_batch.following_if_any(iterator, first),
-                self._initial(iterator),
+                self._initial(iterator.element_spec),
             ],
             parallel_iterations=1,
         )
         return self.logs.of(logs), num
 
-    def _initial(self, iterator: tf.data.Iterator) -> dict[str, tf.Tensor]:
+    def _initial(self, spec: Any) -> dict[str, tf.Tensor]:
         return self.logs.initial(
-            iterator.element_spec, lambda batch: self.logs.carried(self._run(batch))
+            spec, lambda batch: self.logs.carried(self._run(batch))
         )
 
     def _run(self, batch: Any) -> Any:

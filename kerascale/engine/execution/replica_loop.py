@@ -15,6 +15,7 @@ from kerascale.engine.data import shard
 from kerascale.engine.data.step_iterator import StepIterator
 from kerascale.engine.execution import first_batch, kept_programs
 from kerascale.engine.execution.compiled_loop import CompiledSteps
+from kerascale.engine.execution.row_loops import RowLoops
 from kerascale.engine.execution.step_logs import LOSSES
 from kerascale.engine.step.step import TrainStep
 
@@ -37,7 +38,7 @@ class CompiledReplicas(CompiledSteps):
         self._step.jit_compile = True
         # Of which size of batch the loop is known to be right.
         self._batch_size: int | None = None
-        self._loop = execution.graph(self._in_a_loop)
+        self._make()
 
     def __call__(self, iterator: StepIterator) -> dict[str, Any] | None:
         batches = iterator.batches
@@ -63,8 +64,7 @@ class CompiledReplicas(CompiledSteps):
             self._step.updates_inside = self.execution.train_step.updates_inside
             if self._step.updates_inside:
                 return _COMMUNICATES
-        one = tf.constant(1, tf.int64)
-        trace = lambda: self._loop.get_concrete_function(iterator.iterator, one)  # noqa: E731
+        trace = lambda: self._traced(iterator)  # noqa: E731
         try:
             found = tensorflow_private.operations_of_xla(trace())
         except all_reduce.CommunicatesInside:
@@ -74,7 +74,7 @@ class CompiledReplicas(CompiledSteps):
             return f"XLA has no kernel for {', '.join(names)}"
         if first_batch.show_place(self.execution, iterator, trace):
             # Losses count their values otherwise now, perhaps with messages.
-            self._loop = self.execution.graph(self._in_a_loop)
+            self._make()
             self._batch_size = None
             return self.problem(iterator)
         return None
@@ -82,19 +82,32 @@ class CompiledReplicas(CompiledSteps):
     def run(
         self, iterator: StepIterator, first: int, steps: int
     ) -> tuple[dict[str, Any], tf.Tensor]:
-        del first  # The iterator is there.
-        logs = self._loop(iterator.iterator, tf.constant(steps, tf.int64))
+        if self._rows.can_be(iterator):
+            logs = self._rows.run(iterator, first, steps)
+        else:  # The iterator is there.
+            logs = self._loop(iterator.iterator, tf.constant(steps, tf.int64))
         return logs, logs.pop(LOSSES, tf.zeros([0], tf.float64))
 
     def run_smaller(self, iterator: StepIterator, place: int) -> dict[str, Any]:
-        del place
+        if self._rows.can_be(iterator):
+            return self._rows.run_smaller(iterator, place)
         return self.execution.step_of(iterator)
 
-    def _in_a_loop(self, iterator: tf.data.Iterator, steps: tf.Tensor) -> Any:
-        def run(batch: Any) -> Any:
-            return self._step(self.execution.item_of(self._full(batch)))
+    def _make(self) -> None:
+        self._loop = self.execution.graph(self._in_a_loop)
+        self._rows = RowLoops(self.execution, self._one)
 
-        return self.execution.in_a_loop(iterator, steps, run=run)
+    def _traced(self, iterator: StepIterator) -> Any:
+        if self._rows.can_be(iterator):
+            return self._rows.traced(iterator)
+        one = tf.constant(1, tf.int64)
+        return self._loop.get_concrete_function(iterator.iterator, one)
+
+    def _in_a_loop(self, iterator: tf.data.Iterator, steps: tf.Tensor) -> Any:
+        return self.execution.in_a_loop(iterator, steps, run=self._one)
+
+    def _one(self, batch: Any) -> Any:
+        return self._step(self.execution.item_of(self._full(batch)))
 
     def _full(self, batch: Any) -> Any:
         """An element of the feed that is known to be of a full batch."""
