@@ -57,6 +57,15 @@ def main():
         try:
             if message.get("rows"):
                 summed = add.rows(own)
+            elif message.get("swap"):
+                theirs = arrays(1 - rank, message["seed"], message["layout"])
+                half = len(own) // 2
+                given, like = own[:half], theirs[half:]
+                if rank:
+                    given, like = own[half:], theirs[:half]
+                found = add.swap(given, [(a.dtype.name, a.shape) for a in like])
+                same = all(map(np.array_equal, found, like))
+                summed = [np.array([same])]
             elif message.get("own_sum"):
                 pairs = zip(own, add.of_other(own), strict=True)
                 summed = [np.asarray(a + b) for a, b in pairs]

@@ -118,11 +118,21 @@ def test_the_sum_in_the_order_of_the_ranks_to_the_bit(num_ranks, groups, layout,
 
 
 @settings(max_examples=12, deadline=None)
-@given(steps=st.lists(st.tuples(layouts, st.booleans()), min_size=1, max_size=6))
-def test_two_ranks_may_add_up_for_themselves(groups, steps):
-    for seed, (layout, own_sum) in enumerate(steps):
-        answers = groups(2).sum(seed, layout, own_sum=own_sum)
-        assert answers == [{"digests": [expected(2, seed, layout)]}] * 2
+@given(
+    steps=st.lists(
+        st.tuples(layouts, st.sampled_from(["", "own_sum", "swap"])),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_two_ranks_may_add_up_for_themselves_or_give_one_part_for_another(
+    groups, steps
+):
+    is_right = summing.digest([np.array([True])])
+    for seed, (layout, how) in enumerate(steps):
+        answers = groups(2).sum(seed, layout, **({how: True} if how else {}))
+        found = is_right if how == "swap" else expected(2, seed, layout)
+        assert answers == [{"digests": [found]}] * 2
 
 
 rows = st.lists(st.integers(0, 40), min_size=1, max_size=3)

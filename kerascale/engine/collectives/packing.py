@@ -48,10 +48,34 @@ class Packing:
         buffers = all_reduce.pack([gradients[i] for i in self._packed])
         return [*buffers, *(gradients[i] for i in self._others)]
 
+    @property
+    def num_buffers(self) -> int:
+        """They are in front of what is in none."""
+        return len(all_reduce.buckets(self._specs))
+
+    @property
+    def units(self) -> list[list[int]]:
+        """Which gradients are in each buffer, and in what is behind them."""
+        buffers = all_reduce.buckets(self._specs)
+        packed = [[self._packed[i] for i in bucket] for bucket in buffers]
+        return packed + [[i] for i in self._others]
+
+    def taken_apart(self, place: int, tensor: Gradient) -> dict[int, Gradient]:
+        """The gradients in one of `units`.
+
+        Args:
+            place: Which one.
+            tensor: What is there.
+        """
+        unit = self.units[place]
+        if place >= self.num_buffers:
+            return {unit[0]: tensor}
+        specs = [self._specs[self._packed.index(i)] for i in unit]
+        return dict(zip(unit, all_reduce.unpack([tensor], specs), strict=True))
+
     def unpack(self, packed: Sequence[Gradient]) -> list[Gradient]:
         """What was packed, in its order and shapes."""
-        count = len(packed) - len(self._others)
-        small = all_reduce.unpack(packed[:count], self._specs)
-        found = dict(zip(self._packed, small, strict=True))
-        found |= zip(self._others, packed[count:], strict=True)
+        found: dict[int, Gradient] = {}
+        for place, tensor in enumerate(packed):
+            found |= self.taken_apart(place, tensor)
         return [found[i] for i in range(len(found))]

@@ -141,8 +141,40 @@ def of_both(tensors: Sequence[Gradient]) -> list[list[Gradient]] | None:
     return [own, found] if replicas.worker_index(strategy) == 0 else [found, own]
 
 
-def have_been_read(after: tf.Tensor) -> None:
-    """Lets the next sum come, which may write over what `of_both` gave.
+def is_of_two() -> bool:
+    """Whether two workers share their memory."""
+    strategy = tf.distribute.get_strategy()
+    return _way_of(strategy) is not None and strategy.num_replicas_in_sync == 2
+
+
+def are_shareable(tensors: Sequence[Gradient]) -> bool:
+    """Whether all of them can be in the memory that is shared, as they are."""
+    return all(map(_is_shareable, tensors))
+
+
+def swap(
+    tensors: Sequence[tf.Tensor], like: Sequence[tf.Tensor | tf.Variable]
+) -> list[tf.Tensor]:
+    """What the other of two workers gives, for what it is given.
+
+    It is read where the other has it: `have_been_read` is called behind what reads it.
+
+    Args:
+        tensors: For the other.
+        like: Of the shapes and dtypes of what it gives, which has as much for this one.
+    """
+    way = _way_of(tf.distribute.get_strategy())
+    theirs = [(t.dtype.name, tuple(t.shape.as_list())) for t in like]
+
+    def give(*arrays: np.ndarray) -> list[np.ndarray]:
+        return way.sum.swap(arrays, theirs)
+
+    found = _after_the_last(give, list(tensors), [t.dtype for t in like])
+    return [tf.ensure_shape(t, u.shape) for t, u in zip(found, like, strict=True)]
+
+
+def have_been_read(after: tf.Tensor | tf.Operation) -> None:
+    """Lets the next sum come, which may write over what `of_both` or `swap` gave.
 
     Args:
         after: Is there when it was read.
@@ -156,6 +188,13 @@ def all_reduce_figures(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """The same for what is no gradient: sums of metrics, losses, votes."""
     way = _way_of(tf.distribute.get_strategy())
     return packed.all_reduce(tensors) if way is None else _all_reduce(way, tensors)
+
+
+def give_up(strategy: tf.distribute.Strategy, reason: str) -> None:
+    """No sum is made from now on: each of them raises `PeerError` with this reason."""
+    way = _way_of(strategy)
+    if way is not None:
+        way.sum.give_up(reason)
 
 
 def is_used(strategy: tf.distribute.Strategy) -> bool:
@@ -231,10 +270,12 @@ _tokens: set[bytes] = set()
 
 
 def _after_the_last(
-    add: Callable[..., list[np.ndarray]], shares: list[tf.Tensor]
+    add: Callable[..., list[np.ndarray]],
+    shares: list[tf.Tensor],
+    dtypes: Sequence[tf.DType] | None = None,
 ) -> list[tf.Tensor]:
     """Calls it behind the sum that was traced before: all workers have one order."""
-    dtypes = [t.dtype for t in shares]
+    dtypes = dtypes or [t.dtype for t in shares]
     if tf.executing_eagerly():
         return tf.nest.flatten(tf.numpy_function(add, shares, dtypes))
     # What reads and writes a variable has an order, in loops too. What calls Python has
@@ -314,11 +355,17 @@ def _num_bytes(tensors: Sequence[tf.Tensor]) -> int:
     return sum(map(packed.num_bytes, tensors))
 
 
-def _say_sum(way: _Way, tensors: Sequence[tf.Tensor]) -> None:
+def say_shared_update(gradients: Sequence[tf.Tensor]) -> None:
+    """Says that the workers share the update of gradients."""
+    _say_sum(_way_of(tf.distribute.get_strategy()), gradients, is_shared=True)
+
+
+def _say_sum(way: _Way, tensors: Sequence[tf.Tensor], is_shared: bool = False) -> None:
     num_bytes = _num_bytes(tensors)
+    in_parts = ", each updates a part of the weights" if is_shared else ""
     text = (
         f"all-reduce: shared memory ({num_bytes / 1e6:.3g} MB of gradients, "
-        f"{way.strategy.num_replicas_in_sync} workers of this host)"
+        f"{way.strategy.num_replicas_in_sync} workers of this host{in_parts})"
     )
     # A function may be traced again.
     if way.said != text and replicas.is_chief(way.strategy):

@@ -632,6 +632,27 @@ def moments(
     return optimizer._momentums[index].value, optimizer._velocities[index].value
 
 
+def slots(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
+) -> list[keras.Variable]:
+    """What an optimizer keeps of a variable, of its shape: moments, for example."""
+    index = optimizer._get_variable_index(variable)
+    size = len(optimizer._trainable_variables)
+    lists = [
+        value
+        for name, value in sorted(vars(optimizer).items())
+        if isinstance(value, list) and len(value) == size and name != "_variables"
+    ]
+    found = {id(v[index]): v[index] for v in lists if v[index] is not variable}
+    return [each for each in found.values() if isinstance(each, keras.Variable)]
+
+
+def slots_of_all(optimizer: keras.optimizers.Optimizer) -> set[int]:
+    """The variables of an optimizer, by `id`, but for its counter and its rate."""
+    others = {id(optimizer._iterations), id(optimizer._learning_rate)}
+    return {id(v) for v in optimizer.variables} - others
+
+
 def variables_of(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """The variables that an optimizer was built with."""
     return optimizer._trainable_variables

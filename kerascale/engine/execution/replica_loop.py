@@ -35,7 +35,7 @@ class CompiledReplicas(CompiledSteps):
     def __init__(self, execution: Any) -> None:
         super().__init__(execution)
         self._step = TrainStep(self.model, execution.own)
-        self._step.jit_compile = True
+        self._step.jit_compile = self._step.shares_update = True
         # Of which size of batch the loop is known to be right.
         self._batch_size: int | None = None
         self._make()
@@ -82,10 +82,14 @@ class CompiledReplicas(CompiledSteps):
     def run(
         self, iterator: StepIterator, first: int, steps: int
     ) -> tuple[dict[str, Any], tf.Tensor]:
-        if self._rows.can_be(iterator):
-            logs = self._rows.run(iterator, first, steps)
-        else:  # The iterator is there.
-            logs = self._loop(iterator.iterator, tf.constant(steps, tf.int64))
+        try:
+            if self._rows.can_be(iterator):
+                logs = self._rows.run(iterator, first, steps)
+            else:  # The iterator is there.
+                logs = self._loop(iterator.iterator, tf.constant(steps, tf.int64))
+        except Exception:
+            self._step.end_within_a_loop()
+            raise
         return logs, logs.pop(LOSSES, tf.zeros([0], tf.float64))
 
     def run_smaller(self, iterator: StepIterator, place: int) -> dict[str, Any]:
@@ -95,7 +99,7 @@ class CompiledReplicas(CompiledSteps):
 
     def _make(self) -> None:
         self._loop = self.execution.graph(self._in_a_loop)
-        self._rows = RowLoops(self.execution, self._one)
+        self._rows = RowLoops(self.execution, self._one, self._step.hand_over)
 
     def _traced(self, iterator: StepIterator) -> Any:
         if self._rows.can_be(iterator):
@@ -104,7 +108,9 @@ class CompiledReplicas(CompiledSteps):
         return self._loop.get_concrete_function(iterator.iterator, one)
 
     def _in_a_loop(self, iterator: tf.data.Iterator, steps: tf.Tensor) -> Any:
-        return self.execution.in_a_loop(iterator, steps, run=self._one)
+        logs = self.execution.in_a_loop(iterator, steps, run=self._one)
+        self._step.hand_over()
+        return logs
 
     def _one(self, batch: Any) -> Any:
         return self._step(self.execution.item_of(self._full(batch)))

@@ -21,11 +21,17 @@ class RowLoops:
         execution: An `Executor`.
         run: Runs one step on an element of the feed, and returns its logs; None: as
             the execution does.
+        after: Called behind a loop that is traced; None: nothing is.
     """
 
-    def __init__(self, execution: Any, run: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        execution: Any,
+        run: Callable[[Any], Any] | None = None,
+        after: Callable[[], None] | None = None,
+    ) -> None:
         self._execution = execution
-        self._run = run
+        self._run, self._after = run, after
         # One graph: the arrays, which are those of a `fit`, are its arguments.
         self._made: tuple[LocalRows, _Loop] | None = None
 
@@ -76,7 +82,10 @@ class RowLoops:
 
             def loop(steps: tf.Tensor, *given: tf.Tensor) -> dict[str, Any]:
                 read = lambda i: rows.element(given, i)  # noqa: E731
-                return execution.loop_of(read, rows.element_spec, steps, self._run)
+                logs = execution.loop_of(read, rows.element_spec, steps, self._run)
+                if self._after is not None:
+                    self._after()
+                return logs
 
             signature = [tf.TensorSpec([], tf.int64), *rows.arguments]
             graph = tf.function(loop, input_signature=signature, autograph=False)

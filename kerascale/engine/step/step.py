@@ -22,6 +22,7 @@ from kerascale.engine.step import (
     observations,
     optimizer_view,
     randomness,
+    shared_update,
     step_loss,
 )
 from kerascale.engine.step.own_logs import OwnLogs
@@ -72,6 +73,9 @@ class TrainStep:
         self._rates = Rates(model)
         # In which gradients travel.
         self._dtype = getattr(model, "all_reduce_dtype", "gradient")
+        # Whether workers may share an update, in a loop that calls `hand_over`.
+        self.shares_update = False
+        self._shared: shared_update.SharedUpdate | None = None
         # Unset where compiling turns out to be impossible.
         self.jit_compile = model.jit_compile and not model.run_eagerly
         if self.optimizer is not None:
@@ -216,6 +220,7 @@ class TrainStep:
         def compute(item: Item) -> tuple[list[Any], Any]:
             gradients, logs = self._compute(item)
             self._packing = packing.Packing(gradients)
+            self._gradients = gradients  # Traced: of their dtypes and shapes.
             return self._packing.pack(gradients), logs
 
         def update(terms: list[list[Any]], ahead: Ahead) -> tf.Tensor:
@@ -232,6 +237,11 @@ class TrainStep:
         if not packed:
             return logs
         seen, both = self._seen(box), None
+        self._shared = None if seen else self._sharing()
+        if self._shared is not None:
+            ahead = self._rates.ahead(1)
+            self._shared.run(packed, ahead, self._jit, self._update_of)
+            return logs
         if not seen and self._dtype == "gradient":
             both = shared_memory.of_both(packed)
         if both is None:
@@ -241,6 +251,49 @@ class TrainStep:
             shared_memory.have_been_read(is_done)
         observations.take(self.model, seen)
         return logs
+
+    def _sharing(self) -> shared_update.SharedUpdate | None:
+        """How workers share the update; None: each makes all of it."""
+        if not self.shares_update or self._dtype != "gradient":
+            return None
+        hook = getattr(self.model, "after_update", None)
+        has_more = hook is not None or private.of(self.model) is not None
+        if has_more or not shared_update.can_be(
+            self.optimizer, self._gradients, self._variables
+        ):
+            return None
+        rank = replicas.worker_index(self.strategy)
+        found = shared_update.SharedUpdate(
+            self.optimizer, self._packing, self._variables, rank
+        )
+        return found if found.is_even else None
+
+    def _update_of(
+        self, gradients: list[tf.Tensor], places: list[int], ahead: Ahead
+    ) -> None:
+        """Of some variables, by their places."""
+        halves = [self._halves[i] for i in places]
+        gradients = half_range.limited(gradients, halves)
+        with self._rates.given(ahead):
+            self.view.apply(gradients, [self._variables[i] for i in places])
+
+    def hand_over(self) -> None:
+        """Behind a loop of steps: has both workers take what the other has kept.
+
+        In cross-replica context; all that was traced of the loop stands before it.
+        """
+        if self._shared is not None:
+            replicas.run(self.strategy, self._shared.hand_over)
+
+    def end_within_a_loop(self) -> None:
+        """After an error in a loop: workers that shared updates train no further."""
+        if self._shared is not None:
+            shared_memory.give_up(
+                self.strategy,
+                "an execution ended with an error, and what the optimizer keeps is not "
+                "whole: of each variable one worker has the last of it. Begin again, "
+                "with a checkpoint.",
+            )
 
     def _update_by(self, gradients: list[tf.Tensor], compiled: bool) -> None:
         if compiled:

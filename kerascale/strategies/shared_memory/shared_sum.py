@@ -9,6 +9,7 @@ import mmap
 import os
 import threading
 import weakref
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -84,6 +85,42 @@ class SharedSum:
         with self._alone():
             layout, parts = self._written(arrays)
             return layout.views(parts[1 - self._peers.rank])
+
+    def swap(
+        self, arrays: Sequence[np.ndarray], theirs: Sequence[tuple[str, tuple]]
+    ) -> list[np.ndarray]:
+        """What the other one of two ranks gives, for what it is given.
+
+        Args:
+            arrays: For the other; of `DTYPES`.
+            theirs: (dtype, shape) of each array that it gives.
+
+        Returns:
+            Memory of the other's, as of `of_other`.
+
+        Raises:
+            PeerError: As `__call__`.
+        """
+        with self._alone():
+            self._sequence += 1
+            own = self._layout([(each.dtype.name, each.shape) for each in arrays])
+            other = self._layout(theirs)
+            of_ranks = [own, other] if self._peers.rank == 0 else [other, own]
+            digest = zlib.crc32(repr([each.digest for each in of_ranks]).encode())
+            most = max(own.num_bytes, other.num_bytes)
+            if most > self._capacity:
+                self._grow(most, digest)
+            parts = self._all_parts(arrays, own, digest)
+            return other.views(parts[1 - self._peers.rank])
+
+    def give_up(self, reason: str) -> None:
+        """Ends all sums, here and with the others.
+
+        Args:
+            reason: What each further call says.
+        """
+        with self._lock:
+            self._peers.fail(reason)
 
     def rows_of_other(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """As `of_other`, of arrays that may have more rows on one rank.

@@ -10,7 +10,7 @@ import comparing
 import groups
 import pytest
 import selection
-from registry import FORMS, FURTHER_FORMS
+from registry import FORMS, FURTHER_FORMS, SHARES
 
 # On a CPU its many convolutions take more than five minutes in a loop of XLA's: there
 # `auto` tries no program of convolutions.
@@ -24,7 +24,8 @@ def _may_be(case, form):
 
 def _forms(case):
     further = FURTHER_FORMS if case.name in selection.OF_FURTHER_FORMS else ()
-    return (*FORMS, *further)
+    shares = (SHARES,) if case.name in selection.OF_SHARES else ()
+    return (*FORMS, *shares, *further)
 
 
 def _cells():

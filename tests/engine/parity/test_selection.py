@@ -3,7 +3,7 @@
 import cases
 import pytest
 import selection
-from registry import FORMS, STRATEGIES
+from registry import FORMS, SHARES, STRATEGIES
 
 CASES = list(cases.CASES.values())
 # What plain Keras lacks, and what stands on the steps of the others, is run on two
@@ -50,7 +50,7 @@ def test_every_form_is_run_with_what_is_different_about_it(form):
 
 
 def test_every_case_of_the_forms_is_run_in_one():
-    assert all(set(forms) <= set(FORMS) for forms in selection.FORMS.values())
+    assert all(set(forms) <= {*FORMS, SHARES} for forms in selection.FORMS.values())
     assert all(selection.FORMS.values())
 
 
@@ -66,6 +66,7 @@ def test_what_is_listed_is_there():
         selection.COMBINED,
         selection.FORMS,
         selection.OF_FURTHER_FORMS,
+        selection.OF_SHARES,
         selection.PLAIN,
         selection.SUMS,
     ):

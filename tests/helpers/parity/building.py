@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import kerascale as ks
 from kerascale.engine.execution import step_functions
+from kerascale.engine.step import shared_update
 
 # Set by the worker: cases then train plain Keras, for what it does itself.
 plain = False
@@ -22,6 +23,9 @@ output = None
 case_name = None
 worker = 0
 strategy = None
+
+# Of models whose update workers share.
+LARGE_BYTES = shared_update.LEAST_BYTES
 
 BATCH = 16
 # Ten batches, the last of one example: all replicas but one have none of it.
@@ -107,6 +111,9 @@ def result(model, history=None, x=None, y=None):
 
 def _form_of(model):
     mode = step_functions.mode_of(model)
+    compiled = getattr(model.train_function, "_compiled", None)
+    if mode.kind == "compiled" and compiled._step._shared is not None:
+        return "shares"
     return "steps" if mode.kind == "loop" and mode.steps == 1 else mode.kind
 
 

@@ -18,6 +18,8 @@ FORMS = (
     "shared:2+loop",
     "shared:2+compiled",
 )
+# Two workers of which each makes a part of the update, as with a large model.
+SHARES = "shared:2+shares"
 # Further ways to the same forms, of the cases that are selected for it: a loop in which
 # logical devices compute as one, more replicas, TensorFlow's own sums.
 FURTHER_FORMS = (
@@ -29,7 +31,7 @@ FURTHER_FORMS = (
     "shared:3+loop",
     "shared:3+compiled",
 )
-COLUMNS = (*STRATEGIES, *FORMS, *FURTHER_FORMS)
+COLUMNS = (*STRATEGIES, *FORMS, SHARES, *FURTHER_FORMS)
 
 
 @dataclasses.dataclass(frozen=True)

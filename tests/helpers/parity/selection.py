@@ -57,6 +57,8 @@ FORMS = {
         "mirrored:2+split",
         "shared:2+compiled",
     ),
+    # An optimizer with two moments of each variable, and a decay of some.
+    "adamw": ("shared:2+shares",),
     # A loop inside a program.
     "empty_slice_lstm": ("one:one_program",),
     # Data by row.
@@ -64,6 +66,22 @@ FORMS = {
     # Rows that replicas gather, fewer of them in the last batch.
     "sparse_gradients": ("mirrored:2+loop",),
 }
+
+# The cases of `registry.SHARES`: of optimizers, clipping, several outputs and sizes.
+OF_SHARES = (
+    "adadelta",
+    "adagrad",
+    "adamax",
+    "adamw",
+    "clipnorm",
+    "combined_outputs",
+    "constraints",
+    "lion",
+    "recipe_mlp",
+    "recipe_transformer",
+    "rmsprop",
+    "uneven",
+)
 
 # The cases of `registry.FURTHER_FORMS`, none of which runs by default.
 OF_FURTHER_FORMS = (

@@ -22,6 +22,7 @@ _COLUMNS = {
     "mirrored:2+split": "2 devices as one, split",
     "shared:2+loop": "2 workers, a loop",
     "shared:2+compiled": "2 workers, compiled",
+    "shared:2+shares": "2 workers, compiled, an update in parts",
     "mirrored:2+as_one": "2 devices as one, a loop",
     "mirrored:4+loop": "4 devices, a loop",
     "mirrored:4+compiled": "4 devices, compiled",

@@ -59,6 +59,8 @@ def run(cell, strategy):
     import keras
     import numpy as np
 
+    from kerascale.engine.step import shared_update
+
     building.plain = cell.is_plain
     building.is_forced = bool(cell.form)
     is_mirrored = cell.strategy.startswith("mirrored")
@@ -68,7 +70,10 @@ def run(cell, strategy):
     os.environ.pop("KERASCALE_EXECUTION", None)
     if cell.form:
         is_loop = cell.form == "as_one"
-        os.environ["KERASCALE_EXECUTION"] = "loop" if is_loop else cell.form
+        form = {"shares": "compiled"}.get(cell.form, cell.form)
+        os.environ["KERASCALE_EXECUTION"] = "loop" if is_loop else form
+    is_shared = cell.form == "shares"
+    shared_update.LEAST_BYTES = -1 if is_shared else building.LARGE_BYTES
     keras.config.set_floatx("float64" if cell.precision == "float64" else "float32")
     keras.utils.clear_session()  # It forgets the policy too, and collects garbage.
     # Looking for more in what stays would take a fifth of the time.
