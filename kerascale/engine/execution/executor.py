@@ -231,10 +231,6 @@ class Executor:
         """Runs one step."""
         return self._next(iterator.iterator)
 
-    def step_on(self, element: Any) -> dict[str, Any]:
-        """Runs one step on an element of the feed."""
-        return self._on_batch(element)
-
     def traced(self, iterator: StepIterator) -> Any:
         """The function that runs steps of an iterator, not run."""
         if self._rows.can_be(iterator):

@@ -59,7 +59,8 @@ class LocalRows:
     @property
     def arguments(self) -> list[tf.TensorSpec]:
         """Of what is given to the graph: the arrays, and the rows of each step."""
-        rows = [tf.TensorSpec([None, rows], tf.int64) for _, rows in self._held]
+        # Steps see batches of any size, as in single steps.
+        rows = [tf.TensorSpec([None, None], tf.int64)] * len(self._bounds)
         return [*nests.flat(self._like), *rows]
 
     def given(
@@ -100,13 +101,8 @@ class LocalRows:
 
     @property
     def element_spec(self) -> tuple[Any, ...]:
-        """That of `element`."""
-
-        def spec(rows: int) -> Any:
-            of = lambda t: tf.TensorSpec([rows, *t.shape[1:]], t.dtype)  # noqa: E731
-            return nests.map_present(of, self._like), tf.TensorSpec([3], tf.int64)
-
-        return tuple(spec(rows) for _, rows in self._held)
+        """That of `element`, and of `smaller`."""
+        return ((self._like, tf.TensorSpec([3], tf.int64)),) * len(self._bounds)
 
 
 def _any_rows(tensor: tf.Tensor) -> tf.TensorSpec:

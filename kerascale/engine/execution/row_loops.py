@@ -34,6 +34,8 @@ class RowLoops:
         self._run, self._after = run, after
         # One graph: the arrays, which are those of a `fit`, are its arguments.
         self._made: tuple[LocalRows, _Loop] | None = None
+        # One step, of a batch of any size.
+        self._smaller: _Loop | None = None
 
     def can_be(self, iterator: StepIterator) -> bool:
         """Whether the batches of an iterator can be read so."""
@@ -55,7 +57,10 @@ class RowLoops:
         """The logs of the smaller batch at the end of an epoch."""
         rows, _ = self._of(iterator.batches)
         element = rows.smaller(iterator.batches, iterator.epoch, place)
-        return self._execution.step_on(element)
+        if self._smaller is None:
+            self._smaller = self._execution.graph(self._execution.one)
+            self._smaller.get_concrete_function(rows.element_spec)
+        return self._smaller(element)
 
     def run_taken(self, iterator: StepIterator, steps: int) -> dict[str, Any]:
         """The logs of steps, of any size, that were taken of the iterator."""
@@ -89,5 +94,5 @@ class RowLoops:
 
             signature = [tf.TensorSpec([], tf.int64), *rows.arguments]
             graph = tf.function(loop, input_signature=signature, autograph=False)
-            self._made = rows, graph
+            self._made, self._smaller = (rows, graph), None
         return self._made

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import kerascale as ks
+from kerascale.engine.collectives import packing
 from kerascale.engine.execution import step_functions
 from kerascale.engine.step import shared_update
 
@@ -26,6 +27,7 @@ strategy = None
 
 # Of models whose update workers share.
 LARGE_BYTES = shared_update.LEAST_BYTES
+SMALL_BYTES = packing.SMALL_BYTES
 
 BATCH = 16
 # Ten batches, the last of one example: all replicas but one have none of it.

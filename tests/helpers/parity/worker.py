@@ -59,6 +59,7 @@ def run(cell, strategy):
     import keras
     import numpy as np
 
+    from kerascale.engine.collectives import packing
     from kerascale.engine.step import shared_update
 
     building.plain = cell.is_plain
@@ -74,6 +75,7 @@ def run(cell, strategy):
         os.environ["KERASCALE_EXECUTION"] = "loop" if is_loop else form
     is_shared = cell.form == "shares"
     shared_update.LEAST_BYTES = -1 if is_shared else building.LARGE_BYTES
+    packing.SMALL_BYTES = 64 if is_shared else building.SMALL_BYTES  # Biases.
     keras.config.set_floatx("float64" if cell.precision == "float64" else "float32")
     keras.utils.clear_session()  # It forgets the policy too, and collects garbage.
     # Looking for more in what stays would take a fifth of the time.
