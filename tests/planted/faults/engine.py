@@ -51,6 +51,16 @@ FAULTS = (
         (f"{_MATRIX}[reduction_mean_with_sample_weight-mirrored:2-float64]",),
     ),
     Fault(
+        "of-a-shared-update-moments-stay-with-one-worker",
+        "engine/execution/replica_loop.py",
+        "RowLoops(self.execution, self._one, self._step.hand_over)",
+        "RowLoops(self.execution, self._one)",
+        (
+            "parity/test_forms.py::test_equals_single_steps"
+            "[adamw-shared:2+shares-float64]",
+        ),
+    ),
+    Fault(
         "gradients-are-clipped-before-they-are-summed",
         "engine/step/step.py",
         "self._all_reduce_both(gradients, seen)",
