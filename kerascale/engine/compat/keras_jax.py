@@ -82,6 +82,44 @@ def lay(
     variable._layout, variable._value = layout, value
 
 
+@contextlib.contextmanager
+def filled_on_host() -> Iterator[None]:
+    """Within it a variable that begins as one number is filled where it lies.
+
+    Keras makes it on one device and slices it there, which is two programs to compile
+    for each shape: an optimizer has many such.
+    """
+    plain = keras.Variable._initialize_with_initializer
+
+    def initialize(variable: keras.Variable, initializer: Any) -> None:
+        number = _number_of(initializer)
+        layout = variable._layout
+        is_ours = layout is None or isinstance(layout, jax.sharding.Sharding)
+        if number is None or not is_ours:
+            plain(variable, initializer)
+        else:
+            host = np.full(variable._shape, number, jnp.dtype(variable._dtype))
+            variable._value = (
+                jax.device_put(host)
+                if layout is None
+                else put(host, layout, may_alias=False)
+            )
+
+    keras.Variable._initialize_with_initializer = initialize
+    try:
+        yield
+    finally:
+        keras.Variable._initialize_with_initializer = plain
+
+
+def _number_of(initializer: Any) -> Any:
+    """What all elements are of a variable that it begins; None: they differ."""
+    kind = type(initializer)
+    if kind is keras.initializers.Constant:
+        return initializer.value
+    return {keras.initializers.Zeros: 0, keras.initializers.Ones: 1}.get(kind)
+
+
 def layout_of(variable: keras.Variable) -> jax.sharding.Sharding | None:
     """How it is laid out; None: nobody has said."""
     return variable._layout
@@ -282,6 +320,6 @@ def _drawn(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
                 dtype=dtype,
                 **{first: tf.cast(low, dtype), second: tf.cast(high, dtype)},
             )
-        return jnp.asarray(found.numpy())
+        return jax.device_put(found.numpy())
 
     return draw
