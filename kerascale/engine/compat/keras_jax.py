@@ -68,7 +68,7 @@ def read_array(
     """
     layout = variable._layout
     if layout is None:
-        variable._value = jnp.asarray(read(()))
+        variable._value = jax.device_put(read(()))
     else:
         variable._value = jax.make_array_from_callback(
             tuple(variable.shape), layout, read
@@ -98,12 +98,10 @@ def filled_on_host() -> Iterator[None]:
         if number is None or not is_ours:
             plain(variable, initializer)
         else:
-            host = np.full(variable._shape, number, jnp.dtype(variable._dtype))
-            variable._value = (
-                jax.device_put(host)
-                if layout is None
-                else put(host, layout, may_alias=False)
-            )
+            shape = tuple(variable._shape)
+            own = shape if layout is None else layout.shard_shape(shape)
+            dtype = jax.dtypes.canonicalize_dtype(jnp.dtype(variable._dtype))
+            read_array(variable, lambda _: np.full(own, number, dtype))
 
     keras.Variable._initialize_with_initializer = initialize
     try:
