@@ -10,9 +10,10 @@ import pathlib
 from typing import Any
 
 from kerascale._version import __version__
-from kerascale.runtime import tf_environment
+from kerascale.runtime import garbage, tf_environment
 
 tf_environment.prepare()
+garbage.none_in_imports()
 
 # In a bare checkout `recipes/` and `data/` stand beside this folder; an
 # installed package has them inside it (package_dir in setup.cfg).

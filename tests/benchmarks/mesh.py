@@ -24,6 +24,8 @@ _DEVICES = {
     "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
     "JAX_PLATFORMS": "cpu",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    # Modules of the checkout are compiled once, as those of a package are.
+    "PYTHONDONTWRITEBYTECODE": "",
 }
 _KERASCALE = _DEVICES | {"PYTHONPATH": str(TESTS.parent)}
 

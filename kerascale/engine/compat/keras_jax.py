@@ -68,7 +68,7 @@ def read_array(
     """
     layout = variable._layout
     if layout is None:
-        variable._value = jnp.asarray(read(()))
+        variable._value = jax.device_put(read(()))
     else:
         variable._value = jax.make_array_from_callback(
             tuple(variable.shape), layout, read
@@ -80,6 +80,42 @@ def lay(
 ) -> None:
     """Gives a variable a value and a layout, both as they are."""
     variable._layout, variable._value = layout, value
+
+
+@contextlib.contextmanager
+def filled_on_host() -> Iterator[None]:
+    """Within it a variable that begins as one number is filled where it lies.
+
+    Keras makes it on one device and slices it there, which is two programs to compile
+    for each shape: an optimizer has many such.
+    """
+    plain = keras.Variable._initialize_with_initializer
+
+    def initialize(variable: keras.Variable, initializer: Any) -> None:
+        number = _number_of(initializer)
+        layout = variable._layout
+        is_ours = layout is None or isinstance(layout, jax.sharding.Sharding)
+        if number is None or not is_ours:
+            plain(variable, initializer)
+        else:
+            shape = tuple(variable._shape)
+            own = shape if layout is None else layout.shard_shape(shape)
+            dtype = jax.dtypes.canonicalize_dtype(jnp.dtype(variable._dtype))
+            read_array(variable, lambda _: np.full(own, number, dtype))
+
+    keras.Variable._initialize_with_initializer = initialize
+    try:
+        yield
+    finally:
+        keras.Variable._initialize_with_initializer = plain
+
+
+def _number_of(initializer: Any) -> Any:
+    """What all elements are of a variable that it begins; None: they differ."""
+    kind = type(initializer)
+    if kind is keras.initializers.Constant:
+        return initializer.value
+    return {keras.initializers.Zeros: 0, keras.initializers.Ones: 1}.get(kind)
 
 
 def layout_of(variable: keras.Variable) -> jax.sharding.Sharding | None:
@@ -282,6 +318,6 @@ def _drawn(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
                 dtype=dtype,
                 **{first: tf.cast(low, dtype), second: tf.cast(high, dtype)},
             )
-        return jnp.asarray(found.numpy())
+        return jax.device_put(found.numpy())
 
     return draw

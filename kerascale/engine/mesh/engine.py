@@ -14,6 +14,7 @@ from kerascale.engine.compat import keras_faults, keras_private
 from kerascale.engine.data import fit_arguments
 from kerascale.engine.data.class_weight import num_outputs
 from kerascale.engine.mesh import loops, preconditions, prepare, steps
+from kerascale.runtime import garbage
 from kerascale.strategies import model_parallel
 from kerascale.strategies.mesh import DATA
 
@@ -167,6 +168,7 @@ class Engine(keras.Model):
                 )
             finally:
                 self.steps_per_execution = before
+                garbage.find_all_again()
         return self.history
 
     def evaluate(
@@ -196,6 +198,7 @@ class Engine(keras.Model):
         most = 1 if callbacks else _MOST_OF_EVALUATE
         callbacks = self._listed(callbacks, verbose, steps or data.num_batches)
         logs = loops.evaluate(self, prepared, data, callbacks, most=most, steps=steps)
+        garbage.find_all_again()
         return logs if return_dict else _as_list(logs)
 
     def predict(
@@ -221,6 +224,7 @@ class Engine(keras.Model):
             outputs.append(self.predict_on_batch(own))
             callbacks.on_predict_batch_end(place, {"outputs": outputs[-1]})
         callbacks.on_predict_end()
+        garbage.find_all_again()
         return keras.tree.map_structure(lambda *each: np.concatenate(each), *outputs)
 
     def _listed(

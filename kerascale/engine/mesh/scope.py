@@ -18,5 +18,9 @@ def made_for(strategy: ModelParallel) -> Iterator[ModelParallel]:
     """
     kept_programs.find()
     host = jax.local_devices(backend="cpu")[0]
-    with jax.default_device(host), keras_jax.draws_of_tensorflow():
+    with (
+        jax.default_device(host),
+        keras_jax.draws_of_tensorflow(),
+        keras_jax.filled_on_host(),
+    ):
         yield strategy

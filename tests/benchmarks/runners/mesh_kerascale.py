@@ -1,8 +1,9 @@
 """kerascale on a mesh: the strategy's scope, `ks.scale(model)`, `compile`, `fit`."""
 
-import keras
+import kerascale as ks  # First, as its README says.
 
-import kerascale as ks
+# isort: split
+import keras
 
 from .. import protocol
 from . import asked

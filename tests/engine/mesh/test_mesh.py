@@ -7,7 +7,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from helpers import mesh_cells
+from helpers import mesh_cells, mesh_optimizers
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="the extra jax is not installed"
@@ -99,3 +99,7 @@ def test_every_feature_on_every_mesh(mesh, on_tensorflow, in_jax, tmp_path):
     lines = [f"{name}: {key}: {x:.2g}" for name, (x, key) in worst.items()]
     print(f"{mesh}: differences, of what is allowed", *lines, sep="\n  ")
     assert max(x for x, _ in worst.values()) < 1, lines
+
+
+def test_an_optimizer_begins_as_keras_makes_it(in_jax):
+    in_jax(mesh_optimizers.__file__)

@@ -459,6 +459,13 @@ FAULTS = (
         ("mesh/test_remat.py",),
     ),
     Fault(
+        "what-an-optimizer-remembers-begins-as-zero-on-a-mesh",
+        "engine/compat/keras_jax.py",
+        "return initializer.value",
+        "return 0.0",
+        ("mesh/test_mesh.py::test_an_optimizer_begins_as_keras_makes_it",),
+    ),
+    Fault(
         "rows-of-a-process-are-put-where-they-stand-in-the-batch",
         "engine/mesh/rows.py",
         "place = own.index(first)",

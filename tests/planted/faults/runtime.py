@@ -18,6 +18,13 @@ FAULTS = (
         ("test_durable_files.py",),
     ),
     Fault(
+        "what-a-user-made-before-a-late-import-is-never-freed",
+        "runtime/garbage.py",
+        "self.for_now = True",
+        "self.for_now = False",
+        ("test_garbage.py",),
+    ),
+    Fault(
         "signs-of-life-are-not-written",
         "runtime/heartbeat.py",
         "_last.run_dir if run_dir is None else str(pathlib.Path(run_dir).absolute()),"
