@@ -84,7 +84,8 @@ class LocalRows:
         num_arrays = len(given) - len(self._bounds)
         items = []
         for (offset, count), rows in zip(self._bounds, given[num_arrays:], strict=True):
-            taken = iter([tf.gather(t, rows[step]) for t in given[:num_arrays]])
+            own = tf.gather(rows, step)
+            taken = iter([tf.gather(t, own) for t in given[:num_arrays]])
             data = nests.map_present(lambda _, taken=taken: next(taken), self._like)
             where = tf.constant([self._batch_size, offset, count], tf.int64)
             items.append((data, where))

@@ -22,6 +22,8 @@ _MESSAGE = struct.Struct("<4q")
 # A child that a peer has forked keeps its pipes open: how often the peer itself is
 # looked at.
 _LOOK_SECONDS = 0.5
+# To sleep and to be woken takes a third of it.
+_AWAKE_SECONDS = 60e-6
 # For a peer that lives and does not come. A launcher notices much sooner.
 PATIENCE_SECONDS = 600.0
 
@@ -56,6 +58,7 @@ class Peers:
         self._processes: dict[int, tuple[int, int]] = {}
         for other in self._others:
             self._inboxes[other], self._doors[other] = os.pipe()
+            os.set_blocking(self._inboxes[other], False)
 
     @property
     def address(self) -> list[int]:
@@ -188,6 +191,30 @@ class Peers:
 
     def _receive(self, other: int, sequence: int) -> tuple[int, ...]:
         inbox = self._inboxes[other]
+        data = self._soon(inbox)
+        if data is None:
+            self._wait(other, sequence)
+            data = os.read(inbox, _MESSAGE.size)
+        if len(data) < _MESSAGE.size:
+            raise self._lost(other)
+        message = _MESSAGE.unpack(data)
+        if message[1] == _GIVEN_UP:
+            raise self._lost(message[3], told_by=other)
+        return message
+
+    def _soon(self, inbox: int) -> bytes | None:
+        """What comes within the time in which a process that sleeps wakes up."""
+        until = time.perf_counter() + _AWAKE_SECONDS
+        while True:
+            try:
+                return os.read(inbox, _MESSAGE.size)
+            except BlockingIOError:
+                if time.perf_counter() > until:
+                    return None
+
+    def _wait(self, other: int, sequence: int) -> None:
+        """Returns when something has come from a rank, or it is gone."""
+        inbox = self._inboxes[other]
         waiting = select.poll()
         waiting.register(inbox, select.POLLIN)
         began = time.monotonic()
@@ -203,13 +230,6 @@ class Peers:
                     f"reduction {sequence} within {seconds:.0f} s.",
                     other,
                 )
-        data = os.read(inbox, _MESSAGE.size)
-        if len(data) < _MESSAGE.size:
-            raise self._lost(other)
-        message = _MESSAGE.unpack(data)
-        if message[1] == _GIVEN_UP:
-            raise self._lost(message[3], told_by=other)
-        return message
 
     def _lost(self, rank: int, told_by: int | None = None) -> PeerError:
         pid, _ = self._processes.get(rank, (None, None))
