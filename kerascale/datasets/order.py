@@ -65,6 +65,7 @@ def batches(
     epoch: tf.Tensor,
     num_examples: int,
     how: Order = "full",
+    columns: tuple[int, int] | None = None,
 ) -> tf.Tensor:
     """The example indices of several full batches, quickly where nothing is traced.
 
@@ -78,31 +79,52 @@ def batches(
         epoch: int64 scalar.
         num_examples: As in `shuffled`. Positions behind the last one hold its index.
         how: As in `shuffled`.
+        columns: The first of the places in a batch that are asked for, and how many;
+            None: all of them.
 
     Returns:
-        int64 tensor of that shape.
+        int64 tensor of that shape, or of shape (batches, columns).
     """
     key = tf.constant(stateless.stream_key(seed, "order"), tf.uint64)
-    run = _batches_of(shape, _checked_size(num_examples), how)
+    columns = columns or (0, shape[1])
+    run = _batches_of(shape, columns, _checked_size(num_examples), how)
     return run(key, tf.cast(epoch, tf.int64), tf.cast(first, tf.int64))
 
 
 @functools.lru_cache(maxsize=16)
 def _batches_of(
-    shape: tuple[int, int], num_examples: int, how: Order
+    shape: tuple[int, int], columns: tuple[int, int], num_examples: int, how: Order
 ) -> tf.types.experimental.PolymorphicFunction:
     @tf.function(autograph=False)
     def run(key: tf.Tensor, epoch: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-        count = shape[0] * shape[1]
-        positions = first + tf.range(count, dtype=tf.int64)
+        positions = first + places(shape, columns)
         positions = tf.minimum(positions, num_examples - 1)
+        count = shape[0] * columns[1]
         key = stateless.key_of_epoch(key, epoch)
         # The kernel has one thread; two of them run beside each other.
         halves = [positions[: count // 2], positions[count // 2 :]]
         found = [_shuffled(half, key, num_examples, how) for half in halves]
-        return tf.reshape(tf.concat(found, axis=0), shape)
+        return tf.reshape(tf.concat(found, axis=0), (shape[0], columns[1]))
 
     return run
+
+
+def places(shape: tuple[int, int], columns: tuple[int, int]) -> tf.Tensor:
+    """Where some columns of several batches are, counted from the first example.
+
+    Args:
+        shape: Batches, and examples in a batch.
+        columns: The first of them, and how many.
+
+    Returns:
+        int64 tensor of shape (batches * columns,).
+    """
+    rows = tf.range(shape[0], dtype=tf.int64)[:, None] * shape[1]
+    return tf.reshape(rows + tf.range(*_ends(columns), dtype=tf.int64), [-1])
+
+
+def _ends(columns: tuple[int, int]) -> tuple[int, int]:
+    return columns[0], columns[0] + columns[1]
 
 
 def _shuffled(

@@ -109,7 +109,11 @@ class Batches:
         )
 
     def indices_of(
-        self, epoch: tf.Tensor, first: tf.Tensor, num_batches: int
+        self,
+        epoch: tf.Tensor,
+        first: tf.Tensor,
+        num_batches: int,
+        columns: tuple[int, int] | None = None,
     ) -> tf.Tensor:
         """Which examples several full batches hold.
 
@@ -118,11 +122,14 @@ class Batches:
             first: The first batch, from 0; int64 scalar.
             num_batches: How many. Those after the last full one of the epoch hold
                 examples that are not theirs.
+            columns: The first of the places in a batch that are asked for, and how
+                many; None: all of them.
 
         Returns:
-            int64 of shape (num_batches, batch_size).
+            int64 of shape (num_batches, batch_size), or of as many columns.
         """
         shape = (num_batches, self.batch_size)
+        columns = columns or (0, self.batch_size)
         if self.shuffle:
             return order.batches(
                 first * self.batch_size,
@@ -131,11 +138,11 @@ class Batches:
                 epoch=epoch,
                 num_examples=self.num_examples,
                 how=self.order,
+                columns=columns,
             )
-        positions = first * self.batch_size + tf.range(
-            num_batches * self.batch_size, dtype=tf.int64
-        )
-        return tf.reshape(tf.minimum(positions, self.num_examples - 1), shape)
+        positions = first * self.batch_size + order.places(shape, columns)
+        found = tf.minimum(positions, self.num_examples - 1)
+        return tf.reshape(found, (num_batches, columns[1]))
 
     def batch(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
         """Batch `step` (from 0) of `epoch` (from 0)."""

@@ -132,12 +132,18 @@ class PoissonBatches(Batches):
         return self.sampler.indices(epoch * self.steps_per_epoch + step)
 
     def indices_of(
-        self, epoch: tf.Tensor, first: tf.Tensor, num_batches: int
+        self,
+        epoch: tf.Tensor,
+        first: tf.Tensor,
+        num_batches: int,
+        columns: tuple[int, int] | None = None,
     ) -> tf.Tensor:
         begin = tf.cast(epoch, tf.int64) * self.steps_per_epoch
         begin += tf.cast(first, tf.int64)
         found = self.sampler.indices_of(begin, tf.constant(num_batches, tf.int64))
-        return tf.ensure_shape(found, [num_batches, self.batch_size])
+        begin, count = columns or (0, self.batch_size)
+        found = tf.ensure_shape(found, [num_batches, self.batch_size])
+        return found[:, begin : begin + count]
 
     def for_evaluation(self) -> Batches:
         return self.whole.for_evaluation()

@@ -52,6 +52,14 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
             return super().get_metrics_result()
         return metrics.results(self, super().get_metrics_result)
 
+    def reset_metrics(self) -> None:
+        """Sets all metrics back to their beginning."""
+        one = self.distribute_strategy.num_replicas_in_sync == 1
+        if one or replicas.is_in_one() or keras_private.in_stateless_scope():
+            super().reset_metrics()
+        else:
+            metrics.reset(self)
+
     @property
     def has_default_train_step(self) -> bool:
         """Whether the train step is the engine's, and none of a user's own."""

@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import kerascale as ks
 from kerascale.datasets.order import shuffled
 from kerascale.errors import RefusedError
 
@@ -48,6 +49,16 @@ def test_a_slice_of_positions_is_the_slice_of_the_whole(data):
     one_by_one = [order(num_examples, seed, epoch, p, p + 1)[0] for p in positions]
     got = order(num_examples, seed, epoch, start, stop)
     np.testing.assert_array_equal(got, np.asarray(one_by_one, np.int64))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_columns_of_batches_are_those_of_the_whole(shuffle):
+    gather = ks.datasets.gathers.gather_arrays(np.zeros((50, 1)), np.zeros(50))
+    batches = ks.datasets.Batches(gather, 50, 12, seed=3, shuffle=shuffle)
+    at = tf.constant(1, tf.int64)
+    whole = batches.indices_of(at, at, 3).numpy()
+    part = batches.indices_of(at, at, 3, (5, 4)).numpy()
+    np.testing.assert_array_equal(part, whole[:, 5:9])
 
 
 def test_no_positions_give_no_indices():

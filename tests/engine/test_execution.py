@@ -486,6 +486,13 @@ def test_fit_chooses_by_itself(capfd, monkeypatch):
     _fit(auto, np.tile(X, (8, 1)), np.tile(Y, 8))
     assert auto.train_function is function
 
+    # As long as these data let them be.
+    quick = dataclasses.replace(step_functions.mode_of(auto), most=10**4)
+    step_functions.set_mode(auto, quick)
+    _fit(auto, np.tile(X, (16, 1)), np.tile(Y, 16), epochs=1)
+    assert auto.train_function is function
+    assert step_functions.mode_of(auto).steps == 2 * seen[0]
+
 
 @pytest.mark.parametrize(
     ("most", "steps"), [(4, 4), (6, 5), (9, 5), (10, 10), (99, 10)]

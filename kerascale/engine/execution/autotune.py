@@ -98,6 +98,8 @@ def before_fit(
         total_steps += chosen.steps  # Many short ones are a long one.
         vars(model)[_CHOSEN] = dataclasses.replace(chosen, steps=total_steps)
         if total_steps < chosen.enough:
+            mode = mode_of_model.read(model).of_epochs(batches.steps_per_epoch)
+            step_functions.set_mode(model, mode)
             return
     mode, enough = choose(model, batches, total_steps, callbacks, wish=wish, tell=tell)
     step_functions.set_mode(model, mode)

@@ -44,18 +44,23 @@ class Known:
         compiled: The fastest kind of mode: one that XLA compiles, or `loop`; None:
             only a loop was measured.
         compiled_steps: Of an execution in that mode.
+        most: As of a `Mode`, of a loop.
+        compiled_most: The same of `compiled`.
     """
 
     seconds: float
     steps: int
     compiled: Kind | None = None
     compiled_steps: int = 0
+    most: int = 0
+    compiled_most: int = 0
 
     def mode(self, total_steps: float) -> Mode:
         """The mode for a training of that many steps."""
         if self.compiled not in (None, "loop") and total_steps >= self.enough:
-            return Mode(self.compiled, self.compiled_steps)
-        return Mode("loop", self.steps)
+            most = self.compiled_most
+            return Mode(self.compiled, self.compiled_steps, most=most)
+        return Mode("loop", self.steps, most=self.most)
 
     @property
     def enough(self) -> float:

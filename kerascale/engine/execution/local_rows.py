@@ -75,8 +75,11 @@ class LocalRows:
             steps: How many.
         """
         with tf.device("CPU:0"):
-            rows = batches.indices_of(epoch, tf.constant(first, tf.int64), steps)
-            own = [rows[:, begin : begin + count] for begin, count in self._held]
+            place, held = tf.constant(first, tf.int64), self._held
+            start = held[0][0]
+            columns = start, sum(held[-1]) - start
+            rows = batches.indices_of(epoch, place, steps, columns)
+            own = [rows[:, at - start : at - start + count] for at, count in held]
         return [*nests.flat(batches.gather.arrays), *own]
 
     def element(self, given: Sequence[tf.Tensor], step: tf.Tensor) -> tuple[Any, ...]:

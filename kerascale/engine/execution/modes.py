@@ -1,9 +1,13 @@
 """Modes in which `fit` may execute steps."""
 
 import dataclasses
+import math
 from typing import Literal
 
 Kind = Literal["loop", "one_program", "split", "compiled"]
+
+# To begin and end an execution costs some milliseconds.
+_MOST_STEPS = 1024
 
 _OF_LOOPS = {
     "loop": "",
@@ -24,11 +28,20 @@ class Mode:
         steps: Steps in an execution.
         as_one: Whether logical devices of one processor compute a batch as a whole; of
             other devices it says nothing.
+        most: Steps of an execution of about the right length, however many an epoch
+            has; 0: not measured.
     """
 
     kind: Kind
     steps: int
     as_one: bool = False
+    most: int = dataclasses.field(default=0, compare=False)
+
+    def of_epochs(self, steps_per_epoch: int) -> "Mode":
+        """The same for data of another length, where no program has to be compiled."""
+        if not self.most or self.kind == "one_program":
+            return self
+        return dataclasses.replace(self, steps=even(self.most, steps_per_epoch))
 
     def __str__(self) -> str:
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
@@ -37,3 +50,15 @@ class Mode:
         if (self.kind, self.steps) == ("loop", 1):
             return "step by step"
         return f"a loop of {steps}{_OF_LOOPS[self.kind]}"
+
+
+def even(most: int, steps_per_epoch: int) -> int:
+    """Steps of an execution, so that those of an epoch are about equal.
+
+    Args:
+        most: In an execution.
+        steps_per_epoch: Of the data.
+    """
+    steps = steps_per_epoch
+    executions = math.ceil(steps / max(1, min(most, _MOST_STEPS, steps)))
+    return math.ceil(steps / executions)

@@ -20,7 +20,7 @@ from kerascale.engine import state
 from kerascale.engine.collectives import replicas, shared_memory, stop_votes
 from kerascale.engine.compat import tensorflow_private
 from kerascale.engine.data import feed
-from kerascale.engine.execution import agreed, step_functions
+from kerascale.engine.execution import agreed, modes, step_functions
 from kerascale.engine.execution.autotune_cache import Known
 from kerascale.engine.execution.executor import Executor
 from kerascale.engine.execution.modes import Kind, Mode
@@ -36,7 +36,6 @@ _LONGEST_EXECUTION_SECONDS = 4.0
 # What a program is compiled for is known before its pace is: it is often twice that of
 # a loop. To begin and end an execution costs some milliseconds.
 _PROGRAM_SPEEDUP = 2
-_MOST_STEPS = 1024
 # What is gathered in front of a program takes at most this much memory.
 _MOST_BYTES = 128 * 2**20
 
@@ -112,7 +111,8 @@ class Trial:
             seconds = self._time(loop, self._steps_of(seconds))
             is_long = total_steps >= Known(seconds, 1).enough
         self._seconds["loop"] = seconds
-        known = Known(seconds, self._even(int(_EXECUTION_SECONDS / seconds)))
+        most = int(_EXECUTION_SECONDS / seconds)
+        known = Known(seconds, self._even(most), most=most)
         model.train_function = loop
         if forced == "loop":
             return dataclasses.replace(known, steps=max(2, known.steps))
@@ -132,7 +132,12 @@ class Trial:
                 if mode.kind == "split" and self._is_enough():
                     break
         model.train_function = best
-        return dataclasses.replace(known, compiled=mode.kind, compiled_steps=mode.steps)
+        return dataclasses.replace(
+            known,
+            compiled=mode.kind,
+            compiled_steps=mode.steps,
+            compiled_most=mode.most,
+        )
 
     def _to_try(self, forced: Kind | None, seconds: float) -> list[Kind]:
         if replicas.is_distributed(self._strategy):
@@ -200,8 +205,8 @@ class Trial:
             is_slow or not self._is_faster(kind, parts, against, best, most)
         ):
             return best, mode
-        steps = self._even(int(_EXECUTION_SECONDS / self._seconds[kind]))
-        return parts, Mode(kind, steps)
+        most = int(_EXECUTION_SECONDS / self._seconds[kind])
+        return parts, Mode(kind, self._even(most), most=most)
 
     def _is_faster(
         self,
@@ -235,10 +240,7 @@ class Trial:
         )
 
     def _even(self, most: int) -> int:
-        """Steps of an execution, so that those of an epoch are about equal."""
-        steps = self._batches.steps_per_epoch
-        executions = math.ceil(steps / max(1, min(most, _MOST_STEPS, steps)))
-        return math.ceil(steps / executions)
+        return modes.even(most, self._batches.steps_per_epoch)
 
     def _steps_of(self, seconds: float) -> int:
         most = self._batches.num_whole_batches

@@ -1,5 +1,6 @@
 """Metrics of all replicas, read in one packed reduction."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -19,6 +20,40 @@ def variables_of(model: keras.Model) -> list[keras.Variable]:
     return list(
         {id(v): v for metric in model.metrics for v in metric.variables}.values()
     )
+
+
+def reset(model: keras.Model) -> None:
+    """Sets all metrics back, and asks no other worker.
+
+    Keras assigns to their variables; TensorFlow reads the sum over all replicas then,
+    which nobody looks at: 4 ms for each variable where there are several workers.
+    """
+    for metric in _one_by_one(model.metrics):
+        if not _begins_with_zeros(metric):
+            metric.reset_state()
+            continue
+        for variable in metric.variables:
+            zeros = tf.zeros(variable.shape, variable.value.dtype)
+            variable.value.assign(zeros, read_value=False)
+
+
+def _one_by_one(metrics: Iterable[keras.metrics.Metric]) -> Iterator[Any]:
+    for metric in metrics:
+        parts = getattr(metric, "metrics", None)
+        if _is_known(metric) and isinstance(parts, list):
+            yield from _one_by_one(parts)  # What `compile` was given.
+        else:
+            yield metric
+
+
+def _begins_with_zeros(metric: keras.metrics.Metric) -> bool:
+    """Whether `reset_state` does nothing but set all variables to zero."""
+    base = keras.metrics.Metric.reset_state
+    return _is_known(metric) or type(metric).reset_state is base
+
+
+def _is_known(metric: keras.metrics.Metric) -> bool:
+    return type(metric).__module__.partition(".")[0] in ("keras", "kerascale")
 
 
 def results(model: keras.Model, local: Any) -> dict[str, Any]:

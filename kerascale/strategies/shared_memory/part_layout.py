@@ -21,10 +21,11 @@ class Layout:
     """Where arrays are in a part: one kind after the other, each at an even place.
 
     Args:
-        key: (dtype, shape) of each array.
+        key: (dtype, shape) of each array; of the dtype its name, or its character.
     """
 
     def __init__(self, key: tuple[tuple[str, tuple[int, ...]], ...]) -> None:
+        key = tuple((_name(dtype), shape) for dtype, shape in key)
         self.digest = zlib.crc32(repr(key).encode())
         self._places: list[tuple[int, int, str, tuple[int, ...]]] = [None] * len(key)
         # (dtype, begin, end) in bytes, of what can be added up.
@@ -42,6 +43,8 @@ class Layout:
                 self._regions.append((kind, begin, at))
         # Memory of no bytes cannot be shared.
         self.num_bytes = max(at, ALIGNMENT)
+        # By the number of a part.
+        self._kept: dict[int, tuple[np.ndarray, list[np.ndarray]]] = {}
 
     def views(self, part: np.ndarray) -> list[np.ndarray]:
         """The arrays in a part."""
@@ -49,6 +52,13 @@ class Layout:
             part[begin:end].view(name).reshape(shape)
             for begin, end, name, shape in self._places
         ]
+
+    def kept_views(self, part: np.ndarray) -> list[np.ndarray]:
+        """The same arrays each time; the part is held as long as this layout is."""
+        found = self._kept.get(id(part))
+        if found is None:
+            found = self._kept[id(part)] = (part, self.views(part))
+        return found[1]
 
     def share(self, rank: int, num_ranks: int) -> tuple[int, int]:
         """The bytes that a rank adds up."""
@@ -71,6 +81,10 @@ class Layout:
                     np.add(one, two, out=total)
                     for part in more:
                         np.add(total, part, out=total)
+
+
+def _name(dtype: str) -> str:
+    return dtype if dtype == COUNTS else np.dtype(dtype).name
 
 
 def digest_of_rows(arrays: Sequence[np.ndarray]) -> int:

@@ -50,6 +50,8 @@ class SharedSum:
         self._sequence = 0
         self._capacity = 0
         self._memory: np.ndarray | None = None
+        # Of each turn, that of each rank.
+        self._parts: list[list[np.ndarray]] = []
         self._results = _Results()
         self._layouts: dict[tuple, Layout] = {}
         self._by_shares = peers.num_ranks > 2
@@ -84,7 +86,7 @@ class SharedSum:
         """
         with self._alone():
             layout, parts = self._written(arrays)
-            return layout.views(parts[1 - self._peers.rank])
+            return layout.kept_views(parts[1 - self._peers.rank])
 
     def swap(
         self, arrays: Sequence[np.ndarray], theirs: Sequence[tuple[str, tuple]]
@@ -103,7 +105,7 @@ class SharedSum:
         """
         with self._alone():
             self._sequence += 1
-            own = self._layout([(each.dtype.name, each.shape) for each in arrays])
+            own = self._layout_of(arrays)
             other = self._layout(theirs)
             of_ranks = [own, other] if self._peers.rank == 0 else [other, own]
             digest = zlib.crc32(repr([each.digest for each in of_ranks]).encode())
@@ -111,7 +113,7 @@ class SharedSum:
             if most > self._capacity:
                 self._grow(most, digest)
             parts = self._all_parts(arrays, own, digest)
-            return other.views(parts[1 - self._peers.rank])
+            return other.kept_views(parts[1 - self._peers.rank])
 
     def give_up(self, reason: str) -> None:
         """Ends all sums, here and with the others.
@@ -162,11 +164,10 @@ class SharedSum:
     def _written(self, arrays: Sequence[np.ndarray]) -> tuple[Layout, list[np.ndarray]]:
         """Where arrays of one shape lie, and what all ranks have written."""
         self._sequence += 1
-        layout = self._layout([(each.dtype.name, each.shape) for each in arrays])
+        layout = self._layout_of(arrays)
         if layout.num_bytes > self._capacity:
             self._grow(layout.num_bytes, layout.digest)
-        parts = self._all_parts(arrays, layout, layout.digest)
-        return layout, [part[: layout.num_bytes] for part in parts]
+        return layout, self._all_parts(arrays, layout, layout.digest)
 
     def _rows(self, arrays: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         """What each rank has written, however many rows it has of each."""
@@ -188,10 +189,13 @@ class SharedSum:
         self, arrays: Sequence[np.ndarray], counts: np.ndarray
     ) -> Layout:
         shapes = [
-            (each.dtype.name, (count, *each.shape[1:]))
+            (each.dtype.char, (count, *each.shape[1:]))
             for each, count in zip(arrays, counts.tolist(), strict=True)
         ]
         return self._layout([(COUNTS, counts.shape), *shapes])
+
+    def _layout_of(self, arrays: Sequence[np.ndarray]) -> Layout:
+        return self._layout([(each.dtype.char, each.shape) for each in arrays])
 
     def _layout(self, key: Sequence[tuple[str, tuple[int, ...]]]) -> Layout:
         key = tuple(key)
@@ -206,13 +210,8 @@ class SharedSum:
         self, arrays: Sequence[np.ndarray], layout: Layout, digest: int
     ) -> list[np.ndarray]:
         """Writes what this rank has; the memory of each rank, once all have written."""
-        num_ranks = self._peers.num_ranks
-        first = self._sequence % self._num_turns * num_ranks
-        parts = [
-            self._memory[place * self._capacity :][: self._capacity]
-            for place in range(first, first + num_ranks)
-        ]
-        own = layout.views(parts[self._peers.rank])
+        parts = self._parts[self._sequence % self._num_turns]
+        own = layout.kept_views(parts[self._peers.rank])
         for array, view in zip(arrays, own, strict=True):
             np.copyto(view, array)
         self._exchange(_WRITTEN, digest)
@@ -238,7 +237,8 @@ class SharedSum:
 
     def _grow(self, num_bytes: int, digest: int) -> None:
         """New memory, parts for each rank; and one for the sum, if it has shares."""
-        self._memory = None
+        self._memory, self._parts = None, []
+        self._layouts.clear()  # They keep what lies in the memory before.
         num_parts = self._num_turns * self._peers.num_ranks + self._by_shares
         is_first = self._peers.rank == 0
         file = -1
@@ -258,6 +258,12 @@ class SharedSum:
                 os.close(file)
         self._memory = np.frombuffer(memory, np.uint8)
         self._capacity = num_bytes
+        num_ranks = self._peers.num_ranks
+        for first in range(0, self._num_turns * num_ranks, num_ranks):
+            places = range(first, first + num_ranks)
+            self._parts.append(
+                [self._memory[at * num_bytes :][:num_bytes] for at in places]
+            )
 
 
 class _Results:
