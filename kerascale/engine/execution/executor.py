@@ -233,6 +233,13 @@ class Executor:
 
     def traced(self, iterator: StepIterator) -> Any:
         """The function that runs steps of an iterator, not run."""
+        try:
+            return self._traced_loop(iterator)
+        except all_reduce.CommunicatesInside:
+            self._do_not_compile()
+            return self._traced_loop(iterator)
+
+    def _traced_loop(self, iterator: StepIterator) -> Any:
         if self._rows.can_be(iterator):
             tensorflow_private.number_names_anew()
             return self._rows.traced(iterator)

@@ -108,8 +108,9 @@ class Differences:
     def _of_losses(self, whole: Observation, parts: Parts) -> list[str]:
         found = []
         for name, value in whole.losses.items():
-            total = sum(p.losses.get(name, np.nan) for p in parts)
-            if not self._close(np.asarray(value).sum(), np.asarray(total).sum()):
+            # Without a reduction it has a value for each row.
+            total = sum(np.sum(p.losses.get(name, np.nan)) for p in parts)
+            if not self._close(np.sum(value), total):
                 found.append(
                     f"the loss {name!r} is {_short(value)} of the batch and "
                     f"{_short(total)} of its slices together: it couples the rows, or "

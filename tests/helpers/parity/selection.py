@@ -63,6 +63,10 @@ FORMS = {
     "empty_slice_lstm": ("one:one_program",),
     # Data by row.
     "recipe_mlp": ("one:loop",),
+    # A step that XLA was told to compile and cannot: its replicas communicate in it.
+    "jit_compile_batch_normalization": ("shared:2+loop",),
+    # A loss of many values, shown on slices of which one is smaller.
+    "reduction_none": ("shared:2+loop",),
     # Rows that replicas gather, fewer of them in the last batch.
     "sparse_gradients": ("mirrored:2+loop",),
 }
