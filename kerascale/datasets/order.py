@@ -64,8 +64,8 @@ def batches(
     seed: int,
     epoch: tf.Tensor,
     num_examples: int,
+    columns: tuple[int, int],
     how: Order = "full",
-    columns: tuple[int, int] | None = None,
 ) -> tf.Tensor:
     """The example indices of several full batches, quickly where nothing is traced.
 
@@ -78,15 +78,13 @@ def batches(
         seed: As in `shuffled`.
         epoch: int64 scalar.
         num_examples: As in `shuffled`. Positions behind the last one hold its index.
+        columns: The first of the places in a batch that are asked for, and how many.
         how: As in `shuffled`.
-        columns: The first of the places in a batch that are asked for, and how many;
-            None: all of them.
 
     Returns:
-        int64 tensor of that shape, or of shape (batches, columns).
+        int64 tensor of shape (batches, columns).
     """
     key = tf.constant(stateless.stream_key(seed, "order"), tf.uint64)
-    columns = columns or (0, shape[1])
     run = _batches_of(shape, columns, _checked_size(num_examples), how)
     return run(key, tf.cast(epoch, tf.int64), tf.cast(first, tf.int64))
 
@@ -119,12 +117,9 @@ def places(shape: tuple[int, int], columns: tuple[int, int]) -> tf.Tensor:
     Returns:
         int64 tensor of shape (batches * columns,).
     """
+    first, count = columns
     rows = tf.range(shape[0], dtype=tf.int64)[:, None] * shape[1]
-    return tf.reshape(rows + tf.range(*_ends(columns), dtype=tf.int64), [-1])
-
-
-def _ends(columns: tuple[int, int]) -> tuple[int, int]:
-    return columns[0], columns[0] + columns[1]
+    return tf.reshape(rows + tf.range(first, first + count, dtype=tf.int64), [-1])
 
 
 def _shuffled(

@@ -141,9 +141,9 @@ class PoissonBatches(Batches):
         begin = tf.cast(epoch, tf.int64) * self.steps_per_epoch
         begin += tf.cast(first, tf.int64)
         found = self.sampler.indices_of(begin, tf.constant(num_batches, tf.int64))
-        begin, count = columns or (0, self.batch_size)
         found = tf.ensure_shape(found, [num_batches, self.batch_size])
-        return found[:, begin : begin + count]
+        place, count = columns or (0, self.batch_size)
+        return found[:, place : place + count]
 
     def for_evaluation(self) -> Batches:
         return self.whole.for_evaluation()

@@ -47,18 +47,23 @@ class Engine(ReplicaStep, keras_private.SymbolicBuild, keras.Model):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Name -> value of every metric, over all replicas."""
-        one = self.distribute_strategy.num_replicas_in_sync == 1
-        if one or replicas.is_in_one() or keras_private.in_stateless_scope():
-            return super().get_metrics_result()
-        return metrics.results(self, super().get_metrics_result)
+        if self._is_over_replicas:
+            return metrics.results(self, super().get_metrics_result)
+        return super().get_metrics_result()
 
     def reset_metrics(self) -> None:
         """Sets all metrics back to their beginning."""
-        one = self.distribute_strategy.num_replicas_in_sync == 1
-        if one or replicas.is_in_one() or keras_private.in_stateless_scope():
-            super().reset_metrics()
-        else:
+        if self._is_over_replicas:
             metrics.reset(self)
+        else:
+            super().reset_metrics()
+
+    @property
+    def _is_over_replicas(self) -> bool:
+        """Whether this is called where metrics are those of several replicas."""
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return False
+        return not (replicas.is_in_one() or keras_private.in_stateless_scope())
 
     @property
     def has_default_train_step(self) -> bool:

@@ -19,7 +19,7 @@ from kerascale.datasets import cache
 from kerascale.datasets.pipeline import Batches
 from kerascale.engine.collectives import replicas
 from kerascale.engine.compat import keras_private, tensorflow_private
-from kerascale.engine.execution.modes import Kind, Mode
+from kerascale.engine.execution.modes import Kind, Mode, most_steps
 from kerascale.engine.step.private import method as private
 from kerascale.runtime import atomic_files, xla_cache
 from kerascale.runtime.host import cpu_model, usable_cores
@@ -44,15 +44,13 @@ class Known:
         compiled: The fastest kind of mode: one that XLA compiles, or `loop`; None:
             only a loop was measured.
         compiled_steps: Of an execution in that mode.
-        most: As of a `Mode`, of a loop.
-        compiled_most: The same of `compiled`.
+        compiled_most: As of a `Mode`.
     """
 
     seconds: float
     steps: int
     compiled: Kind | None = None
     compiled_steps: int = 0
-    most: int = 0
     compiled_most: int = 0
 
     def mode(self, total_steps: float) -> Mode:
@@ -60,7 +58,7 @@ class Known:
         if self.compiled not in (None, "loop") and total_steps >= self.enough:
             most = self.compiled_most
             return Mode(self.compiled, self.compiled_steps, most=most)
-        return Mode("loop", self.steps, most=self.most)
+        return Mode("loop", self.steps, most=most_steps(self.seconds))
 
     @property
     def enough(self) -> float:

@@ -175,10 +175,8 @@ class Executor:
             trace = lambda first: self._traced(function, *given, first)  # noqa: E731
             arguments.append(first_batch.checked(self, elements, trace))
         try:
-            logs = getattr(self, function)(*arguments)
-        except all_reduce.CommunicatesInside:  # While it was traced: nothing was read.
-            self._do_not_compile()
-            logs = getattr(self, function)(*arguments)
+            # The function is another one where it turns out that it is not compiled.
+            logs = self._compiled_or_not(lambda: getattr(self, function)(*arguments))
         except tf.errors.OutOfRangeError as error:
             raise RuntimeError(batch_checks.ENDED_EARLY) from error
         if function == "_until_end":
@@ -233,11 +231,7 @@ class Executor:
 
     def traced(self, iterator: StepIterator) -> Any:
         """The function that runs steps of an iterator, not run."""
-        try:
-            return self._traced_loop(iterator)
-        except all_reduce.CommunicatesInside:
-            self._do_not_compile()
-            return self._traced_loop(iterator)
+        return self._compiled_or_not(lambda: self._traced_loop(iterator))
 
     def _traced_loop(self, iterator: StepIterator) -> Any:
         if self._rows.can_be(iterator):
@@ -315,10 +309,15 @@ class Executor:
             self._last_batch = (batches, function)
         return self._last_batch[1]
 
-    def _do_not_compile(self) -> None:
-        say(all_reduce.NOT_COMPILED)
-        self.step.jit_compile = False
-        self._make()
+    def _compiled_or_not(self, call: Callable[[], Any]) -> Any:
+        """What is called; once more, not compiled, if its steps communicate inside."""
+        try:
+            return call()
+        except all_reduce.CommunicatesInside:  # While it was traced: nothing was read.
+            say(all_reduce.NOT_COMPILED)
+            self.step.jit_compile = False
+            self._make()
+            return call()
 
     # ------------------------------------------------------------------- graphs
 

@@ -6,6 +6,9 @@ from typing import Literal
 
 Kind = Literal["loop", "one_program", "split", "compiled"]
 
+# An execution takes about that long: between two of them a request to stop is seen,
+# and progress is shown.
+EXECUTION_SECONDS = 1.0
 # To begin and end an execution costs some milliseconds.
 _MOST_STEPS = 1024
 
@@ -50,6 +53,11 @@ class Mode:
         if (self.kind, self.steps) == ("loop", 1):
             return "step by step"
         return f"a loop of {steps}{_OF_LOOPS[self.kind]}"
+
+
+def most_steps(seconds: float) -> int:
+    """Steps of an execution of about the right length, of one that takes so long."""
+    return int(EXECUTION_SECONDS / seconds)
 
 
 def even(most: int, steps_per_epoch: int) -> int:

@@ -28,9 +28,6 @@ from kerascale.engine.step import build
 from kerascale.engine.step.private import method as private
 from kerascale.runtime.console import say
 
-# An execution takes about that long: between two of them a request to stop is seen,
-# and progress is shown.
-_EXECUTION_SECONDS = 1.0
 # A program that was compiled for more is compiled again.
 _LONGEST_EXECUTION_SECONDS = 4.0
 # What a program is compiled for is known before its pace is: it is often twice that of
@@ -111,8 +108,7 @@ class Trial:
             seconds = self._time(loop, self._steps_of(seconds))
             is_long = total_steps >= Known(seconds, 1).enough
         self._seconds["loop"] = seconds
-        most = int(_EXECUTION_SECONDS / seconds)
-        known = Known(seconds, self._even(most), most=most)
+        known = Known(seconds, self._even(modes.most_steps(seconds)))
         model.train_function = loop
         if forced == "loop":
             return dataclasses.replace(known, steps=max(2, known.steps))
@@ -169,7 +165,7 @@ class Trial:
     ) -> tuple[Executor, Mode]:
         """A program, where it is faster than what was best before."""
         seconds = self._seconds["loop"]
-        most = int(_PROGRAM_SPEEDUP * _EXECUTION_SECONDS / seconds)
+        most = int(_PROGRAM_SPEEDUP * modes.EXECUTION_SECONDS / seconds)
         # A power of two, so that what is kept of the last time is one of as many steps.
         most = 2 ** int(math.log2(max(1, most)))
         steps = self._even(min(most, _MOST_BYTES // self._bytes_of_batch()))
@@ -181,7 +177,7 @@ class Trial:
         once = self._seconds["one program"] = self._time(program, 1)
         if force:
             if once * steps > _LONGEST_EXECUTION_SECONDS:
-                steps = self._even(int(_EXECUTION_SECONDS / once))
+                steps = self._even(modes.most_steps(once))
             return program, Mode("one_program", steps)
         is_slow = once > 3 * seconds + 0.05
         against = "split" if mode.kind == "split" else "loop"
@@ -205,7 +201,7 @@ class Trial:
             is_slow or not self._is_faster(kind, parts, against, best, most)
         ):
             return best, mode
-        most = int(_EXECUTION_SECONDS / self._seconds[kind])
+        most = modes.most_steps(self._seconds[kind])
         return parts, Mode(kind, self._even(most), most=most)
 
     def _is_faster(
